@@ -1,0 +1,54 @@
+"""The API as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from api.context import ApiContext
+from api.middleware import AllowedHosts, BodyLimit, RequestContext
+from api.nudge import Nudge
+from api.problems import HANDLED
+from api.routes import Routes
+from api.waiting import Waiting
+
+
+def create_app(context: ApiContext) -> Starlette:
+    """The application over a context.
+
+    ``app.state.waiting.close()`` lets everybody go who waits with ``Prefer: wait``; a server calls it when it is told
+    to stop, so that nobody holds it up.
+
+    Raises:
+        SettingsError: ``TRUSTED_PROXIES`` is wrong.
+    """
+    waiting = Waiting(context.catalog.statuses)
+    nudge = Nudge(context.catalog.notify)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await context.database.open()
+        try:
+            yield
+        finally:
+            await waiting.close()
+            await nudge.close()
+
+    hosts = context.http.allowed_hosts
+    app = Starlette(
+        routes=Routes(context, waiting, nudge).table(),
+        middleware=[
+            Middleware(RequestContext),
+            *([Middleware(AllowedHosts, allowed=hosts)] if hosts else []),
+            Middleware(BodyLimit),
+        ],
+        exception_handlers=dict(HANDLED),
+        lifespan=lifespan,
+    )
+    # A redirect would repeat the Host header that the client sent.
+    app.router.redirect_slashes = False
+    app.state.waiting = waiting
+    return app

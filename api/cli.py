@@ -1,0 +1,153 @@
+"""``morphik-apps``: the commands. Each loads only the settings that it uses."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+
+from api.compose import ApiSettings, compose
+from api.dev import dev, local_neon
+from api.serving import PortTaken, listen, run_until_signal, serve, together
+from api.tokens import issue_token
+from reconciler.catalog.database import Database
+from reconciler.catalog.fleet import FleetCatalog
+from reconciler.catalog.migrate import migrate
+from reconciler.daemon import Daemon
+from reconciler.errors import CatalogUnavailable
+from reconciler.local.postgres import EmbeddedPostgresError
+from specs.settings import (
+    CatalogSettings,
+    HttpSettings,
+    LoopSettings,
+    NeonSettings,
+    PlaneSettings,
+    SealSettings,
+    SettingsError,
+    TokenSettings,
+)
+
+ONE_DAY = 86_400
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    parsed = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "httpcore", "apscheduler", "yoyo", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        parsed.command(parsed)
+    except (SettingsError, PortTaken, CatalogUnavailable, EmbeddedPostgresError, ValueError) as error:
+        sys.stderr.write(f"morphik-apps: {error}\n")
+        return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _dev(parsed: argparse.Namespace) -> None:
+    port = HttpSettings.load().port if parsed.port is None else parsed.port
+    run_until_signal(lambda: dev(port, parsed.data, _say))
+
+
+def _local_neon(parsed: argparse.Namespace) -> None:
+    named = NeonSettings.load(neon_api_key="any")
+    key = named.neon_api_key.get_secret_value() if "neon_api_key" in NeonSettings.named() else None
+    run_until_signal(lambda: local_neon(parsed.port, parsed.data, key, named.neon_org_id, _say))
+
+
+def _migrate(_parsed: argparse.Namespace) -> None:
+    applied = migrate(CatalogSettings.load().direct_url)
+    _say(f"applied {', '.join(applied)}\n" if applied else "the catalog is up to date\n")
+
+
+def _serve(parsed: argparse.Namespace) -> None:
+    settings = ApiSettings(
+        CatalogSettings.load(), SealSettings.load(), PlaneSettings.load(), TokenSettings.load(), HttpSettings.load()
+    )
+    port = settings.http.port if parsed.port is None else parsed.port
+    daemon = Daemon(settings.catalog, settings.seal, settings.plane, LoopSettings.load()) if parsed.reconcile else None
+
+    async def run() -> None:
+        app, database = compose(settings)
+        with listen(parsed.host, port) as listener:
+            address = listener.getsockname()
+            logging.getLogger(__name__).info("serving http://%s:%s", address[0], address[1])
+            runs: list[Awaitable[None]] = [serve(app, listener)]
+            if daemon is not None:
+                runs.append(daemon.run())
+            try:
+                await together(*runs)
+            finally:
+                await database.close()
+
+    run_until_signal(run)
+
+
+def _reconcile(_parsed: argparse.Namespace) -> None:
+    daemon = Daemon(CatalogSettings.load(), SealSettings.load(), PlaneSettings.load(), LoopSettings.load())
+    run_until_signal(daemon.run)
+
+
+def _token(parsed: argparse.Namespace) -> None:
+    permissions = parsed.permission or ["read", "write"]
+    _say(issue_token(TokenSettings.load(), parsed.user, permissions, parsed.ttl) + "\n")
+
+
+def _resume(_parsed: argparse.Namespace) -> None:
+    async def run() -> None:
+        database = Database(CatalogSettings.load().database_url.get_secret_value())
+        await database.open()
+        try:
+            until = await FleetCatalog(database, owner="operator", lease_seconds=1).override_stop()
+            _say(f"changes at Neon go on; what vanished may be recovered until {until:%Y-%m-%d %H:%M:%S%z}\n")
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="morphik-apps", description="A Neon Postgres for every Morphik app.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=run)
+        return added
+
+    added = command("dev", _dev, "everything on this machine, with a token and a first curl to paste")
+    added.add_argument("--port", type=_port, help="the API's port (default: PORT, else 8000)")
+    added.add_argument("--data", type=Path, default=Path(".data"), help="where everything is kept (default: .data)")
+    command("migrate", _migrate, "bring the catalog's schema up to date")
+    added = command("serve", _serve, "the API")
+    added.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    added.add_argument("--port", type=_port, help="port to listen on (default: PORT, else 8000)")
+    added.add_argument("--reconcile", action="store_true", help="run a reconciler in the same process")
+    command("reconcile", _reconcile, "a reconciler daemon; run as many as you like")
+    added = command("local-neon", _local_neon, "a model of Neon's API with a real Postgres behind it")
+    added.add_argument("--port", type=_port, default=8080, help="port to listen on (default: 8080)")
+    added.add_argument("--data", type=Path, default=Path(".data/local-neon"), help="where its state is kept")
+    added = command("token", _token, "print a token for trying things")
+    added.add_argument("--user", required=True, help="whose apps the token is about")
+    added.add_argument("--permission", action="append", choices=("read", "write", "admin"), help="repeatable")
+    added.add_argument("--ttl", type=int, default=ONE_DAY, help="seconds until it expires (default: a day)")
+    command("resume", _resume, "end an emergency stop after many projects vanished by a person's will")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

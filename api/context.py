@@ -1,0 +1,35 @@
+"""What the API is made from; whoever starts it knows the concrete things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from api.tokens import TokenVerifier
+from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.database import Database
+from reconciler.catalog.seal import Sealer
+from specs.settings import HttpSettings, PlaneSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ApiContext:
+    """Everything that the routes use.
+
+    Attributes:
+        catalog: the apps.
+        database: the catalog's connections; opened by the API, closed by whoever made it.
+        sealer: opens URIs.
+        tokens: checks tokens.
+        plane: regions and defaults.
+        http: limits and hosts.
+        new_app_id: makes an unused app id.
+    """
+
+    catalog: AppCatalog
+    database: Database
+    sealer: Sealer
+    tokens: TokenVerifier
+    plane: PlaneSettings
+    http: HttpSettings
+    new_app_id: Callable[[], str]

@@ -1,0 +1,157 @@
+"""``dev`` and ``local-neon``: everything on this machine, and nothing to install beside it.
+
+``dev`` makes what is absent (a catalog, a Neon, keys) and honours what is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shlex
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from api.compose import ApiSettings, compose
+from api.serving import listen, serve, together
+from api.tokens import issue_token
+from reconciler.catalog.migrate import migrate
+from reconciler.daemon import Daemon
+from reconciler.local.neon.machine import LocalNeon
+from reconciler.local.neon.messages import LocalNeonOptions
+from reconciler.local.neon.server import LocalNeonServer
+from reconciler.local.postgres import EmbeddedPostgres
+from specs.settings import (
+    NEON_API_URL,
+    CatalogSettings,
+    HttpSettings,
+    LoopSettings,
+    PlaneSettings,
+    SealSettings,
+    SettingsError,
+    TokenSettings,
+)
+
+LOOPBACK = "127.0.0.1"
+NEON_PREFIX = "/api/v2"
+LOCAL_KEY = "local"
+# One daemon on one machine: short leases, so that a killed dev goes on soon after its restart.
+DEV_FIGURES = {"lease_seconds": 15, "neon_timeout_seconds": 5, "settle_seconds": 10, "resync_seconds": 30}
+Say = Callable[[str], None]
+
+
+async def local_neon(port: int, data: Path, key: str | None, org_id: str | None, say: Say) -> None:
+    """Serve local Neon alone until cancelled."""
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(listen(LOOPBACK, port))
+        server = await stack.enter_async_context(_local_neon(data, key, org_id))
+        url = f"http://{LOOPBACK}:{listener.getsockname()[1]}{NEON_PREFIX}"
+
+        def ready() -> None:
+            accepted = "the key in NEON_API_KEY" if key else "any key"
+            say(f"local Neon serves {url} with {accepted}; its data is in {data}\n")
+
+        await serve(server.app, listener, ready=ready)
+
+
+async def dev(port: int, data: Path, say: Say) -> None:
+    """Serve everything until cancelled.
+
+    Raises:
+        SettingsError: something that is set is wrong.
+    """
+    made = await asyncio.to_thread(_Secrets, data)
+    plane, http = PlaneSettings.load(), HttpSettings.load()
+    seal = SealSettings.load(encryption_keys=made.text("encryption-key"))
+    tokens = _token_settings(made)
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(listen(LOOPBACK, port))
+        say("starting the catalog and local Neon; the first start takes some seconds\n")
+        (loop, neon), catalog = await asyncio.gather(_neon(data, stack), _catalog(data, stack))
+        await asyncio.to_thread(migrate, catalog.direct_url)
+        app, database = compose(ApiSettings(catalog, seal, plane, tokens, http))
+        stack.push_async_callback(database.close)
+
+        def ready() -> None:
+            say(_welcome(f"http://{LOOPBACK}:{listener.getsockname()[1]}", loop, tokens))
+
+        daemon = Daemon(catalog, seal, plane, loop)
+        await together(serve(app, listener, ready=ready), daemon.run(), *([] if neon is None else [neon]))
+
+
+def _local_neon(data: Path, key: str | None, org_id: str | None) -> LocalNeonServer:
+    options = LocalNeonOptions(api_key=key, physical=True)
+    if org_id is not None:
+        options = LocalNeonOptions(api_key=key, physical=True, org_id=org_id)
+    machine = LocalNeon(options, seed=secrets.randbits(64), token=_password)
+    return LocalNeonServer(machine, EmbeddedPostgres(data / "postgres"))
+
+
+def _password(length: int) -> str:
+    return secrets.token_urlsafe(length)[:length]
+
+
+async def _neon(data: Path, stack: AsyncExitStack) -> tuple[LoopSettings, asyncio.Task[None] | None]:
+    """The daemon's settings, and the task that serves local Neon where no other one is named."""
+    named = LoopSettings.named()
+    if "neon_api_url" in named:
+        return LoopSettings.load(**DEV_FIGURES), None
+    listener = stack.enter_context(listen(LOOPBACK, 0))
+    url = f"http://{LOOPBACK}:{listener.getsockname()[1]}{NEON_PREFIX}"
+    loop = LoopSettings.load(neon_api_key=LOCAL_KEY, neon_api_url=url, **DEV_FIGURES)
+    key = loop.neon_api_key.get_secret_value()
+    server = await stack.enter_async_context(_local_neon(data / "local-neon", key, loop.neon_org_id))
+    return loop, asyncio.create_task(serve(server.app, listener))
+
+
+async def _catalog(data: Path, stack: AsyncExitStack) -> CatalogSettings:
+    if "database_url" in CatalogSettings.named():
+        return CatalogSettings.load()
+    postgres = await stack.enter_async_context(EmbeddedPostgres(data / "catalog"))
+    return CatalogSettings.load(database_url=postgres.dsn("postgres"))
+
+
+def _token_settings(made: _Secrets) -> TokenSettings:
+    if "jwt_jwks_url" in TokenSettings.named():
+        return TokenSettings.load()
+    return TokenSettings.load(jwt_secret_key=made.text("jwt-secret"))
+
+
+def _welcome(url: str, loop: LoopSettings, tokens: TokenSettings) -> str:
+    where = "Neon itself" if loop.neon_api_url == NEON_API_URL else loop.neon_api_url
+    lines = [f"Morphik Apps serves {url}; databases come from {where}. Ctrl-C stops everything.", ""]
+    try:
+        token = issue_token(tokens, "dev", ("read", "write"), tokens.max_token_seconds)
+    except (ValueError, SettingsError) as error:
+        return "\n".join([*lines, f"No token: {error}", ""])
+    body = shlex.quote('{"app_name": "My first app"}')
+    return "\n".join(
+        [
+            *lines,
+            "An app, with the wait for its database:",
+            "",
+            f"curl -sS -X POST {url}/ee/apps \\",
+            f"  -H 'Authorization: Bearer {token}' \\",
+            "  -H 'Content-Type: application/json' -H 'Prefer: wait=30' \\",
+            f"  -d {body}",
+            "",
+        ]
+    )
+
+
+class _Secrets:
+    """Keys that ``dev`` makes once and keeps beside its data, readable by nobody else."""
+
+    def __init__(self, data: Path) -> None:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._data = data
+
+    def text(self, name: str) -> str:
+        """32 random bytes, base64url."""
+        file = self._data / name
+        if not file.exists():
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as opened:
+                opened.write(secrets.token_urlsafe(32))
+        return file.read_text().strip()

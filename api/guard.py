@@ -1,0 +1,62 @@
+"""The door before every route under ``/ee``: who calls, may they, and how often."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from api.limits import ClientAddress, RateLimit
+from api.problems import ProblemError, forbidden, too_many, unavailable
+from api.tokens import InvalidToken, KeysUnavailable, Principal, TokenVerifier
+from specs.settings import HttpSettings
+
+
+class Guard:
+    """Checks the token, then the permission, then the owner's rate.
+
+    A good token is never refused because of others' bad ones: clients behind one proxy share an address.
+
+    Raises:
+        SettingsError: ``TRUSTED_PROXIES`` is wrong.
+    """
+
+    def __init__(self, tokens: TokenVerifier, http: HttpSettings) -> None:
+        self._tokens = tokens
+        self._requests = RateLimit(http.requests_per_minute)
+        self._failed = RateLimit(http.failed_tokens_per_minute)
+        self._address = ClientAddress(http.trusted_proxies or ())
+
+    async def admit(self, request: Request, *permissions: str) -> Principal:
+        """Who calls; their token has at least one of ``permissions``. Raises 401, 403, 429 or 503 as a problem."""
+        token = _bearer(request)
+        try:
+            principal = await self._tokens.verify(token)
+        except InvalidToken as error:
+            peer = request.client.host if request.client else "unknown"
+            seconds = self._failed.take(self._address.of(peer, request.headers.getlist("x-forwarded-for")))
+            if seconds:
+                raise too_many("Too many bad tokens came from this address.", seconds) from None
+            raise _unauthorized(f"Send a valid token: {error}.", error="invalid_token") from None
+        except KeysUnavailable:
+            raise unavailable("The token cannot be checked at the moment; send the same request again.") from None
+        seconds = self._requests.take(principal.owner_id)
+        if seconds:
+            raise too_many("Send fewer requests a minute.", seconds)
+        if not principal.permissions.intersection(permissions):
+            raise forbidden(permissions[-1])
+        return principal
+
+
+def _bearer(request: Request) -> str:
+    values = request.headers.getlist("authorization")
+    if not values:
+        raise _unauthorized("Send a token: Authorization: Bearer <token>.")
+    scheme, _, token = values[0].partition(" ")
+    token = token.strip()
+    if len(values) > 1 or scheme.lower() != "bearer" or not token or " " in token:
+        raise _unauthorized("Send one token: Authorization: Bearer <token>.", error="invalid_token")
+    return token
+
+
+def _unauthorized(detail: str, *, error: str | None = None) -> ProblemError:
+    challenge = 'Bearer realm="morphik-apps"' + (f', error="{error}"' if error else "")
+    return ProblemError("unauthorized", 401, "No valid token", detail, headers={"WWW-Authenticate": challenge})

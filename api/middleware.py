@@ -1,0 +1,109 @@
+"""What holds for every request: its id, the hosts that are served, the size of a body, and no unhandled error."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import ProblemError, body_too_large, internal_error
+
+LARGEST_BODY = 64 * 1024
+REQUEST_ID = "x-request-id"
+
+_log = logging.getLogger(__name__)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# Probes come by address, whatever the service is called.
+_ANY_HOST = frozenset({"/healthz", "/readyz"})
+
+
+class RequestContext:
+    """Outermost: every answer has its ``X-Request-ID``; an unexpected exception is logged and becomes a bare 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def stamped(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                if scope["path"].startswith("/ee"):
+                    headers["Cache-Control"] = "no-store"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, stamped)
+        except Exception:
+            # The last door: whatever it is, the client learns nothing but where to look, and the process goes on.
+            _log.exception("request %s failed", request_id)
+            if started:
+                raise
+            await internal_error().response()(scope, receive, stamped)
+
+
+class AllowedHosts:
+    """Refuses requests for other hosts; ``*.example.org`` stands for every name below it."""
+
+    def __init__(self, app: ASGIApp, allowed: Iterable[str]) -> None:
+        self._app = app
+        self._allowed = tuple(name.lower() for name in allowed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"] not in _ANY_HOST:
+            host = re.sub(r":[0-9]*$", "", Headers(scope=scope).get("host", "")).lower()
+            if not any(self._matches(host, pattern) for pattern in self._allowed):
+                problem = ProblemError("unknown-host", 400, "Unknown host", "Use one of this service's own names.")
+                await problem.response()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    @staticmethod
+    def _matches(host: str, pattern: str) -> bool:
+        return pattern in ("*", host) or (pattern.startswith("*.") and host.endswith(pattern[1:]))
+
+
+class BodyLimit:
+    """Refuses bodies over the cap, by what they say of their length and by what arrives."""
+
+    def __init__(self, app: ASGIApp, limit: int = LARGEST_BODY) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        said = Headers(scope=scope).get("content-length", "")
+        if said.isdigit() and (len(said) > len(str(self._limit)) or int(said) > self._limit):
+            await body_too_large(self._limit).response()(scope, receive, send)
+            return
+        arrived = 0
+
+        async def counted() -> Message:
+            nonlocal arrived
+            message = await receive()
+            arrived += len(message.get("body", b""))
+            if arrived > self._limit:
+                raise body_too_large(self._limit)
+            return message
+
+        await self._app(scope, counted, send)

@@ -1,0 +1,108 @@
+"""``Prefer: wait=N`` (RFC 7240): holding an answer until the app has settled.
+
+However many wait, one task asks the catalog for all of them, with one query at a time, and only while somebody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable
+
+from reconciler.errors import CatalogUnavailable
+from specs.metadata import AppMetadata
+from specs.status import SETTLED, AppStatus
+
+MOST_SECONDS = 60
+POLL_SECONDS = 0.1
+
+_log = logging.getLogger(__name__)
+# One preference up to the next comma outside quotes.
+_PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+_WAIT = re.compile(r'\s*wait\s*=\s*(?:"(?P<quoted>[0-9]+)"|(?P<plain>[0-9]+))\s*(?:;.*)?', re.IGNORECASE | re.DOTALL)
+
+Statuses = Callable[[Iterable[str]], Awaitable[dict[str, AppMetadata]]]
+
+
+def wait_seconds(prefer: Iterable[str]) -> int | None:
+    """How long a client would wait, at most 60 s; None when it does not say so in a valid way.
+
+    Args:
+        prefer: values of the ``Prefer`` headers, in their order; the first valid ``wait`` counts.
+    """
+    for preference in _PREFERENCE.findall(",".join(prefer)):
+        found = _WAIT.fullmatch(preference)
+        if found:
+            digits = (found["quoted"] or found["plain"]).lstrip("0")
+            return min(int(digits or "0"), MOST_SECONDS) if len(digits) < len("9999999") else MOST_SECONDS
+    return None
+
+
+def is_settled(app: AppMetadata) -> bool:
+    """Whether there is nothing to wait for: for an app that is being deleted, only its end counts."""
+    if app.delete_requested_at is not None:
+        return app.status in {AppStatus.DELETED, AppStatus.FAILED, AppStatus.LOST}
+    return app.status in SETTLED
+
+
+class Waiting:
+    """Everybody who waits.
+
+    Args:
+        statuses: asks the catalog for many apps at once.
+        poll_seconds: pause between two questions.
+    """
+
+    def __init__(self, statuses: Statuses, *, poll_seconds: float = POLL_SECONDS) -> None:
+        self._statuses = statuses
+        self._poll_seconds = poll_seconds
+        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def until_settled(self, app_id: str, seconds: float) -> None:
+        """Return when the app has settled or is gone, the time is over, or the process wants to end."""
+        if seconds <= 0 or self._closed:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(app_id, set()).add(waiter)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._poll(), name="waiting for apps")
+        try:
+            async with asyncio.timeout(seconds):
+                await waiter
+        except TimeoutError:
+            return
+        finally:
+            others = self._waiters.get(app_id, set())
+            others.discard(waiter)
+            if not others:
+                self._waiters.pop(app_id, None)
+
+    async def close(self) -> None:
+        """Let everybody go at once, and nobody wait from now on."""
+        self._closed = True
+        for app_id in [*self._waiters]:
+            self._release(app_id)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _poll(self) -> None:
+        while self._waiters:
+            try:
+                apps = await self._statuses([*self._waiters])
+            except CatalogUnavailable as error:
+                _log.debug("nobody's app could be looked at: %s", error)
+            else:
+                for app_id in [*self._waiters]:
+                    app = apps.get(app_id)
+                    if app is None or is_settled(app):
+                        self._release(app_id)
+            await asyncio.sleep(self._poll_seconds)
+
+    def _release(self, app_id: str) -> None:
+        for waiter in self._waiters.pop(app_id, set()):
+            if not waiter.done():
+                waiter.set_result(None)

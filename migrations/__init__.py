@@ -1,0 +1,1 @@
+"""Schemas, applied with yoyo: ``catalog`` is the control plane's own database."""

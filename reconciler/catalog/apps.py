@@ -1,0 +1,218 @@
+"""What the API does to the catalog: it writes desired state and reads. Values are parameters, times the catalog's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from reconciler.catalog.cursors import decode_cursor, encode_cursor
+from reconciler.catalog.database import Connection, Database
+from reconciler.catalog.refusals import IdempotencyKeyReused, LimitReached, NameTaken
+from reconciler.catalog.rows import app_from_row, conditions_to_json
+from reconciler.catalog.statements import load
+from reconciler.errors import CatalogUnavailable
+from specs.app import DesiredApp
+from specs.metadata import AppMetadata
+from specs.status import AppStatus, Condition, ConditionType, Reason, merge_condition
+
+_log = logging.getLogger(__name__)
+_SQL = load("apps")
+_WAITING = "Waiting for a reconciler to take the app up; nothing is to be done."
+_DELETING = "The app's deletion was asked for; its project is being deleted."
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The app of a create, and whether this request made it."""
+
+    app: AppMetadata
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of an owner's list; ``next_cursor`` is None at its end."""
+
+    apps: tuple[AppMetadata, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AppEvent:
+    """One line of an app's history. ``actor`` is an owner's id or the name of a part of the plane."""
+
+    event_id: int
+    at: datetime
+    type: str
+    reason: str
+    message: str
+    actor: str
+    generation: int
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A part of an app's history; ``next_cursor`` is None at its end."""
+
+    events: tuple[AppEvent, ...]
+    next_cursor: str | None
+
+
+class AppCatalog:
+    """The apps, as the API sees them. Every method raises CatalogUnavailable when the catalog does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(
+        self,
+        owner_id: str,
+        desired: DesiredApp,
+        *,
+        app_id: str,
+        idempotency_key: str | None,
+        fingerprint: bytes | None,
+        max_apps: int,
+        request_id: str | None,
+    ) -> Created:
+        """Write the desired row, or find the app that the same request made before.
+
+        Args:
+            owner_id: whose app it is.
+            desired: what it shall be, defaults filled in.
+            app_id: the id for a new app; unused when one is found.
+            idempotency_key: the client's key, remembered with ``fingerprint``, a digest of the request.
+            fingerprint: required with a key.
+            max_apps: most living apps of one owner.
+            request_id: for the history.
+
+        Raises:
+            IdempotencyKeyReused: the key stands for another request.
+            NameTaken: a living app of that name is not the same.
+            LimitReached: the owner has ``max_apps`` already.
+            CatalogUnavailable: it may or may not have been written; the same request again is safe.
+        """
+        key = {"owner_id": owner_id, "key": idempotency_key, "fingerprint": fingerprint}
+        async with self._database.transaction() as connection:
+            await connection.execute(_SQL["lock_owner"], {"owner_id": owner_id})
+            if idempotency_key is not None:
+                known = await _one(connection, "find_key", key)
+                if known is not None:
+                    if known["fingerprint"] != fingerprint:
+                        raise IdempotencyKeyReused
+                    return Created(app_from_row(known), created=False)
+            existing = await _one(connection, "find_living", {"owner_id": owner_id, "app_name": desired.app_name})
+            if existing is not None:
+                app = app_from_row(existing)
+                differing = _differing(app, desired)
+                if differing:
+                    raise NameTaken(app.app_id, differing)
+            else:
+                counted = await _one(connection, "count_living", {"owner_id": owner_id})
+                if counted is None or counted["living"] >= max_apps:
+                    raise LimitReached(max_apps)
+                values = desired.model_dump() | {
+                    "app_id": app_id,
+                    "owner_id": owner_id,
+                    "quota": Jsonb(desired.quota),
+                    "waiting": _WAITING,
+                    "request_id": request_id,
+                }
+                app = app_from_row(await _exactly_one(connection, "insert_app", values))
+            if idempotency_key is not None:
+                await connection.execute(_SQL["insert_key"], key | {"app_id": app.app_id})
+        return Created(app, created=existing is None)
+
+    async def get(self, owner_id: str, app_id: str) -> AppMetadata | None:
+        """One app of an owner; None when there is none, it is another owner's, or its tombstone is over."""
+        async with self._database.connection() as connection:
+            row = await _one(connection, "get", {"owner_id": owner_id, "app_id": app_id})
+        return app_from_row(row) if row else None
+
+    async def list(
+        self, owner_id: str, *, status: AppStatus | None, name: str | None, limit: int, cursor: str | None
+    ) -> Page:
+        """An owner's apps, newest first; deleted ones only with ``status`` deleted. Raises InvalidCursor."""
+        scope = ("apps", owner_id, status, name)
+        at, after = decode_cursor(scope, cursor) if cursor is not None else (None, None)
+        values = {"owner_id": owner_id, "status": status and status.value, "name": name, "limit": limit + 1}
+        async with self._database.connection() as connection:
+            found = await connection.execute(_SQL["list"], values | {"created_at": at, "app_id": after})
+            apps = tuple(app_from_row(row) for row in await found.fetchall())
+        if len(apps) <= limit:
+            return Page(apps, None)
+        last = apps[limit - 1]
+        return Page(apps[:limit], encode_cursor(scope, [last.created_at.isoformat(), last.app_id]))
+
+    async def request_delete(self, owner_id: str, app_id: str, request_id: str | None) -> AppMetadata | None:
+        """Mark an app for deletion; None when ``get`` would say None. An app marked before comes back unchanged."""
+        async with self._database.transaction() as connection:
+            row = await _one(connection, "lock_for_delete", {"owner_id": owner_id, "app_id": app_id})
+            if row is None:
+                return None
+            app = app_from_row(row)
+            if app.delete_requested_at is not None:
+                return app
+            condition = Condition(
+                type=ConditionType.READY,
+                status="False",
+                reason=Reason.DELETE_REQUESTED,
+                message=_DELETING,
+                last_transition_time=row["now"],
+                observed_generation=app.observed_generation,
+            )
+            values = {"app_id": app_id, "owner_id": owner_id, "now": row["now"], "request_id": request_id}
+            conditions = conditions_to_json(merge_condition(app.conditions, condition))
+            marked = app_from_row(await _exactly_one(connection, "request_delete", values | {"conditions": conditions}))
+            await connection.execute(_SQL["record_delete_requested"], values | {"generation": marked.generation})
+            await connection.execute(_SQL["wake"], {"app_id": app_id})
+        return marked
+
+    async def events(self, owner_id: str, app_id: str, *, limit: int, cursor: str | None) -> EventPage | None:
+        """An app's history, newest first; None when ``get`` would say None. Raises InvalidCursor."""
+        scope = ("events", owner_id, app_id)
+        before = decode_cursor(scope, cursor)[0] if cursor is not None else None
+        async with self._database.connection() as connection:
+            if await _one(connection, "get", {"owner_id": owner_id, "app_id": app_id}) is None:
+                return None
+            values = {"app_id": app_id, "before": before, "limit": limit + 1}
+            found = await connection.execute(_SQL["events"], values)
+            events = tuple(AppEvent(**row) for row in await found.fetchall())
+        if len(events) <= limit:
+            return EventPage(events, None)
+        return EventPage(events[:limit], encode_cursor(scope, [events[limit - 1].event_id]))
+
+    async def statuses(self, app_ids: Iterable[str]) -> dict[str, AppMetadata]:
+        """Many apps in one query, whoever owns them; ids without a row are left out."""
+        async with self._database.connection() as connection:
+            found = await connection.execute(_SQL["statuses"], {"app_ids": [*app_ids]})
+            return {row["app_id"]: app_from_row(row) for row in await found.fetchall()}
+
+    async def notify(self) -> None:
+        """Tell the workers that something is due. A hint after the commit: a lost one costs a poll, no more."""
+        try:
+            async with self._database.connection() as connection:
+                await connection.execute(_SQL["notify"])
+        except CatalogUnavailable as error:
+            _log.debug("no hint was sent: %s", error)
+
+
+def _differing(app: AppMetadata, desired: DesiredApp) -> tuple[str, ...]:
+    return tuple(sorted(name for name in DesiredApp.model_fields if getattr(app, name) != getattr(desired, name)))
+
+
+async def _one(connection: Connection, name: str, values: dict[str, Any]) -> dict[str, Any] | None:
+    return await (await connection.execute(_SQL[name], values)).fetchone()
+
+
+async def _exactly_one(connection: Connection, name: str, values: dict[str, Any]) -> dict[str, Any]:
+    row = await _one(connection, name, values)
+    if row is None:
+        raise RuntimeError(f"{name} returned no row")
+    return row

@@ -1,0 +1,110 @@
+-- name: lock_owner
+-- One create of an owner at a time: the limit and the names are exact.
+SELECT pg_advisory_xact_lock(hashtextextended('owner of apps: ' || %(owner_id)s, 0))
+
+-- name: find_key
+-- The app that an idempotency key made or found.
+SELECT k.fingerprint, a.*
+FROM idempotency_keys k JOIN app_metadata a USING (app_id)
+WHERE k.owner_id = %(owner_id)s AND k.key = %(key)s
+
+-- name: find_living
+-- The living app of a name.
+SELECT *
+FROM app_metadata
+WHERE owner_id = %(owner_id)s AND app_name = %(app_name)s AND delete_requested_at IS NULL
+
+-- name: count_living
+-- How many living apps an owner has.
+SELECT count(*) AS living
+FROM app_metadata
+WHERE owner_id = %(owner_id)s AND delete_requested_at IS NULL
+
+-- name: insert_app
+-- The desired row, its work (due at once) and the first line of its history.
+WITH app AS (
+    INSERT INTO app_metadata (app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds,
+                              history_retention_seconds, quota, conditions)
+    VALUES (%(app_id)s, %(owner_id)s, %(app_name)s, %(region)s, %(pg_version)s, %(min_cu)s, %(max_cu)s,
+            %(suspend_seconds)s, %(history_retention_seconds)s, %(quota)s,
+            jsonb_build_array(jsonb_build_object(
+                'type', 'Ready', 'status', 'False', 'reason', 'Waiting', 'message', %(waiting)s::text,
+                'last_transition_time', clock_timestamp(), 'observed_generation', 0)))
+    RETURNING *
+), work AS (
+    INSERT INTO app_work (app_id) SELECT app_id FROM app
+), event AS (
+    INSERT INTO app_events (app_id, type, reason, message, actor, generation, request_id)
+    SELECT app_id, 'Created', 'Requested', 'the app was asked for', owner_id, generation, %(request_id)s FROM app
+)
+SELECT * FROM app
+
+-- name: insert_key
+-- Remember which app a key stands for.
+INSERT INTO idempotency_keys (owner_id, key, fingerprint, app_id)
+VALUES (%(owner_id)s, %(key)s, %(fingerprint)s, %(app_id)s)
+
+-- name: get
+-- One app of one owner, while it can be seen.
+SELECT *
+FROM app_metadata
+WHERE app_id = %(app_id)s AND owner_id = %(owner_id)s
+  AND (tombstone_until IS NULL OR tombstone_until > clock_timestamp())
+
+-- name: list
+-- An owner's apps, newest first, from a position on; deleted ones only when they are asked for.
+SELECT *
+FROM app_metadata
+WHERE owner_id = %(owner_id)s
+  AND (tombstone_until IS NULL OR tombstone_until > clock_timestamp())
+  AND CASE WHEN %(status)s::text IS NULL THEN status <> 'deleted' ELSE status = %(status)s END
+  AND (%(name)s::text IS NULL OR app_name = %(name)s)
+  AND (%(app_id)s::text IS NULL OR (created_at, app_id) < (%(created_at)s::timestamptz, %(app_id)s))
+ORDER BY created_at DESC, app_id DESC
+LIMIT %(limit)s
+
+-- name: lock_for_delete
+-- The row to be marked, and the time by the catalog's clock.
+SELECT *, clock_timestamp() AS now
+FROM app_metadata
+WHERE app_id = %(app_id)s AND owner_id = %(owner_id)s
+  AND (tombstone_until IS NULL OR tombstone_until > clock_timestamp())
+FOR NO KEY UPDATE
+
+-- name: request_delete
+-- Mark the row for deletion.
+UPDATE app_metadata
+SET delete_requested_at = %(now)s, updated_at = %(now)s, generation = generation + 1, status = 'deleting',
+    conditions = %(conditions)s
+WHERE app_id = %(app_id)s
+RETURNING *
+
+-- name: record_delete_requested
+-- The line of history for it.
+INSERT INTO app_events (app_id, type, reason, message, actor, generation, request_id)
+VALUES (%(app_id)s, 'DeleteRequested', 'Requested', 'the app''s deletion was asked for', %(owner_id)s, %(generation)s,
+        %(request_id)s)
+
+-- name: wake
+-- Work for an app that a person asked for; while somebody holds the lease, that worker sees the counter on release.
+UPDATE app_work
+SET wakes = wakes + 1, lane = 0, attempts = 0,
+    due_at = CASE WHEN lease_expires_at > clock_timestamp() THEN due_at ELSE clock_timestamp() END,
+    rank_at = CASE WHEN lease_expires_at > clock_timestamp() THEN rank_at ELSE clock_timestamp() END
+WHERE app_id = %(app_id)s
+
+-- name: events
+-- An app's history, newest first, from a position on.
+SELECT event_id, at, type, reason, message, actor, generation, request_id
+FROM app_events
+WHERE app_id = %(app_id)s AND (%(before)s::bigint IS NULL OR event_id < %(before)s)
+ORDER BY event_id DESC
+LIMIT %(limit)s
+
+-- name: statuses
+-- Many apps at once, for everybody who waits.
+SELECT * FROM app_metadata WHERE app_id = ANY(%(app_ids)s)
+
+-- name: notify
+-- A hint to the workers; polling is the truth.
+SELECT pg_notify('morphik_apps_work', '')

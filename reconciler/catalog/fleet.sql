@@ -1,0 +1,131 @@
+-- The plane as a whole: its identity, the emergency stop, sweeps, periodic jobs, retention.
+
+-- name: identity
+-- Who this catalog is, and whether changes are stopped.
+SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id, high_water, mutation_stop_reason
+FROM catalog_identity;
+
+-- name: pin
+-- Keep the first organization, API and plane that this catalog worked with; give back what is kept.
+WITH pinned AS (
+    UPDATE catalog_identity
+    SET org_id = coalesce(org_id, %(org_id)s),
+        neon_api_url = coalesce(neon_api_url, %(neon_api_url)s),
+        control_plane_id = coalesce(control_plane_id, %(control_plane_id)s)
+    WHERE org_id IS NULL OR neon_api_url IS NULL OR control_plane_id IS NULL
+    RETURNING org_id, neon_api_url, control_plane_id
+)
+SELECT org_id, neon_api_url, control_plane_id FROM pinned
+UNION ALL
+SELECT org_id, neon_api_url, control_plane_id FROM catalog_identity WHERE NOT EXISTS (SELECT FROM pinned);
+
+-- name: stop
+-- Stop every change at Neon, and say why.
+UPDATE catalog_identity SET mutation_stopped_at = coalesce(mutation_stopped_at, now()), mutation_stop_reason = %(reason)s
+WHERE mutation_stop_reason IS DISTINCT FROM %(reason)s
+RETURNING mutation_stop_reason;
+
+-- name: lift_stop
+-- The fleet is there again.
+UPDATE catalog_identity SET mutation_stopped_at = NULL, mutation_stop_reason = NULL, stop_overridden_until = NULL
+WHERE mutation_stopped_at IS NOT NULL
+RETURNING singleton;
+
+-- name: override_stop
+-- An operator says that what vanished did so by a person's will; sweeps may recover it for an hour.
+UPDATE catalog_identity
+SET mutation_stopped_at = NULL, mutation_stop_reason = NULL, stop_overridden_until = now() + interval '1 hour'
+RETURNING stop_overridden_until;
+
+-- name: stop_overridden
+-- Whether an operator's word holds at the moment.
+SELECT coalesce(stop_overridden_until > now(), false) AS overridden FROM catalog_identity;
+
+-- name: clock
+-- The catalog's clock.
+SELECT clock_timestamp() AS now;
+
+-- name: sweep_rows
+-- A page of all apps that are not beyond their tombstone, without secrets.
+SELECT app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds, history_retention_seconds, quota,
+       incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions, observed_generation,
+       org_id, project_id, project_recorded_at, role_number, connected_at, missing_since, deleted_at
+FROM app_metadata
+WHERE app_id > %(after)s AND (tombstone_until IS NULL OR tombstone_until > now())
+ORDER BY app_id
+LIMIT %(limit)s;
+
+-- name: audit_rows
+-- The next settled apps for a deep look, with their sealed URIs.
+SELECT a.* FROM app_metadata a JOIN app_work w USING (app_id)
+WHERE a.app_id > %(after)s AND a.connected_at IS NOT NULL AND a.delete_requested_at IS NULL AND w.due_at = 'infinity'
+ORDER BY a.app_id
+LIMIT %(limit)s;
+
+-- name: count_connected
+-- How many apps a deep round has to look at.
+SELECT count(*) AS apps FROM app_metadata WHERE connected_at IS NOT NULL AND delete_requested_at IS NULL;
+
+-- name: wake
+-- Look at these apps soon; work of this kind waits behind what people asked for.
+UPDATE app_work
+SET wakes = wakes + 1,
+    lane = CASE WHEN due_at = 'infinity' THEN 1 ELSE lane END,
+    confirmed_missing = confirmed_missing OR %(missing)s,
+    due_at = CASE WHEN lease_expires_at > now() THEN due_at ELSE least(due_at, now()) END,
+    rank_at = least(rank_at, now() + make_interval(secs => %(ageing)s))
+WHERE app_id = ANY(%(app_ids)s)
+RETURNING app_id;
+
+-- name: name_surplus
+-- Hand projects to the passes of their apps as candidates for a surplus.
+UPDATE app_work w
+SET surplus_ids = w.surplus_ids || s.project_id,
+    wakes = w.wakes + 1,
+    lane = CASE WHEN w.due_at = 'infinity' THEN 1 ELSE w.lane END,
+    due_at = CASE WHEN w.lease_expires_at > now() THEN w.due_at ELSE least(w.due_at, now()) END,
+    rank_at = least(w.rank_at, now() + make_interval(secs => %(ageing)s))
+FROM unnest(%(app_ids)s::text[], %(project_ids)s::text[]) AS s (app_id, project_id)
+WHERE w.app_id = s.app_id AND NOT s.project_id = ANY(w.surplus_ids);
+
+-- name: reported
+-- Projects that were reported before.
+SELECT project_id FROM orphan_projects;
+
+-- name: report_orphan
+-- Keep a project that no row names, once.
+INSERT INTO orphan_projects (project_id, project_name, app_id) VALUES (%(project_id)s, %(project_name)s, %(app_id)s)
+ON CONFLICT (project_id) DO NOTHING
+RETURNING project_id;
+
+-- name: forget_orphans
+-- Forget reported projects that a complete list no longer shows.
+DELETE FROM orphan_projects WHERE NOT project_id = ANY(%(seen)s);
+
+-- name: claim_job
+-- Take a periodic job when it is due and nobody runs it.
+UPDATE periodic_jobs
+SET lease_owner = %(owner)s,
+    lease_token = lease_token + 1,
+    lease_expires_at = now() + make_interval(secs => %(lease)s),
+    started_at = now()
+WHERE name = %(name)s
+  AND (lease_expires_at IS NULL OR lease_expires_at < now())
+  AND (started_at IS NULL OR started_at <= now() - make_interval(secs => %(period)s))
+RETURNING lease_token, position;
+
+-- name: renew_job
+-- Prolong the lease of a running job.
+UPDATE periodic_jobs SET lease_expires_at = now() + make_interval(secs => %(lease)s)
+WHERE name = %(name)s AND lease_token = %(token)s
+RETURNING name;
+
+-- name: finish_job
+-- Give a job back and keep its place.
+UPDATE periodic_jobs
+SET lease_owner = NULL, lease_expires_at = NULL, finished_at = now(), position = %(position)s
+WHERE name = %(name)s AND lease_token = %(token)s;
+
+-- name: bury
+-- Drop rows whose tombstone has ended.
+DELETE FROM app_metadata WHERE tombstone_until < now();

@@ -1,0 +1,174 @@
+"""What a pass writes about its app, each write conditional on the fencing token.
+
+A write that finds another token raises ``LeaseLost`` and has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+from pydantic import SecretStr
+
+from reconciler.catalog.database import Database, Row
+from reconciler.catalog.seal import SealBroken, Sealer
+from reconciler.catalog.statements import load
+from reconciler.catalog.work import Lease, intent_of
+from reconciler.core.effects import OpenIntent, RecordProject
+from reconciler.core.snapshot import CreateIntent, Credentials, Progress
+from reconciler.errors import LeaseLost, MutationStopped
+from specs.metadata import AppMetadata
+
+_SQL = load("record")
+SWEEP_DELETES_PER_HOUR = 10
+
+
+class RecordCatalog:
+    """The reconciler's side of ``app_metadata``, ``create_intents`` and the history.
+
+    Args:
+        database: the catalog.
+        sealer: seals what ``record_project`` and ``record_credentials`` write.
+        lease_seconds: to how long from now a permit prolongs the lease.
+    """
+
+    def __init__(self, database: Database, sealer: Sealer, *, lease_seconds: float) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._lease_seconds = lease_seconds
+
+    async def permit(self, lease: Lease, *, swept: bool) -> None:
+        """Ask whether a change may be sent, and prolong the lease. Raises MutationStopped, LeaseLost."""
+        parameters = {**_fence(lease), "lease": self._lease_seconds}
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(_SQL["permit"], parameters)).fetchone()
+            if row is None or (not row["held"] and not row["stopped"]):
+                raise LeaseLost(lease.app_id)
+            if row["stopped"]:
+                raise MutationStopped(row["reason"] or "every change at Neon is stopped")
+            if not swept:
+                return
+            spent = await connection.execute(_SQL["spend_sweep_delete"], {"budget": SWEEP_DELETES_PER_HOUR})
+            if await spent.fetchone() is None:
+                raise MutationStopped(f"sweeps may delete {SWEEP_DELETES_PER_HOUR} projects an hour, and have")
+
+    async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
+        """Commit the intent to create. Raises MutationStopped, LeaseLost (also when the app needs no project now)."""
+        await self.permit(lease, swept=False)
+        parameters = {**_fence(lease), "nonce": effect.nonce, "again": effect.again}
+        return intent_of(await self._one(lease, "open_intent", parameters))
+
+    async def refuse_intent(self, lease: Lease, create_seq: int) -> None:
+        """The request of this intent was definitely not carried out."""
+        await self._settle(lease, create_seq, state="refused", absent=False)
+
+    async def note_absence(self, lease: Lease, create_seq: int, *, proven: bool) -> None:
+        """A complete list did not show the intent's project; ``proven`` by now."""
+        await self._settle(lease, create_seq, state="absent" if proven else "open", absent=True)
+
+    async def record(self, lease: Lease, said: Progress) -> None:
+        """Write conditions, status, columns and events."""
+        await self._write(lease, said, connection_uri=None, pooled_uri=None)
+
+    async def record_credentials(self, lease: Lease, app: AppMetadata, new: Credentials, said: Progress) -> None:
+        """Seal and publish URIs, under the app's data key. Raises SealBroken when no key opens it."""
+        if app.project_id is None or app.org_id is None:
+            raise LeaseLost(app.app_id)
+        key = self._sealer.open_data_key(app)
+        place = _place(app, app.org_id, app.project_id, app.data_key_version)
+        direct = self._sealer.seal(key, "connection_uri", new.connection_uri.get_secret_value(), **place)
+        pooled = (
+            None
+            if new.pooled_uri is None
+            else self._sealer.seal(key, "pooled_uri", new.pooled_uri.get_secret_value(), **place)
+        )
+        await self._write(lease, said, connection_uri=direct, pooled_uri=pooled)
+
+    async def record_project(self, lease: Lease, app: AppMetadata, effect: RecordProject) -> None:
+        """Write the project's id, once, with a new data key and the sealed URIs."""
+        key = self._sealer.new_data_key(app.app_id, app.incarnation)
+        place = _place(app, effect.org_id, effect.project_id, key.version)
+
+        def sealed(column: Any, uri: SecretStr | None) -> bytes | None:
+            return None if uri is None else self._sealer.seal(key.key, column, uri.get_secret_value(), **place)
+
+        held = effect.credentials
+        parameters = {
+            **_fence(lease),
+            **_progress(effect.progress),
+            "create_seq": effect.create_seq,
+            "incarnation": app.incarnation,
+            "project_id": effect.project_id,
+            "org_id": effect.org_id,
+            "data_key": key.sealed,
+            "wrapped_by": key.wrapped_by,
+            "data_key_version": key.version,
+            "connection_uri": sealed("connection_uri", held.connection_uri if held else None),
+            "pooled_uri": sealed("pooled_uri", held.pooled_uri if held else None),
+        }
+        await self._one(lease, "record_project", parameters)
+
+    async def drop_surplus(self, lease: Lease, project_id: str, *, report: bool) -> None:
+        """Forget a candidate for a surplus."""
+        await self._one(lease, "drop_surplus", {**_fence(lease), "project_id": project_id, "report": report})
+
+    def open_seal(self, app: AppMetadata) -> Credentials | None:
+        """The recorded URIs, opened; None when there are none or no configured key opens them."""
+        try:
+            direct = self._sealer.unseal_uri(app, "connection_uri")
+            return None if direct is None else Credentials(direct, self._sealer.unseal_uri(app, "pooled_uri"))
+        except SealBroken:
+            return None
+
+    async def _settle(self, lease: Lease, create_seq: int, *, state: str, absent: bool) -> None:
+        parameters = {**_fence(lease), "create_seq": create_seq, "state": state, "absent": absent}
+        await self._one(lease, "settle_intent", parameters)
+
+    async def _write(
+        self, lease: Lease, said: Progress, *, connection_uri: bytes | None, pooled_uri: bytes | None
+    ) -> None:
+        parameters = {
+            **_fence(lease),
+            **_progress(said),
+            "observed_generation": said.observed_generation,
+            "columns": Jsonb(_times(said.columns)),
+            "connection_uri": connection_uri,
+            "pooled_uri": pooled_uri,
+        }
+        await self._one(lease, "record", parameters)
+
+    async def _one(self, lease: Lease, statement: str, parameters: Mapping[str, Any]) -> Row:
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(_SQL[statement], parameters)).fetchone()
+        if row is None:
+            raise LeaseLost(lease.app_id)
+        return row
+
+
+def _fence(lease: Lease) -> dict[str, Any]:
+    return {"app_id": lease.app_id, "token": lease.token}
+
+
+def _place(app: AppMetadata, org_id: str, project_id: str, version: int) -> Any:
+    return {
+        "owner_id": app.owner_id,
+        "app_id": app.app_id,
+        "incarnation": app.incarnation,
+        "org_id": org_id,
+        "project_id": project_id,
+        "version": version,
+    }
+
+
+def _progress(said: Progress) -> dict[str, Any]:
+    return {
+        "status": str(said.status),
+        "conditions": Jsonb([condition.model_dump(mode="json") for condition in said.conditions]),
+        "events": Jsonb([{"type": e.type, "reason": e.reason, "message": e.message} for e in said.events]),
+    }
+
+
+def _times(columns: Mapping[Any, datetime | None]) -> dict[str, str | None]:
+    return {str(column): None if at is None else at.isoformat() for column, at in columns.items()}

@@ -1,0 +1,161 @@
+-- What a pass writes. Every statement holds the work row and is conditional on the fencing token:
+-- no row returned means that another worker may hold the app, and nothing was written.
+
+-- name: permit
+-- May a change be sent now? Prolongs the lease unless everything is stopped.
+WITH plane AS (
+    SELECT mutation_stop_reason AS reason,
+           mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped
+    FROM catalog_identity
+),
+renewed AS (
+    UPDATE app_work w
+    SET lease_expires_at = now() + make_interval(secs => %(lease)s),
+        due_at = now() + make_interval(secs => %(lease)s)
+    FROM plane
+    WHERE w.app_id = %(app_id)s AND w.lease_token = %(token)s AND w.lease_expires_at IS NOT NULL AND NOT plane.stopped
+    RETURNING w.app_id
+)
+SELECT stopped, reason, EXISTS (SELECT FROM renewed) AS held FROM plane;
+
+-- name: spend_sweep_delete
+-- Take one delete from the sweeps' budget; no row when it is used up.
+UPDATE catalog_identity
+SET sweep_deletes = CASE WHEN sweep_deletes_since < now() - interval '1 hour' THEN 1 ELSE sweep_deletes + 1 END,
+    sweep_deletes_since = CASE WHEN sweep_deletes_since < now() - interval '1 hour' THEN now() ELSE sweep_deletes_since END
+WHERE sweep_deletes < %(budget)s OR sweep_deletes_since < now() - interval '1 hour'
+RETURNING sweep_deletes;
+
+-- name: open_intent
+-- Commit the intent to create before the request is sent; nothing for an app that has a project or shall have none.
+WITH wanted AS (
+    SELECT app_id, incarnation FROM app_metadata
+    WHERE app_id = %(app_id)s AND project_id IS NULL AND delete_requested_at IS NULL
+    FOR SHARE
+),
+held AS (
+    SELECT w.app_id, wanted.incarnation FROM app_work w JOIN wanted USING (app_id)
+    WHERE w.lease_token = %(token)s AND w.lease_expires_at IS NOT NULL
+    FOR NO KEY UPDATE OF w
+),
+numbered AS (
+    UPDATE catalog_identity SET high_water = high_water + 1 FROM held WHERE %(again)s::bigint IS NULL
+    RETURNING high_water
+),
+made AS (
+    INSERT INTO create_intents (app_id, create_seq, incarnation, nonce, state, sent_at)
+    SELECT held.app_id, numbered.high_water, held.incarnation, %(nonce)s, 'open', clock_timestamp()
+    FROM held CROSS JOIN numbered
+    RETURNING create_seq, incarnation, nonce, state, sent_at, first_absent_at
+),
+reopened AS (
+    UPDATE create_intents i SET state = 'open', sent_at = clock_timestamp(), first_absent_at = NULL FROM held
+    WHERE i.app_id = held.app_id AND i.create_seq = %(again)s::bigint AND i.state = 'refused'
+    RETURNING i.create_seq, i.incarnation, i.nonce, i.state, i.sent_at, i.first_absent_at
+)
+SELECT * FROM made UNION ALL SELECT * FROM reopened;
+
+-- name: settle_intent
+-- Say what became of an open intent.
+WITH held AS (
+    SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
+)
+UPDATE create_intents i
+SET state = %(state)s,
+    first_absent_at = CASE WHEN %(absent)s THEN coalesce(i.first_absent_at, clock_timestamp()) ELSE i.first_absent_at END
+FROM held
+WHERE i.app_id = held.app_id AND i.create_seq = %(create_seq)s AND i.state = 'open'
+RETURNING i.create_seq;
+
+-- name: record
+-- Write what was observed, with its events. A delete that was asked for meanwhile keeps its word.
+WITH held AS (
+    SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
+),
+written AS (
+    UPDATE app_metadata a
+    SET status = CASE
+            WHEN a.delete_requested_at IS NOT NULL AND %(status)s <> 'deleted' THEN 'deleting' ELSE %(status)s
+        END,
+        conditions = %(conditions)s,
+        observed_generation = greatest(a.observed_generation, %(observed_generation)s),
+        updated_at = clock_timestamp(),
+        connected_at = CASE WHEN c.doc ? 'connected_at' THEN (c.doc ->> 'connected_at')::timestamptz ELSE a.connected_at END,
+        missing_since = CASE WHEN c.doc ? 'missing_since' THEN (c.doc ->> 'missing_since')::timestamptz ELSE a.missing_since END,
+        deleted_at = CASE WHEN c.doc ? 'deleted_at' THEN (c.doc ->> 'deleted_at')::timestamptz ELSE a.deleted_at END,
+        recoverable_until = CASE
+            WHEN c.doc ? 'recoverable_until' THEN (c.doc ->> 'recoverable_until')::timestamptz ELSE a.recoverable_until
+        END,
+        tombstone_until = CASE
+            WHEN c.doc ? 'tombstone_until' THEN (c.doc ->> 'tombstone_until')::timestamptz ELSE a.tombstone_until
+        END,
+        data_key_sealed = CASE WHEN c.doc ? 'deleted_at' THEN NULL ELSE a.data_key_sealed END,
+        connection_uri_sealed = CASE
+            WHEN c.doc ? 'deleted_at' THEN NULL ELSE coalesce(%(connection_uri)s, a.connection_uri_sealed)
+        END,
+        pooled_uri_sealed = CASE
+            WHEN c.doc ? 'deleted_at' THEN NULL
+            WHEN %(connection_uri)s::bytea IS NULL THEN a.pooled_uri_sealed
+            ELSE %(pooled_uri)s
+        END
+    FROM held, (SELECT %(columns)s::jsonb AS doc) AS c
+    WHERE a.app_id = held.app_id
+    RETURNING a.app_id, a.generation
+),
+told AS (
+    INSERT INTO app_events (app_id, type, reason, message, actor, generation)
+    SELECT written.app_id, e.doc ->> 'type', e.doc ->> 'reason', e.doc ->> 'message', 'reconciler', written.generation
+    FROM written CROSS JOIN jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS e (doc, nr)
+    ORDER BY e.nr
+)
+SELECT app_id FROM written;
+
+-- name: record_project
+-- Write the project's id, once, with its sealed URIs and data key.
+WITH held AS (
+    SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
+),
+written AS (
+    UPDATE app_metadata a
+    SET project_id = %(project_id)s,
+        org_id = %(org_id)s,
+        project_recorded_at = clock_timestamp(),
+        data_key_sealed = %(data_key)s,
+        data_key_wrapped_by = %(wrapped_by)s,
+        data_key_version = %(data_key_version)s,
+        connection_uri_sealed = %(connection_uri)s,
+        pooled_uri_sealed = %(pooled_uri)s,
+        status = CASE WHEN a.delete_requested_at IS NOT NULL THEN 'deleting' ELSE %(status)s END,
+        conditions = %(conditions)s,
+        updated_at = clock_timestamp()
+    FROM held
+    WHERE a.app_id = held.app_id AND a.project_id IS NULL AND a.incarnation = %(incarnation)s
+    RETURNING a.app_id, a.generation
+),
+settled AS (
+    UPDATE create_intents i SET state = 'recorded' FROM written
+    WHERE i.app_id = written.app_id AND i.create_seq = %(create_seq)s
+),
+told AS (
+    INSERT INTO app_events (app_id, type, reason, message, actor, generation)
+    SELECT written.app_id, e.doc ->> 'type', e.doc ->> 'reason', e.doc ->> 'message', 'reconciler', written.generation
+    FROM written CROSS JOIN jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS e (doc, nr)
+    ORDER BY e.nr
+)
+SELECT app_id FROM written;
+
+-- name: drop_surplus
+-- Forget a candidate for a surplus; one that is left alone is kept as reported.
+WITH held AS (
+    SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
+),
+dropped AS (
+    UPDATE app_work w SET surplus_ids = array_remove(w.surplus_ids, %(project_id)s) FROM held WHERE w.app_id = held.app_id
+    RETURNING w.app_id
+),
+reported AS (
+    INSERT INTO orphan_projects (project_id, project_name, app_id)
+    SELECT %(project_id)s, '', dropped.app_id FROM dropped WHERE %(report)s
+    ON CONFLICT (project_id) DO NOTHING
+)
+SELECT app_id FROM dropped;

@@ -1,0 +1,49 @@
+"""What the catalog refuses on purpose, each with what a caller needs to say why."""
+
+from __future__ import annotations
+
+from reconciler.errors import ReconcileError
+
+
+class CatalogRefusal(ReconcileError):
+    """Base: the catalog answered, and nothing was written."""
+
+
+class NameTaken(CatalogRefusal):
+    """A living app of that name exists and is not the same.
+
+    Attributes:
+        app_id: the existing app.
+        differing: the fields in which the request differs from it, sorted.
+    """
+
+    def __init__(self, app_id: str, differing: tuple[str, ...]) -> None:
+        self.app_id = app_id
+        self.differing = differing
+        super().__init__(f"app {app_id} has that name already and differs in {', '.join(differing)}")
+
+
+class LimitReached(CatalogRefusal):
+    """The owner has as many living apps as the plane allows.
+
+    Attributes:
+        limit: that number.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"an owner may have at most {limit} apps; delete one first")
+
+
+class IdempotencyKeyReused(CatalogRefusal):
+    """The key was sent before with another body."""
+
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key was used with another body; send a new key with a new request")
+
+
+class InvalidCursor(CatalogRefusal):
+    """The cursor did not come from this list."""
+
+    def __init__(self) -> None:
+        super().__init__("the cursor did not come from this list; start again without one")

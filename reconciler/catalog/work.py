@@ -1,0 +1,138 @@
+"""Leases on apps: claim, renew, release. A claim brings along all that a pass may know.
+
+A lease is not a fence: a paused process can wake up after its lease and go on. So every claim gets a fencing token
+larger than every earlier one, and every later write is conditional on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from reconciler.catalog.database import Database, Row
+from reconciler.catalog.statements import load
+from reconciler.core.snapshot import CreateIntent, Next
+from specs.metadata import AppMetadata
+
+_SQL = load("work")
+AGEING_SECONDS = 30.0
+BACKGROUND_LANE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one app.
+
+    Attributes:
+        token: the fencing token.
+        wakes: wake-ups counted at the claim; more of them at the release mean: go again.
+    """
+
+    app_id: str
+    token: int
+    wakes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One app under a lease, as it was at the claim (``at``, the catalog's clock)."""
+
+    lease: Lease
+    app: AppMetadata
+    at: datetime
+    attempts: int
+    intents: tuple[CreateIntent, ...]
+    confirmed_missing: bool
+    surplus_ids: tuple[str, ...]
+
+
+class WorkCatalog:
+    """The work table: who works on what, and until when.
+
+    Args:
+        database: the catalog.
+        owner: names this process in ``lease_owner``.
+        lease_seconds: how long a lease lasts without being renewed.
+    """
+
+    def __init__(self, database: Database, *, owner: str, lease_seconds: float) -> None:
+        self._database = database
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+
+    async def claim(self, limit: int) -> list[Claimed]:
+        """Take up to ``limit`` due apps. Raises CatalogUnavailable."""
+        parameters = {"limit": limit, "owner": self._owner, "lease": self._lease_seconds}
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(_SQL["claim"], parameters)
+            return [_claimed(row) for row in await cursor.fetchall()]
+
+    async def next_due(self) -> float | None:
+        """Seconds until something is due, negative when late; None when nothing is planned."""
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(_SQL["next_due"])).fetchone()
+            return None if row is None else row["seconds"]
+
+    async def renew(self, leases: Sequence[Lease]) -> set[str]:
+        """Prolong the leases that are still held; the ids of those apps."""
+        parameters = {**_keys(leases), "lease": self._lease_seconds}
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(_SQL["renew"], parameters)).fetchall()
+            return {row["app_id"] for row in rows}
+
+    async def release(self, lease: Lease, outcome: Next) -> bool:
+        """End a pass and say when to look again. False when the lease was lost, so nothing was written."""
+        parameters = {
+            "app_id": lease.app_id,
+            "token": lease.token,
+            "wakes": lease.wakes,
+            "after": outcome.after,
+            "failed": outcome.failed,
+            "lane": BACKGROUND_LANE if outcome.background else 0,
+            "ageing": AGEING_SECONDS,
+        }
+        async with self._database.connection() as connection:
+            return await (await connection.execute(_SQL["release"], parameters)).fetchone() is not None
+
+    async def give_back(self, leases: Sequence[Lease]) -> None:
+        """Let others have these apps at once."""
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL["give_back"], _keys(leases))
+
+
+def _keys(leases: Sequence[Lease]) -> dict[str, Any]:
+    return {"app_ids": [lease.app_id for lease in leases], "tokens": [lease.token for lease in leases]}
+
+
+def _claimed(row: Row) -> Claimed:
+    work, intents, at = row.pop("work"), row.pop("intents"), row.pop("claimed_at")
+    return Claimed(
+        lease=Lease(row["app_id"], work["lease_token"], work["wakes"]),
+        app=AppMetadata.model_validate(row),
+        at=at,
+        attempts=work["attempts"],
+        intents=tuple(intent_of(intent) for intent in intents),
+        confirmed_missing=work["confirmed_missing"],
+        surplus_ids=tuple(work["surplus_ids"]),
+    )
+
+
+def intent_of(row: Row) -> CreateIntent:
+    """An intent from a row, or from its JSON form, whose times are text."""
+
+    def time(value: datetime | str | None) -> datetime | None:
+        return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+    sent_at = time(row["sent_at"])
+    if sent_at is None:
+        raise TypeError("an intent without the time of its sending")
+    return CreateIntent(
+        create_seq=row["create_seq"],
+        incarnation=row["incarnation"],
+        nonce=row["nonce"],
+        state=row["state"],
+        sent_at=sent_at,
+        first_absent_at=time(row["first_absent_at"]),
+    )

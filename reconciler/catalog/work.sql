@@ -1,0 +1,65 @@
+-- The work to do and its leases. Times are the database's clock.
+
+-- name: claim
+-- Take what is due, people's work first with ageing, under a new fencing token each; with all that a pass may know.
+WITH due AS MATERIALIZED (
+    SELECT app_id FROM app_work WHERE due_at <= now() ORDER BY rank_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+),
+claimed AS (
+    UPDATE app_work w
+    SET lease_owner = %(owner)s,
+        lease_token = nextval('lease_tokens'),
+        lease_expires_at = now() + make_interval(secs => %(lease)s),
+        due_at = now() + make_interval(secs => %(lease)s)
+    FROM due
+    WHERE w.app_id = due.app_id
+    RETURNING w.app_id, w.attempts, w.wakes, w.confirmed_missing, w.surplus_ids, w.lease_token
+)
+SELECT to_jsonb(c) AS work,
+       clock_timestamp() AS claimed_at,
+       a.*,
+       (
+           SELECT coalesce(jsonb_agg(to_jsonb(i) - 'app_id' ORDER BY i.create_seq), '[]')
+           FROM create_intents i
+           WHERE i.app_id = c.app_id
+       ) AS intents
+FROM claimed c JOIN app_metadata a ON a.app_id = c.app_id;
+
+-- name: next_due
+-- Seconds until the next row is due; null when nothing is planned.
+SELECT extract(epoch FROM min(due_at) - now())::float8 AS seconds FROM app_work WHERE due_at < 'infinity';
+
+-- name: renew
+-- Prolong leases that are still held.
+UPDATE app_work w
+SET lease_expires_at = now() + make_interval(secs => %(lease)s),
+    due_at = now() + make_interval(secs => %(lease)s)
+FROM unnest(%(app_ids)s::text[], %(tokens)s::bigint[]) AS held (app_id, token)
+WHERE w.app_id = held.app_id AND w.lease_token = held.token AND w.lease_expires_at IS NOT NULL
+RETURNING w.app_id;
+
+-- name: release
+-- Give a lease back and say when to look again; a wake-up that came meanwhile means at once.
+UPDATE app_work
+SET lease_owner = NULL,
+    lease_expires_at = NULL,
+    attempts = CASE WHEN wakes <> %(wakes)s THEN 0 WHEN %(failed)s THEN attempts + 1 ELSE 0 END,
+    confirmed_missing = confirmed_missing AND (%(after)s::float8 IS NOT NULL OR wakes <> %(wakes)s),
+    lane = CASE WHEN wakes <> %(wakes)s THEN lane ELSE %(lane)s END,
+    due_at = CASE
+        WHEN wakes <> %(wakes)s THEN now()
+        ELSE coalesce(now() + make_interval(secs => %(after)s), 'infinity')
+    END,
+    rank_at = CASE
+        WHEN wakes <> %(wakes)s THEN now() + lane * make_interval(secs => %(ageing)s)
+        ELSE coalesce(now() + make_interval(secs => %(after)s + %(lane)s * %(ageing)s), 'infinity')
+    END
+WHERE app_id = %(app_id)s AND lease_token = %(token)s AND lease_expires_at IS NOT NULL
+RETURNING due_at = 'infinity' AS settled;
+
+-- name: give_back
+-- Give leases back unfinished: due at once, nothing counted.
+UPDATE app_work w
+SET lease_owner = NULL, lease_expires_at = NULL, due_at = now(), rank_at = now()
+FROM unnest(%(app_ids)s::text[], %(tokens)s::bigint[]) AS held (app_id, token)
+WHERE w.app_id = held.app_id AND w.lease_token = held.token;

@@ -1,0 +1,19 @@
+"""How long to wait after a failed pass."""
+
+from __future__ import annotations
+
+CAP_SECONDS = 60.0
+FIRST_SECONDS = 0.5
+FLOOR_SECONDS = 0.1
+
+
+def delay(attempts: int, jitter: float, at_least: float | None = None) -> float:
+    """Full jitter under a doubling cap: seconds until the next try.
+
+    Args:
+        attempts: failed passes in a row before this one.
+        jitter: a number in [0, 1).
+        at_least: seconds that the other side asked for (``Retry-After``); never shortened.
+    """
+    ceiling = min(CAP_SECONDS, FIRST_SECONDS * 2.0 ** min(attempts, 16))
+    return max(FLOOR_SECONDS, ceiling * jitter, at_least or 0.0)

@@ -1,0 +1,92 @@
+"""From intent to a recorded project.
+
+The intent commits before the request is sent. An answer that says "not done" refuses the intent, and the same nonce
+may be sent again; a lost answer leaves it open, and then the only way on is to look (``find``).
+"""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+
+from reconciler.core.desired import project_to_create
+from reconciler.core.effects import CreateProject, OpenIntent, RecordProject, RefuseIntent, Steps, perform
+from reconciler.core.find import Found, ProvenAbsent, find_created
+from reconciler.core.mark import carries_name
+from reconciler.core.report import Said, progress, record
+from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Progress, Snapshot
+from reconciler.core.trust import believed, pooled
+from reconciler.errors import NeonOutcomeUnknown, NeonRefused, NeonSafeToSendAgain
+from specs.neon import CreatedProject
+from specs.status import Reason
+
+FIRST_LOOK_SECONDS = 1.0
+RUNNING = Said("False", Reason.OPERATIONS_RUNNING, "Neon is making the project.")
+UNKNOWN = Said(
+    "Unknown",
+    Reason.OUTCOME_UNKNOWN,
+    "Neon's answer to the create request did not arrive; looking for the project before anything is sent again.",
+)
+
+
+def create(s: Snapshot, org_id: str) -> Steps[Next]:
+    """Make the app's project, or adopt the one that an earlier request made."""
+    intent = s.open_intent
+    if intent is None:
+        return (yield from _send(s, org_id))
+    outcome = yield from find_created(s, org_id, intent)
+    match outcome:
+        case Found():
+            yield from perform(adoption(s, outcome, org_id))
+            return Next(0.0)
+        case ProvenAbsent():
+            return Next(0.0)
+        case _:
+            yield from record(s, progress(s, synced=UNKNOWN))
+            return outcome.again
+
+
+def adoption(s: Snapshot, found: Found, org_id: str) -> RecordProject:
+    """Record a found project as the app's; its credentials are read later."""
+    told = Event("Adopted", "ProvenOurs", f"Project {found.project.id} was found by its name and nonce.")
+    said = progress(s, ready=None if s.app.delete_requested_at else RUNNING, events=(told,), recorded=True)
+    return RecordProject(found.intent.create_seq, found.project.id, org_id, None, said)
+
+
+def _send(s: Snapshot, org_id: str) -> Steps[Next]:
+    refused = s.refused_intent
+    intent = yield from perform(OpenIntent(s.nonce, refused.create_seq if refused else None))
+    try:
+        created = yield from perform(CreateProject(project_to_create(s.app, s.plane, intent, org_id)))
+        _check_answer(s, org_id, created)
+    except (NeonSafeToSendAgain, NeonRefused):
+        yield from perform(RefuseIntent(intent.create_seq))
+        raise
+    except NeonOutcomeUnknown:
+        yield from record(s, progress(s, synced=UNKNOWN))
+        return Next(FIRST_LOOK_SECONDS, failed=True)
+    yield from perform(_recording(s, org_id, intent, created))
+    return Next(FIRST_LOOK_SECONDS)
+
+
+def _check_answer(s: Snapshot, org_id: str, created: CreatedProject) -> None:
+    # An answer about another project proves nothing about ours.
+    if not carries_name(created.project, s.app) or created.project.org_id != org_id:
+        raise NeonOutcomeUnknown(
+            method="POST", route="/projects", status=201, detail="the answer describes another project"
+        )
+
+
+def _recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreatedProject) -> RecordProject:
+    told = Event("ProjectCreated", "Created", f"Neon made project {created.project.id}.")
+    said: Progress = progress(s, ready=RUNNING, events=(told,), recorded=True)
+    return RecordProject(intent.create_seq, created.project.id, org_id, _credentials(s, created), said)
+
+
+def _credentials(s: Snapshot, created: CreatedProject) -> Credentials | None:
+    """The URI of the answer, if there is one whose host is believed; else it is read later."""
+    for details in created.connection_uris:
+        direct = details.connection_uri.get_secret_value()
+        if believed(direct, s.plane.host_suffixes):
+            through_pooler = pooled(direct, details.connection_parameters.pooler_host)
+            return Credentials(details.connection_uri, None if through_pooler is None else SecretStr(through_pooler))
+    return None

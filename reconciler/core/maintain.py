@@ -1,0 +1,163 @@
+"""From a recorded project to a proven URI, and what people changed by hand put back.
+
+After a create of ours nothing needs to be observed but the operations: the one call set everything. In every other
+case the whole is looked at: project, default branch, its compute, its URI.
+"""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+
+from reconciler.core.backoff import CAP_SECONDS, delay
+from reconciler.core.desired import drift, drifted_fields, endpoint_to_create, immutable_drift
+from reconciler.core.effects import (
+    CreateEndpoint,
+    GetConnectionURI,
+    GetProject,
+    ListBranches,
+    ListEndpoints,
+    ListOperations,
+    OpenSeal,
+    Permit,
+    ProbeDatabase,
+    RecordCredentials,
+    Steps,
+    UpdateProject,
+    perform,
+)
+from reconciler.core.report import AVAILABLE, IN_SYNC, Said, progress, record
+from reconciler.core.snapshot import Credentials, Event, Next, Snapshot
+from reconciler.core.trust import believed, same_address
+from reconciler.core.vanish import vanished
+from reconciler.errors import NeonNotFound, NeonPasswordsNotStored
+from specs.neon import Branch, Project, ProjectUpdate
+from specs.status import ConditionType, Reason, condition_of
+
+SLOW = Next(CAP_SECONDS, failed=True)
+LONGEST_WAIT_SECONDS = 15.0
+
+
+def maintain(s: Snapshot, org_id: str, project_id: str) -> Steps[Next]:
+    """Bring a recorded project to where it shall be, by at most one change."""
+    try:
+        if s.app.connected_at is None:
+            credentials = yield from perform(OpenSeal())
+            if credentials is not None:
+                return (yield from _finish_create(s, project_id, credentials))
+        project = yield from perform(GetProject(project_id))
+    except NeonNotFound:
+        return (yield from vanished(s, org_id, project_id))
+    if project.deleted_at is not None:
+        return (yield from vanished(s, org_id, project_id))
+    if project.org_id != org_id:
+        held = Said("False", Reason.HELD, "The project belongs to another organization now; an operator must look.")
+        yield from record(s, progress(s, synced=held))
+        return SLOW
+    update = drift(s.app, project)
+    if update is not None:
+        return (yield from _put_back(s, project_id, update))
+    return (yield from _serve(s, project))
+
+
+def _finish_create(s: Snapshot, project_id: str, credentials: Credentials) -> Steps[Next]:
+    waiting = yield from _await_operations(s, project_id)
+    if waiting is not None:
+        return waiting
+    yield from perform(ProbeDatabase(credentials.connection_uri))
+    yield from record(s, progress(s, ready=AVAILABLE, synced=IN_SYNC, columns={"connected_at": s.now}))
+    return Next(None)
+
+
+def _await_operations(s: Snapshot, project_id: str) -> Steps[Next | None]:
+    """When to look again while operations run, or None when they have ended, well or not."""
+    operations = yield from perform(ListOperations(project_id))
+    pending = [operation for operation in operations if not operation.is_settled]
+    if not pending:
+        return None
+    if any(operation.status == "failed" for operation in pending):
+        # "A failed operation is not terminal and may be retried" (Neon API reference, Operations).
+        failing = Said("False", Reason.OPERATION_FAILED, "An operation failed at Neon, which may try it again.")
+        yield from record(s, progress(s, ready=failing))
+        return Next(delay(s.attempts, s.jitter, 1.0), failed=True)
+    since = s.app.project_recorded_at if s.app.connected_at is None else None
+    elapsed = (s.now - since).total_seconds() if since is not None else 1.0
+    return Next(min(LONGEST_WAIT_SECONDS, max(1.0, elapsed)))
+
+
+def _put_back(s: Snapshot, project_id: str, update: ProjectUpdate) -> Steps[Next]:
+    yield from perform(Permit())
+    changed = yield from perform(UpdateProject(project_id, update))
+    left = drift(s.app, changed.project)
+    if left is not None:
+        text = f"Neon accepted the repair but kept its own values of: {drifted_fields(left)}. An operator must look."
+        yield from record(s, progress(s, synced=Said("False", Reason.NEON_REFUSED, text)))
+        return SLOW
+    told = Event("DriftRepaired", "ChangedAtNeon", f"Put back as asked for: {drifted_fields(update)}.")
+    yield from record(s, progress(s, synced=IN_SYNC, events=(told,)))
+    return Next(1.0)
+
+
+def _serve(s: Snapshot, project: Project) -> Steps[Next]:
+    """Make the default branch reachable, whatever it is called now, and its URI the recorded one."""
+    branches = yield from perform(ListBranches(project.id))
+    branch = next((branch for branch in branches.branches if branch.default), None)
+    if branch is None:
+        none = Said("False", Reason.ENDPOINT_MISSING, "The project has no default branch; an operator must look.")
+        yield from record(s, progress(s, ready=none))
+        return SLOW
+    endpoints = yield from perform(ListEndpoints(project.id))
+    if not any(e.branch_id == branch.id and e.type == "read_write" for e in endpoints):
+        return (yield from _give_endpoint(s, project.id, branch))
+    try:
+        reported = yield from _connection_uri(s, project.id, branch, pooled=False)
+    except (NeonNotFound, NeonPasswordsNotStored):
+        gone = "Neon has no credentials for the app's role and database; an operator must look."
+        yield from record(s, progress(s, ready=Said("False", Reason.CREDENTIALS_MISSING, gone)))
+        return SLOW
+    if not believed(reported.get_secret_value(), s.plane.host_suffixes):
+        text = "Neon's URI names a host that NEON_HOST_SUFFIXES does not allow; an operator must look."
+        yield from record(s, progress(s, ready=Said("False", Reason.HOST_NOT_BELIEVED, text)))
+        return SLOW
+    return (yield from _prove(s, project, branch, reported))
+
+
+def _give_endpoint(s: Snapshot, project_id: str, branch: Branch) -> Steps[Next]:
+    waiting = yield from _await_operations(s, project_id)
+    if waiting is not None:
+        return waiting
+    yield from perform(Permit())
+    yield from perform(CreateEndpoint(project_id, endpoint_to_create(s.app, branch.id)))
+    said = Said("False", Reason.ENDPOINT_MISSING, "The database's compute was gone; a new one is being made.")
+    told = Event("EndpointCreated", "ChangedAtNeon", "The default branch had no read-write compute; it has one again.")
+    yield from record(s, progress(s, ready=said, events=(told,)))
+    return Next(1.0)
+
+
+def _prove(s: Snapshot, project: Project, branch: Branch, reported: SecretStr) -> Steps[Next]:
+    immutable = immutable_drift(s.app, project)
+    synced = IN_SYNC
+    if immutable is not None:
+        synced = Said("False", Reason.IMMUTABLE_DRIFT, f"It cannot be changed in place: {immutable}.")
+    held = yield from perform(OpenSeal())
+    same = held is not None and same_address(held.connection_uri.get_secret_value(), reported.get_secret_value())
+    ready = condition_of(s.app.conditions, ConditionType.READY)
+    if same and s.app.connected_at is not None and ready is not None and ready.status == "True":
+        # An idle compute is Neon's normal state: what was proven is not connected to again.
+        yield from record(s, progress(s, ready=AVAILABLE, synced=synced, columns={"missing_since": None}))
+        return Next(None)
+    waiting = yield from _await_operations(s, project.id)
+    if waiting is not None:
+        return waiting
+    yield from perform(ProbeDatabase(reported))
+    said = progress(s, ready=AVAILABLE, synced=synced, columns={"connected_at": s.now, "missing_since": None})
+    if same:
+        yield from record(s, said)
+        return Next(None)
+    through_pooler = yield from _connection_uri(s, project.id, branch, pooled=True)
+    trusted = believed(through_pooler.get_secret_value(), s.plane.host_suffixes)
+    yield from perform(RecordCredentials(Credentials(reported, through_pooler if trusted else None), said))
+    return Next(None)
+
+
+def _connection_uri(s: Snapshot, project_id: str, branch: Branch, *, pooled: bool) -> Steps[SecretStr]:
+    return (yield from perform(GetConnectionURI(project_id, branch.id, s.app.role, s.app.database, pooled=pooled)))

@@ -1,0 +1,44 @@
+"""The order of one pass over one app."""
+
+from __future__ import annotations
+
+from reconciler.core.create import create
+from reconciler.core.delete import delete
+from reconciler.core.effects import ConfirmAccess, Steps, perform
+from reconciler.core.maintain import maintain
+from reconciler.core.report import report_failure
+from reconciler.core.snapshot import Next, Snapshot
+from reconciler.core.surplus import sweep_surplus
+from reconciler.errors import CatalogUnavailable, LeaseLost, ReconcileError
+
+
+def reconcile(s: Snapshot) -> Steps[Next]:
+    """One pass: look, change at most one thing at Neon, record, and say when to look again.
+
+    Raises:
+        LeaseLost: another worker may hold the app; everything is discarded.
+        CatalogUnavailable: nothing can be recorded now.
+    """
+    try:
+        return (yield from _pass(s))
+    except (LeaseLost, CatalogUnavailable):
+        raise
+    except ReconcileError as error:
+        return (yield from report_failure(s, error))
+
+
+def _pass(s: Snapshot) -> Steps[Next]:
+    app = s.app
+    if app.delete_requested_at is not None and app.deleted_at is None:
+        return (yield from delete(s))
+    if app.deleted_at is not None and not s.surplus_ids:
+        return Next(None)
+    org_id = yield from perform(ConfirmAccess())
+    if app.deleted_at is None and app.project_id is None:
+        return (yield from create(s, org_id))
+    swept = yield from sweep_surplus(s, org_id)
+    if swept is not None:
+        return swept
+    if app.project_id is None or app.deleted_at is not None:
+        return Next(None)
+    return (yield from maintain(s, org_id, app.project_id))

@@ -1,0 +1,141 @@
+"""From what a pass learned to what is said about the app: conditions, status, events; nothing when nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from reconciler.core.backoff import CAP_SECONDS, delay
+from reconciler.core.effects import Record, Steps, perform
+from reconciler.core.snapshot import Column, Event, Next, Progress, Snapshot
+from reconciler.errors import (
+    MutationStopped,
+    NeonAPIError,
+    NeonLimitReached,
+    NeonLocked,
+    NeonNotFound,
+    NeonOutcomeUnknown,
+    NeonRateLimited,
+    NeonRefused,
+    NeonSafeToSendAgain,
+    NeonUnauthorized,
+    ReconcileError,
+    TenantUnreachable,
+)
+from specs.status import Condition, ConditionType, Reason, condition_of, derive_status, merge_condition
+
+Truth = Literal["True", "False", "Unknown"]
+# A lock or a lost answer passes by itself; it becomes news after so many passes.
+QUIET_ATTEMPTS = 3
+
+
+class Said(NamedTuple):
+    """One condition's new content."""
+
+    status: Truth
+    reason: Reason
+    message: str
+
+
+IN_SYNC = Said("True", Reason.IN_SYNC, "The project is as it shall be.")
+AVAILABLE = Said("True", Reason.AVAILABLE, "The database accepts connections.")
+
+
+def progress(
+    s: Snapshot,
+    *,
+    ready: Said | None = None,
+    synced: Said | None = None,
+    columns: Mapping[Column, datetime | None] | None = None,
+    events: tuple[Event, ...] = (),
+    recorded: bool | None = None,
+) -> Progress:
+    """The whole of what a pass says, with an event for each condition whose reason changed."""
+    app, conditions, told = s.app, s.app.conditions, list(events)
+    for kind, said in ((ConditionType.READY, ready), (ConditionType.SYNCED, synced)):
+        if said is None:
+            continue
+        old = condition_of(conditions, kind)
+        if old is None or (old.status, old.reason) != (said.status, str(said.reason)):
+            told.append(Event(kind, said.reason, said.message))
+        conditions = merge_condition(
+            conditions,
+            Condition(
+                type=kind,
+                status=said.status,
+                reason=said.reason,
+                message=said.message,
+                last_transition_time=s.now,
+                observed_generation=app.generation,
+            ),
+        )
+    written = {column: at for column, at in (columns or {}).items() if getattr(app, column) != at}
+    status = derive_status(
+        conditions,
+        deleting=app.delete_requested_at is not None,
+        deleted=(written.get("deleted_at") or app.deleted_at) is not None,
+        recorded=app.project_id is not None if recorded is None else recorded,
+        connected=(written.get("connected_at") or app.connected_at) is not None,
+    )
+    settled = ready is not None and ready.status == "True"
+    observed = app.generation if settled or "deleted_at" in written else app.observed_generation
+    return Progress(status, conditions, observed, written, tuple(told))
+
+
+def record(s: Snapshot, said: Progress) -> Steps[None]:
+    """Write it, unless the catalog says the same already."""
+    app = s.app
+    same = (said.status, said.conditions, said.observed_generation) == (
+        app.status,
+        app.conditions,
+        app.observed_generation,
+    )
+    if not same or said.columns or said.events:
+        yield from perform(Record(said))
+
+
+def report_failure(s: Snapshot, error: ReconcileError) -> Steps[Next]:
+    """Say what went wrong and when to try again. Waits for a person are slow tries, never an end."""
+    said, again = explain(s, error)
+    quiet = isinstance(error, NeonLocked | NeonOutcomeUnknown | NeonNotFound) and s.attempts < QUIET_ATTEMPTS
+    if isinstance(error, TenantUnreachable):
+        yield from record(s, progress(s, ready=said))
+    elif not quiet:
+        yield from record(s, progress(s, synced=said))
+    return again
+
+
+def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
+    """What an error means to a person, and the next try. Messages hold no times, ids of requests or credentials."""
+    asked = error.retry_after if isinstance(error, NeonAPIError) else None
+    backoff = Next(delay(s.attempts, s.jitter, asked), failed=True)
+    slow = Next(CAP_SECONDS * (0.5 + 0.5 * s.jitter), failed=True)
+    match error:
+        case MutationStopped():
+            return Said("False", Reason.MUTATION_STOPPED, str(error)), slow
+        case TenantUnreachable():
+            return Said("False", Reason.CONNECTING, f"The database does not accept connections yet: {error}"), backoff
+        case NeonUnauthorized():
+            text = (
+                f"Neon refused the control plane's API key; the operator must put it right. Neon said: {error.detail}"
+            )
+            return Said("False", Reason.NEON_UNAUTHORIZED, text), backoff
+        case NeonLimitReached():
+            text = f"Neon's plan allows no more of these; the operator must raise the limit. Neon said: {error.detail}"
+            return Said("False", Reason.PROJECT_LIMIT_REACHED, text), slow
+        case NeonNotFound():
+            text = "Neon's answers do not agree with each other; looking again."
+            return Said("Unknown", Reason.OUTCOME_UNKNOWN, text), backoff
+        case NeonRefused():
+            text = f"Neon refused {error.method} {error.route}; the operator must look. Neon said: {error.detail}"
+            return Said("False", Reason.NEON_REFUSED, text), slow
+        case NeonRateLimited():
+            return Said("False", Reason.NEON_RATE_LIMITED, "Neon's request limit is met; waiting."), backoff
+        case NeonLocked():
+            return Said("False", Reason.NEON_LOCKED, "Neon is busy with another operation; waiting."), backoff
+        case NeonSafeToSendAgain():
+            return Said("False", Reason.NEON_UNAVAILABLE, "Neon does not serve at the moment; trying again."), backoff
+        case _:
+            text = "Neon's answer did not arrive, or could not be read; looking again."
+            return Said("Unknown", Reason.NEON_UNAVAILABLE, text), backoff

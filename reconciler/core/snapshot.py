@@ -1,0 +1,136 @@
+"""What one pass may know, and what it may say: plain values, no behaviour of the world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+from pydantic import SecretStr
+
+from specs.metadata import AppMetadata
+from specs.status import AppStatus, Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """What every pass of this control plane has in common.
+
+    Attributes:
+        control_plane_id: which projects are ours.
+        catalog_id: which catalog made them.
+        settle_seconds: how long after a create was sent it may still take effect.
+        host_suffixes: endings of the database hosts that are believed; one without a dot is a whole name.
+    """
+
+    control_plane_id: str
+    catalog_id: str
+    settle_seconds: float
+    host_suffixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateIntent:
+    """The committed wish to create a project, and what became of it."""
+
+    create_seq: int
+    incarnation: int
+    nonce: str
+    state: Literal["open", "refused", "recorded", "absent"]
+    sent_at: datetime
+    first_absent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The connection URIs as Neon gave them; ``pooled_uri`` goes through Neon's pooler."""
+
+    connection_uri: SecretStr
+    pooled_uri: SecretStr | None
+
+    def same_as(self, other: Credentials | None) -> bool:
+        """Whether both hold the same direct URI."""
+        mine = self.connection_uri.get_secret_value()
+        return other is not None and mine == other.connection_uri.get_secret_value()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of an app's history."""
+
+    type: str
+    reason: str
+    message: str
+
+
+Column: TypeAlias = Literal["connected_at", "missing_since", "deleted_at", "recoverable_until", "tombstone_until"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a pass writes about an app, in one statement."""
+
+    status: AppStatus
+    conditions: tuple[Condition, ...]
+    observed_generation: int
+    columns: Mapping[Column, datetime | None] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One app at the moment it was claimed.
+
+    Attributes:
+        now: the catalog's clock at the claim.
+        attempts: failed passes in a row.
+        jitter: a random number in [0, 1) for this pass.
+        nonce: a random text for this pass.
+        confirmed_missing: a sweep saw that the recorded project is missing while the fleet as a whole is there.
+        surplus_ids: projects that a sweep took for a surplus of this app.
+    """
+
+    app: AppMetadata
+    plane: Plane
+    now: datetime
+    attempts: int
+    jitter: float
+    nonce: str
+    intents: tuple[CreateIntent, ...] = ()
+    confirmed_missing: bool = False
+    surplus_ids: tuple[str, ...] = ()
+
+    @property
+    def open_intent(self) -> CreateIntent | None:
+        """The newest intent whose outcome is unknown."""
+        return max((i for i in self._current if i.state == "open"), key=lambda i: i.create_seq, default=None)
+
+    @property
+    def refused_intent(self) -> CreateIntent | None:
+        """The newest intent that was definitely not carried out."""
+        return max((i for i in self._current if i.state == "refused"), key=lambda i: i.create_seq, default=None)
+
+    @property
+    def _current(self) -> tuple[CreateIntent, ...]:
+        return tuple(i for i in self.intents if i.incarnation == self.app.incarnation)
+
+    @property
+    def settle(self) -> timedelta:
+        """How long after a send its outcome may still change."""
+        return timedelta(seconds=self.plane.settle_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """When to look at the app again.
+
+    Attributes:
+        after: seconds, or None for not before something happens (a request, a sweep).
+        failed: whether the pass counts as a failed attempt.
+        background: whether what follows may wait behind what people asked for.
+    """
+
+    after: float | None
+    failed: bool = False
+    background: bool = False

@@ -1,0 +1,65 @@
+"""Projects of ours for an app that are not its recorded one: a create that arrived late, or a person's doing.
+
+Only a sweep names candidates. One is deleted when a fresh look proves name *and* nonce, after the settle time, from
+the sweeps' delete budget. Everything else is reported and left alone, the project that a person brought back too.
+"""
+
+from __future__ import annotations
+
+from reconciler.core.effects import (
+    DeleteProject,
+    DropSurplus,
+    GetProject,
+    ListBranches,
+    Permit,
+    Steps,
+    perform,
+)
+from reconciler.core.mark import carries_name, made_by
+from reconciler.core.report import Said, progress, record
+from reconciler.core.snapshot import Event, Next, Snapshot
+from reconciler.errors import NeonNotFound
+from specs.neon import Project
+from specs.status import Reason
+
+
+def sweep_surplus(s: Snapshot, org_id: str) -> Steps[Next | None]:
+    """Deal with one candidate; None when there is none left."""
+    if not s.surplus_ids:
+        return None
+    project_id = s.surplus_ids[0]
+    try:
+        project = yield from perform(GetProject(project_id))
+    except NeonNotFound:
+        yield from perform(DropSurplus(project_id, report=False))
+        return Next(0.0)
+    if project_id == s.app.project_id:
+        yield from _hold(s, project_id)
+        return Next(0.0)
+    if not (yield from _proven_surplus(s, org_id, project)):
+        yield from perform(DropSurplus(project_id, report=True))
+        return Next(0.0)
+    if s.now < project.created_at + s.settle:
+        return Next((project.created_at + s.settle - s.now).total_seconds(), background=True)
+    yield from perform(Permit(swept=True))
+    yield from perform(DeleteProject(project_id))
+    told = Event("SurplusDeleted", "LateCreate", f"Project {project_id} came of a late create and was never published.")
+    yield from record(s, progress(s, events=(told,)))
+    yield from perform(DropSurplus(project_id, report=False))
+    return Next(0.0)
+
+
+def _proven_surplus(s: Snapshot, org_id: str, project: Project) -> Steps[bool]:
+    if project.org_id != org_id or project.deleted_at is not None or not carries_name(project, s.app):
+        return False
+    branches = yield from perform(ListBranches(project.id))
+    return made_by(branches, s.app, s.plane, s.intents) is not None
+
+
+def _hold(s: Snapshot, project_id: str) -> Steps[None]:
+    """A delete is final until its owner restores it, but what a person brought back is not deleted again."""
+    if s.app.deleted_at is not None:
+        text = "The deleted app's project was brought back at Neon; it is left alone. An operator must decide."
+        told = Event("Held", "BroughtBack", f"Project {project_id} of the deleted app is live again.")
+        yield from record(s, progress(s, synced=Said("False", Reason.HELD, text), events=(told,)))
+    yield from perform(DropSurplus(project_id, report=True))

@@ -1,0 +1,127 @@
+"""The fleet's list against the catalog, in one merge.
+
+What is seen is enough to look closer; absence counts only in a complete list, and when more than a few apps vanish at
+once it is our key, our organization or our catalog that is wrong, and everything stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.core.desired import drift, immutable_drift
+from specs.metadata import AppMetadata
+from specs.names import parse_project_name
+from specs.neon import Project, ProjectListing
+from specs.status import AppStatus, ConditionType, Reason, condition_of
+
+MASS_APPS = 5
+MASS_PERCENT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a sweep found.
+
+    Attributes:
+        drifted: apps whose project differs from what it shall be, or is there again.
+        missing: apps whose recorded project is not in the complete list.
+        surplus: (app_id, project_id) of projects that carry an app's name and are not its recorded one.
+        orphans: projects with a name of our form whose app no row knows.
+        stop: why everything must stop, or None; a partial list never stops anything, nor ends a stop.
+        complete: whether absence could be concluded.
+    """
+
+    drifted: tuple[str, ...]
+    missing: tuple[str, ...]
+    surplus: tuple[tuple[str, str], ...]
+    orphans: tuple[Project, ...]
+    stop: str | None
+    complete: bool
+
+
+def compare(
+    rows: Iterable[AppMetadata],
+    listing: ProjectListing,
+    *,
+    reported: Collection[str],
+    listed_from: datetime,
+    settle: timedelta,
+) -> Verdict:
+    """Merge the list with the catalog.
+
+    Args:
+        rows: every app that is not beyond its tombstone, as read after the list.
+        listing: all pages.
+        reported: project ids that were reported before and are left alone.
+        listed_from: the catalog's clock before the first page.
+        settle: how long a list may lag behind what it lists.
+    """
+    by_id = {project.id: project for project in listing.projects}
+    known: dict[str, AppMetadata] = {}
+    drifted, missing, counted, recorded = [], [], 0, 0
+    for app in rows:
+        known[app.app_id] = app
+        if app.project_id is None or app.delete_requested_at is not None or app.status == AppStatus.LOST:
+            if app.status == AppStatus.LOST and app.project_id in by_id:
+                drifted.append(app.app_id)
+            continue
+        recorded += 1
+        project = by_id.get(app.project_id)
+        if project is not None:
+            if _differs(app, project):
+                drifted.append(app.app_id)
+        elif listing.complete and _recorded_before(app, listed_from):
+            missing.append(app.app_id)
+            counted += _recorded_before(app, listed_from - settle)
+    surplus, orphans = [], []
+    for project in listing.projects:
+        name = parse_project_name(project.name)
+        if name is None or project.id in reported:
+            continue
+        app_row = known.get(name.app_id)
+        if app_row is None:
+            orphans.append(project)
+        elif _is_surplus(app_row, project.id):
+            surplus.append((name.app_id, project.id))
+    stop = _mass(counted, recorded)
+    return Verdict(
+        drifted=tuple(drifted),
+        missing=() if stop else tuple(missing),
+        surplus=tuple(surplus),
+        orphans=tuple(orphans),
+        stop=stop,
+        complete=listing.complete,
+    )
+
+
+def _mass(missing: int, recorded: int) -> str | None:
+    if missing <= max(MASS_APPS, recorded * MASS_PERCENT / 100):
+        return None
+    return (
+        f"{missing} of {recorded} projects vanished at once: the key, the organization or the catalog is the wrong "
+        "one. Nothing is changed at Neon until they are there again or an operator runs `morphik-apps resume`."
+    )
+
+
+def _recorded_before(app: AppMetadata, at: datetime) -> bool:
+    return app.project_recorded_at is not None and app.project_recorded_at < at
+
+
+def _is_surplus(app: AppMetadata, project_id: str) -> bool:
+    if app.deleted_at is not None:
+        return True
+    return app.project_id is not None and app.project_id != project_id
+
+
+def _differs(app: AppMetadata, project: Project) -> bool:
+    if drift(app, project) is not None:
+        return True
+    synced = condition_of(app.conditions, ConditionType.SYNCED)
+    said = synced is not None and synced.reason == Reason.IMMUTABLE_DRIFT
+    if (immutable_drift(app, project) is not None) != said:
+        return True
+    # A project that is there again while the app says that it is missing.
+    ready = condition_of(app.conditions, ConditionType.READY)
+    return ready is not None and ready.reason == Reason.PROJECT_MISSING

@@ -1,0 +1,127 @@
+"""The reconciler daemon: puts the parts together and runs them until it is told to stop.
+
+Nothing that Neon or the catalog answers, or fails to answer, ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from reconciler import tenant_db
+from reconciler.catalog.database import Database
+from reconciler.catalog.fleet import FleetCatalog
+from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.seal import Sealer
+from reconciler.catalog.wakeup import Wakeup
+from reconciler.catalog.work import WorkCatalog
+from reconciler.core.snapshot import Plane
+from reconciler.errors import CatalogUnavailable
+from reconciler.neon.client import NeonClient
+from reconciler.shell.access import Access
+from reconciler.shell.driver import Driver, World
+from reconciler.shell.rounds import Rounds
+from reconciler.shell.worker import Worker
+from specs.settings import SEND_MARGIN_SECONDS, CatalogSettings, LoopSettings, PlaneSettings, SealSettings
+
+CATALOG_PAUSE_SECONDS = 1.0
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """One reconciler; run as many as you like over one catalog."""
+
+    def __init__(self, catalog: CatalogSettings, seal: SealSettings, plane: PlaneSettings, loop: LoopSettings) -> None:
+        self._catalog = catalog
+        self._seal = seal
+        self._plane = plane
+        self._loop = loop
+
+    async def run(self) -> None:
+        """Work until cancelled; then give every lease back."""
+        database = Database(self._catalog.database_url.get_secret_value())
+        loop = self._loop
+        client = NeonClient(loop.neon_api_url, loop.neon_api_key, timeout_seconds=loop.neon_timeout_seconds)
+        await database.open()
+        try:
+            await self._work(database, client)
+        finally:
+            await client.aclose()
+            await database.close()
+
+    async def _work(self, database: Database, client: NeonClient) -> None:
+        loop, owner = self._loop, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        fleet = FleetCatalog(database, owner=owner, lease_seconds=loop.lease_seconds)
+        plane = Plane(
+            control_plane_id=self._plane.control_plane_id,
+            catalog_id=await _catalog_id(fleet),
+            settle_seconds=loop.settle_seconds,
+            host_suffixes=loop.host_suffixes,
+        )
+        access = Access(
+            client,
+            fleet,
+            org_id=loop.neon_org_id,
+            neon_api_url=loop.neon_api_url,
+            control_plane_id=plane.control_plane_id,
+        )
+        records = RecordCatalog(database, Sealer(self._seal.keys()), lease_seconds=loop.lease_seconds)
+        send_within = loop.lease_seconds - loop.neon_timeout_seconds - SEND_MARGIN_SECONDS
+        driver = Driver(World(client, access, records, tenant_db.probe, send_within), plane)
+        work = WorkCatalog(database, owner=owner, lease_seconds=loop.lease_seconds)
+        worker = Worker(work, driver, lease_seconds=loop.lease_seconds)
+        rounds = Rounds(
+            client,
+            access,
+            fleet,
+            driver,
+            plane,
+            resync_seconds=loop.resync_seconds,
+            lease_seconds=loop.lease_seconds,
+        )
+        listening = asyncio.create_task(Wakeup(self._catalog.direct_url, worker.wake).run())
+        scheduler = _schedule(rounds, loop.resync_seconds)
+        log.info("reconciling as %s", owner)
+        try:
+            await worker.run()
+        finally:
+            scheduler.shutdown(wait=False)
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
+
+
+def _schedule(rounds: Rounds, period: float) -> AsyncIOScheduler:
+    scheduler = AsyncIOScheduler(timezone=UTC)
+    soon = datetime.now(tz=UTC) + timedelta(seconds=min(1.0, period))
+    for name in ("sweep", "audit"):
+        scheduler.add_job(
+            getattr(rounds, name),
+            "interval",
+            id=name,
+            seconds=period,
+            jitter=period * 0.1,
+            next_run_time=soon,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+    scheduler.start()
+    return scheduler
+
+
+async def _catalog_id(fleet: FleetCatalog) -> str:
+    """Wait for a catalog that answers and is migrated."""
+    while True:
+        try:
+            return await fleet.catalog_id()
+        except CatalogUnavailable as error:
+            log.warning("waiting for the catalog: %s", error)
+            await asyncio.sleep(CATALOG_PAUSE_SECONDS)

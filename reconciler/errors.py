@@ -1,0 +1,134 @@
+"""What can go wrong, by what it says about the world.
+
+ReconcileError
+├── NeonAPIError                    an answer of Neon's API, or its absence
+│   ├── NeonRefused                 nothing was done, and sending the same again will not help
+│   │   ├── NeonUnauthorized        401, 403, or a 404 that is about the key
+│   │   ├── NeonNotFound            404, 410: absent, or not visible to this key
+│   │   ├── NeonConflict            409
+│   │   ├── NeonLimitReached        422 by a plan's limit
+│   │   ├── NeonPasswordsNotStored  412
+│   │   └── NeonInvalidRequest      every other 4xx
+│   ├── NeonSafeToSendAgain         nothing was done, and the same request may be sent again
+│   │   ├── NeonNotSent             no connection was made, so no byte left
+│   │   ├── NeonLocked              423
+│   │   ├── NeonRateLimited         429
+│   │   └── NeonUnavailable         503
+│   └── NeonOutcomeUnknown          it may have happened: look before anything else is sent
+├── TenantUnreachable               an app's database did not accept the connection
+├── CatalogUnavailable              the catalog did not answer
+├── LeaseLost                       another worker may hold this app now: discard everything
+└── MutationStopped                 the whole plane may change nothing at Neon, and says why
+"""
+
+from __future__ import annotations
+
+
+class ReconcileError(Exception):
+    """Base of every error this program raises on purpose."""
+
+
+class NeonAPIError(ReconcileError):
+    """A request to Neon that did not succeed.
+
+    The message never holds a credential: it is built from method, route template, status and Neon's own message.
+
+    Attributes:
+        method: HTTP method.
+        route: path template, such as ``/projects/{project_id}``.
+        status: HTTP status, or None when there was no answer.
+        code: Neon's error code; usually the empty string.
+        detail: Neon's message, shortened, or what happened to the connection.
+        request_id: the ``X-Request-ID`` of the request.
+        retry_after: seconds that Neon asked to wait, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        route: str,
+        detail: str,
+        status: int | None = None,
+        code: str = "",
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.method = method
+        self.route = route
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.request_id = request_id
+        self.retry_after = retry_after
+        answer = "no answer" if status is None else f"{status}"
+        named = f" {code}" if code else ""
+        super().__init__(f"{method} {route}: {answer}{named}: {detail}")
+
+
+class NeonRefused(NeonAPIError):
+    """Nothing was done, and the same request would be refused again."""
+
+
+class NeonUnauthorized(NeonRefused):
+    """The key is missing, wrong, revoked, or not allowed to do this."""
+
+
+class NeonNotFound(NeonRefused):
+    """Absent, deleted, or not visible to this key: no proof of anything alone."""
+
+
+class NeonConflict(NeonRefused):
+    """Something of that name exists already."""
+
+
+class NeonLimitReached(NeonRefused):
+    """The account's plan allows no more of these."""
+
+
+class NeonPasswordsNotStored(NeonRefused):
+    """The project was made with ``store_passwords: false``."""
+
+
+class NeonInvalidRequest(NeonRefused):
+    """Neon did not accept the request as it was written."""
+
+
+class NeonSafeToSendAgain(NeonAPIError):
+    """Nothing was done; the same request may be sent again, later."""
+
+
+class NeonNotSent(NeonSafeToSendAgain):
+    """No connection could be made, so the request never left."""
+
+
+class NeonLocked(NeonSafeToSendAgain):
+    """Another operation is running on the project."""
+
+
+class NeonRateLimited(NeonSafeToSendAgain):
+    """More requests than the account may send."""
+
+
+class NeonUnavailable(NeonSafeToSendAgain):
+    """Neon is not serving at the moment."""
+
+
+class NeonOutcomeUnknown(NeonAPIError):
+    """The request may have taken effect."""
+
+
+class TenantUnreachable(ReconcileError):
+    """An app's database did not accept a connection with the recorded credentials."""
+
+
+class CatalogUnavailable(ReconcileError):
+    """The catalog did not answer, or lost the connection."""
+
+
+class LeaseLost(ReconcileError):
+    """The lease ran out or another worker took it; nothing was written."""
+
+
+class MutationStopped(ReconcileError):
+    """The plane as a whole must not change anything at Neon."""

@@ -1,0 +1,50 @@
+"""What a route is given, and small helpers that routes share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.local.neon.documents import operation_document
+from reconciler.local.neon.messages import Request, Response
+from reconciler.local.neon.problems import bad_request
+from reconciler.local.neon.state import Json, Operation, Project
+from reconciler.local.neon.world import World
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request on its way through a route."""
+
+    world: World
+    request: Request
+    now: float
+    path: dict[str, str]
+
+    def number(self, name: str, default: int, highest: int) -> int:
+        """Read a number from the query, between 1 and ``highest``."""
+        text = self.request.query.get(name)
+        if text is None:
+            return default
+        if not text.isdecimal() or not 1 <= int(text) <= highest:
+            raise bad_request(f"{name} must be between 1 and {highest}")
+        return int(text)
+
+    def flag(self, name: str) -> bool:
+        """Read a boolean from the query; absent is false."""
+        text = self.request.query.get(name, "false")
+        if text not in {"true", "false"}:
+            raise bad_request(f"{name} must be true or false")
+        return text == "true"
+
+    def required(self, name: str) -> str:
+        """Read a text from the query that must be there."""
+        text = self.request.query.get(name)
+        if not text:
+            raise bad_request(f"{name} is required")
+        return text
+
+
+def with_operations(project: Project, body: Json, operations: list[Operation], status: int = 200) -> Response:
+    """Answer with a body and the operations that the request started."""
+    rendered = [operation_document(project, operation) for operation in operations]
+    return Response(status, body | {"operations": rendered})

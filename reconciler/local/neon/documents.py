@@ -1,0 +1,229 @@
+"""How things look in answers: Neon's required fields, and the ones that it sends beside its own specification."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from reconciler.local.neon.commands import database_name, role_name
+from reconciler.local.neon.state import Branch, Database, Endpoint, Json, Operation, Project, Role
+from reconciler.local.neon.world import World
+
+_DEFAULT_SUSPEND_SECONDS = 300
+
+
+def when(moment: float) -> str:
+    """Render a time as Neon does: RFC 3339 in UTC."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _common(world: World, project: Project) -> Json:
+    return {
+        "id": project.id,
+        "platform_id": project.region_id.split("-", 1)[0],
+        "region_id": project.region_id,
+        "name": project.name,
+        "slug": project.id,
+        "provisioner": project.provisioner,
+        "default_endpoint_settings": project.default_endpoint_settings,
+        "settings": project.settings,
+        "pg_version": project.pg_version,
+        "proxy_host": world.options.direct_host,
+        "branch_logical_size_limit": 16_777_216,
+        "branch_logical_size_limit_bytes": 17_592_186_044_416,
+        "store_passwords": project.store_passwords,
+        "cpu_used_sec": 0,
+        "creation_source": "console",
+        "history_retention_seconds": project.history_retention_seconds,
+        "created_at": when(project.created_at),
+        "updated_at": when(project.updated_at),
+        "owner_id": world.options.org_id,
+        "org_id": world.options.org_id,
+    }
+
+
+def project_document(world: World, project: Project) -> Json:
+    """Render a ``Project``."""
+    return _common(world, project) | {
+        "data_storage_bytes_hour": 0,
+        "data_transfer_bytes": 0,
+        "written_data_bytes": 0,
+        "compute_time_seconds": 0,
+        "active_time_seconds": 0,
+        "consumption_period_start": when(project.created_at),
+        "consumption_period_end": when(project.created_at + 30 * 86400),
+    }
+
+
+def project_item(world: World, project: Project) -> Json:
+    """Render a ``ProjectListItem``."""
+    item = _common(world, project) | {"active_time": 0, "org_name": "Local"}
+    if project.deleted_at is not None:
+        item["deleted_at"] = when(project.deleted_at)
+        item["recoverable_until"] = when(project.deleted_at + world.options.recovery_seconds)
+    return item
+
+
+def branch_document(project: Project, branch: Branch) -> Json:
+    """Render a ``Branch``."""
+    document: Json = {
+        "id": branch.id,
+        "project_id": project.id,
+        "name": branch.name,
+        "slug": branch.id,
+        "current_state": "ready" if branch.ready else "init",
+        "state_changed_at": when(branch.state_changed_at),
+        "creation_source": "console",
+        "primary": branch.default,
+        "default": branch.default,
+        "protected": branch.protected,
+        "cpu_used_sec": 0,
+        "compute_time_seconds": 0,
+        "active_time_seconds": 0,
+        "written_data_bytes": 0,
+        "data_transfer_bytes": 0,
+        "created_at": when(branch.created_at),
+        "updated_at": when(branch.updated_at),
+        "init_source": "parent-data",
+    }
+    if not branch.ready:
+        document["pending_state"] = "ready"
+    if branch.parent_id is not None:
+        document |= {"parent_id": branch.parent_id, "parent_lsn": "0/1A2B3C8"}
+        document["parent_timestamp"] = when(branch.parent_timestamp or branch.created_at)
+    if branch.expires_at is not None:
+        document["expires_at"] = branch.expires_at
+    return document
+
+
+def annotation_document(branch: Branch) -> Json:
+    """Render a branch's ``AnnotationData``; its times are those of the branch, since nothing can change it later."""
+    return {
+        "object": {"type": "console/branch", "id": branch.id},
+        "value": dict(branch.annotation),
+        "created_at": when(branch.created_at),
+        "updated_at": when(branch.created_at),
+    }
+
+
+def endpoint_state(endpoint: Endpoint, now: float) -> str:
+    """Say whether a compute is starting, active, or idle because nobody has used it for its time."""
+    if endpoint.starting:
+        return "init"
+    patience = endpoint.suspend_timeout_seconds or _DEFAULT_SUSPEND_SECONDS
+    if endpoint.disabled or endpoint.last_active is None:
+        return "idle"
+    return "active" if patience < 0 or now < endpoint.last_active + patience else "idle"
+
+
+def endpoint_document(world: World, project: Project, endpoint: Endpoint, now: float) -> Json:
+    """Render an ``Endpoint``."""
+    state = endpoint_state(endpoint, now)
+    pending = {"pending_state": "active"} if state == "init" else {}
+    direct, pooled = world.options.direct_host, world.options.pooler_host
+    stamps = {"created_at": when(endpoint.created_at), "updated_at": when(endpoint.updated_at)}
+    compute: Json = {"binding_id": "dsq", "current_state": state, "role": endpoint.type, **pending, **stamps}
+    document: Json = {
+        "host": direct,
+        "hosts": {"read_write_host": direct, "read_write_pooled_host": pooled},
+        "id": endpoint.id,
+        "slug": endpoint.id,
+        "branch_slug": endpoint.branch_id,
+        "project_slug": project.id,
+        "project_id": project.id,
+        "branch_id": endpoint.branch_id,
+        "autoscaling_limit_min_cu": endpoint.min_cu,
+        "autoscaling_limit_max_cu": endpoint.max_cu,
+        "region_id": project.region_id,
+        "type": endpoint.type,
+        "current_state": state,
+        **pending,
+        "group": {
+            "size": {"min": 1, "max": 1},
+            "allow_readable_secondaries": False,
+            "computes": [compute | {"compute_host": direct, "compute_pooled_host": pooled}],
+        },
+        "settings": endpoint.settings,
+        "pooler_enabled": False,
+        "pooler_mode": "transaction",
+        "disabled": endpoint.disabled,
+        "passwordless_access": endpoint.passwordless_access,
+        "creation_source": "console",
+        **stamps,
+        "proxy_host": direct,
+        "suspend_timeout_seconds": endpoint.suspend_timeout_seconds,
+        "provisioner": project.provisioner,
+    }
+    if endpoint.name is not None:
+        document["name"] = endpoint.name
+    if endpoint.last_active is not None:
+        document["last_active"] = when(endpoint.last_active)
+    return document
+
+
+def role_document(branch: Branch, role: Role, *, password: str | None = None) -> Json:
+    """Render a ``Role``, with a password only where Neon gives one."""
+    document: Json = {
+        "branch_id": branch.id,
+        "name": role.name,
+        "protected": False,
+        "authentication_method": "password",
+        "created_at": when(role.created_at),
+        "updated_at": when(role.updated_at),
+    }
+    return document if password is None else document | {"password": password}
+
+
+def database_document(branch: Branch, database: Database) -> Json:
+    """Render a ``Database``."""
+    return {
+        "id": database.id,
+        "branch_id": branch.id,
+        "name": database.name,
+        "owner_name": database.owner_name,
+        "created_at": when(database.created_at),
+        "updated_at": when(database.updated_at),
+    }
+
+
+def operation_document(project: Project, operation: Operation) -> Json:
+    """Render an ``Operation``."""
+    document: Json = {
+        "id": operation.id,
+        "project_id": project.id,
+        "action": operation.action,
+        "status": operation.status,
+        "failures_count": operation.failures_count,
+        "created_at": when(operation.created_at),
+        "updated_at": when(operation.updated_at),
+        "total_duration_ms": int((operation.updated_at - operation.created_at) * 1000),
+    }
+    for name in ("branch_id", "endpoint_id", "error"):
+        value = getattr(operation, name)
+        if value is not None:
+            document[name] = value
+    if operation.retry_at is not None:
+        document["retry_at"] = when(operation.retry_at)
+    return document
+
+
+def connection_uri(world: World, branch: Branch, database: str, role: Role, *, pooled: bool) -> str:
+    """Compose a URI, with the names that role and database have in the shared cluster."""
+    host = world.options.pooler_host if pooled else world.options.direct_host
+    user, word = role_name(branch.id, role.name), quote(role.password, safe="")
+    return f"postgresql://{user}:{word}@{host}:{world.port}/{database_name(branch.id, database)}?sslmode=disable"
+
+
+def connection_details(world: World, branch: Branch, database: Database) -> Json:
+    """Render the ``ConnectionDetails`` of a database and its owner."""
+    role = branch.roles[database.owner_name]
+    return {
+        "connection_uri": connection_uri(world, branch, database.name, role, pooled=False),
+        "connection_parameters": {
+            "database": database_name(branch.id, database.name),
+            "password": role.password,
+            "role": role_name(branch.id, role.name),
+            "host": world.options.direct_host,
+            "pooler_host": world.options.pooler_host,
+        },
+    }

@@ -1,0 +1,239 @@
+"""Routes of projects: list, create, read, change, delete, recover."""
+
+from __future__ import annotations
+
+from reconciler.local.neon.account import DEFAULT_REGION, REGIONS, check_organization
+from reconciler.local.neon.bodies import Compute, EndpointDefaults, ProjectCreate, ProjectUpdate, Settings, parse
+from reconciler.local.neon.call import Call, with_operations
+from reconciler.local.neon.documents import (
+    branch_document,
+    connection_details,
+    connection_uri,
+    database_document,
+    endpoint_document,
+    project_document,
+    project_item,
+    role_document,
+)
+from reconciler.local.neon.endpoints import new_endpoint, size_of
+from reconciler.local.neon.messages import Response
+from reconciler.local.neon.names import check_database_name, check_role_name
+from reconciler.local.neon.problems import (
+    bad_request,
+    locked,
+    not_found,
+    passwords_not_stored,
+    unprocessable,
+)
+from reconciler.local.neon.state import Branch, Database, Json, Operation, Project, Role
+from reconciler.local.neon.world import World, endpoints_of, find_branch, find_endpoint, read_write
+
+_SETTINGS: Json = {
+    "allowed_ips": {"ips": [], "protected_branches_only": False},
+    "enable_logical_replication": False,
+    "maintenance_window": {"weekdays": [3], "start_time": "09:00", "end_time": "10:00"},
+    "block_public_connections": False,
+    "block_vpc_connections": False,
+    "hipaa": False,
+}
+_ENDPOINT_SETTINGS: Json = {
+    "autoscaling_limit_min_cu": 1.0,
+    "autoscaling_limit_max_cu": 1.0,
+    "suspend_timeout_seconds": 0,
+}
+_DEFAULT_PG_VERSION = 17
+_DEFAULT_HISTORY_SECONDS = 86_400
+
+
+def list_projects(call: Call) -> Response:
+    """Answer ``GET /projects``. The cursor is there on the last page too: the list ends with an empty page."""
+    world, query = call.world, call.request.query
+    check_organization(call, query.get("org_id"))
+    limit, search, deleted = call.number("limit", 10, 400), query.get("search", ""), call.flag("recoverable")
+    call.number("timeout", 30_000, 30_000)
+    page: list[Project] = []
+    for project in world.after(query.get("cursor")):
+        wanted = (project.deleted_at is not None) == deleted and not project.purging
+        if wanted and (search in project.name or search in project.id):
+            page.append(project)
+            if len(page) == limit:
+                break
+    cursor = page[-1].id if page else query.get("cursor")
+    body: Json = {
+        "projects": [project_item(world, each) for each in page if each.id not in world.unavailable],
+        "unavailable_project_ids": [each.id for each in page if each.id in world.unavailable],
+        "applications": {},
+        "integrations": {},
+    }
+    if cursor:
+        body["pagination"] = {"cursor": cursor}
+    return Response(200, body)
+
+
+def create_project(call: Call) -> Response:
+    """Answer ``POST /projects``."""
+    world, now = call.world, call.now
+    asked = parse(ProjectCreate, call.request.body, "project")
+    check_organization(call, asked.org_id)
+    project = _new_project(world, asked, now)
+    limit = world.options.project_limit
+    if limit is not None and len(world.projects) - len(world.deleted) >= limit:
+        raise unprocessable("projects limit exceeded", "PROJECTS_LIMIT_EXCEEDED")
+    branch = _first_branch(world, asked, now)
+    project.branches[branch.id] = branch
+    endpoint = new_endpoint(world, project, branch, "read_write", Compute(), now)
+    world.add(project)
+    operations = [
+        world.start(project, now, "create_timeline", branch),
+        world.start(project, now, "start_compute", branch, endpoint, carried_out=True),
+    ]
+    database = next(iter(branch.databases.values()))
+    role = branch.roles[database.owner_name]
+    return with_operations(
+        project,
+        {
+            "project": project_document(world, project),
+            "connection_uris": [connection_details(world, branch, database)],
+            "roles": [role_document(branch, role, password=role.password)],
+            "databases": [database_document(branch, database)],
+            "branch": branch_document(project, branch),
+            "endpoints": [endpoint_document(world, project, endpoint, now)],
+        },
+        operations,
+        201,
+    )
+
+
+def _new_project(world: World, asked: ProjectCreate, now: float) -> Project:
+    region = DEFAULT_REGION if asked.region_id is None else asked.region_id
+    if region not in REGIONS:
+        raise bad_request(f"region {region!r} is not supported")
+    project_id = world.new_id("", lambda taken: taken in world.projects)
+    history = asked.history_retention_seconds
+    given = Compute.model_validate(asked.model_dump(include=set(Compute.model_fields)))
+    defaults = _ENDPOINT_SETTINGS | _said(given) | _said(asked.default_endpoint_settings)
+    size_of(Compute(), defaults)
+    return Project(
+        id=project_id,
+        name=project_id if asked.name is None else asked.name,
+        region_id=region,
+        pg_version=_DEFAULT_PG_VERSION if asked.pg_version is None else asked.pg_version,
+        provisioner=asked.provisioner or "k8s-neonvm",
+        store_passwords=asked.store_passwords is not False,
+        history_retention_seconds=_DEFAULT_HISTORY_SECONDS if history is None else history,
+        settings=_SETTINGS | _said(asked.settings),
+        default_endpoint_settings=defaults,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _said(body: Settings | EndpointDefaults | Compute | None) -> Json:
+    return {} if body is None else body.model_dump(exclude_none=True)
+
+
+def _first_branch(world: World, asked: ProjectCreate, now: float) -> Branch:
+    first = asked.branch
+    name = (first.database_name if first is not None else None) or "neondb"
+    owner = (first.role_name if first is not None else None) or f"{name}_owner"
+    check_database_name(name)
+    check_role_name(owner)
+    stamps = {"created_at": now, "updated_at": now}
+    return Branch(
+        id=world.new_id("br-", lambda _: False),
+        name=(first.name if first is not None else None) or "main",
+        default=True,
+        annotation=(first.annotations if first is not None else None) or {},
+        roles={owner: Role(name=owner, password=world.password(), **stamps)},
+        databases={name: Database(id=world.database_id(), name=name, owner_name=owner, **stamps)},
+        state_changed_at=now,
+        **stamps,
+    )
+
+
+def read_project(call: Call) -> Response:
+    """Answer ``GET /projects/{id}``."""
+    project = call.world.project(call.path["project"])
+    return Response(200, {"project": project_document(call.world, project)})
+
+
+def update_project(call: Call) -> Response:
+    """Answer ``PATCH /projects/{id}``. A ``quota`` replaces the one that was there, as a whole."""
+    project = call.world.free_project(call.path["project"])
+    asked = parse(ProjectUpdate, call.request.body, "project")
+    defaults = project.default_endpoint_settings | _said(asked.default_endpoint_settings)
+    size_of(Compute(), defaults)
+    project.name = project.name if asked.name is None else asked.name
+    project.settings = project.settings | _said(asked.settings)
+    project.default_endpoint_settings = defaults
+    if asked.history_retention_seconds is not None:
+        project.history_retention_seconds = asked.history_retention_seconds
+    call.world.touch(project, call.now)
+    operations: list[Operation] = []
+    if asked.settings is not None:
+        operations = [
+            call.world.start(project, call.now, "apply_config", project.branches[endpoint.branch_id], endpoint)
+            for endpoint in project.endpoints.values()
+        ]
+    return with_operations(project, {"project": project_document(call.world, project)}, operations)
+
+
+def delete_project(call: Call) -> Response:
+    """Answer ``DELETE /projects/{id}``: gone for everybody, and recoverable for some days."""
+    world, now = call.world, call.now
+    project = world.free_project(call.path["project"])
+    if any(branch.protected for branch in project.branches.values()):
+        raise unprocessable("project has protected branches and cannot be deleted")
+    project.deleted_at = now
+    world.deleted[project.id] = None
+    for branch in project.branches.values():
+        world.start(project, now, "suspend_compute", branch, read_write(project, branch))
+    world.touch(project, now)
+    return Response(200, {"project": project_document(world, project)})
+
+
+def recover_project(call: Call) -> Response:
+    """Answer ``POST /projects/{id}/recover``: everything as it was, with the same URIs."""
+    world, now = call.world, call.now
+    project = world.projects.get(call.path["project"])
+    if project is None or project.purging:
+        raise not_found("project")
+    if project.deleted_at is None:
+        raise unprocessable("project is not deleted")
+    if project.id in world.active:
+        raise locked()
+    project.deleted_at = None
+    world.deleted.pop(project.id, None)
+    for branch in project.branches.values():
+        for endpoint in endpoints_of(project, branch):
+            endpoint.starting = True
+        world.start(project, now, "start_compute", branch, read_write(project, branch))
+    world.touch(project, now)
+    body: Json = {
+        "project": project_document(world, project),
+        "branches": [branch_document(project, branch) for branch in project.branches.values()],
+    }
+    return Response(200, body)
+
+
+def read_connection_uri(call: Call) -> Response:
+    """Answer ``GET /projects/{id}/connection_uri``; role and database are asked for by their API names."""
+    project = call.world.project(call.path["project"])
+    database_name, role_name = call.required("database_name"), call.required("role_name")
+    branch_id, endpoint_id = call.request.query.get("branch_id"), call.request.query.get("endpoint_id")
+    branch = project.default_branch if branch_id is None else find_branch(project, branch_id)
+    if endpoint_id is None:
+        endpoint = read_write(project, branch)
+    else:
+        endpoint = find_endpoint(project, endpoint_id)
+        branch = find_branch(project, endpoint.branch_id) if branch_id is None else branch
+    if endpoint is None or endpoint.branch_id != branch.id:
+        raise not_found("endpoint")
+    if database_name not in branch.databases:
+        raise not_found("database")
+    if role_name not in branch.roles:
+        raise not_found("role")
+    if not project.store_passwords:
+        raise passwords_not_stored()
+    role, pooled = branch.roles[role_name], call.flag("pooled")
+    return Response(200, {"uri": connection_uri(call.world, branch, database_name, role, pooled=pooled)})

@@ -1,0 +1,177 @@
+"""Serves local Neon over HTTP, with a real Postgres behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from types import TracebackType
+from typing import Self
+
+from psycopg import Error as PostgresError
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response as HttpResponse
+from starlette.routing import Route
+
+from reconciler.local.neon.backing import Backing
+from reconciler.local.neon.commands import Command
+from reconciler.local.neon.machine import LocalNeon
+from reconciler.local.neon.messages import Request, Response
+from reconciler.local.neon.problems import general_error
+from reconciler.local.neon.store import Store
+from reconciler.local.postgres import EmbeddedPostgres
+
+PREFIX = "/api/v2"
+_LARGEST_BODY = 1_000_000
+_COMMANDS_AT_ONCE = 4
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_logger = logging.getLogger(__name__)
+
+
+class LocalNeonServer:
+    """The machine, its clock, its Postgres and its HTTP application.
+
+    Args:
+        machine: a machine with ``physical`` set.
+        postgres: where the databases are. One that is not running yet is started, and then stopped, with this server.
+    """
+
+    def __init__(self, machine: LocalNeon, postgres: EmbeddedPostgres) -> None:
+        if not machine.options.physical:
+            raise ValueError("a served machine needs options with physical=True")
+        self.machine = machine
+        self.postgres = postgres
+        self.app = Starlette(routes=[Route("/{path:path}", self._serve, methods=_METHODS)])
+        self._backing = Backing(postgres, connections=_COMMANDS_AT_ONCE)
+        self._store = Store(postgres)
+        self._changed = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._owns_postgres = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Load what was kept and go on with what was under way."""
+        try:
+            if not self.postgres.running:
+                self._owns_postgres = True
+                await self.postgres.start()
+            self.machine.port = self.postgres.port
+            await self._backing.start()
+            self.machine.load(await self._store.start())
+        except BaseException:
+            await self.stop()
+            raise
+        self._ticker = asyncio.create_task(self._tick(), name="local-neon")
+
+    async def stop(self) -> None:
+        """Stop at once. What was under way is done again after the next start."""
+        tasks = [*self._running, *([] if self._ticker is None else [self._ticker])]
+        self._ticker = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._store.stop()
+        await self._backing.stop()
+        if self._owns_postgres:
+            self._owns_postgres = False
+            await self.postgres.stop()
+
+    async def _serve(self, http: HttpRequest) -> HttpResponse:
+        request_id = http.headers.get("x-request-id", "")[:128]
+        path = http.scope.get("raw_path", b"").decode("ascii", "replace") or http.url.path
+        if not path.startswith(PREFIX + "/"):
+            return _rendered(general_error(404, "path not found", request_id))
+        try:
+            body = await _body(http)
+        except ValueError as error:
+            return _rendered(general_error(400, str(error), request_id))
+        request = Request(
+            method=http.method,
+            path=path.removeprefix(PREFIX),
+            query=dict(http.query_params),
+            body=body,
+            key=_key(http),
+            request_id=request_id or None,
+        )
+        response = self.machine.handle(request, time.time())
+        try:
+            await self._store.flush(self.machine)
+        except PostgresError:
+            _logger.exception("local Neon could not keep a change")
+            response = general_error(500, "internal error", request_id)
+        self._changed.set()
+        return _rendered(response)
+
+    async def _tick(self) -> None:
+        """Run operations when they are due, and sleep until the next one is, or something changes."""
+        while True:
+            self._changed.clear()
+            for command in self.machine.advance(time.time()):
+                task = asyncio.create_task(self._carry_out(command))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+            await self._keep()
+            due = self.machine.next_due()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._changed.wait(), None if due is None else max(0.001, min(due - time.time(), 3600))
+                )
+
+    async def _carry_out(self, command: Command) -> None:
+        error: str | None = None
+        try:
+            await self._backing.execute(command)
+        except PostgresError as problem:
+            # A message of Postgres can quote a statement, so only its kind is told.
+            error = f"{type(problem).__name__} ({problem.sqlstate or 'no answer'})"
+            _logger.warning("local Neon: %s failed: %s", type(command).__name__, error)
+        self.machine.complete(command.operation_id, time.time(), error)
+        self._changed.set()
+
+    async def _keep(self) -> None:
+        try:
+            await self._store.flush(self.machine)
+        except PostgresError as problem:
+            _logger.warning("local Neon could not keep a change: %s", type(problem).__name__)
+            await asyncio.sleep(1)
+
+
+def _key(http: HttpRequest) -> str | None:
+    scheme, _, key = http.headers.get("authorization", "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+async def _body(http: HttpRequest) -> object | None:
+    """Read a JSON body, or None when there is none; ValueError says what is wrong with it."""
+    content = bytearray()
+    async for chunk in http.stream():
+        content += chunk
+        if len(content) > _LARGEST_BODY:
+            raise ValueError("the body is too large")
+    if not content:
+        return None
+    try:
+        parsed: object = json.loads(content)
+    except ValueError:
+        raise ValueError("the body is not JSON") from None
+    return parsed
+
+
+def _rendered(response: Response) -> HttpResponse:
+    headers = {"Cache-Control": "no-store", **response.headers}
+    if response.body is None:
+        return HttpResponse(status_code=response.status, headers=headers)
+    content = json.dumps(response.body, ensure_ascii=False, separators=(",", ":"))
+    return HttpResponse(content, response.status, headers, media_type="application/json")

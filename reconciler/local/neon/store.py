@@ -1,0 +1,63 @@
+"""Keeps the machine's projects in the cluster that they describe."""
+
+from __future__ import annotations
+
+import asyncio
+
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+
+from reconciler.local.neon.cluster import STATE_DATABASE
+from reconciler.local.neon.machine import LocalNeon
+from reconciler.local.neon.state import Json
+from reconciler.local.postgres import EmbeddedPostgres
+
+_TABLE = "CREATE TABLE IF NOT EXISTS project (project_id text PRIMARY KEY, document jsonb NOT NULL)"
+_UPSERT = """
+    INSERT INTO project (project_id, document) VALUES (%s, %s)
+    ON CONFLICT (project_id) DO UPDATE SET document = excluded.document
+"""
+_DELETE = "DELETE FROM project WHERE project_id = ANY (%s)"
+
+
+class Store:
+    """The table of projects, written by one connection, one change after the other."""
+
+    def __init__(self, postgres: EmbeddedPostgres) -> None:
+        self._postgres = postgres
+        self._connection: AsyncConnection | None = None
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> list[Json]:
+        """Connect, and return what was kept."""
+        self._connection = await AsyncConnection.connect(self._postgres.dsn(STATE_DATABASE), autocommit=True)
+        await self._connection.execute(_TABLE)
+        found = await self._connection.execute("SELECT document FROM project ORDER BY project_id")
+        return [row[0] for row in await found.fetchall()]
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def flush(self, machine: LocalNeon) -> None:
+        """Keep what has changed; back when it is durable, also when somebody else is just keeping it."""
+        async with self._turn:
+            changed = machine.dirty()
+            if not changed:
+                return
+            if self._connection is None:
+                raise RuntimeError("the store has not been started")
+            dumped = {project_id: machine.dump(project_id) for project_id in sorted(changed)}
+            kept = [(project_id, Jsonb(document)) for project_id, document in dumped.items() if document is not None]
+            gone = [project_id for project_id, document in dumped.items() if document is None]
+            try:
+                async with self._connection.transaction(), self._connection.cursor() as cursor:
+                    if kept:
+                        await cursor.executemany(_UPSERT, kept)
+                    if gone:
+                        await cursor.execute(_DELETE, (gone,))
+            except BaseException:
+                machine.mark_dirty(changed)
+                raise

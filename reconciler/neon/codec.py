@@ -1,0 +1,327 @@
+"""What each call of Neon's API is, and what its answer means. Pure: nothing here sends anything.
+
+A function per call builds a `NeonCall`: the request and the reader of its answer. `decode` turns an answer into the
+model, or raises what it says about the world (`reconciler.neon.wire`). Whatever carries the bytes, a network or a
+simulator, goes through these two, so both mean the same.
+
+Source: Neon OpenAPI document v2 (routes, parameters, bodies).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from reconciler.neon.wire import CONNECTION_URI_ROUTE, NeonCall, NeonRequest, decode, parse_retry_after
+from specs.neon import (
+    AuthDetails,
+    Branch,
+    BranchChanged,
+    BranchCreate,
+    BranchList,
+    CreatedBranch,
+    CreatedProject,
+    Endpoint,
+    EndpointChanged,
+    EndpointCreate,
+    Operation,
+    Organization,
+    Project,
+    ProjectChanged,
+    ProjectCreate,
+    ProjectPage,
+    ProjectUpdate,
+    RecoveredProject,
+)
+
+__all__ = [
+    "BRANCHES_PER_PAGE",
+    "PROJECTS_PER_PAGE",
+    "InvalidConnectionURI",
+    "InvalidNeonId",
+    "NeonCall",
+    "NeonRequest",
+    "build_connection_string",
+    "create_branch",
+    "create_endpoint",
+    "create_project",
+    "decode",
+    "delete_project",
+    "get_auth",
+    "get_connection_uri",
+    "get_project",
+    "list_branches",
+    "list_endpoints",
+    "list_operations",
+    "list_organizations",
+    "list_projects",
+    "parse_retry_after",
+    "recover_project",
+    "update_branch",
+    "update_project",
+]
+
+PROJECTS_PER_PAGE: Final = 400
+"""The most projects that a page may hold (Neon OpenAPI document, listProjects)."""
+
+BRANCHES_PER_PAGE: Final = 1000
+"""Branches asked for at once; Neon allows 10,000, which a bounded answer could not hold."""
+
+_PROJECT: Final = "/projects/{project_id}"
+_ID = re.compile(r"[a-z0-9-]{1,60}")
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
+_URI_HOST = re.compile(_HOST)
+_POSTGRES_URI = re.compile(
+    r"(?P<before>postgres(?:ql)?://(?:[^/?#\x00-\x20\x7f]*@)?)"
+    rf"{_HOST}"
+    r"(?P<after>(?::[0-9]*)?(?:[/?][^\x00-\x20\x7f]*)?)"
+)
+
+
+class InvalidNeonId(ValueError):
+    """An id that Neon could not have given; sent, it could change the route."""
+
+
+class InvalidConnectionURI(ValueError):
+    """Not a Postgres URI with one host, or a host that is none. The message never holds the value."""
+
+
+# The answers that Neon wraps
+
+
+class _Envelope(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class _OfProject(_Envelope):
+    project: Project
+
+
+class _OfUri(_Envelope):
+    uri: SecretStr
+
+
+class _OfEndpoints(_Envelope):
+    endpoints: tuple[Endpoint, ...]
+
+
+class _OfOperations(_Envelope):
+    operations: tuple[Operation, ...]
+
+
+class _OfOrganizations(_Envelope):
+    organizations: tuple[Organization, ...]
+
+
+class _Pagination(_Envelope):
+    cursor: str | None = None
+    next: str | None = None
+
+
+class _OfProjects(_Envelope):
+    projects: tuple[Project, ...]
+    unavailable_project_ids: tuple[str, ...] | None = None
+    pagination: _Pagination | None = None
+
+
+class _Annotation(_Envelope):
+    value: dict[str, Any] | None = None
+
+
+class _OfBranches(_Envelope):
+    branches: tuple[Branch, ...]
+    annotations: dict[str, _Annotation | None] | None = None
+    pagination: _Pagination | None = None
+
+
+def _read_page(data: object) -> ProjectPage:
+    read = _OfProjects.model_validate(data)
+    return ProjectPage(
+        projects=read.projects,
+        unavailable_project_ids=read.unavailable_project_ids or (),
+        cursor=(read.pagination.cursor if read.pagination else None) or None,
+    )
+
+
+def _read_branches(data: object) -> BranchList:
+    read = _OfBranches.model_validate(data)
+    annotations = {
+        branch_id: {key: value for key, value in (annotation.value or {}).items() if isinstance(value, str)}
+        for branch_id, annotation in (read.annotations or {}).items()
+        if annotation is not None
+    }
+    after = (read.pagination.next if read.pagination else None) or None
+    return BranchList(branches=read.branches, annotations=annotations, next=after)
+
+
+# The calls
+
+
+def _request(
+    method: str,
+    route: str,
+    *,
+    params: Mapping[str, str | None] | None = None,
+    body: dict[str, Any] | None = None,
+    **ids: str,
+) -> NeonRequest:
+    """Raises `InvalidNeonId`: an empty id would be answered by a redirect, another could name another route."""
+    for name, value in ids.items():
+        if not _ID.fullmatch(value):
+            raise InvalidNeonId(f"{name} is not an id of Neon's")
+    chosen = tuple((key, value) for key, value in (params or {}).items() if value is not None)
+    return NeonRequest(method, route, route.format(**ids), chosen, body, method != "GET")
+
+
+def _sent(model: BaseModel, *, exclude: set[str] | None = None) -> dict[str, Any]:
+    return model.model_dump(mode="json", exclude_none=True, exclude=exclude)
+
+
+def list_projects(
+    *,
+    org_id: str | None = None,
+    search: str | None = None,
+    cursor: str | None = None,
+    limit: int = PROJECTS_PER_PAGE,
+    recoverable: bool = False,
+) -> NeonCall[ProjectPage]:
+    """One page of projects; ``search`` is a part of a name or id, ``recoverable`` asks for the deleted ones only."""
+    params = {
+        "org_id": org_id,
+        "search": search,
+        "cursor": cursor,
+        "limit": str(limit),
+        "recoverable": "true" if recoverable else None,
+    }
+    return NeonCall(_request("GET", "/projects", params=params), _read_page)
+
+
+def get_project(project_id: str) -> NeonCall[Project]:
+    """One project; a deleted one is absent."""
+    request = _request("GET", _PROJECT, project_id=project_id)
+    return NeonCall(request, lambda data: _OfProject.model_validate(data).project)
+
+
+def create_project(spec: ProjectCreate) -> NeonCall[CreatedProject]:
+    """A new project. Sent twice it makes two: Neon has no idempotency key and names are not unique."""
+    request = _request("POST", "/projects", body={"project": _sent(spec)})
+    return NeonCall(request, CreatedProject.model_validate)
+
+
+def update_project(project_id: str, spec: ProjectUpdate) -> NeonCall[ProjectChanged]:
+    """Sets what is not None in the spec."""
+    request = _request("PATCH", _PROJECT, body={"project": _sent(spec)}, project_id=project_id)
+    return NeonCall(request, ProjectChanged.model_validate)
+
+
+def delete_project(project_id: str) -> NeonCall[Project]:
+    """Deletes a project, recoverably for 7 days; answered by 422 while any branch of it is protected."""
+    request = _request("DELETE", _PROJECT, project_id=project_id)
+    return NeonCall(request, lambda data: _OfProject.model_validate(data).project)
+
+
+def recover_project(project_id: str) -> NeonCall[RecoveredProject]:
+    """Brings a deleted project back with its branches, computes and connection strings (beta)."""
+    request = _request("POST", "/projects/{project_id}/recover", project_id=project_id)
+    return NeonCall(request, RecoveredProject.model_validate)
+
+
+def list_branches(project_id: str, cursor: str | None = None) -> NeonCall[BranchList]:
+    """One page of a project's branches, with their annotations."""
+    params = {"cursor": cursor, "limit": str(BRANCHES_PER_PAGE)}
+    request = _request("GET", "/projects/{project_id}/branches", params=params, project_id=project_id)
+    return NeonCall(request, _read_branches)
+
+
+def create_branch(project_id: str, spec: BranchCreate) -> NeonCall[CreatedBranch]:
+    """A new branch, with a compute only where the spec asks for one."""
+    body: dict[str, Any] = {"branch": _sent(spec, exclude={"annotations", "with_compute"})}
+    if spec.with_compute:
+        body["endpoints"] = [{"type": "read_write"}]
+    if spec.annotations:
+        body["annotation_value"] = dict(spec.annotations)
+    request = _request("POST", "/projects/{project_id}/branches", body=body, project_id=project_id)
+    return NeonCall(request, CreatedBranch.model_validate)
+
+
+def update_branch(project_id: str, branch_id: str, *, protected: bool) -> NeonCall[BranchChanged]:
+    """Sets or clears a branch's protection."""
+    route = "/projects/{project_id}/branches/{branch_id}"
+    body = {"branch": {"protected": protected}}
+    request = _request("PATCH", route, body=body, project_id=project_id, branch_id=branch_id)
+    return NeonCall(request, BranchChanged.model_validate)
+
+
+def list_endpoints(project_id: str) -> NeonCall[tuple[Endpoint, ...]]:
+    """All computes of a project; Neon does not page them."""
+    request = _request("GET", "/projects/{project_id}/endpoints", project_id=project_id)
+    return NeonCall(request, lambda data: _OfEndpoints.model_validate(data).endpoints)
+
+
+def create_endpoint(project_id: str, spec: EndpointCreate) -> NeonCall[EndpointChanged]:
+    """A compute for a branch that has none."""
+    route = "/projects/{project_id}/endpoints"
+    request = _request("POST", route, body={"endpoint": _sent(spec)}, project_id=project_id)
+    return NeonCall(request, EndpointChanged.model_validate)
+
+
+def list_operations(project_id: str, limit: int = 100) -> NeonCall[tuple[Operation, ...]]:
+    """The latest operations of a project, newest first."""
+    route = "/projects/{project_id}/operations"
+    request = _request("GET", route, params={"limit": str(limit)}, project_id=project_id)
+    return NeonCall(request, lambda data: _OfOperations.model_validate(data).operations)
+
+
+def get_connection_uri(
+    project_id: str,
+    database_name: str,
+    role_name: str,
+    *,
+    branch_id: str | None = None,
+    endpoint_id: str | None = None,
+    pooled: bool = False,
+) -> NeonCall[SecretStr]:
+    """The URI of a role and database; on the default branch where none is named. It resets no password."""
+    params = {
+        "database_name": database_name,
+        "role_name": role_name,
+        "branch_id": branch_id,
+        "endpoint_id": endpoint_id,
+        "pooled": "true" if pooled else None,
+    }
+    request = _request("GET", CONNECTION_URI_ROUTE, params=params, project_id=project_id)
+    return NeonCall(request, lambda data: _OfUri.model_validate(data).uri)
+
+
+def list_organizations() -> NeonCall[tuple[Organization, ...]]:
+    """The organizations that the key may see; an organization's key sees its own."""
+    request = _request("GET", "/users/me/organizations")
+    return NeonCall(request, lambda data: _OfOrganizations.model_validate(data).organizations)
+
+
+def get_auth() -> NeonCall[AuthDetails]:
+    """Whose key this is; answered to every valid key, so it tells a bad key from an absent project."""
+    return NeonCall(_request("GET", "/auth"), AuthDetails.model_validate)
+
+
+def build_connection_string(connection_uri: str, pooler_host: str | None) -> str:
+    """The URI with its host replaced by the pooler's; all else stays byte for byte.
+
+    Args:
+        connection_uri: as Neon returned it: ``postgres://`` or ``postgresql://``, with exactly one host.
+        pooler_host: the ``pooler_host`` that Neon returned with it, or None to get the URI itself.
+
+    Raises:
+        InvalidConnectionURI: the URI is not such a one, or the host is none; the message holds neither.
+    """
+    parts = _POSTGRES_URI.fullmatch(connection_uri)
+    if parts is None:
+        raise InvalidConnectionURI("not a Postgres URI with one host")
+    if pooler_host is None:
+        return connection_uri
+    if not _URI_HOST.fullmatch(pooler_host):
+        raise InvalidConnectionURI("the pooler's host is not a host name")
+    return f"{parts['before']}{pooler_host}{parts['after']}"

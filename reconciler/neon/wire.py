@@ -1,0 +1,253 @@
+"""What an answer of Neon's API says about the world, whatever carried it. Pure.
+
+Only 423, 429 and 503 say that nothing was done and the same may be sent again (Neon OpenAPI document, description of
+GeneralError, for 423 and 503; Neon API reference, Key concepts, for 429). They are believed without a readable body,
+since a gateway in front of Neon answers in HTML. A success that cannot be read did happen, so it is never a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from reconciler.errors import (
+    NeonAPIError,
+    NeonConflict,
+    NeonInvalidRequest,
+    NeonLimitReached,
+    NeonLocked,
+    NeonNotFound,
+    NeonOutcomeUnknown,
+    NeonPasswordsNotStored,
+    NeonRateLimited,
+    NeonUnauthorized,
+    NeonUnavailable,
+)
+
+T = TypeVar("T")
+
+LONGEST_RETRY_AFTER: Final = 86_400.0
+"""Seconds; a longer request to wait counts as this."""
+
+CONNECTION_URI_ROUTE: Final = "/projects/{project_id}/connection_uri"
+"""Route template of the one call that reads a stored password."""
+
+SAFE_STATUSES: Final = frozenset({423, 429, 503})
+"""Statuses whose meaning does not depend on the body."""
+
+_LONGEST_MESSAGE = 300
+_LONGEST_READ_MESSAGE = 4000
+_SECONDS = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_BY_STATUS: Final[Mapping[int, type[NeonAPIError]]] = {
+    401: NeonUnauthorized,
+    403: NeonUnauthorized,
+    404: NeonNotFound,
+    408: NeonOutcomeUnknown,
+    409: NeonConflict,
+    410: NeonNotFound,
+    423: NeonLocked,
+    429: NeonRateLimited,
+    503: NeonUnavailable,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NeonRequest:
+    """One request, ready to be sent.
+
+    Attributes:
+        method: HTTP method.
+        route: path template, such as ``/projects/{project_id}``; for metrics and messages.
+        path: the path below the API's base address.
+        params: query parameters, not yet encoded.
+        body: JSON object, or None for no body.
+        mutates: whether it may change anything at Neon.
+    """
+
+    method: str
+    route: str
+    path: str
+    params: tuple[tuple[str, str], ...] = ()
+    body: dict[str, Any] | None = None
+    mutates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NeonCall(Generic[T]):
+    """A request and the reader of its answer.
+
+    Attributes:
+        request: what is sent.
+        parse: makes the model of an answer's JSON; raises pydantic's ValidationError for another shape.
+    """
+
+    request: NeonRequest
+    parse: Callable[[object], T]
+
+
+def decode(
+    call: NeonCall[T],
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    request_id: str | None = None,
+    now: datetime | None = None,
+) -> T:
+    """What the answer means.
+
+    Args:
+        call: what was asked.
+        status: HTTP status.
+        headers: the answer's headers; names in any case.
+        body: the whole body.
+        request_id: the ``X-Request-ID`` that was sent.
+        now: the present, with a time zone; for a ``Retry-After`` date where the answer has no ``Date``.
+
+    Raises:
+        NeonAPIError: the answer is no success, or is a success that cannot be read (`NeonOutcomeUnknown`).
+    """
+    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        raise _refusal(call.request, status, headers, body, request_id, now)
+    readable, data = _json(body)
+    if readable:
+        try:
+            return call.parse(data)
+        except ValidationError as problem:
+            why = f"a success of another shape: {_places(problem)}"
+    else:
+        why = "a success whose body is not JSON"
+    # Raised outside of the handler: what could not be read may hold a password, and must not travel as the context.
+    request = call.request
+    raise NeonOutcomeUnknown(
+        method=request.method, route=request.route, status=status, detail=why, request_id=request_id
+    )
+
+
+def parse_retry_after(value: str | None, now: datetime | None) -> float | None:
+    """Seconds that a ``Retry-After`` header asks to wait (RFC 9110, 10.2.3).
+
+    Args:
+        value: the header: seconds or an HTTP date; None where there is none.
+        now: the present, with a time zone; without it a date says nothing.
+
+    Returns:
+        0 to `LONGEST_RETRY_AFTER`, or None where nothing can be read.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if _SECONDS.fullmatch(text):
+        return _bounded(float(text))
+    then = _http_date(text)
+    if then is None or now is None:
+        return None
+    return _bounded((then - now).total_seconds())
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _http_date(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        read = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    return next((value for key, value in headers.items() if key.lower() == name), None)
+
+
+def _json(body: bytes) -> tuple[bool, object]:
+    try:
+        return True, json.loads(body)
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def _places(problem: ValidationError) -> str:
+    """Where a body differs from what was expected, without any of its values."""
+    found = problem.errors(include_url=False, include_context=False, include_input=False)
+    return _clean(", ".join(".".join(map(str, each["loc"])) or "body" for each in found[:5]))
+
+
+def _refusal(
+    request: NeonRequest,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    request_id: str | None,
+    now: datetime | None,
+) -> NeonAPIError:
+    code, message = _general_error(body)
+    present = _http_date(_header(headers, "date")) or now
+    return _kind(request, status, code, message.lower())(
+        method=request.method,
+        route=request.route,
+        status=status,
+        code=code,
+        detail=_clean(message) or "no message of Neon's",
+        request_id=request_id,
+        retry_after=parse_retry_after(_header(headers, "retry-after"), present),
+    )
+
+
+def _general_error(body: bytes) -> tuple[str, str]:
+    """Code and message of Neon's error body, both empty for any other body; the code usually is empty."""
+    _, data = _json(body)
+    if not isinstance(data, dict):
+        return "", ""
+    code, message = data.get("code"), data.get("message")
+    return (
+        code if isinstance(code, str) and _CODE.fullmatch(code) else "",
+        message if isinstance(message, str) else "",
+    )
+
+
+def _kind(request: NeonRequest, status: int, code: str, message: str) -> type[NeonAPIError]:
+    if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        # A redirect too: it is never followed, and who answered it is not known to be Neon.
+        return _BY_STATUS.get(status, NeonOutcomeUnknown)
+    if status == HTTPStatus.NOT_FOUND and "not allowed" in message:
+        return NeonUnauthorized  # Neon hides a missing scope behind a 404
+    if status == HTTPStatus.PRECONDITION_FAILED and request.route == CONNECTION_URI_ROUTE:
+        return NeonPasswordsNotStored
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        return _unprocessable(code, message)
+    return _BY_STATUS.get(status, NeonInvalidRequest)
+
+
+def _unprocessable(code: str, message: str) -> type[NeonAPIError]:
+    if "LIMIT_EXCEEDED" in code.upper() or "limit exceeded" in message:
+        return NeonLimitReached
+    if "branch not ready yet" in message:
+        return NeonLocked
+    return NeonInvalidRequest
+
+
+def _clean(message: str) -> str:
+    """The message on one printable line, shortened, without anything that looks like a URI with credentials."""
+    text = message[:_LONGEST_READ_MESSAGE]
+    words = text.split()
+    if len(text) < len(message) and words:
+        words.pop()  # it may be the first half of a URI
+    scrubbed = " ".join(_without_credentials(word) for word in words)
+    return "".join(each if each.isprintable() else "?" for each in scrubbed[:_LONGEST_MESSAGE])
+
+
+def _without_credentials(word: str) -> str:
+    before, separator, after = word.partition("://")
+    return f"{before}://***" if separator and "@" in after else word

@@ -1,0 +1,223 @@
+"""Performs the effects of one pass, one at a time, and nothing else.
+
+A change is sent only right after the catalog permitted it. The time that passed since the permission was *asked for*
+bounds how late the request can arrive: a create must be under way within half a second, so that the settle time
+counted from the intent covers it; every other change while the lease outlives its time-out.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.work import Claimed
+from reconciler.core import effects as e
+from reconciler.core.reconcile import reconcile
+from reconciler.core.snapshot import Next, Plane, Snapshot
+from reconciler.errors import LeaseLost, NeonNotSent, ReconcileError
+from reconciler.neon.client import NeonClient
+from reconciler.shell.access import Access
+from specs.settings import SEND_MARGIN_SECONDS
+
+Probe = Callable[[SecretStr], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the effects act on.
+
+    Attributes:
+        client: Neon.
+        access: which organization to work in.
+        records: the reconciler's side of the catalog.
+        probe: connects to an app's database, or raises TenantUnreachable.
+        send_within_seconds: how long after a permission was asked for a change other than a create may be sent.
+    """
+
+    client: NeonClient
+    access: Access
+    records: RecordCatalog
+    probe: Probe
+    send_within_seconds: float
+
+
+class Driver:
+    """Runs passes against the real world; ``plane`` is what every pass has in common."""
+
+    def __init__(self, world: World, plane: Plane) -> None:
+        self._world = world
+        self._plane = plane
+
+    async def run(self, claimed: Claimed) -> Next:
+        """One pass over a claimed app.
+
+        Raises:
+            LeaseLost: nothing may be written any more.
+            CatalogUnavailable: nothing can be written now.
+        """
+        steps = reconcile(self._snapshot(claimed))
+        hand = _Hand(self._world, claimed)
+        try:
+            effect = next(steps)
+            while True:
+                try:
+                    answer = await hand.perform(effect)
+                except ReconcileError as error:
+                    effect = steps.throw(error)
+                else:
+                    effect = steps.send(answer)
+        except StopIteration as end:
+            outcome: Next = end.value
+            return outcome
+        finally:
+            steps.close()
+
+    async def would_act(self, claimed: Claimed) -> bool:
+        """Whether a pass would do more than look; reads Neon, writes nothing and wakes no compute.
+
+        Raises:
+            ReconcileError: it could not be told.
+        """
+        steps = reconcile(self._snapshot(claimed))
+        hand = _Hand(self._world, claimed)
+        try:
+            effect = next(steps)
+            while isinstance(effect, LOOKS):
+                try:
+                    answer = await hand.perform(effect)
+                except ReconcileError as error:
+                    effect = steps.throw(error)
+                else:
+                    effect = steps.send(answer)
+        except StopIteration:
+            return False
+        finally:
+            steps.close()
+        return True
+
+    def _snapshot(self, claimed: Claimed) -> Snapshot:
+        return Snapshot(
+            app=claimed.app,
+            plane=self._plane,
+            now=claimed.at,
+            attempts=claimed.attempts,
+            jitter=secrets.randbelow(1 << 24) / (1 << 24),
+            nonce=secrets.token_hex(16),
+            intents=claimed.intents,
+            confirmed_missing=claimed.confirmed_missing,
+            surplus_ids=claimed.surplus_ids,
+        )
+
+
+LOOKS = (
+    e.ConfirmAccess,
+    e.ListProjects,
+    e.GetProject,
+    e.ListBranches,
+    e.ListEndpoints,
+    e.ListOperations,
+    e.GetConnectionURI,
+    e.OpenSeal,
+)
+
+
+class _Hand:
+    """The effects of one pass. Knows when the last permission was asked for."""
+
+    def __init__(self, world: World, claimed: Claimed) -> None:
+        self._world = world
+        self._claimed = claimed
+        self._asked_at: float | None = None
+        self._org_id: str | None = None
+
+    async def perform(self, effect: e.Effect[Any]) -> Any:
+        """The answer to one effect; raises a ReconcileError."""
+        if effect.mutates:
+            self._check_permission(effect)
+            return await self._change(effect)
+        if isinstance(effect, LOOKS):
+            return await self._look(effect)
+        return await self._write(effect)
+
+    def _check_permission(self, effect: e.Effect[Any]) -> None:
+        if self._asked_at is None:
+            raise RuntimeError(f"{type(effect).__name__} without a permission")
+        passed, self._asked_at = time.monotonic() - self._asked_at, None
+        if isinstance(effect, e.CreateProject):
+            if passed > SEND_MARGIN_SECONDS:
+                detail = "the process was held up between the intent and the request"
+                raise NeonNotSent(method="POST", route="/projects", detail=detail)
+        elif passed > self._world.send_within_seconds:
+            raise LeaseLost(self._claimed.lease.app_id)
+
+    async def _look(self, effect: e.Effect[Any]) -> Any:
+        client = self._world.client
+        match effect:
+            case e.ConfirmAccess(fresh):
+                self._org_id = await self._world.access.confirm(fresh=fresh)
+                return self._org_id
+            case e.ListProjects(search, recoverable):
+                return await client.list_all_projects(org_id=self._org_id, search=search, recoverable=recoverable)
+            case e.GetProject(project_id):
+                return await client.get_project(project_id)
+            case e.ListBranches(project_id):
+                return await client.list_branches(project_id)
+            case e.ListEndpoints(project_id):
+                return await client.list_endpoints(project_id)
+            case e.ListOperations(project_id):
+                return await client.list_operations(project_id)
+            case e.GetConnectionURI(project_id, branch_id, role, database, pooled):
+                return await client.get_connection_string(
+                    project_id, branch_id=branch_id, role_name=role, database_name=database, pooled=pooled
+                )
+            case e.OpenSeal():
+                return self._world.records.open_seal(self._claimed.app)
+        raise TypeError(f"no such look: {effect}")
+
+    async def _change(self, effect: e.Effect[Any]) -> Any:
+        client = self._world.client
+        match effect:
+            case e.CreateProject(spec):
+                return await client.create_project(spec)
+            case e.UpdateProject(project_id, update):
+                return await client.update_project(project_id, update)
+            case e.RecoverProject(project_id):
+                return await client.recover_project(project_id)
+            case e.CreateEndpoint(project_id, endpoint):
+                return await client.create_endpoint(project_id, endpoint)
+            case e.UnprotectBranch(project_id, branch_id):
+                return await client.update_branch(project_id, branch_id, protected=False)
+            case e.DeleteProject(project_id):
+                return await client.delete_project(project_id)
+        raise TypeError(f"no such change: {effect}")
+
+    async def _write(self, effect: e.Effect[Any]) -> Any:
+        records, lease, app = self._world.records, self._claimed.lease, self._claimed.app
+        match effect:
+            case e.ProbeDatabase(uri):
+                return await self._world.probe(uri)
+            case e.OpenIntent():
+                self._asked_at = time.monotonic()
+                return await records.open_intent(lease, effect)
+            case e.Permit(swept):
+                self._asked_at = time.monotonic()
+                return await records.permit(lease, swept=swept)
+            case e.RefuseIntent(create_seq):
+                return await records.refuse_intent(lease, create_seq)
+            case e.NoteAbsence(create_seq, proven):
+                return await records.note_absence(lease, create_seq, proven=proven)
+            case e.RecordProject():
+                return await records.record_project(lease, app, effect)
+            case e.RecordCredentials(credentials, progress):
+                return await records.record_credentials(lease, app, credentials, progress)
+            case e.Record(progress):
+                return await records.record(lease, progress)
+            case e.DropSurplus(project_id, report):
+                return await records.drop_surplus(lease, project_id, report=report)
+        raise TypeError(f"no such effect: {effect}")

@@ -1,0 +1,168 @@
+"""The periodic rounds over the fleet: the sweep compares lists, the audit looks deeper at a few apps at a time.
+
+One daemon at a time runs each; the catalog's job rows decide which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from reconciler.catalog.fleet import FleetCatalog, Job
+from reconciler.catalog.work import Claimed, Lease
+from reconciler.core.mark import PLANE
+from reconciler.core.snapshot import Plane
+from reconciler.core.sweep import Verdict, compare
+from reconciler.errors import ReconcileError
+from reconciler.neon.client import NeonClient
+from reconciler.shell.access import Access
+from reconciler.shell.driver import Driver
+from specs.metadata import AppMetadata
+from specs.neon import Project
+
+AUDIT_ROUNDS = 12
+AUDIT_PAUSE_SECONDS = 1.0
+ORPHAN_LOOKS = 20
+log = logging.getLogger(__name__)
+
+
+class Rounds:
+    """Sweep and audit.
+
+    Args:
+        client, access: Neon.
+        fleet: the catalog as a whole.
+        driver: says whether a pass over an app would do anything.
+        plane: whose projects are ours.
+        resync_seconds: the period of the sweep; a deep round takes twelve of them.
+        lease_seconds: jobs are renewed three times in this.
+    """
+
+    def __init__(
+        self,
+        client: NeonClient,
+        access: Access,
+        fleet: FleetCatalog,
+        driver: Driver,
+        plane: Plane,
+        *,
+        resync_seconds: float,
+        lease_seconds: float,
+    ) -> None:
+        self._client = client
+        self._access = access
+        self._fleet = fleet
+        self._driver = driver
+        self._plane = plane
+        self._period = resync_seconds
+        self._lease_seconds = lease_seconds
+        self._foreign: set[str] = set()
+
+    async def sweep(self) -> None:
+        """Compare Neon's list with the catalog and wake what differs; never raises for the world's sake."""
+        job = await self._claim("sweep")
+        if job is None:
+            return
+        try:
+            async with self._holding(job):
+                await self._act(await self._compare())
+                await self._fleet.bury()
+        except ReconcileError as error:
+            log.warning("the sweep broke off: %s", error)
+
+    async def audit(self) -> None:
+        """Look at the next apps as a pass would, and wake those for which it would act."""
+        job = await self._claim("audit")
+        if job is None:
+            return
+        try:
+            async with self._holding(job) as place:
+                await self._audit(job, place)
+        except ReconcileError as error:
+            log.warning("the audit broke off: %s", error)
+
+    async def _claim(self, name: str) -> Job | None:
+        try:
+            return await self._fleet.claim_job(name, self._period * 0.8)
+        except ReconcileError as error:
+            log.warning("the %s waits: %s", name, error)
+            return None
+
+    async def _compare(self) -> Verdict:
+        org_id = await self._access.confirm()
+        listed_from = await self._fleet.clock()
+        listing = await self._client.list_all_projects(org_id=org_id)
+        rows = [row async for row in self._fleet.rows()]
+        reported = await self._fleet.reported()
+        if listing.complete:
+            gone = reported - {project.id for project in listing.projects}
+            if gone:
+                await self._fleet.forget_orphans(reported - gone)
+        settle = timedelta(seconds=self._plane.settle_seconds)
+        return await asyncio.to_thread(
+            compare, rows, listing, reported=reported | self._foreign, listed_from=listed_from, settle=settle
+        )
+
+    async def _act(self, verdict: Verdict) -> None:
+        if verdict.stop is not None and not await self._fleet.stop_overridden():
+            if await self._fleet.stop(verdict.stop):
+                log.error("%s", verdict.stop)
+            return
+        if verdict.complete and verdict.stop is None and await self._fleet.lift_stop():
+            log.warning("the fleet is there again; changes at Neon go on")
+        await self._fleet.wake(verdict.drifted)
+        await self._fleet.wake(verdict.missing, missing=True)
+        await self._fleet.name_surplus(verdict.surplus)
+        for project in verdict.orphans[:ORPHAN_LOOKS]:
+            await self._report(project)
+
+    async def _report(self, project: Project) -> None:
+        """Say once that a project of ours has no row; another plane's is none of our business."""
+        branches = await self._client.list_branches(project.id)
+        if not any(found.get(PLANE) == self._plane.control_plane_id for found in branches.annotations.values()):
+            self._foreign.add(project.id)
+        elif await self._fleet.report_orphan(project):
+            log.warning("project %s carries our mark, and no app names it; it is left alone", project.id)
+
+    async def _audit(self, job: Job, place: list[str]) -> None:
+        number = math.ceil(await self._fleet.count_connected() / AUDIT_ROUNDS)
+        rows = await self._fleet.audit_rows(job.position, number)
+        if len(rows) < number:
+            rows += await self._fleet.audit_rows("", number - len(rows))
+        now = await self._fleet.clock()
+        for app in rows:
+            claimed = Claimed(Lease(app.app_id, 0, 0), app, now, 0, (), confirmed_missing=False, surplus_ids=())
+            if await self._differs(claimed):
+                await self._fleet.wake([app.app_id])
+            place[0] = app.app_id
+            await asyncio.sleep(min(AUDIT_PAUSE_SECONDS, self._period / max(1, number)))
+
+    async def _differs(self, claimed: Claimed) -> bool:
+        app: AppMetadata = claimed.app
+        try:
+            return await self._driver.would_act(claimed)
+        except ReconcileError as error:
+            log.info("app %s could not be audited: %s", app.app_id, error)
+            return False
+
+    @asynccontextmanager
+    async def _holding(self, job: Job) -> AsyncIterator[list[str]]:
+        """Keep the job's lease, and its place, until the block ends."""
+        place = [job.position]
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(self._lease_seconds / 3)
+                await self._fleet.renew_job(job)
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield place
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            await self._fleet.finish_job(job, place[0])

@@ -1,0 +1,58 @@
+"""The app document: what a client may ask for (``AppRequest``) and the desired state it becomes (``DesiredApp``)."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from specs.names import is_printable_name
+
+NAME_LENGTH = 100
+
+# What every plan of Neon accepts (Neon docs, Plans): 0.25 to 2 compute units, the default suspend time of 300 s,
+# six hours of history.
+DEFAULT_MIN_CU = 0.25
+DEFAULT_MAX_CU = 2.0
+DEFAULT_SUSPEND_SECONDS = 300
+DEFAULT_HISTORY_SECONDS = 21_600
+
+
+def _app_name(text: str) -> str:
+    if not is_printable_name(text):
+        raise ValueError("must hold printable characters only, no control characters")
+    return unicodedata.normalize("NFC", text)
+
+
+AppName = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH), AfterValidator(_app_name)]
+Region = Annotated[str, Field(min_length=1, max_length=60)]
+
+
+class AppRequest(BaseModel):
+    """The body of ``POST /ee/apps``.
+
+    Attributes:
+        app_name: 1 to 100 printable characters of any script; kept in Unicode's NFC form.
+        region: a Neon region id such as ``aws-us-east-1``; None means the configured default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    app_name: AppName
+    region: Region | None = None
+
+
+class DesiredApp(BaseModel):
+    """What an app shall be, with every default filled in: two requests are the same when these are equal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    app_name: AppName
+    region: Region
+    pg_version: int = Field(ge=14, le=99)
+    min_cu: float = DEFAULT_MIN_CU
+    max_cu: float = DEFAULT_MAX_CU
+    suspend_seconds: int = DEFAULT_SUSPEND_SECONDS
+    history_retention_seconds: int = DEFAULT_HISTORY_SECONDS
+    quota: dict[str, int] = Field(default_factory=dict)

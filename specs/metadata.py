@@ -1,0 +1,79 @@
+"""``AppMetadata``: one row of the catalog's table ``app_metadata``, column for column."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from specs.names import DATABASE_NAME, format_project_name, role_name
+from specs.status import AppStatus, Condition
+
+
+class AppMetadata(BaseModel):
+    """An app as the catalog knows it. Secrets are sealed bytes, and stay out of ``repr``.
+
+    Times are aware. ``min_cu`` and ``max_cu`` are Neon compute units; ``*_seconds`` are seconds; ``quota`` maps the
+    fields of Neon's quota object to their limits, an absent one being unlimited.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    app_id: str
+    owner_id: str
+    app_name: str
+    region: str
+    pg_version: int
+    min_cu: float
+    max_cu: float
+    suspend_seconds: int
+    history_retention_seconds: int
+    quota: dict[str, int] = Field(default_factory=dict)
+    incarnation: int = 1
+    generation: int = 1
+    created_at: datetime
+    updated_at: datetime
+    delete_requested_at: datetime | None = None
+
+    status: AppStatus = AppStatus.PENDING
+    conditions: tuple[Condition, ...] = ()
+    observed_generation: int = 0
+    org_id: str | None = None
+    project_id: str | None = None
+    project_recorded_at: datetime | None = None
+    role_number: int = 1
+    schema_version: str | None = None
+    data_key_sealed: bytes | None = Field(default=None, repr=False)
+    data_key_wrapped_by: str | None = None
+    data_key_version: int = 0
+    connection_uri_sealed: bytes | None = Field(default=None, repr=False)
+    pooled_uri_sealed: bytes | None = Field(default=None, repr=False)
+    connected_at: datetime | None = None
+    missing_since: datetime | None = None
+    deleted_at: datetime | None = None
+    recoverable_until: datetime | None = None
+    tombstone_until: datetime | None = None
+
+    @property
+    def project_name(self) -> str:
+        """The name that the app's project shall have."""
+        return format_project_name(self.app_name, self.app_id)
+
+    @property
+    def role(self) -> str:
+        """The login that we ask Neon for, which owns the database."""
+        return role_name(self.app_id, self.incarnation, self.role_number)
+
+    @property
+    def database(self) -> str:
+        """The database that we ask Neon for."""
+        return DATABASE_NAME
+
+    @property
+    def serves_uri(self) -> bool:
+        """Whether its owner may see the URI: it was connected to, and nobody asked for the app's deletion."""
+        return (
+            self.connection_uri_sealed is not None
+            and self.connected_at is not None
+            and self.delete_requested_at is None
+        )

@@ -1,0 +1,153 @@
+"""What is said about an app: conditions, and the one word that sums them up.
+
+Conditions follow the Kubernetes API conventions (sig-architecture/api-conventions, "Typical status properties"):
+a reason in CamelCase, a message without times or ids that change from try to try, and ``last_transition_time`` that
+moves only when ``status`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class AppStatus(StrEnum):
+    """The one-word summary, derived by ``derive_status``."""
+
+    PENDING = "pending"
+    PROVISIONING = "provisioning"
+    READY = "ready"
+    UPDATING = "updating"
+    DEGRADED = "degraded"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+SETTLED = frozenset({AppStatus.READY, AppStatus.DELETED, AppStatus.FAILED, AppStatus.LOST})
+
+
+class ConditionType(StrEnum):
+    """What a condition is about."""
+
+    READY = "Ready"
+    SYNCED = "Synced"
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is. Each names whose turn it is in its message."""
+
+    # Ready
+    WAITING = "Waiting"
+    CREATING = "Creating"
+    OPERATIONS_RUNNING = "OperationsRunning"
+    OPERATION_FAILED = "OperationFailed"
+    CONNECTING = "Connecting"
+    AVAILABLE = "Available"
+    ENDPOINT_MISSING = "EndpointMissing"
+    CREDENTIALS_MISSING = "CredentialsMissing"
+    HOST_NOT_BELIEVED = "HostNotBelieved"
+    PROJECT_MISSING = "ProjectMissing"
+    RECOVERING = "Recovering"
+    PROJECT_LOST = "ProjectLost"
+    DELETE_REQUESTED = "DeleteRequested"
+    DELETED = "Deleted"
+    # Synced
+    IN_SYNC = "InSync"
+    DRIFT_REPAIRED = "DriftRepaired"
+    IMMUTABLE_DRIFT = "ImmutableDrift"
+    OUTCOME_UNKNOWN = "OutcomeUnknown"
+    NEON_UNAVAILABLE = "NeonUnavailable"
+    NEON_LOCKED = "NeonLocked"
+    NEON_RATE_LIMITED = "NeonRateLimited"
+    NEON_UNAUTHORIZED = "NeonUnauthorized"
+    NEON_REFUSED = "NeonRefused"
+    PROJECT_LIMIT_REACHED = "ProjectLimitReached"
+    MUTATION_STOPPED = "MutationStopped"
+    NOT_PROVEN_OURS = "NotProvenOurs"
+    HELD = "Held"
+
+
+# A person must act before the loop can go on.
+NEEDS_A_PERSON = frozenset(
+    {
+        Reason.NEON_REFUSED,
+        Reason.PROJECT_LIMIT_REACHED,
+        Reason.IMMUTABLE_DRIFT,
+        Reason.NOT_PROVEN_OURS,
+        Reason.HELD,
+    }
+)
+
+
+class Condition(BaseModel):
+    """One statement about an app."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: ConditionType
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+    last_transition_time: datetime
+    observed_generation: int
+
+
+def condition_of(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:
+    """The condition of one type, or None."""
+    return next((c for c in conditions if c.type == kind), None)
+
+
+def merge_condition(conditions: Iterable[Condition], new: Condition) -> tuple[Condition, ...]:
+    """The conditions with ``new`` in its place, sorted by type.
+
+    ``last_transition_time`` is kept while ``status`` stays the same, so an unchanged statement is an equal value.
+    """
+    others = [c for c in conditions if c.type != new.type]
+    old = condition_of(conditions, new.type)
+    if old is not None and old.status == new.status:
+        new = new.model_copy(update={"last_transition_time": old.last_transition_time})
+    return tuple(sorted([*others, new], key=lambda c: c.type))
+
+
+def derive_status(
+    conditions: Iterable[Condition],
+    *,
+    deleting: bool,
+    deleted: bool,
+    recorded: bool,
+    connected: bool,
+) -> AppStatus:
+    """The one word for an app.
+
+    Args:
+        conditions: what is known.
+        deleting: a delete was asked for.
+        deleted: Neon said that the project is gone.
+        recorded: the app has a project.
+        connected: the project's database has answered at least once.
+    """
+    if deleted:
+        return AppStatus.DELETED
+    if deleting:
+        return AppStatus.DELETING
+    known = tuple(conditions)
+    ready, synced = condition_of(known, ConditionType.READY), condition_of(known, ConditionType.SYNCED)
+    if ready is not None and ready.reason == Reason.PROJECT_LOST:
+        return AppStatus.LOST
+    if ready is not None and ready.status == "True":
+        return AppStatus.DEGRADED if synced is not None and synced.reason in NEEDS_A_PERSON else AppStatus.READY
+    if synced is not None and synced.status == "False" and synced.reason in NEEDS_A_PERSON:
+        return AppStatus.FAILED
+    if connected:
+        return AppStatus.DEGRADED
+    return (
+        AppStatus.PROVISIONING
+        if recorded or (ready is not None and ready.reason != Reason.WAITING)
+        else AppStatus.PENDING
+    )

@@ -42,7 +42,7 @@ def wait_seconds(prefer: Iterable[str]) -> int | None:
 def is_settled(app: AppMetadata) -> bool:
     """Whether there is nothing to wait for: for an app that is being deleted, only its end counts."""
     if app.delete_requested_at is not None:
-        return app.status in {AppStatus.DELETED, AppStatus.FAILED, AppStatus.LOST}
+        return app.status is AppStatus.DELETED
     return app.status in SETTLED
 
 
@@ -91,12 +91,14 @@ class Waiting:
 
     async def _poll(self) -> None:
         while self._waiters:
+            # Only those that were asked about: whoever came during the question has no answer yet.
+            asked = [*self._waiters]
             try:
-                apps = await self._statuses([*self._waiters])
+                apps = await self._statuses(asked)
             except CatalogUnavailable as error:
                 _log.debug("nobody's app could be looked at: %s", error)
             else:
-                for app_id in [*self._waiters]:
+                for app_id in asked:
                     app = apps.get(app_id)
                     if app is None or is_settled(app):
                         self._release(app_id)

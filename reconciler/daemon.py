@@ -93,6 +93,7 @@ class Daemon:
             await worker.run()
         finally:
             scheduler.shutdown(wait=False)
+            await rounds.stop()
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening

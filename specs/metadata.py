@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from specs.names import DATABASE_NAME, format_project_name, role_name
-from specs.status import AppStatus, Condition
+from specs.status import AppStatus, Condition, ConditionType, Reason, merge_condition
 
 
 class AppMetadata(BaseModel):
@@ -77,3 +77,18 @@ class AppMetadata(BaseModel):
             and self.connected_at is not None
             and self.delete_requested_at is None
         )
+
+    def announced(self) -> AppMetadata:
+        """The app as its owner sees it: from the acknowledged delete on, it is being deleted, whatever was observed."""
+        if self.delete_requested_at is None or self.status is AppStatus.DELETED:
+            return self
+        asked = Condition(
+            type=ConditionType.READY,
+            status="False",
+            reason=Reason.DELETE_REQUESTED,
+            message="The app's deletion was asked for; its project is being deleted.",
+            last_transition_time=self.delete_requested_at,
+            observed_generation=self.observed_generation,
+        )
+        conditions = merge_condition(self.conditions, asked)
+        return self.model_copy(update={"status": AppStatus.DELETING, "conditions": conditions})

@@ -13,17 +13,16 @@ from psycopg.types.json import Jsonb
 from reconciler.catalog.cursors import decode_cursor, encode_cursor
 from reconciler.catalog.database import Connection, Database
 from reconciler.catalog.refusals import IdempotencyKeyReused, LimitReached, NameTaken
-from reconciler.catalog.rows import app_from_row, conditions_to_json
+from reconciler.catalog.rows import app_from_row
 from reconciler.catalog.statements import load
 from reconciler.errors import CatalogUnavailable
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
-from specs.status import AppStatus, Condition, ConditionType, Reason, merge_condition
+from specs.status import AppStatus
 
 _log = logging.getLogger(__name__)
 _SQL = load("apps")
 _WAITING = "Waiting for a reconciler to take the app up; nothing is to be done."
-_DELETING = "The app's deletion was asked for; its project is being deleted."
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +105,10 @@ class AppCatalog:
                 if known is not None:
                     if known["fingerprint"] != fingerprint:
                         raise IdempotencyKeyReused
-                    return Created(app_from_row(known), created=False)
+                    return Created(_app(known), created=False)
             existing = await _one(connection, "find_living", {"owner_id": owner_id, "app_name": desired.app_name})
             if existing is not None:
-                app = app_from_row(existing)
+                app = _app(existing)
                 differing = _differing(app, desired)
                 if differing:
                     raise NameTaken(app.app_id, differing)
@@ -124,7 +123,7 @@ class AppCatalog:
                     "waiting": _WAITING,
                     "request_id": request_id,
                 }
-                app = app_from_row(await _exactly_one(connection, "insert_app", values))
+                app = _app(await _exactly_one(connection, "insert_app", values))
             if idempotency_key is not None:
                 await connection.execute(_SQL["insert_key"], key | {"app_id": app.app_id})
         return Created(app, created=existing is None)
@@ -133,7 +132,7 @@ class AppCatalog:
         """One app of an owner; None when there is none, it is another owner's, or its tombstone is over."""
         async with self._database.connection() as connection:
             row = await _one(connection, "get", {"owner_id": owner_id, "app_id": app_id})
-        return app_from_row(row) if row else None
+        return _app(row) if row else None
 
     async def list(
         self, owner_id: str, *, status: AppStatus | None, name: str | None, limit: int, cursor: str | None
@@ -144,7 +143,7 @@ class AppCatalog:
         values = {"owner_id": owner_id, "status": status and status.value, "name": name, "limit": limit + 1}
         async with self._database.connection() as connection:
             found = await connection.execute(_SQL["list"], values | {"created_at": at, "app_id": after})
-            apps = tuple(app_from_row(row) for row in await found.fetchall())
+            apps = tuple(_app(row) for row in await found.fetchall())
         if len(apps) <= limit:
             return Page(apps, None)
         last = apps[limit - 1]
@@ -156,20 +155,11 @@ class AppCatalog:
             row = await _one(connection, "lock_for_delete", {"owner_id": owner_id, "app_id": app_id})
             if row is None:
                 return None
-            app = app_from_row(row)
+            app = _app(row)
             if app.delete_requested_at is not None:
                 return app
-            condition = Condition(
-                type=ConditionType.READY,
-                status="False",
-                reason=Reason.DELETE_REQUESTED,
-                message=_DELETING,
-                last_transition_time=row["now"],
-                observed_generation=app.observed_generation,
-            )
             values = {"app_id": app_id, "owner_id": owner_id, "now": row["now"], "request_id": request_id}
-            conditions = conditions_to_json(merge_condition(app.conditions, condition))
-            marked = app_from_row(await _exactly_one(connection, "request_delete", values | {"conditions": conditions}))
+            marked = _app(await _exactly_one(connection, "request_delete", values))
             await connection.execute(_SQL["record_delete_requested"], values | {"generation": marked.generation})
             await connection.execute(_SQL["wake"], {"app_id": app_id})
         return marked
@@ -192,7 +182,7 @@ class AppCatalog:
         """Many apps in one query, whoever owns them; ids without a row are left out."""
         async with self._database.connection() as connection:
             found = await connection.execute(_SQL["statuses"], {"app_ids": [*app_ids]})
-            return {row["app_id"]: app_from_row(row) for row in await found.fetchall()}
+            return {row["app_id"]: _app(row) for row in await found.fetchall()}
 
     async def notify(self) -> None:
         """Tell the workers that something is due. A hint after the commit: a lost one costs a poll, no more."""
@@ -201,6 +191,10 @@ class AppCatalog:
                 await connection.execute(_SQL["notify"])
         except CatalogUnavailable as error:
             _log.debug("no hint was sent: %s", error)
+
+
+def _app(row: dict[str, Any]) -> AppMetadata:
+    return app_from_row(row).announced()
 
 
 def _differing(app: AppMetadata, desired: DesiredApp) -> tuple[str, ...]:

@@ -57,7 +57,11 @@ SELECT *
 FROM app_metadata
 WHERE owner_id = %(owner_id)s
   AND (tombstone_until IS NULL OR tombstone_until > clock_timestamp())
-  AND CASE WHEN %(status)s::text IS NULL THEN status <> 'deleted' ELSE status = %(status)s END
+  AND CASE
+      WHEN %(status)s::text IS NULL THEN status <> 'deleted'
+      WHEN delete_requested_at IS NOT NULL AND status <> 'deleted' THEN %(status)s = 'deleting'
+      ELSE status = %(status)s
+  END
   AND (%(name)s::text IS NULL OR app_name = %(name)s)
   AND (%(app_id)s::text IS NULL OR (created_at, app_id) < (%(created_at)s::timestamptz, %(app_id)s))
 ORDER BY created_at DESC, app_id DESC
@@ -74,8 +78,7 @@ FOR NO KEY UPDATE
 -- name: request_delete
 -- Mark the row for deletion.
 UPDATE app_metadata
-SET delete_requested_at = %(now)s, updated_at = %(now)s, generation = generation + 1, status = 'deleting',
-    conditions = %(conditions)s
+SET delete_requested_at = %(now)s, updated_at = %(now)s, generation = generation + 1
 WHERE app_id = %(app_id)s
 RETURNING *
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.catalog.database import Database, Row
+from reconciler.catalog.rows import app_from_row
 from reconciler.catalog.statements import load
 from reconciler.catalog.work import AGEING_SECONDS
 from specs.metadata import AppMetadata
@@ -54,6 +55,13 @@ class FleetCatalog:
         """Which catalog this is."""
         return str((await self._row("identity"))["catalog_id"])
 
+    async def pins(self) -> Pins | None:
+        """What is kept, or None before the first use."""
+        kept = await self._row("identity")
+        if kept["org_id"] is None:
+            return None
+        return Pins(kept["org_id"], kept["neon_api_url"], kept["control_plane_id"])
+
     async def pin(self, pins: Pins) -> Pins:
         """Keep these if nothing is kept yet; what is kept."""
         kept = await self._row(
@@ -99,7 +107,7 @@ class FleetCatalog:
     async def audit_rows(self, after: str, limit: int) -> list[AppMetadata]:
         """The next settled apps behind ``after``, for a deep look."""
         rows = await self._rows("audit_rows", {"after": after, "limit": limit})
-        return [AppMetadata.model_validate(row) for row in rows]
+        return [app_from_row(row) for row in rows]
 
     async def count_connected(self) -> int:
         """How many apps a deep round has."""

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from reconciler.catalog.database import Database, Row
+from reconciler.catalog.rows import conditions_to_json
 from reconciler.catalog.seal import SealBroken, Sealer
 from reconciler.catalog.statements import load
 from reconciler.catalog.work import Lease, intent_of
@@ -165,7 +166,7 @@ def _place(app: AppMetadata, org_id: str, project_id: str, version: int) -> Any:
 def _progress(said: Progress) -> dict[str, Any]:
     return {
         "status": str(said.status),
-        "conditions": Jsonb([condition.model_dump(mode="json") for condition in said.conditions]),
+        "conditions": conditions_to_json(said.conditions),
         "events": Jsonb([{"type": e.type, "reason": e.reason, "message": e.message} for e in said.events]),
     }
 

@@ -68,15 +68,13 @@ WHERE i.app_id = held.app_id AND i.create_seq = %(create_seq)s AND i.state = 'op
 RETURNING i.create_seq;
 
 -- name: record
--- Write what was observed, with its events. A delete that was asked for meanwhile keeps its word.
+-- Write what was observed, with its events.
 WITH held AS (
     SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
 ),
 written AS (
     UPDATE app_metadata a
-    SET status = CASE
-            WHEN a.delete_requested_at IS NOT NULL AND %(status)s <> 'deleted' THEN 'deleting' ELSE %(status)s
-        END,
+    SET status = %(status)s,
         conditions = %(conditions)s,
         observed_generation = greatest(a.observed_generation, %(observed_generation)s),
         updated_at = clock_timestamp(),
@@ -125,7 +123,7 @@ written AS (
         data_key_version = %(data_key_version)s,
         connection_uri_sealed = %(connection_uri)s,
         pooled_uri_sealed = %(pooled_uri)s,
-        status = CASE WHEN a.delete_requested_at IS NOT NULL THEN 'deleting' ELSE %(status)s END,
+        status = %(status)s,
         conditions = %(conditions)s,
         updated_at = clock_timestamp()
     FROM held

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.catalog.database import Database, Row
+from reconciler.catalog.rows import app_from_row
 from reconciler.catalog.statements import load
 from reconciler.core.snapshot import CreateIntent, Next
 from specs.metadata import AppMetadata
@@ -110,7 +111,7 @@ def _claimed(row: Row) -> Claimed:
     work, intents, at = row.pop("work"), row.pop("intents"), row.pop("claimed_at")
     return Claimed(
         lease=Lease(row["app_id"], work["lease_token"], work["wakes"]),
-        app=AppMetadata.model_validate(row),
+        app=app_from_row(row),
         at=at,
         attempts=work["attempts"],
         intents=tuple(intent_of(intent) for intent in intents),

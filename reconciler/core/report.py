@@ -136,6 +136,8 @@ def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
             return Said("False", Reason.NEON_LOCKED, "Neon is busy with another operation; waiting."), backoff
         case NeonSafeToSendAgain():
             return Said("False", Reason.NEON_UNAVAILABLE, "Neon does not serve at the moment; trying again."), backoff
-        case _:
+        case NeonOutcomeUnknown():
             text = "Neon's answer did not arrive, or could not be read; looking again."
             return Said("Unknown", Reason.NEON_UNAVAILABLE, text), backoff
+        case _:
+            return Said("False", Reason.HELD, f"An operator must look: {error}."), slow

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from reconciler.catalog.fleet import FleetCatalog, Pins
 from reconciler.core.backoff import delay
-from reconciler.errors import MutationStopped, NeonUnauthorized, ReconcileError
+from reconciler.errors import MutationStopped, NeonAPIError, NeonUnauthorized, ReconcileError
 from reconciler.neon.client import NeonClient
 from specs.settings import is_loopback
 
@@ -76,17 +76,19 @@ class Access:
             except ReconcileError as error:
                 self._confirmed = None
                 attempts = self._refusal.attempts + 1 if self._refusal else 0
-                pause = delay(attempts, random.random(), 1.0)  # noqa: S311 - spreads requests, guards nothing
+                asked = error.retry_after if isinstance(error, NeonAPIError) else None
+                pause = delay(attempts, random.random(), asked or 1.0)  # noqa: S311 - spreads requests, guards nothing
                 self._refusal = _Refusal(error, time.monotonic() + pause, attempts)
                 raise
             self._refusal = None
             return self._confirmed
 
     async def _ask(self, *, fresh: bool) -> str:
-        org_id = self._configured
-        if org_id is None or fresh:
+        org_id, pinned = self._configured, await self._fleet.pins()
+        if org_id is None or pinned is None or fresh:
+            # What is pinned stays: a mistyped organization is not kept unless Neon knows it.
             org_id = await self._organization()
-        kept = await self._fleet.pin(Pins(org_id, self._neon_api_url, self._control_plane_id))
+        kept = pinned or await self._fleet.pin(Pins(org_id, self._neon_api_url, self._control_plane_id))
         for name, here, there in (
             ("NEON_ORG_ID", org_id, kept.org_id),
             ("NEON_API_URL", self._neon_api_url, kept.neon_api_url),

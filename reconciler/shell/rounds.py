@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 from reconciler.catalog.fleet import FleetCatalog, Job
 from reconciler.catalog.work import Claimed, Lease
@@ -61,36 +62,39 @@ class Rounds:
         self._period = resync_seconds
         self._lease_seconds = lease_seconds
         self._foreign: set[str] = set()
+        self._running: set[asyncio.Task[Any]] = set()
 
     async def sweep(self) -> None:
         """Compare Neon's list with the catalog and wake what differs; never raises for the world's sake."""
-        job = await self._claim("sweep")
-        if job is None:
-            return
-        try:
-            async with self._holding(job):
-                await self._act(await self._compare())
-                await self._fleet.bury()
-        except ReconcileError as error:
-            log.warning("the sweep broke off: %s", error)
+        await self._run("sweep", self._sweep)
 
     async def audit(self) -> None:
-        """Look at the next apps as a pass would, and wake those for which it would act."""
-        job = await self._claim("audit")
-        if job is None:
-            return
-        try:
-            async with self._holding(job) as place:
-                await self._audit(job, place)
-        except ReconcileError as error:
-            log.warning("the audit broke off: %s", error)
+        """Look at the next apps as a pass would, and wake those for which it would act; raises like ``sweep``."""
+        await self._run("audit", self._audit)
 
-    async def _claim(self, name: str) -> Job | None:
+    async def stop(self) -> None:
+        """Break off what is running and give its job back."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _run(self, name: str, round_of: Callable[[Job, list[str]], Awaitable[None]]) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._running.add(task)
         try:
-            return await self._fleet.claim_job(name, self._period * 0.8)
+            job = await self._fleet.claim_job(name, self._period * 0.8)
+            if job is not None:
+                async with self._holding(job) as place:
+                    await round_of(job, place)
         except ReconcileError as error:
-            log.warning("the %s waits: %s", name, error)
-            return None
+            log.warning("the %s broke off: %s", name, error)
+        finally:
+            self._running.discard(task)
+
+    async def _sweep(self, _job: Job, _place: list[str]) -> None:
+        await self._act(await self._compare())
+        await self._fleet.bury()
 
     async def _compare(self) -> Verdict:
         org_id = await self._access.confirm()

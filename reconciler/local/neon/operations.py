@@ -20,10 +20,10 @@ _RETRY_SECONDS = 1.0
 
 def advance(world: World, now: float, issued: set[str]) -> list[Command]:
     """Let time pass: finish what is over, start what is next, and return the commands not yet issued."""
-    _purge(world, now)
     commands: list[Command] = []
     for project_id in list(world.active):
-        project = world.projects[project_id]
+        commands += _advance_project(world, world.projects[project_id], now, issued)
+    for project in _begin_purge(world, now):
         commands += _advance_project(world, project, now, issued)
     return commands
 
@@ -65,16 +65,19 @@ def _deletion_times(world: World) -> list[float]:
     return [each.deleted_at for each in projects if each.deleted_at is not None and not each.purging]
 
 
-def _purge(world: World, now: float) -> None:
+def _begin_purge(world: World, now: float) -> list[Project]:
+    """Start to remove the projects that can no longer be recovered."""
+    begun = []
     for project_id in list(world.deleted):
         project = world.projects[project_id]
         if project.deleted_at is None or project.purging or project.id in world.active:
             continue
         over = project.deleted_at + world.options.recovery_seconds
-        if now < over:
-            continue
-        project.purging = True
-        world.start(project, max(over, project.deleted_at), "delete_timeline")
+        if now >= over:
+            project.purging = True
+            world.start(project, over, "delete_timeline")
+            begun.append(project)
+    return begun
 
 
 def _waits_for_command(world: World, operation: Operation) -> bool:

@@ -1,0 +1,85 @@
+"""The split of the columns is real: each role writes its own and is refused the other's."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+
+from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.database import Database
+from reconciler.catalog.fleet import FleetCatalog, Pins
+from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.seal import Sealer
+from reconciler.catalog.work import WorkCatalog
+from reconciler.core.effects import OpenIntent, RecordProject
+from reconciler.core.snapshot import Event, Next, Progress
+from specs.app import DesiredApp
+from specs.names import app_id_from_bytes
+from specs.status import AppStatus
+
+API, RECONCILER = "morphik_apps_api", "morphik_apps_reconciler"
+DESIRED = DesiredApp(app_name="mine", region="aws-us-east-1", pg_version=17)
+APP_ID = app_id_from_bytes(bytes(range(15)))
+
+
+def _as(url: str, role: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}options=-c%20role%3D{role}"
+
+
+async def _life(url: str) -> None:
+    api, loop = Database(_as(url, API)), Database(_as(url, RECONCILER))
+    await api.open()
+    await loop.open()
+    try:
+        apps = AppCatalog(api)
+        await apps.create(
+            "o", DESIRED, app_id=APP_ID, idempotency_key="k", fingerprint=b"f", max_apps=5, request_id=None
+        )
+        fleet = FleetCatalog(loop, owner="d", lease_seconds=9)
+        await fleet.pin(Pins("org-1", "https://x", "morphik"))
+        work, records = (
+            WorkCatalog(loop, owner="d", lease_seconds=9),
+            RecordCatalog(loop, Sealer((b"k" * 32,)), lease_seconds=9),
+        )
+        [claimed] = await work.claim(1)
+        intent = await records.open_intent(claimed.lease, OpenIntent("nonce", None))
+        said = Progress(AppStatus.PROVISIONING, (), 0, events=(Event("A", "B", "c"),))
+        effect = RecordProject(intent.create_seq, "p-1", "org-1", None, said)
+        await records.record_project(claimed.lease, claimed.app, effect)
+        assert await work.release(claimed.lease, Next(None))
+        await apps.request_delete("o", APP_ID, None)
+        await fleet.bury()
+        assert [row.app_id async for row in fleet.rows()] == [APP_ID]
+    finally:
+        await api.close()
+        await loop.close()
+
+
+def test_each_role_can_do_all_of_its_own_work(catalog_url: str) -> None:
+    """A life of an app, the API's part under its role and the daemon's under the other."""
+    asyncio.run(_life(catalog_url))
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        (API, "UPDATE app_metadata SET status = 'ready'"),
+        (API, "UPDATE app_metadata SET project_id = 'p-2'"),
+        (API, "UPDATE app_metadata SET connection_uri_sealed = ''"),
+        (API, "UPDATE app_work SET lease_token = 0"),
+        (API, "DELETE FROM app_events"),
+        (API, "UPDATE catalog_identity SET org_id = 'x'"),
+        (RECONCILER, "UPDATE app_metadata SET owner_id = 'x'"),
+        (RECONCILER, "UPDATE app_metadata SET app_name = 'x'"),
+        (RECONCILER, "UPDATE app_metadata SET delete_requested_at = now()"),
+        (RECONCILER, "UPDATE app_metadata SET generation = 7"),
+        (RECONCILER, "DELETE FROM app_events"),
+        (RECONCILER, "UPDATE app_events SET message = 'x'"),
+    ],
+)
+def test_neither_role_writes_what_is_the_others(catalog_url: str, role: str, statement: str) -> None:
+    """Refused by Postgres itself."""
+    with psycopg.connect(_as(catalog_url, role)) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement.encode())

@@ -1,0 +1,226 @@
+"""Every answer that is no success, and every one that cannot be read."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler import errors
+from reconciler.neon import codec, wire
+from specs import neon
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+URI = "postgresql://app_1f_1:hidden-1@ep-a-1.c-4.us-east-2.aws.neon.tech/app?sslmode=require"
+CREATE = codec.create_project(
+    neon.ProjectCreate(
+        name="shop-x",
+        region_id="aws-us-east-2",
+        pg_version=17,
+        branch=neon.BranchOfProject(name="main", role_name="app_1f_1", database_name="app"),
+    )
+)
+GET = codec.get_project("gentle-river-1")
+
+
+def answer(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> errors.NeonAPIError:
+    with pytest.raises(errors.NeonAPIError) as raised:
+        codec.decode(GET, status, headers or {}, body, "req-1", NOW)
+    return raised.value
+
+
+def general(message: str, code: str = "") -> bytes:
+    return json.dumps({"request_id": "r", "code": code, "message": message}).encode()
+
+
+# Successes that cannot be read
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"<html>ok</html>",
+        b'{"project": {"id": "gentle-ri',
+        b'{"project": null}',
+        b'{"project": {"id": "x"}}',
+        b"\xff\xfe\xfa",
+        b"[" * 100_000,
+        b"9" * 5000,
+    ],
+)
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+@pytest.mark.parametrize("call", [GET, codec.delete_project("p-1"), CREATE])
+def test_a_success_that_cannot_be_read_is_unknown(call: codec.NeonCall[object], status: int, body: bytes) -> None:
+    with pytest.raises(errors.NeonOutcomeUnknown) as raised:
+        codec.decode(call, status, {}, body, "req-1")
+    assert (raised.value.status, raised.value.request_id) == (status, "req-1")
+
+
+def test_a_success_that_cannot_be_read_leaves_no_secret_behind() -> None:
+    broken = json.dumps({"roles": [{"name": ["hidden-1"], "password": "hidden-1"}]}).encode()
+    with pytest.raises(errors.NeonOutcomeUnknown) as raised:
+        codec.decode(CREATE, 201, {}, broken)
+    assert raised.value.__context__ is None
+    assert "hidden-1" not in repr(vars(raised.value))
+
+
+# Refusals
+
+STATUSES = {
+    400: errors.NeonInvalidRequest,
+    401: errors.NeonUnauthorized,
+    402: errors.NeonInvalidRequest,
+    403: errors.NeonUnauthorized,
+    404: errors.NeonNotFound,
+    406: errors.NeonInvalidRequest,
+    408: errors.NeonOutcomeUnknown,
+    409: errors.NeonConflict,
+    410: errors.NeonNotFound,
+    412: errors.NeonInvalidRequest,
+    413: errors.NeonInvalidRequest,
+    422: errors.NeonInvalidRequest,
+    423: errors.NeonLocked,
+    429: errors.NeonRateLimited,
+    451: errors.NeonInvalidRequest,
+    499: errors.NeonInvalidRequest,
+    503: errors.NeonUnavailable,
+} | dict.fromkeys(
+    (0, 100, 101, 300, 301, 302, 303, 304, 307, 308, 500, 501, 502, 504, 520, 524, 599, 999),
+    errors.NeonOutcomeUnknown,
+)
+
+
+@pytest.mark.parametrize(("status", "kind"), STATUSES.items())
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>cloud</html>", b'{"message": 3, "code": []}', b'{"mess', general("why", "C_1")]
+)
+def test_every_status_says_one_thing(status: int, kind: type[errors.NeonAPIError], body: bytes) -> None:
+    error = answer(status, body)
+    assert type(error) is kind
+    assert (error.status, error.route, error.method, error.request_id) == (
+        status,
+        "/projects/{project_id}",
+        "GET",
+        "req-1",
+    )
+    assert (error.code, error.detail) == (
+        ("C_1", "why") if body == general("why", "C_1") else ("", "no message of Neon's")
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code", "kind"),
+    [
+        (404, "not allowed for organization API keys", "", errors.NeonUnauthorized),
+        (404, "Not Allowed to perform actions outside the project", "", errors.NeonUnauthorized),
+        (404, "project not found", "", errors.NeonNotFound),
+        (422, "x", "PROJECTS_LIMIT_EXCEEDED", errors.NeonLimitReached),
+        (422, "x", "BRANCH_SIZE_LIMIT_EXCEEDED_THRESHOLD", errors.NeonLimitReached),
+        (422, "Projects limit exceeded", "", errors.NeonLimitReached),
+        (422, "branch not ready yet", "", errors.NeonLocked),
+        (422, "protected branches", "", errors.NeonInvalidRequest),
+        (400, "projects limit exceeded", "", errors.NeonInvalidRequest),
+    ],
+)
+def test_a_message_or_code_can_say_more(status: int, message: str, code: str, kind: type[errors.NeonAPIError]) -> None:
+    assert type(answer(status, general(message, code))) is kind
+
+
+def test_passwords_that_are_not_stored_are_told_apart() -> None:
+    call = codec.get_connection_uri("p-1", "d", "r")
+    with pytest.raises(errors.NeonPasswordsNotStored):
+        codec.decode(call, 412, {}, general("Storing passwords is disabled"))
+
+
+@pytest.mark.parametrize(
+    ("message", "detail"),
+    [
+        (f"cannot use {URI} now", "cannot use postgresql://*** now"),
+        (f'uri="{URI}"', 'uri="postgresql://***'),
+        ("see https://neon.com/docs", "see https://neon.com/docs"),
+        ("a\r\nb\tc\x1b[31m \ud800", "a b c?[31m ?"),
+        ("word " * 200, ("word " * 60)[:300]),
+        ("x" * 3990 + " " + URI, "x" * 300),
+        ("x" * 5000, "no message of Neon's"),
+        (f"{'https://h/ ' * 363}{URI}", ("https://h/ " * 28)[:300]),
+    ],
+)
+def test_a_message_is_short_printable_and_without_credentials(message: str, detail: str) -> None:
+    error = answer(400, general(message))
+    assert error.detail == detail
+    assert "hidden-1" not in str(error)
+
+
+@settings(deadline=None)
+@given(st.text(), st.text(alphabet="abc123-._~%", min_size=1), st.text())
+def test_no_message_shows_the_credentials_of_a_uri(before: str, password: str, after: str) -> None:
+    message = f"{before} postgres://role:pw-{password}-pw@host/db {after}"
+    assert f"pw-{password}-pw" not in answer(400, general(message)).detail
+
+
+@pytest.mark.parametrize("code", ["has space", "x" * 101, "a\nb", ""])
+def test_a_code_that_is_none_is_dropped(code: str) -> None:
+    assert answer(400, general("m", code)).code == ""
+
+
+# Retry-After
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e3", None),
+        ("1_0", None),
+        ("٣", None),
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("1.5", 1.5),
+        ("-7", 0.0),
+        ("86401", 86_400.0),
+        ("9" * 6000, 86_400.0),
+        ("Sun, 01 Mar 2026 12:00:30 GMT", 30.0),
+        ("Sun, 01 Mar 2026 12:00:30 -0000", 30.0),
+        ("Sun, 01 Mar 2026 11:59:30 GMT", 0.0),
+        ("Sun, 01 Mar 2099 11:59:30 GMT", 86_400.0),
+        ("Sun, 99 Mar 2026 11:59:30 GMT", None),
+        (f"Sun, 01 Mar {'9' * 5000} 11:59:30 GMT", None),
+    ],
+)
+def test_retry_after_is_read(value: str | None, seconds: float | None) -> None:
+    assert wire.parse_retry_after(value, NOW) == seconds
+
+
+@settings(deadline=None)
+@given(st.text() | st.from_regex(r"\A[A-Z][a-z]{2}, [0-9]{1,6} [A-Z][a-z]{2} [0-9]{1,9} [0-9:]{1,9} .{0,9}\Z"))
+def test_no_retry_after_breaks_the_reader(value: str) -> None:
+    seconds = codec.parse_retry_after(value, NOW)
+    assert seconds is None or 0 <= seconds <= wire.LONGEST_RETRY_AFTER
+
+
+@settings(deadline=None)
+@given(st.integers(min_value=0, max_value=86_400))
+def test_seconds_and_dates_mean_the_same(seconds: int) -> None:
+    then = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+    assert codec.parse_retry_after(str(seconds), NOW) == seconds
+    assert codec.parse_retry_after(then, NOW) == seconds
+    assert codec.parse_retry_after(then, None) is None
+
+
+def test_a_date_to_wait_for_is_measured_by_the_clock_that_named_it() -> None:
+    headers = {"RETRY-AFTER": "Sun, 01 Mar 2026 09:00:05 GMT", "Date": "Sun, 01 Mar 2026 09:00:00 GMT"}
+    assert answer(429, b"<html>", headers).retry_after == 5.0
+    assert answer(423, b"", {"retry-after": headers["RETRY-AFTER"], "date": "?"}).retry_after == 0.0

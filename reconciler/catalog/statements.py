@@ -1,7 +1,8 @@
 """The catalog's SQL, kept in ``.sql`` files by concern, every statement with a name.
 
 A file may begin with comments. Then it is a row of blocks: a line ``-- name: snake_case_name``, one comment line saying
-what the statement is for, then the statement. The name goes along as a comment, so that the server's own views say which statement is running.
+what the statement is for, then the statement. The name goes along as a comment, so that the server's own views say
+which statement is running.
 """
 
 from __future__ import annotations

@@ -149,7 +149,14 @@ def _prove(s: Snapshot, project: Project, branch: Branch, reported: SecretStr) -
     if waiting is not None:
         return waiting
     yield from perform(ProbeDatabase(reported))
-    said = progress(s, ready=AVAILABLE, synced=synced, columns={"connected_at": s.now, "missing_since": None})
+    read = Event("CredentialsRead", "ReportedByNeon", "The app's URI was read from Neon and connected to.")
+    said = progress(
+        s,
+        ready=AVAILABLE,
+        synced=synced,
+        columns={"connected_at": s.now, "missing_since": None},
+        events=() if same else (read,),
+    )
     if same:
         yield from record(s, said)
         return Next(None)

@@ -26,7 +26,7 @@ class Verdict:
 
     Attributes:
         drifted: apps whose project differs from what it shall be, or is there again.
-        missing: apps whose recorded project is not in the complete list.
+        missing: apps whose recorded project is not in the complete list; to be left alone while ``stop`` holds.
         surplus: (app_id, project_id) of projects that carry an app's name and are not its recorded one.
         orphans: projects with a name of our form whose app no row knows.
         stop: why everything must stop, or None; a partial list never stops anything, nor ends a stop.
@@ -88,7 +88,7 @@ def compare(
     stop = _mass(counted, recorded)
     return Verdict(
         drifted=tuple(drifted),
-        missing=() if stop else tuple(missing),
+        missing=tuple(missing),
         surplus=tuple(surplus),
         orphans=tuple(orphans),
         stop=stop,

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import fcntl
-import os
 import secrets
 import shutil
-import signal
-import socket
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,14 +15,13 @@ from urllib.parse import quote
 import psycopg
 
 from reconciler.local.placement import Placement, place
+from reconciler.local.process import LOOPBACK, end, end_stale, free_port, is_free, spawn
 from reconciler.local.trusted import trusted_extensions
 
 SUPERUSER = "postgres"
-_LOOPBACK = "127.0.0.1"
 _START_SECONDS = 60.0
-_PR_SET_PDEATHSIG = 1
 
-PLAIN_HBA = (f"host all all {_LOOPBACK}/32 scram-sha-256",)
+PLAIN_HBA = (f"host all all {LOOPBACK}/32 scram-sha-256",)
 """Who may connect by default: every role that has a password, from this machine; nobody for replication."""
 
 
@@ -95,7 +88,7 @@ class EmbeddedPostgres:
         word = self._password if user == SUPERUSER and password is None else password
         secret = "" if word is None else ":" + quote(word, safe="")
         name = quote(user, safe="") + secret
-        return f"postgresql://{name}@{_LOOPBACK}:{self.port}/{quote(database, safe='')}?sslmode=disable"
+        return f"postgresql://{name}@{LOOPBACK}:{self.port}/{quote(database, safe='')}?sslmode=disable"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -114,7 +107,7 @@ class EmbeddedPostgres:
         self._take_lock()
         try:
             self._password = _kept(self.data_dir / "superuser-password", lambda: secrets.token_urlsafe(32))
-            await self._end_stale()
+            await end_stale(self.cluster_dir)
             await self._make_cluster()
             await self._run()
         except BaseException:
@@ -126,9 +119,7 @@ class EmbeddedPostgres:
         process, self._process = self._process, None
         try:
             if process is not None:
-                for number, patience in ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0)):
-                    if await _ended(process, number, patience):
-                        break
+                await end(process)
         finally:
             if self._lock is not None:
                 self._lock.close()
@@ -149,31 +140,6 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(f"{self.data_dir} is in use by another process") from None
         self._lock = lock
 
-    async def _end_stale(self) -> None:
-        """End a server that outlived a killed parent, and forget one that did not."""
-        pid_file = self.cluster_dir / "postmaster.pid"
-        if not pid_file.is_file():
-            return
-        pid = int(pid_file.read_text().split("\n", 1)[0])
-        for number, patience in ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0)):
-            if not await self._is_our_server(pid):
-                break
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-            for _ in range(int(patience / 0.05)):
-                if not await self._is_our_server(pid):
-                    break
-                await asyncio.sleep(0.05)
-        pid_file.unlink(missing_ok=True)
-
-    async def _is_our_server(self, pid: int) -> bool:
-        process = await asyncio.create_subprocess_exec(
-            "ps", "-o", "stat=,args=", "-p", str(pid), stdout=asyncio.subprocess.PIPE
-        )
-        output, _ = await process.communicate()
-        text = output.decode(errors="replace").strip()
-        return not text.startswith("Z") and str(self.cluster_dir) in text
-
     async def _make_cluster(self) -> None:
         placement, cluster = self._placed(), self.cluster_dir
         if (cluster / "PG_VERSION").is_file():
@@ -193,7 +159,9 @@ class EmbeddedPostgres:
         modern = placement.version >= 17
         command += ["--locale-provider=builtin", "--locale=C.UTF-8"] if modern else ["--locale=C"]
         try:
-            process = await self._spawn(command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+            process = await spawn(
+                self._placed(), command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            )
             output, _ = await process.communicate()
         finally:
             password.unlink(missing_ok=True)
@@ -221,7 +189,7 @@ class EmbeddedPostgres:
             command = [self._placed().binary("postgres"), "-D", str(self.cluster_dir)]
             for name, value in self._all_settings().items():
                 command += ["-c", f"{name}={value}"]
-            self._process = await self._spawn(command, stdout=log, stderr=log)
+            self._process = await spawn(self._placed(), command, stdout=log, stderr=log)
         deadline = _clock() + _START_SECONDS
         while self._process.returncode is None and _clock() < deadline:
             if self._says_ready():
@@ -244,7 +212,7 @@ class EmbeddedPostgres:
 
     def _all_settings(self) -> dict[str, str]:
         settings = {
-            "listen_addresses": _LOOPBACK,
+            "listen_addresses": LOOPBACK,
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": str(self._max_connections),
@@ -275,9 +243,9 @@ class EmbeddedPostgres:
         if self._asked_port is not None:
             return self._asked_port
         file = self.data_dir / "port"
-        if file.is_file() and _is_free(int(file.read_text())):
+        if file.is_file() and is_free(int(file.read_text())):
             return int(file.read_text())
-        port = _free_port()
+        port = free_port()
         file.write_text(f"{port}\n")
         return port
 
@@ -289,52 +257,10 @@ class EmbeddedPostgres:
         self._placed().give(fresh)
         fresh.rename(file)
 
-    async def _spawn(
-        self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]
-    ) -> asyncio.subprocess.Process:
-        account = self._placed().account
-        return await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            cwd="/",
-            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
-            # A session of its own, so that Ctrl-C in a terminal reaches us and not the server.
-            start_new_session=True,
-            preexec_fn=_end_with_parent(),
-            user=None if account is None else account.uid,
-            group=None if account is None else account.gid,
-            extra_groups=None if account is None else [],
-        )
-
     def _placed(self) -> Placement:
         if self._placement is None:
             raise EmbeddedPostgresError("the embedded Postgres has not been started")
         return self._placement
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """Have the kernel shut the server down when we are killed; elsewhere the next start ends it."""
-    if sys.platform != "linux":
-        return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def in_child() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return in_child
-
-
-async def _ended(process: asyncio.subprocess.Process, number: signal.Signals, patience: float) -> bool:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), patience)
-    return process.returncode is not None
 
 
 def _kept(file: Path, make: Callable[[], str]) -> str:
@@ -346,23 +272,6 @@ def _kept(file: Path, make: Callable[[], str]) -> str:
         fresh.write_text(make())
         fresh.rename(file)
     return file.read_text()
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((_LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_LOOPBACK, port))
-        except OSError:
-            return False
-        return True
 
 
 def _clock() -> float:

@@ -95,7 +95,7 @@ def uri_of(made: Json) -> str:
     return uri
 
 
-async def query(uri: str, statement: str, **options: str) -> list[tuple[Any, ...]]:
+async def query(uri: str, statement: str, **options: Any) -> list[tuple[Any, ...]]:
     async with await psycopg.AsyncConnection.connect(uri, autocommit=True, **options) as connection:
         cursor = await connection.execute(statement)
         return await cursor.fetchall() if cursor.description else []
@@ -332,7 +332,13 @@ def test_what_is_no_json_or_too_much_is_refused(home: Path) -> None:
             transport = httpx.ASGITransport(server.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://neon") as client:
                 headers = {"Authorization": "Bearer k", "X-Request-ID": "mine"}
-                for content in (b"<html>", b"[" * 2_000_000):
+                for content in (
+                    b"<html>",
+                    b"[" * 2_000_000,
+                    b"[" * 100_000,
+                    b'{"project": {"name": "\\u0000"}}',
+                    b'"\\ud800"',
+                ):
                     answer = await client.post("/api/v2/projects", content=content, headers=headers)
                     assert answer.status_code == 400
                     assert answer.json()["request_id"] == "mine"

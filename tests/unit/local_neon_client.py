@@ -22,7 +22,7 @@ class Client:
         self._numbers = itertools.count()
 
     def call(
-        self, method: str, path: str, body: object = None, *, status: int = 200, key: str = "k", **query: str
+        self, method: str, path: str, body: object = None, *, status: int = 200, key: str = "k", **query: Any
     ) -> Json:
         """Send one request, and expect a status."""
         request = Request(method, path, query, body, key, request_id=f"r-{next(self._numbers)}")

@@ -60,7 +60,7 @@ def test_what_a_branch_is_needed_for_cannot_be_deleted(client: Client, made: Jso
 
 def test_without_a_compute_there_is_no_uri(client: Client, made: Json) -> None:
     path = f"/projects/{made['project']['id']}"
-    names = {"database_name": "neondb", "role_name": "neondb_owner"}
+    names: Json = {"database_name": "neondb", "role_name": "neondb_owner"}
     endpoint = {"endpoint": {"branch_id": made["branch"]["id"], "type": "read_write"}}
     client.call("POST", f"{path}/endpoints", endpoint, status=409)
     client.call("DELETE", f"{path}/endpoints/{made['endpoints'][0]['id']}")
@@ -74,7 +74,7 @@ def test_without_a_compute_there_is_no_uri(client: Client, made: Json) -> None:
     pooled = client.call("GET", f"{path}/connection_uri", pooled="true", **names)["uri"]
     assert pooled == uri.replace("127.0.0.1", "localhost")
     for wrong in ({"database_name": "none"}, {"role_name": "none"}, {"branch_id": "br-none"}):
-        client.call("GET", f"{path}/connection_uri", status=404, **(names | wrong))
+        client.call("GET", f"{path}/connection_uri", status=404, **{**names, **wrong})
     client.call("GET", f"{path}/connection_uri", status=400, database_name="neondb")
 
 

@@ -73,8 +73,13 @@ class Backing:
 
     async def _ensure_database(self, connection: AsyncConnection, store: Store, command: Ensure) -> None:
         name = _identifier(store.name)
-        if not await exists(connection, store.name):
-            await _create(connection, store)
+        try:
+            if not await exists(connection, store.name):
+                await _create(connection, store)
+        finally:
+            # Also when a former attempt was cut short after it had closed the source.
+            if store.source is not None:
+                await _allow(connection, store.source, allow=command.source_open)
         async with connection.transaction():
             for login in command.logins:
                 await connection.execute(
@@ -169,16 +174,9 @@ async def _create(connection: AsyncConnection, store: Store) -> None:
     if store.source is None:
         await connection.execute(statement.format(name, owner, sql.Identifier(TEMPLATE)))
         return
-    source = _identifier(store.source)
-    found = await connection.execute("SELECT datallowconn FROM pg_database WHERE datname = %s", (store.source,))
-    row = await found.fetchone()
     await _allow(connection, store.source, allow=False)
-    try:
-        await _end_sessions(connection, store.source)
-        await connection.execute(statement.format(name, owner, source))
-    finally:
-        if row is not None and row[0]:
-            await _allow(connection, store.source, allow=True)
+    await _end_sessions(connection, store.source)
+    await connection.execute(statement.format(name, owner, _identifier(store.source)))
 
 
 async def _allow(connection: AsyncConnection, database: str, *, allow: bool) -> None:

@@ -35,6 +35,7 @@ class Ensure:
         logins: all roles of the branch.
         stores: all its databases.
         open: whether connections are let in.
+        source_open: whether the databases that are copied from are to be connected to afterwards.
         handover: in a copied database, what belonged to the first role of a pair belongs to the second.
     """
 
@@ -42,6 +43,7 @@ class Ensure:
     logins: tuple[Login, ...]
     stores: tuple[Store, ...]
     open: bool
+    source_open: bool = False
     handover: tuple[tuple[str, str], ...] = ()
 
 

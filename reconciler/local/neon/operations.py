@@ -155,7 +155,6 @@ def _removal(operation: Operation, branches: list[Branch]) -> Remove:
 
 
 def _ensure(project: Project, branch: Branch, operation: Operation) -> Ensure:
-    endpoint = read_write(project, branch)
     parent = project.branches.get(branch.parent_id or "") if operation.action == "create_branch" else None
     stores = tuple(
         Store(
@@ -177,6 +176,12 @@ def _ensure(project: Project, branch: Branch, operation: Operation) -> Ensure:
             for name, role in branch.roles.items()
         ),
         stores,
-        endpoint is not None and not endpoint.disabled and project.deleted_at is None,
+        _is_open(project, branch),
+        parent is not None and _is_open(project, parent),
         handover,
     )
+
+
+def _is_open(project: Project, branch: Branch) -> bool:
+    endpoint = read_write(project, branch)
+    return endpoint is not None and not endpoint.disabled and project.deleted_at is None

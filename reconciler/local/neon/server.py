@@ -9,6 +9,7 @@ import logging
 import time
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 from psycopg import Error as PostgresError
 from starlette.applications import Starlette
@@ -89,7 +90,7 @@ class LocalNeonServer:
             await self.postgres.stop()
 
     async def _serve(self, http: HttpRequest) -> HttpResponse:
-        request_id = http.headers.get("x-request-id", "")[:128]
+        request_id = http.headers.get("x-request-id", "")[:128] or uuid4().hex
         path = http.scope.get("raw_path", b"").decode("ascii", "replace") or http.url.path
         if not path.startswith(PREFIX + "/"):
             return _rendered(general_error(404, "path not found", request_id))
@@ -103,7 +104,7 @@ class LocalNeonServer:
             query=dict(http.query_params),
             body=body,
             key=_key(http),
-            request_id=request_id or None,
+            request_id=request_id,
         )
         response = self.machine.handle(request, time.time())
         try:
@@ -164,8 +165,12 @@ async def _body(http: HttpRequest) -> object | None:
         return None
     try:
         parsed: object = json.loads(content)
-    except ValueError:
+        again = json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
         raise ValueError("the body is not JSON") from None
+    # What Postgres cannot keep must not come in: it would be refused at every later attempt to keep it.
+    if b"\\u0000" in again:
+        raise ValueError("the body has a text with a NUL character")
     return parsed
 
 

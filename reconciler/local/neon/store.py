@@ -30,9 +30,9 @@ class Store:
 
     async def start(self) -> list[Json]:
         """Connect, and return what was kept."""
-        self._connection = await AsyncConnection.connect(self._postgres.dsn(STATE_DATABASE), autocommit=True)
-        await self._connection.execute(_TABLE)
-        found = await self._connection.execute("SELECT document FROM project ORDER BY project_id")
+        connection = await self._connected()
+        await connection.execute(_TABLE)
+        found = await connection.execute("SELECT document FROM project ORDER BY project_id")
         return [row[0] for row in await found.fetchall()]
 
     async def stop(self) -> None:
@@ -47,13 +47,12 @@ class Store:
             changed = machine.dirty()
             if not changed:
                 return
-            if self._connection is None:
-                raise RuntimeError("the store has not been started")
             dumped = {project_id: machine.dump(project_id) for project_id in sorted(changed)}
             kept = [(project_id, Jsonb(document)) for project_id, document in dumped.items() if document is not None]
             gone = [project_id for project_id, document in dumped.items() if document is None]
             try:
-                async with self._connection.transaction(), self._connection.cursor() as cursor:
+                connection = await self._connected()
+                async with connection.transaction(), connection.cursor() as cursor:
                     if kept:
                         await cursor.executemany(_UPSERT, kept)
                     if gone:
@@ -61,3 +60,8 @@ class Store:
             except BaseException:
                 machine.mark_dirty(changed)
                 raise
+
+    async def _connected(self) -> AsyncConnection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await AsyncConnection.connect(self._postgres.dsn(STATE_DATABASE), autocommit=True)
+        return self._connection

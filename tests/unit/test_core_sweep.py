@@ -1,0 +1,131 @@
+"""The merge of Neon's list with the catalog: what is concluded, and above all what is not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from reconciler.core.desired import project_to_create
+from reconciler.core.snapshot import CreateIntent, Plane
+from reconciler.core.sweep import Verdict, compare
+from specs.metadata import AppMetadata
+from specs.names import app_id_from_bytes
+from specs.neon import Project, ProjectListing
+from specs.status import AppStatus
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SETTLE = timedelta(seconds=30)
+LONG_AGO = NOW - timedelta(hours=1)
+
+
+def app(number: int, **changes: Any) -> AppMetadata:
+    fields: dict[str, Any] = {
+        "app_id": app_id_from_bytes(number.to_bytes(15, "big")),
+        "owner_id": "o",
+        "app_name": f"app {number}",
+        "region": "aws-us-east-1",
+        "pg_version": 17,
+        "min_cu": 0.25,
+        "max_cu": 2,
+        "suspend_seconds": 300,
+        "history_retention_seconds": 21_600,
+        "created_at": LONG_AGO,
+        "updated_at": LONG_AGO,
+        "status": AppStatus.READY,
+        "project_id": f"p-{number}",
+        "project_recorded_at": LONG_AGO,
+        "connected_at": LONG_AGO,
+    }
+    return AppMetadata(**fields | changes)
+
+
+def project(of: AppMetadata, **changes: Any) -> Project:
+    intent = CreateIntent(1, 1, "n", "open", NOW)
+    sent = project_to_create(of, Plane("morphik", "c", 30, ()), intent, "org-1").model_dump(mode="json")
+    return Project.model_validate(sent | {"id": of.project_id or "p-x", "created_at": LONG_AGO} | changes)
+
+
+def merged(
+    rows: list[AppMetadata],
+    projects: list[Project],
+    unavailable: tuple[str, ...] = (),
+    reported: set[str] | None = None,
+) -> Verdict:
+    listing = ProjectListing(projects=tuple(projects), unavailable_project_ids=unavailable)
+    return compare(rows, listing, reported=reported or set(), listed_from=NOW, settle=SETTLE)
+
+
+def test_a_fleet_as_it_shall_be_gives_nothing_to_do() -> None:
+    rows = [app(n) for n in range(50)]
+    verdict = merged(rows, [project(row) for row in rows])
+    assert verdict == Verdict((), (), (), (), None, complete=True)
+
+
+def test_absence_counts_only_in_a_complete_list() -> None:
+    rows = [app(1), app(2)]
+    assert merged(rows, [project(rows[0])]).missing == (rows[1].app_id,)
+    partial = merged(rows, [project(rows[0])], unavailable=("p-2",))
+    assert (partial.missing, partial.stop, partial.complete) == ((), None, False)
+
+
+@pytest.mark.parametrize(("fleet", "gone", "stops"), [(10, 5, False), (10, 6, True), (100, 10, False), (100, 11, True)])
+def test_many_at_once_stop_everything(fleet: int, gone: int, stops: bool) -> None:
+    """More than the larger of five apps and a tenth."""
+    rows = [app(n) for n in range(fleet)]
+    verdict = merged(rows, [project(row) for row in rows[gone:]])
+    assert (verdict.stop is not None) == stops
+
+
+def test_a_partial_list_stops_nothing() -> None:
+    rows = [app(n) for n in range(100)]
+    assert merged(rows, [], unavailable=("p-0",)).stop is None
+
+
+def test_apps_that_were_just_recorded_do_not_count_as_vanished() -> None:
+    """A list may lag behind what it lists."""
+    rows = [app(n, project_recorded_at=NOW - timedelta(seconds=5)) for n in range(20)]
+    verdict = merged(rows, [])
+    assert (verdict.stop, len(verdict.missing)) == (None, 20)
+    assert merged([app(1, project_recorded_at=NOW + timedelta(seconds=1))], []).missing == ()
+
+
+@pytest.mark.parametrize("changed", [{"name": "x"}, {"history_retention_seconds": 1}, {"region_id": "aws-eu-west-2"}])
+def test_a_difference_is_seen(changed: dict[str, Any]) -> None:
+    row = app(1)
+    assert merged([row], [project(row, **changed)]).drifted == (row.app_id,)
+
+
+def test_deleting_and_lost_apps_are_neither_missing_nor_counted() -> None:
+    rows = [app(n, delete_requested_at=NOW) for n in range(20)] + [app(30, status=AppStatus.LOST)]
+    assert merged(rows, []) == Verdict((), (), (), (), None, complete=True)
+
+
+def test_a_lost_app_that_is_there_again_is_looked_at() -> None:
+    row = app(1, status=AppStatus.LOST)
+    assert merged([row], [project(row)]).drifted == (row.app_id,)
+
+
+def test_a_second_project_with_an_apps_name_is_a_candidate_for_a_surplus() -> None:
+    row = app(1)
+    verdict = merged([row], [project(row), project(row, id="p-late")])
+    assert verdict.surplus == ((row.app_id, "p-late"),)
+    assert merged([row], [project(row), project(row, id="p-late")], reported={"p-late"}).surplus == ()
+
+
+def test_an_app_without_a_recorded_project_has_no_surplus_yet() -> None:
+    """Its project is about to be adopted."""
+    row = app(1, project_id=None)
+    assert merged([row], [project(row, id="p-new")]).surplus == ()
+
+
+def test_a_deleted_apps_live_project_is_looked_at() -> None:
+    row = app(1, delete_requested_at=LONG_AGO, deleted_at=LONG_AGO, status=AppStatus.DELETED)
+    assert merged([row], [project(row)]).surplus == ((row.app_id, "p-1"),)
+
+
+def test_a_project_without_a_row_is_an_orphan_and_a_foreign_name_is_nothing() -> None:
+    orphan = project(app(7))
+    foreign = project(app(8), name="somebody-elses", id="p-foreign")
+    assert merged([], [orphan, foreign]).orphans == (orphan,)

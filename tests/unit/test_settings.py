@@ -1,0 +1,94 @@
+"""A missing or wrong setting is one line that names its variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from specs import settings as s
+
+KEY = "A" * 43
+GROUPS = (
+    s.CatalogSettings,
+    s.SealSettings,
+    s.PlaneSettings,
+    s.NeonSettings,
+    s.LoopSettings,
+    s.TokenSettings,
+    s.HttpSettings,
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for group in GROUPS:
+        for field in group.model_fields:
+            monkeypatch.delenv(field.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("group", "given", "named"),
+    [
+        (s.CatalogSettings, {}, "DATABASE_URL"),
+        (s.CatalogSettings, {"DATABASE_URL": "mysql://x"}, "DATABASE_URL"),
+        (s.CatalogSettings, {"DATABASE_URL": "postgresql://x", "DATABASE_DIRECT_URL": "x"}, "DATABASE_DIRECT_URL"),
+        (s.SealSettings, {}, "ENCRYPTION_KEYS"),
+        (s.SealSettings, {"ENCRYPTION_KEYS": "short"}, "ENCRYPTION_KEYS"),
+        (s.SealSettings, {"ENCRYPTION_KEYS": f"{KEY},!!!"}, "ENCRYPTION_KEYS"),
+        (s.PlaneSettings, {"DEFAULT_REGION": "mars"}, "DEFAULT_REGION"),
+        (s.PlaneSettings, {"DEFAULT_PG_VERSION": "9"}, "DEFAULT_PG_VERSION"),
+        (s.PlaneSettings, {"CONTROL_PLANE_ID": "Not ok"}, "CONTROL_PLANE_ID"),
+        (s.NeonSettings, {}, "NEON_API_KEY"),
+        (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_API_URL": "http://neon.example"}, "NEON_API_URL"),
+        (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_ORG_ID": "a b"}, "NEON_ORG_ID"),
+        (s.LoopSettings, {"NEON_API_KEY": "k", "NEON_TIMEOUT_SECONDS": "30"}, "NEON_TIMEOUT_SECONDS"),
+        (s.LoopSettings, {"NEON_API_KEY": "k", "SETTLE_SECONDS": "20.5"}, "SETTLE_SECONDS"),
+        (s.LoopSettings, {"NEON_API_KEY": "k", "RESYNC_SECONDS": "0"}, "RESYNC_SECONDS"),
+        (s.TokenSettings, {}, "JWT_SECRET_KEY"),
+        (s.TokenSettings, {"JWT_SECRET_KEY": "short"}, "JWT_SECRET_KEY"),
+        (s.TokenSettings, {"JWT_SECRET_KEY": "x" * 32, "JWT_JWKS_URL": "https://x/y"}, "JWT_JWKS_URL"),
+        (s.TokenSettings, {"JWT_JWKS_URL": "http://far.example/keys"}, "JWT_JWKS_URL"),
+        (s.HttpSettings, {"PORT": "many"}, "PORT"),
+        (s.HttpSettings, {"MAX_APPS_PER_OWNER": "0"}, "MAX_APPS_PER_OWNER"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    monkeypatch: pytest.MonkeyPatch, group: type[s.Settings], given: dict[str, str], named: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(s.SettingsError) as caught:
+        group.load()
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_secrets_are_in_no_message_or_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENCRYPTION_KEYS", "canary-key")
+    with pytest.raises(s.SettingsError) as caught:
+        s.SealSettings.load()
+    monkeypatch.setenv("NEON_API_KEY", "canary-key")
+    assert "canary" not in str(caught.value) + repr(s.NeonSettings.load())
+
+
+def test_the_environment_goes_before_the_file_and_both_before_what_dev_makes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("PORT=1234\nMAX_APPS_PER_OWNER=7\n")
+    monkeypatch.setenv("PORT", "4321")
+    read = s.HttpSettings.load(port=1, max_apps_per_owner=1, requests_per_minute=1)
+    assert (read.port, read.max_apps_per_owner, read.requests_per_minute) == (4321, 7, 1)
+
+
+def test_an_unset_variable_is_an_absent_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "")
+    assert s.HttpSettings.load().port == 8000
+
+
+def test_this_machine_is_believed_only_when_neon_is_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEON_API_KEY", "k")
+    assert s.NeonSettings.load().host_suffixes == (".neon.tech",)
+    monkeypatch.setenv("NEON_API_URL", "http://127.0.0.1:1/api/v2")
+    assert "127.0.0.1" in s.NeonSettings.load().host_suffixes

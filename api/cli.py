@@ -18,6 +18,7 @@ from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.migrate import migrate
 from reconciler.daemon import Daemon
 from reconciler.errors import CatalogUnavailable
+from reconciler.local.placement import PlacementError
 from reconciler.local.postgres import EmbeddedPostgresError
 from specs.settings import (
     CatalogSettings,
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         parsed.command(parsed)
-    except (SettingsError, PortTaken, CatalogUnavailable, EmbeddedPostgresError, ValueError) as error:
+    except (SettingsError, PortTaken, CatalogUnavailable, EmbeddedPostgresError, PlacementError, ValueError) as error:
         sys.stderr.write(f"morphik-apps: {error}\n")
         return 1
     return 0

@@ -208,6 +208,7 @@ class Project(_Read):
     region_id: str
     pg_version: int
     org_id: str | None = None
+    owner_id: str | None = None
     store_passwords: bool | None = None
     history_retention_seconds: int | None = None
     default_endpoint_settings: ComputeRead = ComputeRead()

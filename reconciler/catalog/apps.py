@@ -151,14 +151,16 @@ class AppCatalog:
 
     async def request_delete(self, owner_id: str, app_id: str, request_id: str | None) -> AppMetadata | None:
         """Mark an app for deletion; None when ``get`` would say None. An app marked before comes back unchanged."""
+        named = {"owner_id": owner_id, "app_id": app_id}
         async with self._database.transaction() as connection:
-            row = await _one(connection, "lock_for_delete", {"owner_id": owner_id, "app_id": app_id})
+            await connection.execute(_SQL["lock_work"], named)
+            row = await _one(connection, "lock_for_delete", named)
             if row is None:
                 return None
             app = _app(row)
             if app.delete_requested_at is not None:
                 return app
-            values = {"app_id": app_id, "owner_id": owner_id, "now": row["now"], "request_id": request_id}
+            values = named | {"now": row["now"], "request_id": request_id}
             marked = _app(await _exactly_one(connection, "request_delete", values))
             await connection.execute(_SQL["record_delete_requested"], values | {"generation": marked.generation})
             await connection.execute(_SQL["wake"], {"app_id": app_id})

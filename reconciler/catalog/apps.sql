@@ -67,6 +67,13 @@ WHERE owner_id = %(owner_id)s
 ORDER BY created_at DESC, app_id DESC
 LIMIT %(limit)s
 
+-- name: lock_work
+-- The work first, then the app: the order of everybody who locks both, so that none waits for another in a ring.
+SELECT w.app_id
+FROM app_work w JOIN app_metadata a USING (app_id)
+WHERE w.app_id = %(app_id)s AND a.owner_id = %(owner_id)s
+FOR NO KEY UPDATE OF w
+
 -- name: lock_for_delete
 -- The row to be marked, and the time by the catalog's clock.
 SELECT *, clock_timestamp() AS now

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from reconciler.core.desired import project_to_create
 from reconciler.core.effects import CreateProject, OpenIntent, RecordProject, RefuseIntent, Steps, perform
 from reconciler.core.find import Found, ProvenAbsent, find_created
-from reconciler.core.mark import carries_name
+from reconciler.core.mark import belongs_to, carries_name
 from reconciler.core.report import Said, progress, record
 from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Progress, Snapshot
 from reconciler.core.trust import believed, pooled
@@ -70,7 +70,7 @@ def _send(s: Snapshot, org_id: str) -> Steps[Next]:
 
 def _check_answer(s: Snapshot, org_id: str, created: CreatedProject) -> None:
     # An answer about another project proves nothing about ours.
-    if not carries_name(created.project, s.app) or created.project.org_id != org_id:
+    if not carries_name(created.project, s.app) or not belongs_to(created.project, org_id):
         raise NeonOutcomeUnknown(
             method="POST", route="/projects", status=201, detail="the answer describes another project"
         )

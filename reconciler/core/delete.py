@@ -23,7 +23,7 @@ from reconciler.core.effects import (
     perform,
 )
 from reconciler.core.find import Found, ProvenAbsent, find_created
-from reconciler.core.mark import carries_annotation, carries_name
+from reconciler.core.mark import belongs_to, carries_annotation, carries_name
 from reconciler.core.report import Said, progress, record
 from reconciler.core.snapshot import Event, Next, Snapshot
 from reconciler.core.vanish import by_id, proven_gone
@@ -75,7 +75,7 @@ def _resolve(s: Snapshot, org_id: str) -> Steps[Next]:
 
 
 def _proven_ours(s: Snapshot, org_id: str, project: Project) -> Steps[bool]:
-    if project.org_id != org_id:
+    if not belongs_to(project, org_id):
         return False
     if carries_name(project, s.app):
         return True

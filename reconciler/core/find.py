@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from reconciler.core.effects import ListBranches, ListProjects, NoteAbsence, Steps, perform
-from reconciler.core.mark import carries_name, made_by
+from reconciler.core.mark import belongs_to, carries_name, made_by
 from reconciler.core.snapshot import CreateIntent, Next, Snapshot
 from reconciler.errors import NeonNotFound
 from specs.neon import Project
@@ -46,7 +46,7 @@ def find_created(s: Snapshot, org_id: str, intent: CreateIntent) -> Steps[Search
     """Look for the project of an open intent; the oldest wins where there are several."""
     listing = yield from perform(ListProjects(s.app.app_id))
     for project in sorted(listing.projects, key=lambda p: (p.created_at, p.id)):
-        if not carries_name(project, s.app) or project.org_id != org_id:
+        if not carries_name(project, s.app) or not belongs_to(project, org_id):
             continue
         try:
             branches = yield from perform(ListBranches(project.id))

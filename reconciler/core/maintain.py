@@ -25,6 +25,7 @@ from reconciler.core.effects import (
     UpdateProject,
     perform,
 )
+from reconciler.core.mark import belongs_to
 from reconciler.core.report import AVAILABLE, IN_SYNC, Said, progress, record
 from reconciler.core.snapshot import Credentials, Event, Next, Snapshot
 from reconciler.core.trust import believed, same_address
@@ -49,7 +50,7 @@ def maintain(s: Snapshot, org_id: str, project_id: str) -> Steps[Next]:
         return (yield from vanished(s, org_id, project_id))
     if project.deleted_at is not None:
         return (yield from vanished(s, org_id, project_id))
-    if project.org_id != org_id:
+    if not belongs_to(project, org_id):
         held = Said("False", Reason.HELD, "The project belongs to another organization now; an operator must look.")
         yield from record(s, progress(s, synced=held))
         return SLOW

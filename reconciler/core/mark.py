@@ -37,6 +37,11 @@ def annotations_of(app: AppMetadata, plane: Plane, intent: CreateIntent) -> dict
     }
 
 
+def belongs_to(project: Project, org_id: str) -> bool:
+    """Whether an organization owns the project; ``owner_id`` names it where ``org_id`` is left out (Neon OpenAPI)."""
+    return (project.org_id or project.owner_id) == org_id
+
+
 def carries_name(project: Project, app: AppMetadata) -> bool:
     """Whether the project's name is one that this app's project can have."""
     parsed = parse_project_name(project.name)

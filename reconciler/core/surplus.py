@@ -15,7 +15,7 @@ from reconciler.core.effects import (
     Steps,
     perform,
 )
-from reconciler.core.mark import carries_name, made_by
+from reconciler.core.mark import belongs_to, carries_name, made_by
 from reconciler.core.report import Said, progress, record
 from reconciler.core.snapshot import Event, Next, Snapshot
 from reconciler.errors import NeonNotFound
@@ -50,7 +50,7 @@ def sweep_surplus(s: Snapshot, org_id: str) -> Steps[Next | None]:
 
 
 def _proven_surplus(s: Snapshot, org_id: str, project: Project) -> Steps[bool]:
-    if project.org_id != org_id or project.deleted_at is not None or not carries_name(project, s.app):
+    if not belongs_to(project, org_id) or project.deleted_at is not None or not carries_name(project, s.app):
         return False
     branches = yield from perform(ListBranches(project.id))
     return made_by(branches, s.app, s.plane, s.intents) is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from reconciler.core.backoff import delay
 from reconciler.core.effects import ConfirmAccess, ListProjects, Permit, RecoverProject, Steps, perform
+from reconciler.core.mark import belongs_to
 from reconciler.core.report import Said, progress, record
 from reconciler.core.snapshot import Event, Next, Snapshot
 from specs.neon import Project, ProjectListing
@@ -19,7 +20,7 @@ def vanished(s: Snapshot, org_id: str, project_id: str) -> Steps[Next]:
     """Recover the project, or say why not yet."""
     deleted = yield from perform(ListProjects(project_id, recoverable=True))
     found = by_id(deleted, project_id)
-    if found is not None and found.org_id == org_id:
+    if found is not None and belongs_to(found, org_id):
         return (yield from _recover(s, project_id))
     if not (yield from proven_gone(project_id, deleted)):
         return Next(delay(s.attempts, s.jitter), failed=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from reconciler.catalog.fleet import FleetCatalog, Pins
 from reconciler.core.backoff import delay
-from reconciler.errors import MutationStopped, NeonAPIError, NeonUnauthorized, ReconcileError
+from reconciler.errors import MutationStopped, NeonAPIError, NeonNotFound, NeonUnauthorized, ReconcileError
 from reconciler.neon.client import NeonClient
 from specs.settings import is_loopback
 
@@ -101,7 +101,13 @@ class Access:
         return org_id
 
     async def _organization(self) -> str:
-        visible = [organization.id for organization in await self._client.list_organizations()]
+        try:
+            visible = [organization.id for organization in await self._client.list_organizations()]
+        except NeonNotFound:
+            # Not every kind of key may ask; a 404 that is about the key itself is NeonUnauthorized.
+            if self._configured is None:
+                raise
+            return self._configured
         if self._configured is not None:
             if self._configured in visible:
                 return self._configured

@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 
 from reconciler.catalog.apps import AppCatalog, Created
@@ -251,6 +252,25 @@ def test_deletes_at_once_are_one(catalog_url: str) -> None:
     with_catalog(catalog_url, race)
     assert _work(catalog_url, app.app_id)["wakes"] == 1
     assert execute(catalog_url, "SELECT generation FROM app_metadata")[0]["generation"] == 2
+
+
+def test_a_delete_and_a_worker_that_records_do_not_wait_for_each_other_in_a_ring(catalog_url: str) -> None:
+    app = with_catalog(catalog_url, create).app
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    async def race(catalog: AppCatalog) -> None:
+        async with await psycopg.AsyncConnection.connect(catalog_url) as worker:
+            await worker.execute("SELECT 1 FROM app_work FOR NO KEY UPDATE")
+            deleting = asyncio.create_task(catalog.request_delete("alice", app.app_id, None))
+            while not execute(catalog_url, waiting):
+                assert not deleting.done()
+                await asyncio.sleep(0.01)
+            await worker.execute("UPDATE app_metadata SET status = 'ready'")
+        marked = await deleting
+        assert marked is not None
+        assert marked.status is AppStatus.DELETING
+
+    with_catalog(catalog_url, race)
 
 
 def test_a_tombstone_that_is_over_cannot_be_seen(catalog_url: str) -> None:

@@ -140,9 +140,10 @@ def _permissions(claims: Mapping[str, Any]) -> frozenset[str]:
     if "permissions" not in claims:
         return DEFAULT_PERMISSIONS
     listed = claims["permissions"]
-    if not isinstance(listed, list) or not all(isinstance(name, str) and name in PERMISSIONS for name in listed):
-        raise InvalidToken("permissions must be a list of read, write and admin")
-    return frozenset(listed)
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise InvalidToken("permissions must be a list of names such as read and write")
+    # A name that this program does not know grants nothing here.
+    return PERMISSIONS.intersection(listed)
 
 
 def issue_token(settings: TokenSettings, user: str, permissions: Iterable[str], ttl: int) -> str:
@@ -155,6 +156,8 @@ def issue_token(settings: TokenSettings, user: str, permissions: Iterable[str], 
         raise ValueError("only JWT_SECRET_KEY can sign tokens; with JWT_JWKS_URL the Morphik instance issues them")
     if not 0 < ttl <= settings.max_token_seconds:
         raise ValueError(f"a token may be valid for 1 to {settings.max_token_seconds} seconds")
+    if not PERMISSIONS.issuperset(permissions := frozenset(permissions)):
+        raise ValueError("the permissions are read, write and admin")
     claims: dict[str, Any] = {"user_id": user, "permissions": sorted(set(permissions)), "exp": int(time.time()) + ttl}
     try:
         _owner(claims)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
 
 from api.app import create_app
 from api.context import ApiContext
+from api.nudge import Nudge
+from api.provisioning import AppProvisioningService, Provisioner
 from api.tokens import TokenVerifier
+from api.waiting import Waiting
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.seal import Sealer
@@ -46,3 +51,27 @@ def compose(settings: ApiSettings) -> tuple[Starlette, Database]:
         new_app_id=new_app_id,
     )
     return create_app(context), database
+
+
+@asynccontextmanager
+async def provisioning_service(
+    catalog: CatalogSettings, seal: SealSettings, plane: PlaneSettings, http: HttpSettings
+) -> AsyncIterator[AppProvisioningService]:
+    """The service for Python callers, over a catalog of its own connections.
+
+    ``async with provisioning_service(CatalogSettings.load(), …) as service`` and then
+    ``await service.provision_new_app(user_id, app_name)``.
+    """
+    database = Database(catalog.database_url.get_secret_value())
+    apps = AppCatalog(database)
+    waiting, nudge = Waiting(apps.statuses), Nudge(apps.notify)
+    provisioner = Provisioner(
+        apps, plane, max_apps_per_owner=http.max_apps_per_owner, new_app_id=new_app_id, nudge=nudge
+    )
+    await database.open()
+    try:
+        yield AppProvisioningService(provisioner, apps, Sealer(seal.keys()), waiting)
+    finally:
+        await waiting.close()
+        await nudge.close()
+        await database.close()

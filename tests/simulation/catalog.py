@@ -1,0 +1,319 @@
+"""The in-memory twin of ``work.sql``, ``record.sql`` and the part of ``apps.sql`` that writes.
+
+Statement by statement the same conditions and the same effects; a statement is one moment of virtual time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+from pydantic import SecretStr
+
+from reconciler.catalog.record import SWEEP_DELETES_PER_HOUR
+from reconciler.catalog.work import AGEING_SECONDS, BACKGROUND_LANE, Claimed, Lease
+from reconciler.core.effects import OpenIntent, RecordProject
+from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Progress
+from reconciler.errors import LeaseLost, MutationStopped
+from specs.app import DesiredApp
+from specs.metadata import AppMetadata
+from specs.status import Condition, ConditionType, Reason
+from tests.simulation.clock import Clock
+
+
+@dataclass
+class Work:
+    """A row of ``app_work``."""
+
+    due_at: float
+    rank_at: float
+    lane: int = 0
+    attempts: int = 0
+    wakes: int = 0
+    confirmed_missing: bool = False
+    surplus_ids: list[str] = field(default_factory=list)
+    lease_token: int = 0
+    lease_expires_at: float | None = None
+
+
+@dataclass
+class Plane:
+    """The row of ``catalog_identity``."""
+
+    high_water: int = 0
+    org_id: str | None = None
+    stop_reason: str | None = None
+    stopped_at: float = math.inf
+    overridden_until: float = -math.inf
+    sweep_deletes: int = 0
+    sweep_deletes_since: float = -math.inf
+
+    def stopped(self, now: float) -> bool:
+        """Whether changes at Neon are stopped."""
+        return self.stop_reason is not None and self.overridden_until < now
+
+
+class Catalog:
+    """Rows, work, intents and events.
+
+    Attributes:
+        fenced: whether writes are conditional on the fencing token.
+        version: counts every write to an app, a work, an intent or an event row.
+        told: counts those to an app or an event row.
+        on_write: told of each write under a lease.
+        on_change: told of each change that may make work due.
+    """
+
+    fenced: ClassVar[bool] = True
+
+    def __init__(self, clock: Clock, lease_seconds: float) -> None:
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self.rows: dict[str, AppMetadata] = {}
+        self.work: dict[str, Work] = {}
+        self.intents: dict[str, list[CreateIntent]] = {}
+        self.events: list[tuple[str, str, str, str]] = []
+        self.plane = Plane()
+        self.vault: dict[bytes, SecretStr] = {}
+        self.version = 0
+        self.told = 0
+        self.on_write: Callable[[Lease], None] = lambda _: None
+        self.on_change: Callable[[], None] = lambda: None
+        self._token = 0
+
+    # The API
+
+    def create_app(self, app_id: str, owner_id: str, desired: DesiredApp) -> None:
+        """``insert_app``."""
+        waiting = Condition(
+            type=ConditionType.READY,
+            status="False",
+            reason=Reason.WAITING,
+            message="Waiting.",
+            last_transition_time=self._clock.date,
+            observed_generation=0,
+        )
+        self.rows[app_id] = AppMetadata(
+            **desired.model_dump(),
+            app_id=app_id,
+            owner_id=owner_id,
+            created_at=self._clock.date,
+            updated_at=self._clock.date,
+            conditions=(waiting,),
+        )
+        self.work[app_id] = Work(self._clock.now, self._clock.now)
+        self.intents[app_id] = []
+        self._tell(app_id, (Event("Created", "Requested", "the app was asked for"),))
+        self._changed()
+
+    def request_delete(self, app_id: str) -> None:
+        """``request_delete`` and ``wake`` of the API."""
+        app, now = self.rows[app_id], self._clock.date
+        if app.delete_requested_at is not None:
+            return
+        self._update(app_id, delete_requested_at=now, generation=app.generation + 1)
+        self._tell(app_id, (Event("DeleteRequested", "Requested", "the app's deletion was asked for"),))
+        work = self.work[app_id]
+        work.wakes, work.lane, work.attempts = work.wakes + 1, 0, 0
+        if work.lease_expires_at is None or work.lease_expires_at <= self._clock.now:
+            work.due_at = work.rank_at = self._clock.now
+        self._changed()
+
+    # Leases
+
+    def claim(self, limit: int) -> list[Claimed]:
+        """``claim``."""
+        now = self._clock.now
+        due = [app_id for app_id, work in self.work.items() if work.due_at <= now]
+        due.sort(key=lambda app_id: self.work[app_id].rank_at)
+        return [self._claim(app_id) for app_id in due[:limit]]
+
+    def _claim(self, app_id: str) -> Claimed:
+        work, until = self.work[app_id], self._clock.now + self._lease_seconds
+        self._token += 1
+        work.lease_token, work.lease_expires_at, work.due_at = self._token, until, until
+        self.version += 1
+        return Claimed(
+            lease=Lease(app_id, self._token, work.wakes),
+            app=self.rows[app_id],
+            at=self._clock.date,
+            attempts=work.attempts,
+            intents=tuple(self.intents[app_id]),
+            confirmed_missing=work.confirmed_missing,
+            surplus_ids=tuple(work.surplus_ids),
+        )
+
+    def next_due(self) -> float:
+        """``next_due``, as a moment."""
+        return min((work.due_at for work in self.work.values()), default=math.inf)
+
+    def renew(self, lease: Lease) -> bool:
+        """``renew``, for one lease."""
+        work = self.work[lease.app_id]
+        if not self._owns(work, lease) or work.lease_expires_at is None:
+            return False
+        work.lease_expires_at = work.due_at = self._clock.now + self._lease_seconds
+        return True
+
+    def release(self, lease: Lease, outcome: Next) -> None:
+        """``release``; nothing where the lease was lost."""
+        work, now = self.work[lease.app_id], self._clock.now
+        if not self._owns(work, lease) or work.lease_expires_at is None:
+            return
+        woken = work.wakes != lease.wakes
+        work.lease_expires_at = None
+        work.attempts = work.attempts + 1 if outcome.failed and not woken else 0
+        work.confirmed_missing = work.confirmed_missing and (outcome.after is not None or woken)
+        if woken:
+            work.due_at, work.rank_at = now, now + work.lane * AGEING_SECONDS
+        else:
+            work.lane = BACKGROUND_LANE if outcome.background else 0
+            after = math.inf if outcome.after is None else outcome.after
+            work.due_at, work.rank_at = now + after, now + after + work.lane * AGEING_SECONDS
+        self._wrote(lease)
+
+    # What a pass writes
+
+    def permit(self, lease: Lease, *, swept: bool) -> None:
+        """``permit`` and ``spend_sweep_delete``."""
+        now, plane = self._clock.now, self.plane
+        if plane.stopped(now):
+            raise MutationStopped(plane.stop_reason or "every change at Neon is stopped")
+        work = self.work[lease.app_id]
+        if not self._owns(work, lease) or work.lease_expires_at is None:
+            raise LeaseLost(lease.app_id)
+        work.lease_expires_at = work.due_at = now + self._lease_seconds
+        if not swept:
+            return
+        fresh = plane.sweep_deletes_since < now - 3600
+        if not fresh and plane.sweep_deletes >= SWEEP_DELETES_PER_HOUR:
+            raise MutationStopped(f"sweeps may delete {SWEEP_DELETES_PER_HOUR} projects an hour, and have")
+        plane.sweep_deletes = 1 if fresh else plane.sweep_deletes + 1
+        plane.sweep_deletes_since = now if fresh else plane.sweep_deletes_since
+
+    def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
+        """``permit``, then ``open_intent``."""
+        self.permit(lease, swept=False)
+        app, intents = self.rows[lease.app_id], self.intents[lease.app_id]
+        if app.project_id is not None or app.delete_requested_at is not None:
+            raise LeaseLost(lease.app_id)
+        if effect.again is None:
+            self.plane.high_water += 1
+            made = CreateIntent(self.plane.high_water, app.incarnation, effect.nonce, "open", self._clock.date)
+            intents.append(made)
+            self._wrote(lease)
+            return made
+        for index, intent in enumerate(intents):
+            if intent.create_seq == effect.again and intent.state == "refused":
+                intents[index] = replace(intent, state="open", sent_at=self._clock.date, first_absent_at=None)
+                self._wrote(lease)
+                return intents[index]
+        raise LeaseLost(lease.app_id)
+
+    def settle_intent(
+        self, lease: Lease, create_seq: int, state: Literal["open", "refused", "absent"], *, absent: bool
+    ) -> None:
+        """``settle_intent``."""
+        self._fence(lease)
+        intents = self.intents[lease.app_id]
+        for index, intent in enumerate(intents):
+            if intent.create_seq == create_seq and intent.state == "open":
+                first = intent.first_absent_at or self._clock.date if absent else intent.first_absent_at
+                intents[index] = replace(intent, state=state, first_absent_at=first)
+                self._wrote(lease)
+                return
+        raise LeaseLost(lease.app_id)
+
+    def record(self, lease: Lease, said: Progress, credentials: Credentials | None = None) -> None:
+        """``record``."""
+        self._fence(lease)
+        app = self.rows[lease.app_id]
+        new: dict[str, Any] = {
+            "status": said.status,
+            "conditions": said.conditions,
+            "observed_generation": max(app.observed_generation, said.observed_generation),
+            **{str(column): at for column, at in said.columns.items()},
+        }
+        if credentials is not None:
+            new |= self._sealed(credentials)
+        if "deleted_at" in said.columns:
+            new |= {"data_key_sealed": None, "connection_uri_sealed": None, "pooled_uri_sealed": None}
+        self._update(lease.app_id, **new)
+        self._tell(lease.app_id, said.events)
+        self._wrote(lease)
+
+    def record_project(self, lease: Lease, claimed: AppMetadata, effect: RecordProject) -> None:
+        """``record_project``: compare-and-set on there being none."""
+        self._fence(lease)
+        app, said = self.rows[lease.app_id], effect.progress
+        if not self._is_free(app) or app.incarnation != claimed.incarnation:
+            raise LeaseLost(lease.app_id)
+        self._update(
+            lease.app_id,
+            project_id=effect.project_id,
+            org_id=effect.org_id,
+            project_recorded_at=self._clock.date,
+            data_key_sealed=b"key",
+            data_key_wrapped_by="1",
+            data_key_version=1,
+            status=said.status,
+            conditions=said.conditions,
+            **self._sealed(effect.credentials),
+        )
+        intents = self.intents[lease.app_id]
+        for index, intent in enumerate(intents):
+            if intent.create_seq == effect.create_seq:
+                intents[index] = replace(intent, state="recorded")
+        self._tell(lease.app_id, said.events)
+        self._wrote(lease)
+
+    def open_seal(self, app: AppMetadata) -> Credentials | None:
+        """The credentials of a row."""
+        if app.connection_uri_sealed is None:
+            return None
+        pooled = None if app.pooled_uri_sealed is None else self.vault[app.pooled_uri_sealed]
+        return Credentials(self.vault[app.connection_uri_sealed], pooled)
+
+    # Helpers
+
+    def _is_free(self, app: AppMetadata) -> bool:
+        return app.project_id is None
+
+    def _sealed(self, credentials: Credentials | None) -> dict[str, bytes | None]:
+        if credentials is None:
+            return {"connection_uri_sealed": None, "pooled_uri_sealed": None}
+        pooled = credentials.pooled_uri
+        return {
+            "connection_uri_sealed": self._seal(credentials.connection_uri),
+            "pooled_uri_sealed": None if pooled is None else self._seal(pooled),
+        }
+
+    def _seal(self, uri: SecretStr) -> bytes:
+        sealed = b"sealed-%d" % len(self.vault)
+        self.vault[sealed] = uri
+        return sealed
+
+    def _owns(self, work: Work, lease: Lease) -> bool:
+        return work.lease_token == lease.token or not self.fenced
+
+    def _fence(self, lease: Lease) -> None:
+        if not self._owns(self.work[lease.app_id], lease):
+            raise LeaseLost(lease.app_id)
+
+    def _update(self, app_id: str, **columns: Any) -> None:
+        self.told += 1
+        self.rows[app_id] = self.rows[app_id].model_copy(update=columns | {"updated_at": self._clock.date})
+
+    def _tell(self, app_id: str, events: tuple[Event, ...]) -> None:
+        self.told += len(events)
+        self.events += [(app_id, str(event.type), str(event.reason), event.message) for event in events]
+
+    def _wrote(self, lease: Lease) -> None:
+        self.on_write(lease)
+        self._changed()
+
+    def _changed(self) -> None:
+        self.version += 1
+        self.on_change()

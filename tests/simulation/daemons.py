@@ -1,0 +1,145 @@
+"""Virtual daemons: they claim, run the real passes step by step, keep leases, crash, and are paused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any, TypeAlias
+
+from reconciler.catalog.work import Claimed
+from reconciler.core.reconcile import reconcile
+from reconciler.core.snapshot import Snapshot
+from tests.simulation.access import Access
+from tests.simulation.rounds import audit, sweep
+from tests.simulation.steps import Held
+from tests.simulation.tasks import Task
+from tests.simulation.world import LEASE, RESYNC, World
+
+Round: TypeAlias = Callable[[World, str, Held], Generator[Any, Any, None]]
+CONCURRENCY = 4
+POLL_SECONDS = 1.0
+
+
+class Daemon:
+    """One process.
+
+    Attributes:
+        epoch: counts its lives; what belongs to an earlier one never runs again.
+        tasks: what it is doing.
+    """
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.epoch = 0
+        self._alive = False
+        self.tasks: list[Task] = []
+        self._buried: list[Task] = []
+        self._paused_until = 0.0
+        self._poll_at = math.inf
+        self.start()
+
+    def start(self) -> None:
+        """Begin a life."""
+        world = self.world
+        self._alive = True
+        self.access = Access(lambda: world.clock.now, world.catalog.pin, world.chance)
+        self._poll_at = math.inf
+        self.poll_soon(0.01)
+        self.later(LEASE / 3, self._renew)
+        rounds: dict[str, Round] = {"sweep": sweep, "audit": audit}
+        for name, work in rounds.items():
+            self.later(1.0 + world.chance.uniform(0, RESYNC * 0.1), partial(self._round, name, work))
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Plan something that this life does."""
+        self._at(self.world.clock.now + seconds, act)
+
+    def _at(self, when: float, act: Callable[[], None]) -> None:
+        epoch, clock = self.epoch, self.world.clock
+
+        def happen() -> None:
+            if self.epoch != epoch:
+                return
+            if clock.now < self._paused_until:
+                clock.at(self._paused_until, happen)
+            else:
+                act()
+
+        clock.at(when, happen)
+
+    def crash(self) -> None:
+        """Fall silent, and start again after a while."""
+        world = self.world
+        world.note(self.name, "crashed")
+        self._buried += self.tasks
+        self.tasks = []
+        self.epoch += 1
+        self._alive = False
+        pause = world.chance.choice((0.5, 5.0, 90.0))
+        world.busy(world.clock.now + pause)
+        world.clock.after(pause, self.start)
+
+    def pause(self) -> None:
+        """Stand still for longer than a lease, or for a moment."""
+        world = self.world
+        seconds = world.chance.choice((3.0, LEASE + 10, LEASE + 45, 3 * LEASE))
+        self._paused_until = world.clock.now + seconds
+        world.note(self.name, f"paused for {seconds:g} s")
+        world.busy(self._paused_until)
+
+    # Work
+
+    def poll_soon(self, seconds: float) -> None:
+        """Look for work then, unless that is planned earlier."""
+        when = self.world.clock.now + seconds
+        if self._alive and when < self._poll_at:
+            self._poll_at = when
+            self._at(when, lambda: self._poll(when))
+
+    def _poll(self, planned: float) -> None:
+        if planned != self._poll_at:
+            return
+        self._poll_at = math.inf
+        room = CONCURRENCY - sum(task.claimed is not None for task in self.tasks)
+        for claimed in self.world.catalog.claim(room):
+            self.world.holders[claimed.lease.app_id] = claimed.lease.token
+            steps = reconcile(self._snapshot(claimed))
+            self._begin(Task(self, f"{self.name}/{claimed.lease.token}", steps, claimed=claimed))
+        due = self.world.catalog.next_due()
+        if due != math.inf:
+            self.poll_soon(max(0.01, due - self.world.clock.now) if room else POLL_SECONDS)
+
+    def _snapshot(self, claimed: Claimed) -> Snapshot:
+        chance = self.world.chance
+        return Snapshot(
+            app=claimed.app,
+            plane=self.world.plane,
+            now=claimed.at,
+            attempts=claimed.attempts,
+            jitter=chance.random(),
+            nonce=chance.randbytes(16).hex(),
+            intents=claimed.intents,
+            confirmed_missing=claimed.confirmed_missing,
+            surplus_ids=claimed.surplus_ids,
+        )
+
+    def _begin(self, task: Task) -> None:
+        self.tasks.append(task)
+        self.later(self.world.chance.uniform(0.0, 0.01), task.begin)
+
+    def _renew(self) -> None:
+        for task in list(self.tasks):
+            if task.claimed is not None and not self.world.catalog.renew(task.claimed.lease):
+                task.cancel()
+            elif task.held is not None and task.held.job is not None:
+                self.world.catalog.renew_job(*task.held.job)
+        self.later(LEASE / 3, self._renew)
+
+    def _round(self, name: str, work: Round) -> None:
+        whole = f"{self.name}/{name}"
+        if not any(task.name == whole for task in self.tasks):
+            held = Held()
+            self._begin(Task(self, whole, work(self.world, whole, held), held=held))
+        self.later(RESYNC * self.world.chance.uniform(0.9, 1.1), lambda: self._round(name, work))

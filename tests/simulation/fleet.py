@@ -1,0 +1,129 @@
+"""The in-memory twin of ``fleet.sql`` and ``drop_surplus``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reconciler.catalog.work import AGEING_SECONDS, Lease
+from specs.metadata import AppMetadata
+from tests.simulation.catalog import Catalog
+from tests.simulation.clock import Clock
+
+
+@dataclass
+class Job:
+    """A row of ``periodic_jobs``."""
+
+    token: int = 0
+    lease_expires_at: float | None = None
+    started_at: float = -math.inf
+    position: str = ""
+
+
+class FleetCatalog(Catalog):
+    """The catalog, with what is said about the fleet as a whole."""
+
+    def __init__(self, clock: Clock, lease_seconds: float) -> None:
+        super().__init__(clock, lease_seconds)
+        self.orphans: dict[str, str] = {}
+        self.jobs = {"sweep": Job(), "audit": Job()}
+
+    def pin(self, org_id: str) -> str:
+        """``pin``."""
+        self.plane.org_id = self.plane.org_id or org_id
+        return self.plane.org_id
+
+    def stop(self, reason: str) -> None:
+        """``stop``."""
+        self.plane.stop_reason = reason
+        self.plane.stopped_at = min(self.plane.stopped_at, self._clock.now)
+
+    def lift_stop(self) -> None:
+        """``lift_stop``."""
+        self.plane.stop_reason, self.plane.stopped_at = None, math.inf
+
+    def sweep_rows(self) -> list[AppMetadata]:
+        """``sweep_rows``."""
+        now = self._clock.date
+        rows = [self.rows[app_id] for app_id in sorted(self.rows)]
+        return [row for row in rows if row.tombstone_until is None or row.tombstone_until > now]
+
+    def audit_rows(self, after: str, limit: int) -> list[AppMetadata]:
+        """``audit_rows``."""
+        return [row for row in self._connected() if row.app_id > after and self._settled(row.app_id)][:limit]
+
+    def count_connected(self) -> int:
+        """``count_connected``."""
+        return len(self._connected())
+
+    def wake(self, app_ids: Iterable[str], *, missing: bool = False) -> None:
+        """``wake`` of the fleet."""
+        for app_id in app_ids:
+            self.work[app_id].confirmed_missing |= missing
+            self._wake(app_id)
+
+    def name_surplus(self, found: Iterable[tuple[str, str]]) -> None:
+        """``name_surplus``: one candidate of an app at a time, as an UPDATE takes one row of its FROM for each."""
+        named: set[str] = set()
+        for app_id, project_id in found:
+            if project_id not in self.work[app_id].surplus_ids and app_id not in named:
+                named.add(app_id)
+                self.work[app_id].surplus_ids.append(project_id)
+                self._wake(app_id)
+
+    def drop_surplus(self, lease: Lease, project_id: str, *, report: bool) -> None:
+        """``drop_surplus``."""
+        self._fence(lease)
+        work = self.work[lease.app_id]
+        work.surplus_ids = [each for each in work.surplus_ids if each != project_id]
+        if report:
+            self.orphans.setdefault(project_id, lease.app_id)
+        self._wrote(lease)
+
+    def report_orphan(self, project_id: str, app_id: str) -> None:
+        """``report_orphan``."""
+        self.orphans.setdefault(project_id, app_id)
+
+    def forget_orphans(self, seen: set[str]) -> None:
+        """``forget_orphans``."""
+        self.orphans = {project_id: app_id for project_id, app_id in self.orphans.items() if project_id in seen}
+
+    def claim_job(self, name: str, period: float) -> tuple[int, str] | None:
+        """``claim_job``: its token and place."""
+        job, now = self.jobs[name], self._clock.now
+        busy = job.lease_expires_at is not None and job.lease_expires_at >= now
+        if busy or job.started_at > now - period:
+            return None
+        job.token += 1
+        job.lease_expires_at, job.started_at = now + self._lease_seconds, now
+        return job.token, job.position
+
+    def renew_job(self, name: str, token: int) -> None:
+        """``renew_job``."""
+        job = self.jobs[name]
+        if job.token == token:
+            job.lease_expires_at = self._clock.now + self._lease_seconds
+
+    def finish_job(self, name: str, token: int, position: str) -> None:
+        """``finish_job``."""
+        job = self.jobs[name]
+        if job.token == token:
+            job.lease_expires_at, job.position = None, position
+
+    def _connected(self) -> list[AppMetadata]:
+        rows = [self.rows[app_id] for app_id in sorted(self.rows)]
+        return [row for row in rows if row.connected_at is not None and row.delete_requested_at is None]
+
+    def _settled(self, app_id: str) -> bool:
+        return self.work[app_id].due_at == math.inf
+
+    def _wake(self, app_id: str) -> None:
+        work, now = self.work[app_id], self._clock.now
+        work.wakes += 1
+        work.lane = 1 if work.due_at == math.inf else work.lane
+        if work.lease_expires_at is None or work.lease_expires_at <= now:
+            work.due_at = min(work.due_at, now)
+        work.rank_at = min(work.rank_at, now + AGEING_SECONDS)
+        self._changed()

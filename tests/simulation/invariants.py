@@ -1,0 +1,139 @@
+"""What must hold at every moment, judged by what is true and not by what the processes believe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reconciler.core import effects as e
+from reconciler.core.mark import APP_ID, NONCE
+from reconciler.core.snapshot import CreateIntent
+from specs.metadata import AppMetadata
+from specs.names import parse_project_name
+from specs.settings import SEND_MARGIN_SECONDS
+from tests.simulation.steps import Violation
+from tests.simulation.world import SEND_WITHIN, World
+
+
+def check_sending(world: World, app_id: str, step: e.Effect[Any]) -> None:
+    """Whether a change may be sent, at the moment when it is."""
+    app, intents = world.catalog.rows[app_id], world.catalog.intents[app_id]
+    if world.catalog.plane.stopped_at < world.clock.now - SEND_WITHIN:
+        raise Violation(f"{type(step).__name__} is sent while everything is stopped")
+    if isinstance(step, e.CreateProject):
+        _check_create(world, app, intents, step)
+    elif isinstance(step, e.DeleteProject):
+        if not _may_delete(world, app, intents, step.project_id):
+            raise Violation(f"a DELETE of {step.project_id} is sent for {app_id}, which is not proven")
+    elif getattr(step, "project_id", None) != app.project_id:
+        raise Violation(f"{type(step).__name__} is sent for a project that is not the recorded one")
+
+
+def _check_create(world: World, app: AppMetadata, intents: Iterable[CreateIntent], step: e.CreateProject) -> None:
+    nonce = step.spec.branch.annotations[NONCE]
+    intent = next((each for each in intents if each.nonce == nonce and each.state == "open"), None)
+    if intent is None:
+        raise Violation("a create is sent without a committed intent")
+    if world.clock.now - intent.sent_at.timestamp() > SEND_MARGIN_SECONDS + 0.001:
+        raise Violation("a create is sent too long after its intent")
+    if app.delete_requested_at is not None and app.delete_requested_at < intent.sent_at:
+        raise Violation("a create is sent for an app whose delete was acknowledged before")
+
+
+def _may_delete(world: World, app: AppMetadata, intents: list[CreateIntent], project_id: str) -> bool:
+    if project_id == app.project_id:
+        project = world.neon.living(project_id)
+        return app.delete_requested_at is not None and (project is None or _is_ours(world, app, project_id))
+    settled = app.project_id is not None or app.deleted_at is not None
+    return settled and _is_ours(world, app, project_id, nonces=intents)
+
+
+def _is_ours(world: World, app: AppMetadata, project_id: str, nonces: Iterable[CreateIntent] | None = None) -> bool:
+    """By name or mark; by name and nonce where ``nonces`` are given."""
+    project = world.neon.living(project_id)
+    if project is None:
+        return project_id not in world.neon.foreign
+    parsed = parse_project_name(project.name)
+    named = parsed is not None and parsed.app_id == app.app_id
+    found = [branch.annotation for branch in project.branches.values()]
+    if nonces is None:
+        return named or any(each.get(APP_ID) == app.app_id for each in found)
+    known = {intent.nonce for intent in nonces}
+    return named and any(each.get(NONCE) in known for each in found)
+
+
+class Watch:
+    """Looks at the world after each event that changed it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._seen = (-1, -1)
+        self._recorded: dict[str, str] = {}
+        self._read_events = 0
+
+    def look(self) -> bool:
+        """Check everything if anything changed; whether it did."""
+        now = (self._world.catalog.version, self._world.neon.version)
+        if now == self._seen:
+            return False
+        self._seen = now
+        for app in self._world.catalog.rows.values():
+            self._check_row(app)
+        self._check_projects()
+        for event in self._world.catalog.events[self._read_events :]:
+            _check_text(" ".join(event))
+        self._read_events = len(self._world.catalog.events)
+        return True
+
+    def _check_row(self, app: AppMetadata) -> None:
+        before = self._recorded.get(app.app_id)
+        if app.project_id != before:
+            if before is not None or app.project_id is None:
+                raise Violation(f"the recorded project of {app.app_id} was replaced: {before} by {app.project_id}")
+            self._check_recorded(app, app.project_id)
+            self._recorded[app.app_id] = app.project_id
+        if app.delete_requested_at is not None and app.serves_uri:
+            raise Violation(f"{app.app_id} serves a URI after its delete")
+        if app.deleted_at is not None and (app.connection_uri_sealed or app.pooled_uri_sealed or app.data_key_sealed):
+            raise Violation(f"{app.app_id} is deleted and keeps credentials")
+        if app.serves_uri:
+            self._check_served(app)
+        for condition in app.conditions:
+            _check_text(condition.message + condition.reason)
+
+    def _check_recorded(self, app: AppMetadata, project_id: str) -> None:
+        if list(self._recorded.values()).count(project_id):
+            raise Violation(f"{project_id} is recorded twice")
+        known = {intent.nonce for intent in self._world.catalog.intents[app.app_id]}
+        project = self._world.neon.machine._world.projects.get(project_id)
+        found = project is not None and [branch.annotation.get(NONCE) for branch in project.branches.values()]
+        if not found or not known & set(found):
+            raise Violation(f"{project_id} is recorded for {app.app_id}, and no intent of it made it")
+
+    def _check_served(self, app: AppMetadata) -> None:
+        held = self._world.catalog.open_seal(app)
+        project = self._world.neon.machine._world.projects.get(app.project_id or "")
+        if held is None:
+            raise Violation(f"{app.app_id} serves a URI of nothing")
+        if project is None:
+            return  # gone for ever, which nobody has seen yet
+        passwords = {role.password for branch in project.branches.values() for role in branch.roles.values()}
+        if not any(password in held.connection_uri.get_secret_value() for password in passwords):
+            raise Violation(f"{app.app_id} serves a URI of another project")
+
+    def _check_projects(self) -> None:
+        living: dict[str, int] = {}
+        for project, mark in self._world.neon.ours():
+            app_id = mark[APP_ID]
+            known = self._world.catalog.intents.get(app_id, [])
+            if all(intent.nonce != mark[NONCE] for intent in known):
+                raise Violation(f"{project.id} is there, and no intent explains it")
+            living[app_id] = living.get(app_id, 0) + 1
+        for app_id, count in living.items():
+            if count > 1 and app_id not in self._world.beyond:
+                raise Violation(f"{count} projects of {app_id} are alive")
+
+
+def _check_text(text: str) -> None:
+    if "npg_" in text or ("://" in text and "@" in text):
+        raise Violation("a credential is in a text for people")

@@ -1,0 +1,225 @@
+"""Neon as the processes of a simulation meet it, and as it truly is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.core import effects as e
+from reconciler.core.mark import PLANE
+from reconciler.errors import NeonAPIError, NeonOutcomeUnknown, ReconcileError
+from reconciler.local.neon.documents import connection_uri, project_document, project_item
+from reconciler.local.neon.machine import LocalNeon
+from reconciler.local.neon.messages import LocalNeonOptions, Request, Response
+from reconciler.local.neon.state import Branch, Project
+from reconciler.local.neon.world import read_write
+from reconciler.neon import codec
+from reconciler.neon.wire import NeonCall, NeonRequest
+from specs import neon as words
+from tests.simulation.clock import Clock
+from tests.simulation.faults import ANSWERS, Kind
+from tests.simulation.steps import ListAll
+
+PLANE_ID = "simulated"
+ORG_ID = "org-simulated"
+HOST = "ep-one.simulated.neon.tech"
+POOLER = "ep-one-pooler.simulated.neon.tech"
+# How old what a list shows may be. The rule of two looks (``find.SECOND_LOOK``) covers a quarter of the settle time.
+STALE_SECONDS = 7.0
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came of a step: a value, or an error."""
+
+    value: Any = None
+    error: ReconcileError | None = None
+
+
+def unknown(request: NeonRequest, detail: str) -> Answered:
+    """No answer, or none that says anything."""
+    error = NeonOutcomeUnknown(method=request.method, route=request.route, detail=detail)
+    return Answered(error=error)
+
+
+class SimulatedNeon:
+    """The model of Neon in virtual time, with the faults of its lists and its door.
+
+    Attributes:
+        version: counts every change.
+        foreign: ids of projects that people made.
+        passwords: each one that was ever given out.
+        applied: the changes that took effect: method and path.
+    """
+
+    def __init__(self, clock: Clock, seed: int) -> None:
+        options = LocalNeonOptions(org_id=ORG_ID, direct_host=HOST, pooler_host=POOLER)
+        self.machine = LocalNeon(options, seed)
+        self._clock = clock
+        self.version = 0
+        self.foreign: set[str] = set()
+        self.applied: list[tuple[str, str]] = []
+        self.until = {Kind.UNAUTHORIZED: 0.0, Kind.STALE: 0.0, Kind.PARTIAL: 0.0}
+        self._recovered: dict[str, float] = {}
+
+    # What processes see
+
+    def answer(self, step: e.Effect[Any] | ListAll, org_id: str | None) -> Answered:
+        """Carry a request out now, and read its answer as ``NeonClient`` does."""
+        call = call_of(step, org_id)
+        try:
+            if isinstance(step, ListAll | e.ListProjects):
+                return Answered(self._listing(step, org_id))
+            return Answered(self._exchange(call))
+        except NeonAPIError as error:
+            return Answered(error=error)
+
+    def refusal(self, call: NeonCall[Any], kind: Kind) -> Answered:
+        """The answer of a fault, whatever happened."""
+        status, _ = ANSWERS[kind]
+        headers = {"Retry-After": "3"} if status in {429, 503} else {}
+        try:
+            codec.decode(call, status, headers, b"<html>")
+        except NeonAPIError as error:
+            return Answered(error=error)
+        raise AssertionError
+
+    def _exchange(self, call: NeonCall[Any]) -> Any:
+        response = self._respond(call.request)
+        return codec.decode(call, response.status, response.headers, json.dumps(response.body).encode())
+
+    def _respond(self, asked: NeonRequest) -> Response:
+        if self._clock.now < self.until[Kind.UNAUTHORIZED]:
+            return Response(401, {"message": "authentication failed", "code": ""})
+        return self.send(asked.method, asked.path, asked.body, dict(asked.params))
+
+    def send(self, method: str, path: str, body: object = None, query: dict[str, str] | None = None) -> Response:
+        """Carry out any request at all, such as a person's."""
+        response = self.machine.handle(Request(method, path, query or {}, body), self._clock.now)
+        if method != "GET" and response.status < 300:
+            self.version += 1
+            self.applied.append((method, path))
+            if path.endswith("/recover"):
+                self._recovered[path.split("/")[2]] = self._clock.now
+        return response
+
+    def _listing(self, step: ListAll | e.ListProjects, org_id: str | None) -> words.ProjectListing:
+        search = step.search if isinstance(step, e.ListProjects) else None
+        recoverable = isinstance(step, e.ListProjects) and step.recoverable
+        projects: dict[str, words.Project] = {}
+        unavailable: list[str] = []
+        cursor: str | None = None
+        while True:
+            call = codec.list_projects(org_id=org_id, search=search, cursor=cursor, recoverable=recoverable)
+            response = self._respond(call.request)
+            body = response.body
+            if response.status == 200 and isinstance(body, dict):
+                body = self._aged(body, search or "", recoverable=recoverable, last=cursor is None)
+                body = self._parted(body)
+            page = codec.decode(call, response.status, response.headers, json.dumps(body).encode())
+            projects |= {project.id: project for project in page.projects}
+            unavailable += page.unavailable_project_ids
+            if search is not None or not page.projects or page.cursor is None:
+                break
+            cursor = page.cursor
+        return words.ProjectListing(projects=tuple(projects.values()), unavailable_project_ids=tuple(unavailable))
+
+    def _aged(self, body: dict[str, Any], search: str, *, recoverable: bool, last: bool) -> dict[str, Any]:
+        """The list as it was a moment ago, by what has come and gone since."""
+        now = self._clock.now
+        if now >= self.until[Kind.STALE] or not last:
+            return body
+        then = now - STALE_SECONDS
+        shown = []
+        for project in self.projects():
+            gone = project.deleted_at is not None
+            if then < self._recovered.get(project.id, 0.0):
+                gone = True
+            elif project.deleted_at is not None and then < project.deleted_at:
+                gone = False
+            if project.created_at <= then and gone == recoverable and search in project.name + " " + project.id:
+                shown.append(project_item(self.machine._world, project))
+        return body | {"projects": shown}
+
+    def _parted(self, body: dict[str, Any]) -> dict[str, Any]:
+        if self._clock.now >= self.until[Kind.PARTIAL]:
+            return body
+        lacking = [project["id"] for project in body["projects"]]
+        return body | {"projects": [], "unavailable_project_ids": lacking}
+
+    # What is true
+
+    def projects(self) -> list[Project]:
+        """All projects, deleted ones too."""
+        world = self.machine._world
+        return [world.projects[project_id] for project_id in world.order]
+
+    def ours(self) -> Iterator[tuple[Project, dict[str, str]]]:
+        """The living projects that our requests made, with their annotations as they were made."""
+        for project in self.projects():
+            if project.deleted_at is None and project.id not in self.foreign and not project.purging:
+                found = next((b.annotation for b in project.branches.values() if b.annotation.get(PLANE)), None)
+                if found is not None and found[PLANE] == PLANE_ID:
+                    yield project, found
+
+    def living(self, project_id: str | None) -> Project | None:
+        """A project, unless it is deleted."""
+        project = self.machine._world.projects.get(project_id or "")
+        return project if project is not None and project.deleted_at is None else None
+
+    def described(self, project: Project) -> words.Project:
+        """A project as Neon describes it."""
+        return words.Project.model_validate(project_document(self.machine._world, project))
+
+    def uri(self, project: Project, role: str, database: str) -> str:
+        """The direct URI of the default branch."""
+        branch = project.default_branch
+        return connection_uri(self.machine._world, branch, database, branch.roles[role], pooled=False)
+
+    def connects(self, uri: str) -> bool:
+        """Whether a database answers at a URI."""
+        self.machine.advance(self._clock.now)
+        return any(self._answers(project, uri) for project in self.projects() if project.deleted_at is None)
+
+    def _answers(self, project: Project, uri: str) -> bool:
+        def leads(branch: Branch) -> bool:
+            endpoint = read_write(project, branch)
+            return endpoint is not None and not endpoint.starting and self._at(branch, uri)
+
+        return any(leads(branch) for branch in project.branches.values())
+
+    def _at(self, branch: Branch, uri: str) -> bool:
+        world = self.machine._world
+        return any(
+            connection_uri(world, branch, name, branch.roles[database.owner_name], pooled=False) == uri
+            for name, database in branch.databases.items()
+        )
+
+
+_CALLS: dict[type, Callable[[Any], NeonCall[Any]]] = {
+    e.GetProject: lambda s: codec.get_project(s.project_id),
+    e.ListBranches: lambda s: codec.list_branches(s.project_id),
+    e.ListEndpoints: lambda s: codec.list_endpoints(s.project_id),
+    e.ListOperations: lambda s: codec.list_operations(s.project_id),
+    e.ConfirmAccess: lambda _: codec.list_organizations(),
+    e.GetConnectionURI: lambda s: codec.get_connection_uri(
+        s.project_id, s.database_name, s.role_name, branch_id=s.branch_id, pooled=s.pooled
+    ),
+    e.CreateProject: lambda s: codec.create_project(s.spec),
+    e.UpdateProject: lambda s: codec.update_project(s.project_id, s.update),
+    e.RecoverProject: lambda s: codec.recover_project(s.project_id),
+    e.CreateEndpoint: lambda s: codec.create_endpoint(s.project_id, s.spec),
+    e.UnprotectBranch: lambda s: codec.update_branch(s.project_id, s.branch_id, protected=False),
+    e.DeleteProject: lambda s: codec.delete_project(s.project_id),
+}
+
+
+def call_of(step: e.Effect[Any] | ListAll, org_id: str | None) -> NeonCall[Any]:
+    """The request of an effect, as ``NeonClient`` sends it."""
+    if isinstance(step, ListAll):
+        return codec.list_projects(org_id=org_id)
+    if isinstance(step, e.ListProjects):
+        return codec.list_projects(org_id=org_id, search=step.search, recoverable=step.recoverable)
+    return _CALLS[type(step)](step)

@@ -1,0 +1,194 @@
+"""What people do: clients of the API, and those who use Neon's console behind the loop's back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from reconciler.core.mark import APP_ID, INCARNATION, NONCE, PLANE
+from specs.metadata import AppMetadata
+from specs.status import AppStatus
+from tests.simulation.neon import PLANE_ID
+from tests.simulation.world import World
+
+Act = Callable[["App"], bool]
+
+
+@dataclass
+class App:
+    """One app of a story, and what must become of it.
+
+    Attributes:
+        expected: how it must end.
+        lookalikes: projects of people that must outlive everything.
+        parsed: those of them whose names have the form of this app's.
+    """
+
+    world: World
+    app_id: str
+    expected: AppStatus = AppStatus.READY
+    held: bool = False
+    unproven: bool = False
+    lookalikes: set[str] = field(default_factory=set)
+    parsed: set[str] = field(default_factory=set)
+    pending: int = 0
+
+    @property
+    def row(self) -> AppMetadata:
+        """Its row, as its owner sees it."""
+        return self.world.catalog.rows[self.app_id].announced()
+
+    def is_(self, status: AppStatus) -> bool:
+        """Whether it has a status now."""
+        return self.row.status == status
+
+    def then(self, condition: Callable[[], bool], act: Act, name: str, delay: float = 0.0) -> None:
+        """Act once something is true, again every second until it is done."""
+        self.pending += 1
+
+        def attempt() -> None:
+            self.world.busy()
+            if act(self):
+                self.world.note("person", f"{name} {self.app_id}")
+                self.pending -= 1
+            else:
+                self.world.clock.after(1.0, attempt)
+
+        self.world.once(condition, lambda: self.world.clock.after(delay, attempt))
+
+    def once_sent(self, act: Act, name: str, delay: float = 0.0) -> None:
+        """Act once a create is under way, or never will be."""
+
+        def sent() -> bool:
+            return bool(self.world.catalog.intents[self.app_id]) or self.row.delete_requested_at is not None
+
+        self.then(sent, act, name, delay)
+
+    def when_ready(self, act: Act, name: str, delay: float = 0.0) -> None:
+        """Act once the app is ready, or never will be."""
+
+        def ready() -> bool:
+            return self.is_(AppStatus.READY) or self.row.delete_requested_at is not None
+
+        self.then(ready, act, name, delay)
+
+
+def _changed(app: App, method: str, path: str, body: object = None) -> bool:
+    """Whether there is nothing left to do: done, or there is nothing to do it to."""
+    if app.row.project_id is None:
+        return True
+    status = app.world.neon.send(method, path, body).status
+    return status != 423
+
+
+def delete_app(app: App) -> bool:
+    """DELETE at our API."""
+    app.world.catalog.request_delete(app.app_id)
+    app.expected = AppStatus.DELETING if app.unproven else AppStatus.DELETED
+    return True
+
+
+def rename(app: App) -> bool:
+    """Another name."""
+    return _changed(app, "PATCH", f"/projects/{app.row.project_id}", {"project": {"name": "renamed by hand"}})
+
+
+def resize(app: App) -> bool:
+    """Other settings, and a quota."""
+    settings = {"autoscaling_limit_min_cu": 1.0, "autoscaling_limit_max_cu": 4.0, "suspend_timeout_seconds": 3600}
+    body = {
+        "history_retention_seconds": 3600,
+        "default_endpoint_settings": settings,
+        "settings": {"quota": {"active_time_seconds": 60}},
+    }
+    return _changed(app, "PATCH", f"/projects/{app.row.project_id}", {"project": body})
+
+
+def delete_project(app: App) -> bool:
+    """The project is deleted in the console."""
+    return _changed(app, "DELETE", f"/projects/{app.row.project_id}")
+
+
+def recover_project(app: App) -> bool:
+    """A deleted project is brought back in the console."""
+    if app.expected == AppStatus.DELETED:
+        app.held = True
+    return _changed(app, "POST", f"/projects/{app.row.project_id}/recover")
+
+
+def delete_endpoint(app: App) -> bool:
+    """The compute of the default branch is deleted."""
+    project = app.world.neon.living(app.row.project_id)
+    if project is None:
+        return True
+    branch_id = project.default_branch.id
+    endpoint = next((each for each in project.endpoints.values() if each.branch_id == branch_id), None)
+    return endpoint is None or _changed(app, "DELETE", f"/projects/{project.id}/endpoints/{endpoint.id}")
+
+
+def rename_branch(app: App) -> bool:
+    """The default branch gets another name."""
+    project = app.world.neon.living(app.row.project_id)
+    if project is None:
+        return True
+    path = f"/projects/{project.id}/branches/{project.default_branch.id}"
+    return _changed(app, "PATCH", path, {"branch": {"name": "trunk"}})
+
+
+def rename_branch_and_delete_endpoint(app: App) -> bool:
+    """Both, so that the repair meets a branch of another name."""
+    return rename_branch(app) and delete_endpoint(app)
+
+
+def protect_branch(app: App) -> bool:
+    """The default branch is protected, which blocks the project's deletion."""
+    project = app.world.neon.living(app.row.project_id)
+    if project is None:
+        return True
+    path = f"/projects/{project.id}/branches/{project.default_branch.id}"
+    return _changed(app, "PATCH", path, {"branch": {"protected": True}})
+
+
+def strip_mark(app: App) -> bool:
+    """A restore from a snapshot loses the annotations, and somebody renames the project."""
+    project = app.world.neon.living(app.row.project_id)
+    if project is None or not rename(app):
+        return project is None
+    for branch in project.branches.values():
+        branch.annotation.clear()
+    app.world.neon.foreign.add(project.id)
+    app.unproven = True
+    return delete_app(app)
+
+
+def destroy_project(app: App) -> bool:
+    """The project goes for ever, beyond recovery."""
+    world = app.world.neon.machine._world
+    project = app.world.neon.living(app.row.project_id)
+    if project is not None and project.id not in world.active:
+        world.forget(project)
+        app.world.neon.version += 1
+        app.expected = AppStatus.LOST
+        return True
+    return project is None
+
+
+def copy_names(app: App) -> bool:
+    """Projects that only look like ours."""
+    row, neon = app.row, app.world.neon
+    mark = {PLANE: PLANE_ID, APP_ID: app.app_id, INCARNATION: "1", NONCE: "of-somebody-else"}
+    for name, found in (
+        (f"x-{row.project_name}-copy", {}),
+        (f"copy of {app.app_id}", {}),
+        (row.project_name, {}),
+        (row.project_name, mark),
+    ):
+        body = {"project": {"name": name, "branch": {"annotations": found}}}
+        before = {project.id for project in neon.projects()}
+        response = neon.send("POST", "/projects", body)
+        made = {project.id for project in neon.projects()} - before
+        neon.foreign |= made
+        if response.status == 201:
+            app.lookalikes |= made
+            app.parsed |= made if name == row.project_name else set()
+    return True

@@ -1,0 +1,123 @@
+"""The twin of ``reconciler.shell.rounds``: the same comparisons and the same consequences, as steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeAlias
+
+from reconciler.core import effects as e
+from reconciler.core.mark import PLANE
+from reconciler.core.reconcile import reconcile
+from reconciler.core.snapshot import Snapshot
+from reconciler.core.sweep import Verdict, compare
+from reconciler.errors import ReconcileError
+from reconciler.shell.driver import LOOKS
+from reconciler.shell.rounds import AUDIT_ROUNDS, ORPHAN_LOOKS
+from specs.metadata import AppMetadata
+from specs.names import parse_project_name
+from specs.neon import BranchList, ProjectListing
+from tests.simulation.steps import Do, Held, ListAll, Step
+from tests.simulation.world import RESYNC, SETTLE, World
+
+Steps: TypeAlias = Generator[Step, Any, None]
+
+
+def sweep(world: World, name: str, held: Held) -> Steps:
+    """Compare Neon's list with the catalog and wake what differs."""
+    claimed = yield Do("claim_job", lambda: world.catalog.claim_job("sweep", RESYNC * 0.8))
+    if claimed is None:
+        return
+    token, _ = claimed
+    held.job = ("sweep", token)
+    try:
+        yield from _act(world, (yield from _compare(world)))
+    except ReconcileError as error:
+        world.note(name, f"broke off: {error}")
+    yield Do("finish_job", lambda: world.catalog.finish_job("sweep", token, ""))
+
+
+def _compare(world: World) -> Generator[Step, Any, Verdict]:
+    catalog = world.catalog
+    yield e.ConfirmAccess()
+    listed_from: datetime = yield Do("clock", lambda: world.clock.date)
+    listing: ProjectListing = yield ListAll()
+    rows: list[AppMetadata] = yield Do("rows", catalog.sweep_rows)
+    reported: set[str] = yield Do("reported", lambda: set(catalog.orphans))
+    if listing.complete:
+        gone = reported - {project.id for project in listing.projects}
+        if gone:
+            yield Do("forget_orphans", lambda: catalog.forget_orphans(reported - gone))
+    return compare(rows, listing, reported=reported, listed_from=listed_from, settle=timedelta(seconds=SETTLE))
+
+
+def _act(world: World, verdict: Verdict) -> Steps:
+    catalog = world.catalog
+    if verdict.stop is not None and catalog.plane.overridden_until < world.clock.now:
+        reason = verdict.stop
+        yield Do("stop", lambda: catalog.stop(reason))
+        return
+    if verdict.complete and verdict.stop is None:
+        yield Do("lift_stop", catalog.lift_stop)
+    yield Do("wake", lambda: catalog.wake(verdict.drifted))
+    yield Do("wake_missing", lambda: catalog.wake(verdict.missing, missing=True))
+    yield Do("name_surplus", lambda: catalog.name_surplus(verdict.surplus))
+    for project in verdict.orphans[:ORPHAN_LOOKS]:
+        branches: BranchList = yield e.ListBranches(project.id)
+        if any(found.get(PLANE) == world.plane.control_plane_id for found in branches.annotations.values()):
+            parsed = parse_project_name(project.name)
+            app_id = "" if parsed is None else parsed.app_id
+            yield Do("report_orphan", partial(catalog.report_orphan, project.id, app_id))
+
+
+def audit(world: World, name: str, held: Held) -> Steps:
+    """Look at the next apps as a pass would, and wake those for which it would act."""
+    claimed = yield Do("claim_job", lambda: world.catalog.claim_job("audit", RESYNC * 0.8))
+    if claimed is None:
+        return
+    token, place = claimed
+    held.job = ("audit", token)
+    try:
+        place = yield from _audit(world, place)
+    except ReconcileError as error:
+        world.note(name, f"broke off: {error}")
+    yield Do("finish_job", lambda: world.catalog.finish_job("audit", token, place))
+
+
+def _audit(world: World, place: str) -> Generator[Step, Any, str]:
+    catalog = world.catalog
+    number = math.ceil((yield Do("count_connected", catalog.count_connected)) / AUDIT_ROUNDS)
+    rows = yield Do("audit_rows", lambda: catalog.audit_rows(place, number))
+    if len(rows) < number:
+        rows += yield Do("audit_rows", lambda: catalog.audit_rows("", number - len(rows)))
+    for app in rows:
+        if (yield from _differs(world, app)):
+            yield Do("wake", partial(catalog.wake, [app.app_id]))
+        place = app.app_id
+    return place
+
+
+def _differs(world: World, app: AppMetadata) -> Generator[Step, Any, bool]:
+    chance = world.chance
+    steps = reconcile(Snapshot(app, world.plane, world.clock.date, 0, chance.random(), chance.randbytes(16).hex()))
+    try:
+        effect = next(steps)
+        while isinstance(effect, LOOKS):
+            try:
+                if isinstance(effect, e.OpenSeal):
+                    answer = yield Do("open_seal", lambda: world.catalog.open_seal(app))
+                else:
+                    answer = yield effect
+            except ReconcileError as error:
+                effect = steps.throw(error)
+            else:
+                effect = steps.send(answer)
+    except StopIteration:
+        return False
+    except ReconcileError:
+        return False
+    finally:
+        steps.close()
+    return True

@@ -1,0 +1,214 @@
+"""One run: a story under faults, then none; it must converge within a bound, and then be silent."""
+
+from __future__ import annotations
+
+import gc
+import math
+from dataclasses import dataclass
+
+from reconciler.core.backoff import CAP_SECONDS
+from reconciler.core.desired import drift
+from reconciler.core.find import SECOND_LOOK
+from reconciler.local.neon.world import read_write
+from specs.status import AppStatus, ConditionType, Reason, condition_of
+from tests.simulation.clock import START
+from tests.simulation.daemons import Daemon
+from tests.simulation.faults import Kind
+from tests.simulation.invariants import Watch
+from tests.simulation.people import App
+from tests.simulation.scenarios import SCENARIOS, plan_of
+from tests.simulation.steps import Violation
+from tests.simulation.world import LEASE, RESYNC, SETTLE, TIMEOUT, World
+
+# What the last look at a candidate for a surplus met stays said of a deleted app.
+SAID_OF_DELETED = {
+    Reason.IN_SYNC,
+    Reason.NEON_LOCKED,
+    Reason.NEON_RATE_LIMITED,
+    Reason.NEON_UNAUTHORIZED,
+    Reason.NEON_UNAVAILABLE,
+}
+QUIET_SECONDS = 2.3 * RESYNC
+_ROUND = 1.1 * RESYNC
+
+
+def bound(apps: int) -> float:
+    """Seconds from the last fault to convergence.
+
+    A crashed lease runs out, a request in flight is given up, an unknown create settles and is looked for twice, and
+    four changes of a repair each wait for the longest back-off. Two sweeps name what differs, and one more if the
+    job's holder crashed; the deep round looks at one app each time, twice as one look can meet a busy app.
+    """
+    unknown = LEASE + TIMEOUT + (1 + SECOND_LOOK) * SETTLE
+    return unknown + SETTLE + 4 * CAP_SECONDS + (3 + 2 * apps) * _ROUND
+
+
+@dataclass
+class Failure(Exception):
+    """A run that broke a rule."""
+
+    command: str
+    reason: str
+    world: World
+
+    def __str__(self) -> str:
+        """What broke, and how to see it again."""
+        return f"{self.reason}\nreplay: {self.command}"
+
+
+@dataclass
+class Result:
+    """A run that kept all rules.
+
+    Attributes:
+        steps: how many steps it took to converge.
+        seconds: from the last fault to convergence, in virtual time.
+    """
+
+    world: World
+    steps: int
+    seconds: float
+
+
+def run(seed: int, scenario: str = "mixed", at: dict[int, Kind] | None = None, daemons: int = 2) -> Result:
+    """One seed, one run.
+
+    Raises:
+        Failure: with the command that replays it.
+    """
+    at = at or {}
+    world = World(seed, plan_of(scenario, seed, at))
+    try:
+        return _run(world, scenario, daemons)
+    except Violation as broken:
+        failure = Failure(command_of(seed, scenario, at), f"{broken} (at {world.elapsed:.1f} s)", world)
+    except Exception as error:
+        failure = Failure(command_of(seed, scenario, at), f"{type(error).__name__}: {error}", world)
+        raise failure from error
+    raise failure
+
+
+def command_of(seed: int, scenario: str, at: dict[int, Kind]) -> str:
+    """The command that replays a run."""
+    faults = "".join(f" --fault {number}:{kind}" for number, kind in sorted(at.items()))
+    return f"python -m tests.simulation --seed {seed} --scenario {scenario}{faults}"
+
+
+def _run(world: World, scenario: str, daemons: int) -> Result:
+    processes = [Daemon(world, f"daemon-{number}") for number in range(daemons)]
+
+    def hint() -> None:
+        for process in processes:
+            process.poll_soon(world.chance.uniform(0.001, 0.02))
+
+    world.catalog.on_change = hint
+    watch, apps = Watch(world), SCENARIOS[scenario](world)
+    if world.plan.rates:
+        world.busy(START + world.plan.until)
+    hint()
+    longest, changed = bound(len(apps)), True
+    while not (changed and _at_rest(world, processes, apps)):
+        world.clock.step()
+        changed = watch.look() or changed
+        if world.waiting:
+            world.settle_waiting()
+        if changed and world.clock.now < world.active_until:
+            continue
+        if world.clock.now > world.active_until + longest:
+            raise Violation(f"not converged {longest:.0f} s after the last fault: {_why(world, processes, apps)}")
+    result = Result(world, len(world.steps), world.clock.now - max(START, world.active_until))
+    _be_silent(world, watch, apps)
+    return result
+
+
+def _be_silent(world: World, watch: Watch, apps: list[App]) -> None:
+    # What waits for a person is looked at again, slowly, which a work row counts.
+    waits = any(app.unproven for app in apps)
+
+    def state() -> tuple[int, ...]:
+        catalog = world.catalog
+        return (catalog.told if waits else catalog.version, catalog.told, world.neon.version, world.mutations)
+
+    before, until = state(), world.clock.now + QUIET_SECONDS
+    while world.clock.now < until:
+        world.clock.step()
+        watch.look()
+        if state() != before:
+            raise Violation("something was written or sent at the fixed point")
+    for app in apps:
+        if (reason := differs(app)) is not None:
+            raise Violation(f"left the fixed point: {reason}")
+
+
+def _at_rest(world: World, processes: list[Daemon], apps: list[App]) -> bool:
+    if world.clock.now < world.active_until or world.waiting or world.in_flight:
+        return False
+    due = world.catalog.next_due()
+    if any(process.tasks for process in processes) or (due != math.inf and not any(app.unproven for app in apps)):
+        return False
+    return not any(app.pending for app in apps) and all(differs(app) is None for app in apps)
+
+
+def _why(world: World, processes: list[Daemon], apps: list[App]) -> str:
+    busy = [task.name for process in processes for task in process.tasks]
+    differing = [reason for app in apps if (reason := differs(app)) is not None]
+    return f"{differing}, tasks {busy}, due {world.catalog.next_due() - world.clock.now:.1f}, {len(world.waiting)}"
+
+
+def differs(app: App) -> str | None:
+    """What is not yet as it must end, or None."""
+    row, neon = app.row, app.world.neon
+    living = [project for project, mark in neon.ours() if mark["morphik_app_id"] == app.app_id]
+    if row.status != app.expected:
+        return f"{row.status}, not {app.expected}"
+    for project_id in app.lookalikes:
+        if neon.living(project_id) is None:
+            return f"somebody's project {project_id} is gone"
+    named = app.parsed if row.project_id is not None or row.deleted_at is not None else set()
+    if not named <= app.world.catalog.orphans.keys():
+        return "look-alikes are not reported"
+    if app.world.catalog.work[app.app_id].surplus_ids and not app.unproven:
+        return "candidates for a surplus are left"
+    if app.expected == AppStatus.READY:
+        return _not_ready(app) if len(living) == 1 else f"{len(living)} projects"
+    if app.expected == AppStatus.DELETED:
+        left = 1 if app.held and neon.living(row.project_id) else 0
+        if len(living) != left or row.deleted_at is None:
+            return f"{len(living)} projects of a deleted app"
+        said = condition_of(row.conditions, ConditionType.SYNCED)
+        wrong = said is None or (said.reason != Reason.HELD if left else said.reason not in SAID_OF_DELETED)
+        return f"deleted, and says {said.reason if said else None}" if wrong else None
+    if app.expected == AppStatus.DELETING:
+        said = condition_of(row.conditions, ConditionType.SYNCED)
+        proven = said is None or said.reason != Reason.NOT_PROVEN_OURS or neon.living(row.project_id) is None
+        return "deleted without proof, or silent about it" if proven else None
+    return None
+
+
+def _not_ready(app: App) -> str | None:
+    row, neon = app.row, app.world.neon
+    project = neon.living(row.project_id)
+    if project is None:
+        return "the recorded project is not there"
+    branch = project.default_branch
+    if drift(row, neon.described(project)) is not None or read_write(project, branch) is None:
+        return "the project is not as asked for"
+    held = app.world.catalog.open_seal(row)
+    if not row.serves_uri or held is None:
+        return "no URI"
+    if held.connection_uri.get_secret_value() != neon.uri(project, row.role, row.database):
+        return "another URI"
+    for kind, reason in ((ConditionType.READY, Reason.AVAILABLE), (ConditionType.SYNCED, Reason.IN_SYNC)):
+        said = condition_of(row.conditions, kind)
+        if said is None or said.status != "True" or said.reason != reason:
+            return f"{kind} is {said.reason if said else None}"
+    return None if row.observed_generation == row.generation else "an older generation was observed"
+
+
+def many(seeds: range) -> list[Result]:
+    """A block of random runs; the first failure ends it."""
+    gc.disable()
+    try:
+        return [run(seed) for seed in seeds]
+    finally:
+        gc.enable()

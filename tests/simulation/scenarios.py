@@ -1,0 +1,225 @@
+"""Stories: what clients and people do, and which faults belong to the story itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+from reconciler.core import effects as e
+from specs.status import AppStatus
+from tests.simulation import people
+from tests.simulation.faults import Kind, Plan, random_plan
+from tests.simulation.people import App
+from tests.simulation.world import World
+
+Story = Callable[[World], list[App]]
+
+
+def _one(world: World) -> App:
+    return App(world, world.new_app("shop"))
+
+
+def create(world: World) -> list[App]:
+    """One app."""
+    return [_one(world)]
+
+
+def delete(world: World) -> list[App]:
+    """One app, deleted when it is ready."""
+    app = _one(world)
+    app.when_ready(people.delete_app, "deletes", 1.0)
+    return [app]
+
+
+def delete_protected(world: World) -> list[App]:
+    """A protected branch blocks the deletion."""
+    app = _one(world)
+    app.when_ready(people.protect_branch, "protects", 1.0)
+    app.then(lambda: app.pending == 1, people.delete_app, "deletes", 1.0)
+    return [app]
+
+
+def delete_during_create(world: World) -> list[App]:
+    """Deleted right after the create was sent."""
+    app = _one(world)
+    app.once_sent(people.delete_app, "deletes", 0.05)
+    return [app]
+
+
+def delete_unknown(world: World) -> list[App]:
+    """Deleted while the outcome of the create is unknown."""
+    world.plan.first.setdefault(e.CreateProject, Kind.LOST_AFTER)
+    app = _one(world)
+    app.once_sent(people.delete_app, "deletes", 5.0)
+    return [app]
+
+
+def renamed(world: World) -> list[App]:
+    """The project is renamed by hand."""
+    return _repaired(world, people.rename)
+
+
+def resized(world: World) -> list[App]:
+    """The project gets other settings by hand."""
+    return _repaired(world, people.resize)
+
+
+def vanished(world: World) -> list[App]:
+    """The project is deleted by hand."""
+    return _repaired(world, people.delete_project)
+
+
+def endpoint_deleted(world: World) -> list[App]:
+    """The compute of the default branch is deleted."""
+    return _repaired(world, people.delete_endpoint)
+
+
+def branch_renamed(world: World) -> list[App]:
+    """The default branch is renamed and loses its compute."""
+    return _repaired(world, people.rename_branch_and_delete_endpoint)
+
+
+def _repaired(world: World, act: people.Act) -> list[App]:
+    app = _one(world)
+    app.when_ready(act, act.__name__, 2.0)
+    return [app]
+
+
+def vanished_and_deleted(world: World) -> list[App]:
+    """Deleted by hand, then by its owner."""
+    app = _one(world)
+    app.when_ready(people.delete_project, "delete_project", 2.0)
+    app.then(lambda: app.pending == 1, people.delete_app, "deletes", 1.0)
+    return [app]
+
+
+def held(world: World) -> list[App]:
+    """A deleted app's project is brought back by a person, and left alone."""
+    app = _one(world)
+    app.when_ready(people.delete_app, "deletes", 1.0)
+    app.then(lambda: app.is_(AppStatus.DELETED), people.recover_project, "recovers", 5.0)
+    return [app]
+
+
+def lost(world: World) -> list[App]:
+    """The project is gone for ever."""
+    return _repaired(world, people.destroy_project)
+
+
+def surplus(world: World) -> list[App]:
+    """A create arrives long after the settle time, beside the one that took its place."""
+    world.plan.first.setdefault(e.CreateProject, Kind.BEYOND)
+    return [_one(world)]
+
+
+def late(world: World) -> list[App]:
+    """A create arrives just within the settle time."""
+    world.plan.first.setdefault(e.CreateProject, Kind.LATE)
+    return [_one(world)]
+
+
+def late_after_delete(world: World) -> list[App]:
+    """A create arrives when its app has been deleted."""
+    world.plan.first.setdefault(e.CreateProject, Kind.BEYOND)
+    app = _one(world)
+    app.once_sent(people.delete_app, "deletes", 3.0)
+    return [app]
+
+
+def lookalikes(world: World) -> list[App]:
+    """Projects of people that look like the app's, while its create is unknown and when it is deleted."""
+    world.plan.first.setdefault(e.CreateProject, Kind.LOST_AFTER)
+    app = _one(world)
+    app.once_sent(people.copy_names, "copies", 0.0)
+    app.when_ready(people.delete_app, "deletes", 400.0)
+    return [app]
+
+
+def lookalikes_and_no_project(world: World) -> list[App]:
+    """Only projects of people are there: the create did not take effect."""
+    world.plan.first.setdefault(e.CreateProject, Kind.LOST_BEFORE)
+    app = _one(world)
+    app.once_sent(people.copy_names, "copies", 0.0)
+    return [app]
+
+
+def unmarked(world: World) -> list[App]:
+    """Nothing proves the project ours any more when it is to be deleted."""
+    return _repaired(world, people.strip_mark)
+
+
+def fleet_vanished(world: World) -> list[App]:
+    """Ten of ten projects vanish at once, and are brought back: everything stops, then goes on."""
+    apps = [App(world, world.new_app(f"shop {number}")) for number in range(10)]
+
+    def all_are(status: AppStatus) -> bool:
+        return all(app.is_(status) for app in apps)
+
+    for app in apps:
+        app.then(lambda: all_are(AppStatus.READY), people.delete_project, "delete_project", 60.0)
+        app.then(lambda: world.catalog.plane.stop_reason is not None, people.recover_project, "recovers", 60.0)
+    return apps
+
+
+def mixed(world: World) -> list[App]:
+    """Some apps, with a story of their own each."""
+    chance = random.Random(f"{world.seed}/story")
+    apps = []
+    for number in range(chance.choice((1, 1, 1, 2, 3))):
+        app = App(world, world.new_app(chance.choice(("shop", "Čaj", "商店", "x" * 90)) + f" {number}"))
+        apps.append(app)
+        if chance.random() < 0.2:
+            app.once_sent(people.copy_names, "copies")
+        for act in chance.sample(HAND, chance.randint(0, 2)):
+            app.when_ready(act, act.__name__, chance.uniform(0, 120))
+        fate = chance.random()
+        if fate < 0.25:
+            app.then(lambda: True, people.delete_app, "deletes", chance.expovariate(1 / 20))
+        elif fate < 0.6:
+            app.when_ready(people.delete_app, "deletes", chance.uniform(0, 200))
+    return apps
+
+
+HAND: tuple[people.Act, ...] = (
+    people.rename,
+    people.resize,
+    people.delete_project,
+    people.delete_endpoint,
+    people.rename_branch,
+    people.rename_branch_and_delete_endpoint,
+    people.protect_branch,
+)
+
+SCENARIOS: Mapping[str, Story] = {
+    story.__name__.replace("_", "-"): story
+    for story in (
+        create,
+        delete,
+        delete_protected,
+        delete_during_create,
+        delete_unknown,
+        renamed,
+        resized,
+        vanished,
+        endpoint_deleted,
+        branch_renamed,
+        vanished_and_deleted,
+        held,
+        lost,
+        surplus,
+        late,
+        late_after_delete,
+        lookalikes,
+        lookalikes_and_no_project,
+        unmarked,
+        fleet_vanished,
+        mixed,
+    )
+}
+
+
+def plan_of(scenario: str, seed: int, at: dict[int, Kind]) -> Plan:
+    """The faults of one run: chance brings them to the mixed stories and to those of fleets."""
+    if scenario in {"mixed", "fleet-vanished"} and not at:
+        return random_plan(random.Random(f"{seed}/plan"))
+    return Plan(at=dict(at))

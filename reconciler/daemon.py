@@ -92,8 +92,9 @@ class Daemon:
         try:
             await worker.run()
         finally:
-            scheduler.shutdown(wait=False)
+            scheduler.pause()
             await rounds.stop()
+            scheduler.shutdown(wait=False)
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening

@@ -18,7 +18,7 @@ from reconciler.catalog.work import Claimed, Lease
 from reconciler.core.mark import PLANE
 from reconciler.core.snapshot import Plane
 from reconciler.core.sweep import Verdict, compare
-from reconciler.errors import ReconcileError
+from reconciler.errors import NeonNotFound, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.driver import Driver
@@ -63,6 +63,7 @@ class Rounds:
         self._lease_seconds = lease_seconds
         self._foreign: set[str] = set()
         self._running: set[asyncio.Task[Any]] = set()
+        self._stopping = False
 
     async def sweep(self) -> None:
         """Compare Neon's list with the catalog and wake what differs; never raises for the world's sake."""
@@ -74,6 +75,7 @@ class Rounds:
 
     async def stop(self) -> None:
         """Break off what is running and give its job back."""
+        self._stopping = True
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -89,6 +91,10 @@ class Rounds:
                     await round_of(job, place)
         except ReconcileError as error:
             log.warning("the %s broke off: %s", name, error)
+        except asyncio.CancelledError:
+            # The scheduler would log its own stop as a failure of the job.
+            if not self._stopping:
+                raise
         finally:
             self._running.discard(task)
 
@@ -126,7 +132,10 @@ class Rounds:
 
     async def _report(self, project: Project) -> None:
         """Say once that a project of ours has no row; another plane's is none of our business."""
-        branches = await self._client.list_branches(project.id)
+        try:
+            branches = await self._client.list_branches(project.id)
+        except NeonNotFound:
+            return  # gone since the list
         if not any(found.get(PLANE) == self._plane.control_plane_id for found in branches.annotations.values()):
             self._foreign.add(project.id)
         elif await self._fleet.report_orphan(project):

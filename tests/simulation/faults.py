@@ -82,6 +82,9 @@ def applicable(step: Step) -> tuple[Kind, ...]:
         return PROCESS
     if isinstance(step, Do | Release) or not step.mutates:
         return PROCESS + CATALOG
+    if isinstance(step, e.RecoverProject):
+        # Beyond the settle time nothing tells it from a person's doing, and that is held.
+        return (*PROCESS, *REQUEST, Kind.LATE)
     return PROCESS + REQUEST + LATENESS
 
 

@@ -1,0 +1,16 @@
+"""A stage over a fresh catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.processes.running import Stage, settings, staged
+
+
+@pytest.fixture
+def stage(catalog_url: str) -> Iterator[Stage]:
+    """A stage whose environment names a fresh, migrated catalog and a port for local Neon."""
+    with staged(settings(catalog_url)) as made:
+        yield made

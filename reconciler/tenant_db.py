@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psycopg
 from psycopg import conninfo
 from pydantic import SecretStr
@@ -11,6 +13,7 @@ from specs.settings import LOOPBACK_HOSTS
 from specs.uri import InvalidURI, MorphikURI, query_of
 
 CONNECT_SECONDS = 10
+PROOF_SECONDS = 15
 ENCRYPTED = ("require", "verify-ca", "verify-full")
 
 
@@ -28,19 +31,20 @@ async def probe(uri: SecretStr) -> None:
     except InvalidURI as error:
         raise TenantUnreachable(str(error)) from None
     mode = query_of(text).get("sslmode")
-    if host not in LOOPBACK_HOSTS and mode not in ENCRYPTED:
-        text = conninfo.make_conninfo(text, sslmode="require")
     failed = ""
     try:
-        connection = await psycopg.AsyncConnection.connect(
-            text, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None
-        )
-        async with connection:
-            await connection.execute("SELECT 1")
+        if host not in LOOPBACK_HOSTS and mode not in ENCRYPTED:
+            text = conninfo.make_conninfo(text, sslmode="require")
+        async with asyncio.timeout(PROOF_SECONDS):
+            connection = await psycopg.AsyncConnection.connect(
+                text, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None
+            )
+            async with connection:
+                await connection.execute("SELECT 1")
     except psycopg.Error as error:
         # libpq's own text may repeat parts of the URI.
         failed = f"SQLSTATE {error.sqlstate}" if error.sqlstate else type(error).__name__
-    except OSError as error:
+    except (OSError, TimeoutError) as error:
         failed = type(error).__name__
     if failed:
         raise TenantUnreachable(failed)

@@ -78,15 +78,19 @@ WHERE app_id = ANY(%(app_ids)s)
 RETURNING app_id;
 
 -- name: name_surplus
--- Hand projects to the passes of their apps as candidates for a surplus.
+-- Hand projects to the passes of their apps as candidates for a surplus, and wake them.
 UPDATE app_work w
-SET surplus_ids = w.surplus_ids || s.project_id,
+SET surplus_ids = ARRAY(SELECT DISTINCT unnest(w.surplus_ids || s.project_ids) ORDER BY 1),
     wakes = w.wakes + 1,
     lane = CASE WHEN w.due_at = 'infinity' THEN 1 ELSE w.lane END,
     due_at = CASE WHEN w.lease_expires_at > now() THEN w.due_at ELSE least(w.due_at, now()) END,
     rank_at = least(w.rank_at, now() + make_interval(secs => %(ageing)s))
-FROM unnest(%(app_ids)s::text[], %(project_ids)s::text[]) AS s (app_id, project_id)
-WHERE w.app_id = s.app_id AND NOT s.project_id = ANY(w.surplus_ids);
+FROM (
+    SELECT app_id, array_agg(project_id) AS project_ids
+    FROM unnest(%(app_ids)s::text[], %(project_ids)s::text[]) AS named (app_id, project_id)
+    GROUP BY app_id
+) AS s
+WHERE w.app_id = s.app_id;
 
 -- name: reported
 -- Projects that were reported before.

@@ -28,15 +28,15 @@ RETURNING sweep_deletes;
 
 -- name: open_intent
 -- Commit the intent to create before the request is sent; nothing for an app that has a project or shall have none.
-WITH wanted AS (
-    SELECT app_id, incarnation FROM app_metadata
-    WHERE app_id = %(app_id)s AND project_id IS NULL AND delete_requested_at IS NULL
-    FOR SHARE
+WITH leased AS MATERIALIZED (
+    SELECT app_id FROM app_work
+    WHERE app_id = %(app_id)s AND lease_token = %(token)s AND lease_expires_at IS NOT NULL
+    FOR NO KEY UPDATE
 ),
-held AS (
-    SELECT w.app_id, wanted.incarnation FROM app_work w JOIN wanted USING (app_id)
-    WHERE w.lease_token = %(token)s AND w.lease_expires_at IS NOT NULL
-    FOR NO KEY UPDATE OF w
+held AS MATERIALIZED (
+    SELECT a.app_id, a.incarnation FROM leased JOIN app_metadata a USING (app_id)
+    WHERE a.project_id IS NULL AND a.delete_requested_at IS NULL
+    FOR SHARE OF a
 ),
 numbered AS (
     UPDATE catalog_identity SET high_water = high_water + 1 FROM held WHERE %(again)s::bigint IS NULL

@@ -67,8 +67,12 @@ class WorkCatalog:
         """Take up to ``limit`` due apps. Raises CatalogUnavailable."""
         parameters = {"limit": limit, "owner": self._owner, "lease": self._lease_seconds}
         async with self._database.connection() as connection:
-            cursor = await connection.execute(_SQL["claim"], parameters)
-            return [_claimed(row) for row in await cursor.fetchall()]
+            rows = await (await connection.execute(_SQL["claim"], parameters)).fetchall()
+            work = {row["app_id"]: row for row in rows}
+            if not work:
+                return []
+            apps = await connection.execute(_SQL["claimed"], {"app_ids": [*work]})
+            return [_claimed(work[row["app_id"]], row) for row in await apps.fetchall()]
 
     async def next_due(self) -> float | None:
         """Seconds until something is due, negative when late; None when nothing is planned."""
@@ -107,14 +111,13 @@ def _keys(leases: Sequence[Lease]) -> dict[str, Any]:
     return {"app_ids": [lease.app_id for lease in leases], "tokens": [lease.token for lease in leases]}
 
 
-def _claimed(row: Row) -> Claimed:
-    work, intents, at = row.pop("work"), row.pop("intents"), row.pop("claimed_at")
+def _claimed(work: Row, row: Row) -> Claimed:
     return Claimed(
         lease=Lease(row["app_id"], work["lease_token"], work["wakes"]),
         app=app_from_row(row),
-        at=at,
+        at=row["claimed_at"],
         attempts=work["attempts"],
-        intents=tuple(intent_of(intent) for intent in intents),
+        intents=tuple(intent_of(intent) for intent in row["intents"]),
         confirmed_missing=work["confirmed_missing"],
         surplus_ids=tuple(work["surplus_ids"]),
     )

@@ -1,29 +1,30 @@
 -- The work to do and its leases. Times are the database's clock.
 
 -- name: claim
--- Take what is due, people's work first with ageing, under a new fencing token each; with all that a pass may know.
+-- Take what is due, people's work first with ageing, under a new fencing token each.
 WITH due AS MATERIALIZED (
     SELECT app_id FROM app_work WHERE due_at <= now() ORDER BY rank_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-),
-claimed AS (
-    UPDATE app_work w
-    SET lease_owner = %(owner)s,
-        lease_token = nextval('lease_tokens'),
-        lease_expires_at = now() + make_interval(secs => %(lease)s),
-        due_at = now() + make_interval(secs => %(lease)s)
-    FROM due
-    WHERE w.app_id = due.app_id
-    RETURNING w.app_id, w.attempts, w.wakes, w.confirmed_missing, w.surplus_ids, w.lease_token
 )
-SELECT to_jsonb(c) AS work,
-       clock_timestamp() AS claimed_at,
+UPDATE app_work w
+SET lease_owner = %(owner)s,
+    lease_token = nextval('lease_tokens'),
+    lease_expires_at = now() + make_interval(secs => %(lease)s),
+    due_at = now() + make_interval(secs => %(lease)s)
+FROM due
+WHERE w.app_id = due.app_id
+RETURNING w.app_id, w.attempts, w.wakes, w.confirmed_missing, w.surplus_ids, w.lease_token;
+
+-- name: claimed
+-- All that a pass may know; a statement of its own, so that it sees whatever the wake-ups counted above were about.
+SELECT clock_timestamp() AS claimed_at,
        a.*,
        (
            SELECT coalesce(jsonb_agg(to_jsonb(i) - 'app_id' ORDER BY i.create_seq), '[]')
            FROM create_intents i
-           WHERE i.app_id = c.app_id
+           WHERE i.app_id = a.app_id
        ) AS intents
-FROM claimed c JOIN app_metadata a ON a.app_id = c.app_id;
+FROM app_metadata a
+WHERE a.app_id = ANY(%(app_ids)s);
 
 -- name: next_due
 -- Seconds until the next row is due; null when nothing is planned.

@@ -12,8 +12,8 @@ from reconciler.core.desired import project_to_create
 from reconciler.core.effects import CreateProject, OpenIntent, RecordProject, RefuseIntent, Steps, perform
 from reconciler.core.find import Found, ProvenAbsent, find_created
 from reconciler.core.mark import belongs_to, carries_name
-from reconciler.core.report import Said, progress, record
-from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Progress, Snapshot
+from reconciler.core.report import IN_SYNC, Said, progress, record
+from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Snapshot
 from reconciler.core.trust import believed, pooled
 from reconciler.errors import NeonOutcomeUnknown, NeonRefused, NeonSafeToSendAgain
 from specs.neon import CreatedProject
@@ -48,7 +48,8 @@ def create(s: Snapshot, org_id: str) -> Steps[Next]:
 def adoption(s: Snapshot, found: Found, org_id: str) -> RecordProject:
     """Record a found project as the app's; its credentials are read later."""
     told = Event("Adopted", "ProvenOurs", f"Project {found.project.id} was found by its name and nonce.")
-    said = progress(s, ready=None if s.app.delete_requested_at else RUNNING, events=(told,), recorded=True)
+    ready = None if s.app.delete_requested_at else RUNNING
+    said = progress(s, ready=ready, synced=IN_SYNC, events=(told,), recorded=True)
     return RecordProject(found.intent.create_seq, found.project.id, org_id, None, said)
 
 
@@ -78,7 +79,7 @@ def _check_answer(s: Snapshot, org_id: str, created: CreatedProject) -> None:
 
 def _recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreatedProject) -> RecordProject:
     told = Event("ProjectCreated", "Created", f"Neon made project {created.project.id}.")
-    said: Progress = progress(s, ready=RUNNING, events=(told,), recorded=True)
+    said = progress(s, ready=RUNNING, synced=IN_SYNC, events=(told,), recorded=True)
     return RecordProject(intent.create_seq, created.project.id, org_id, _credentials(s, created), said)
 
 

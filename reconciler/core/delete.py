@@ -39,8 +39,7 @@ LOOK_SECONDS = 0.5
 def delete(s: Snapshot) -> Steps[Next]:
     """Take the app's project away, by at most one change."""
     if s.app.project_id is None and s.open_intent is None:
-        yield from _gone(s, None)
-        return Next(None)
+        return (yield from _gone(s, None))
     org_id = yield from perform(ConfirmAccess())
     if s.app.project_id is None:
         return (yield from _resolve(s, org_id))
@@ -113,8 +112,11 @@ def _confirm(s: Snapshot, project_id: str) -> Steps[Next]:
     deleted = yield from perform(ListProjects(project_id, recoverable=True))
     found = by_id(deleted, project_id)
     if found is not None:
-        yield from _gone(s, found.recoverable_until)
-        return Next(None)
+        asked = s.app.missing_since
+        if asked is not None and s.now < asked + 2 * s.settle:
+            # A recover of ours may still arrive.
+            return Next((asked + 2 * s.settle - s.now).total_seconds())
+        return (yield from _gone(s, found.recoverable_until))
     if not (yield from proven_gone(project_id, deleted)):
         return Next(delay(s.attempts, s.jitter, LOOK_SECONDS), failed=True)
     since = s.app.missing_since
@@ -122,11 +124,10 @@ def _confirm(s: Snapshot, project_id: str) -> Steps[Next]:
         yield from record(s, progress(s, columns={"missing_since": since or s.now}))
         rest = s.settle if since is None else since + s.settle - s.now
         return Next(rest.total_seconds())
-    yield from _gone(s, None)
-    return Next(None)
+    return (yield from _gone(s, None))
 
 
-def _gone(s: Snapshot, recoverable_until: datetime | None) -> Steps[None]:
+def _gone(s: Snapshot, recoverable_until: datetime | None) -> Steps[Next]:
     said = progress(
         s,
         ready=Said("False", Reason.DELETED, "The app is deleted."),
@@ -138,3 +139,4 @@ def _gone(s: Snapshot, recoverable_until: datetime | None) -> Steps[None]:
         },
     )
     yield from perform(Record(said))
+    return Next(0.0 if s.surplus_ids else None)

@@ -65,7 +65,9 @@ def _finish_create(s: Snapshot, project_id: str, credentials: Credentials) -> St
     if waiting is not None:
         return waiting
     yield from perform(ProbeDatabase(credentials.connection_uri))
-    yield from record(s, progress(s, ready=AVAILABLE, synced=IN_SYNC, columns={"connected_at": s.now}))
+    yield from record(
+        s, progress(s, ready=AVAILABLE, synced=IN_SYNC, columns={"connected_at": s.now, "missing_since": None})
+    )
     return Next(None)
 
 

@@ -9,7 +9,7 @@ from reconciler.core.maintain import maintain
 from reconciler.core.report import report_failure
 from reconciler.core.snapshot import Next, Snapshot
 from reconciler.core.surplus import sweep_surplus
-from reconciler.errors import CatalogUnavailable, LeaseLost, ReconcileError
+from reconciler.errors import CatalogUnavailable, LeaseLost, MutationStopped, ReconcileError
 
 
 def reconcile(s: Snapshot) -> Steps[Next]:
@@ -36,7 +36,13 @@ def _pass(s: Snapshot) -> Steps[Next]:
     org_id = yield from perform(ConfirmAccess())
     if app.deleted_at is None and app.project_id is None:
         return (yield from create(s, org_id))
-    swept = yield from sweep_surplus(s, org_id)
+    try:
+        swept = yield from sweep_surplus(s, org_id)
+    except MutationStopped:
+        # A used-up budget of the sweeps does not hold up what the app itself needs.
+        if app.deleted_at is not None:
+            raise
+        swept = None
     if swept is not None:
         return swept
     if app.project_id is None or app.deleted_at is not None:

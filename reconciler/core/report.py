@@ -98,6 +98,8 @@ def record(s: Snapshot, said: Progress) -> Steps[None]:
 def report_failure(s: Snapshot, error: ReconcileError) -> Steps[Next]:
     """Say what went wrong and when to try again. Waits for a person are slow tries, never an end."""
     said, again = explain(s, error)
+    if s.app.deleted_at is not None:
+        return again  # what is looked at beside a deleted app says nothing about it
     quiet = isinstance(error, NeonLocked | NeonOutcomeUnknown | NeonNotFound) and s.attempts < QUIET_ATTEMPTS
     if isinstance(error, TenantUnreachable):
         yield from record(s, progress(s, ready=said))

@@ -33,6 +33,9 @@ def sweep_surplus(s: Snapshot, org_id: str) -> Steps[Next | None]:
     except NeonNotFound:
         yield from perform(DropSurplus(project_id, report=False))
         return Next(0.0)
+    if project.deleted_at is not None:
+        yield from perform(DropSurplus(project_id, report=False))
+        return Next(0.0)
     if project_id == s.app.project_id:
         yield from _hold(s, project_id)
         return Next(0.0)

@@ -11,9 +11,9 @@ from reconciler.core.backoff import delay
 from reconciler.core.effects import ConfirmAccess, ListProjects, Permit, RecoverProject, Steps, perform
 from reconciler.core.mark import belongs_to
 from reconciler.core.report import Said, progress, record
-from reconciler.core.snapshot import Event, Next, Snapshot
+from reconciler.core.snapshot import Next, Snapshot
 from specs.neon import Project, ProjectListing
-from specs.status import Reason
+from specs.status import AppStatus, Reason
 
 
 def vanished(s: Snapshot, org_id: str, project_id: str) -> Steps[Next]:
@@ -48,15 +48,21 @@ def _recover(s: Snapshot, project_id: str) -> Steps[Next]:
         text = "The project was deleted at Neon; it will be recovered when a sweep has seen the rest of the fleet."
         yield from record(s, progress(s, ready=Said("False", Reason.PROJECT_MISSING, text)))
         return Next(None)
+    # Written before the request: a delete must not believe the recoverable list while this may still take effect.
+    said = Said("False", Reason.RECOVERING, "The project was deleted at Neon and is being recovered, with its data.")
+    yield from record(s, progress(s, ready=said, columns={"missing_since": s.now}))
     yield from perform(Permit())
     yield from perform(RecoverProject(project_id))
-    said = Said("False", Reason.RECOVERING, "The project was deleted at Neon and is being recovered, with its data.")
-    told = Event("ProjectRecovered", "DeletedAtNeon", f"Project {project_id} was deleted at Neon; asked to recover it.")
-    yield from record(s, progress(s, ready=said, columns={"missing_since": None}, events=(told,)))
     return Next(1.0)
 
 
 def _lost(s: Snapshot) -> Steps[Next]:
+    if s.app.status is AppStatus.LOST:
+        return Next(None)
+    if not s.confirmed_missing:
+        text = "Neon does not show the project; a sweep has to see the rest of the fleet before anything is concluded."
+        yield from record(s, progress(s, ready=Said("False", Reason.PROJECT_MISSING, text)))
+        return Next(None)
     since = s.app.missing_since
     if since is None or s.now < since + s.settle:
         text = "Neon does not show the project, neither among the live nor among the recoverable; looking again."

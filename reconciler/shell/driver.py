@@ -1,8 +1,8 @@
 """Performs the effects of one pass, one at a time, and nothing else.
 
 A change is sent only right after the catalog permitted it. The time that passed since the permission was *asked for*
-bounds how late the request can arrive: a create must be under way within half a second, so that the settle time
-counted from the intent covers it; every other change while the lease outlives its time-out.
+bounds how late the request can arrive: a create or a recover must be under way within half a second, so that the
+settle time counted from the intent covers it; every other change while the lease outlives its time-out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reconciler.catalog.work import Claimed
 from reconciler.core import effects as e
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Plane, Snapshot
-from reconciler.errors import LeaseLost, NeonNotSent, ReconcileError
+from reconciler.errors import LeaseLost, NeonNotFound, NeonNotSent, NeonPasswordsNotStored, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from specs.settings import SEND_MARGIN_SECONDS
@@ -91,7 +91,7 @@ class Driver:
             while isinstance(effect, LOOKS):
                 try:
                     answer = await hand.perform(effect)
-                except ReconcileError as error:
+                except (NeonNotFound, NeonPasswordsNotStored) as error:
                     effect = steps.throw(error)
                 else:
                     effect = steps.send(answer)
@@ -149,9 +149,9 @@ class _Hand:
         if self._asked_at is None:
             raise RuntimeError(f"{type(effect).__name__} without a permission")
         passed, self._asked_at = time.monotonic() - self._asked_at, None
-        if isinstance(effect, e.CreateProject):
+        if isinstance(effect, e.CreateProject | e.RecoverProject):
             if passed > SEND_MARGIN_SECONDS:
-                detail = "the process was held up between the intent and the request"
+                detail = "the process was held up between the permission and the request"
                 raise NeonNotSent(method="POST", route="/projects", detail=detail)
         elif passed > self._world.send_within_seconds:
             raise LeaseLost(self._claimed.lease.app_id)

@@ -165,12 +165,16 @@ class Rounds:
     @asynccontextmanager
     async def _holding(self, job: Job) -> AsyncIterator[list[str]]:
         """Keep the job's lease, and its place, until the block ends."""
-        place = [job.position]
+        place, holder = [job.position], asyncio.current_task()
 
         async def renew() -> None:
             while True:
                 await asyncio.sleep(self._lease_seconds / 3)
-                await self._fleet.renew_job(job)
+                try:
+                    if not await self._fleet.renew_job(job) and holder is not None:
+                        holder.cancel()
+                except ReconcileError as error:
+                    log.warning("the lease of the %s cannot be renewed: %s", job.name, error)
 
         renewing = asyncio.create_task(renew())
         try:

@@ -61,8 +61,11 @@ def test_a_sweep_puts_back_what_the_list_shows(fleet: Fleet) -> None:
     for app in (renamed, changed, deleted):
         fleet.unharmed(app)
     assert {p["id"] for p in fleet.neon.projects()} == {named["id"], set_up["id"], there["id"]}
-    types = {event["type"] for event in document(fleet.api.http.get(f"/ee/apps/{deleted['app_id']}/events"))["events"]}
-    assert "ProjectRecovered" in types
+    told = {
+        (event["type"], event["reason"])
+        for event in document(fleet.api.http.get(f"/ee/apps/{deleted['app_id']}/events"))["events"]
+    }
+    assert ("Ready", "Recovering") in told
 
 
 def _settings(project: Document) -> tuple[object, dict[str, int]]:

@@ -18,7 +18,7 @@ from api.documents import app_document
 from reconciler.catalog.apps import AppCatalog
 from specs.names import parse_project_name
 from tests.catalogs import SEALER, create, with_catalog
-from tests.postgres import TestServer
+from tests.postgres import TestServer, own_server
 from tests.processes.clients import Document, Neon, connects, for_psql, rows
 from tests.processes.crashing import Plan
 from tests.processes.running import Running, Stage, settings, staged, until
@@ -54,14 +54,11 @@ class Crashes:
         self._stage = stage
         self._postgres = postgres
         self._template = postgres.migrated_template()
-        self._names: list[str] = []
         self._marks = 0
 
     def case(self, number: int, *, after: bool) -> Case:
         """A fresh catalog with one app that was asked for."""
-        name = self._postgres.create_database(self._template)
-        self._names.append(name)
-        url = self._postgres.dsn(name)
+        url = self._postgres.dsn(self._postgres.create_database(self._template))
         app = with_catalog(url, lambda catalog: create(catalog, f"number {number}", OWNER)).app
         return Case(number, after, url, app.app_id, self._mark())
 
@@ -94,11 +91,6 @@ class Crashes:
             request = partial(AppCatalog.request_delete, owner_id=OWNER, app_id=case.app_id, request_id="request")
             assert with_catalog(case.url, request) is not None
 
-    def close(self) -> None:
-        """Drop the catalogs."""
-        for name in self._names:
-            self._postgres.drop_database(name)
-
     def _mark(self) -> Path:
         self._marks += 1
         return self._stage.folder / f"mark-{self._marks}"
@@ -113,17 +105,13 @@ class Crashes:
 
 
 @pytest.fixture(scope="module")
-def crashes(postgres: TestServer) -> Iterator[Crashes]:
-    """Everything but the cases."""
+def crashes() -> Iterator[Crashes]:
+    """Everything but the cases; the catalogs end with their server."""
     environment = settings("")
     del environment["DATABASE_URL"]
-    with staged(environment) as stage:
+    with own_server() as postgres, staged(environment) as stage:
         stage.local_neon().said("local Neon serves")
-        made = Crashes(stage, postgres)
-        try:
-            yield made
-        finally:
-            made.close()
+        yield Crashes(stage, postgres)
 
 
 def _at_every_point(make: Callable[[int, bool], Case], run: Callable[[list[Case]], None]) -> list[Case]:

@@ -53,6 +53,17 @@ def _encryption_key(text: SecretStr) -> SecretStr:
 def _postgres_url(text: SecretStr) -> SecretStr:
     if not text.get_secret_value().startswith(("postgresql://", "postgres://")):
         raise ValueError("must start with postgresql://")
+    try:
+        _ = urlsplit(text.get_secret_value()).port
+    except ValueError:
+        raise ValueError("cannot be read as a postgresql:// address") from None
+    return text
+
+
+def _api_key(text: SecretStr) -> SecretStr:
+    raw = text.get_secret_value()
+    if not raw.isascii() or not raw.isprintable() or " " in raw:
+        raise ValueError("must be printable ASCII characters without spaces")
     return text
 
 
@@ -155,7 +166,7 @@ class PlaneSettings(Settings):
 class NeonSettings(Settings):
     """How to reach Neon, and which hosts of databases are believed."""
 
-    neon_api_key: SecretStr = Field(min_length=1)
+    neon_api_key: Annotated[SecretStr, AfterValidator(_api_key)] = Field(min_length=1)
     neon_api_url: Annotated[str, AfterValidator(_api_url)] = NEON_API_URL
     neon_org_id: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,60}$")
     neon_host_suffixes: Names | None = None

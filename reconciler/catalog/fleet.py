@@ -64,15 +64,15 @@ class FleetCatalog:
 
     async def pin(self, pins: Pins) -> Pins:
         """Keep these if nothing is kept yet; what is kept."""
-        kept = await self._row(
-            "pin",
-            {
-                "org_id": pins.org_id,
-                "neon_api_url": pins.neon_api_url,
-                "control_plane_id": pins.control_plane_id,
-            },
-        )
-        return Pins(kept["org_id"], kept["neon_api_url"], kept["control_plane_id"])
+        parameters = {
+            "org_id": pins.org_id,
+            "neon_api_url": pins.neon_api_url,
+            "control_plane_id": pins.control_plane_id,
+        }
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL["pin"], parameters)
+        # Read in a statement of its own: another daemon may have been first.
+        return await self.pins() or pins
 
     async def stop(self, reason: str) -> bool:
         """Stop every change at Neon; whether that is news."""

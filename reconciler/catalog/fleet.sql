@@ -6,18 +6,10 @@ SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id, h
 FROM catalog_identity;
 
 -- name: pin
--- Keep the first organization, API and plane that this catalog worked with; give back what is kept.
-WITH pinned AS (
-    UPDATE catalog_identity
-    SET org_id = coalesce(org_id, %(org_id)s),
-        neon_api_url = coalesce(neon_api_url, %(neon_api_url)s),
-        control_plane_id = coalesce(control_plane_id, %(control_plane_id)s)
-    WHERE org_id IS NULL OR neon_api_url IS NULL OR control_plane_id IS NULL
-    RETURNING org_id, neon_api_url, control_plane_id
-)
-SELECT org_id, neon_api_url, control_plane_id FROM pinned
-UNION ALL
-SELECT org_id, neon_api_url, control_plane_id FROM catalog_identity WHERE NOT EXISTS (SELECT FROM pinned);
+-- Keep the first organization, API and plane that this catalog worked with.
+UPDATE catalog_identity
+SET org_id = %(org_id)s, neon_api_url = %(neon_api_url)s, control_plane_id = %(control_plane_id)s
+WHERE org_id IS NULL;
 
 -- name: stop
 -- Stop every change at Neon, and say why.

@@ -152,7 +152,7 @@ class Rounds:
             if await self._differs(claimed):
                 await self._fleet.wake([app.app_id])
             place[0] = app.app_id
-            await asyncio.sleep(min(AUDIT_PAUSE_SECONDS, self._period / max(1, number)))
+            await asyncio.sleep(min(AUDIT_PAUSE_SECONDS, 0.6 * self._period / max(1, number)))
 
     async def _differs(self, claimed: Claimed) -> bool:
         app: AppMetadata = claimed.app

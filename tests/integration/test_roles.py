@@ -83,3 +83,21 @@ def test_neither_role_writes_what_is_the_others(catalog_url: str, role: str, sta
     """Refused by Postgres itself."""
     with psycopg.connect(_as(catalog_url, role)) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement.encode())
+
+
+def test_two_daemons_that_start_at_once_agree_on_what_is_pinned(catalog_url: str) -> None:
+    """The second waits for the first, and then reads what the first wrote."""
+
+    async def race() -> None:
+        database = Database(catalog_url)
+        await database.open()
+        try:
+            fleet = FleetCatalog(database, owner="d", lease_seconds=9)
+            offered = [Pins(f"org-{n}", "https://x", "morphik") for n in range(8)]
+            kept = await asyncio.gather(*(fleet.pin(pins) for pins in offered))
+            assert len(set(kept)) == 1
+            assert kept[0] in offered
+        finally:
+            await database.close()
+
+    asyncio.run(race())

@@ -43,7 +43,7 @@ def settings(**values: Any) -> TokenSettings:
 
 def claims(**changes: Any) -> dict[str, Any]:
     """Good claims, changed; a value of None leaves the claim out."""
-    good = {"user_id": "u1", "permissions": ["read", "write"], "exp": int(time.time()) + 600}
+    good = {"user_id": "u1", "permissions": ["read", "write"], "exp": int(time.time()) + 86_400}
     return {name: value for name, value in (good | changes).items() if value is not None}
 
 
@@ -103,21 +103,21 @@ BAD: dict[str, str] = {
     "expired": signed(claims(exp=NOW - 1)),
     "expired long ago": signed(claims(exp=0)),
     "exp negative": signed(claims(exp=-1)),
-    "exp a string": signed(claims(exp=str(NOW + 600))),
+    "exp a string": signed(claims(exp=str(NOW + 86_400))),
     "exp a word": signed(claims(exp="tomorrow")),
     "exp true": signed(claims(exp=True)),
-    "exp a list": signed(claims(exp=[NOW + 600])),
+    "exp a list": signed(claims(exp=[NOW + 86_400])),
     "exp infinite": signed(b'{"user_id": "u1", "exp": Infinity}'),
     "exp overflows": signed(b'{"user_id": "u1", "exp": 1e400}'),
     "exp not a number": signed(b'{"user_id": "u1", "exp": NaN}'),
     "exp in the year 3000": signed(claims(exp=32_503_680_000)),
-    "not yet valid": signed(claims(nbf=NOW + 300)),
+    "not yet valid": signed(claims(nbf=NOW + 43_200)),
     "nbf a word": signed(claims(nbf="soon")),
-    "issued in the future": signed(claims(iat=NOW + 300)),
+    "issued in the future": signed(claims(iat=NOW + 43_200)),
     "nobody": signed(claims(user_id=None)),
     "user_id empty": signed(claims(user_id="")),
     "user_id a number": signed(claims(user_id=7)),
-    "user_id null": signed({"user_id": None, "sub": "u1", "exp": NOW + 600}),
+    "user_id null": signed({"user_id": None, "sub": "u1", "exp": NOW + 86_400}),
     "user_id a list": signed(claims(user_id=["u1"])),
     "user_id with a control character": signed(claims(user_id="u\n1")),
     "user_id with nul": signed(claims(user_id="u\0")),
@@ -128,7 +128,7 @@ BAD: dict[str, str] = {
     "sub a number": signed(claims(user_id=None, sub=5)),
     "sub empty": signed(claims(user_id=None, sub="")),
     "permissions a word": signed(claims(permissions="write")),
-    "permissions null": signed({"user_id": "u1", "permissions": None, "exp": NOW + 600}),
+    "permissions null": signed({"user_id": "u1", "permissions": None, "exp": NOW + 86_400}),
     "permissions of numbers": signed(claims(permissions=[1])),
     "permissions nested": signed(claims(permissions=[["write"]])),
     "permissions a mapping": signed(claims(permissions={"write": True})),

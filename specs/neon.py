@@ -148,7 +148,7 @@ class BranchCreate(_Sent):
     Attributes:
         name: None leaves it to Neon.
         parent_id: branch to start from, or None for the default branch.
-        parent_timestamp: instant of the parent's history to start from, with a time zone, or None for now.
+        parent_timestamp: instant of the parent's history to start from, with a time zone, or None for its end.
         protected: True keeps it from being deleted, and blocks deletion of its project.
         expires_at: when Neon deletes it, with a time zone; kept in whole seconds, as Neon does.
         with_compute: True gives it a read-write compute; without one nobody can connect.

@@ -1,0 +1,1 @@
+"""Benchmarks: the product and something bare side by side in one run, so that only ratios count."""

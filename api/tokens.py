@@ -7,8 +7,10 @@ The configuration alone says which algorithms count: HS256 with ``JWT_SECRET_KEY
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,9 @@ _OWNER_CLAIMS = ("user_id", "entity_id", "sub")
 _SYMMETRIC = ("HS256",)
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _JWKS_SECONDS = 5.0
+# How long after a check a token counts without another: a key that was withdrawn is noticed within a minute.
+_TRUSTED_SECONDS = 60.0
+_MOST_KNOWN = 4096
 # Whatever the library trips over while it takes a token apart is the token's fault.
 _NOT_A_TOKEN = (
     jwt.PyJWTError,
@@ -55,8 +60,27 @@ class Principal:
     permissions: frozenset[str]
 
 
+class _Known:
+    """Tokens that were found good a short while ago, by their digest; the least recently used are forgotten."""
+
+    def __init__(self) -> None:
+        self._until: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+
+    def find(self, digest: bytes) -> Principal | None:
+        principal, until = self._until.get(digest, (None, 0.0))
+        if principal is None or time.time() >= until:
+            return None
+        self._until.move_to_end(digest)
+        return principal
+
+    def keep(self, digest: bytes, principal: Principal, expiry: float) -> None:
+        self._until[digest] = principal, min(expiry, time.time() + _TRUSTED_SECONDS)
+        if len(self._until) > _MOST_KNOWN:
+            self._until.popitem(last=False)
+
+
 class TokenVerifier:
-    """Checks tokens by the configuration.
+    """Checks tokens by the configuration; a good one is not checked again for a minute, nor beyond its ``exp``.
 
     Args:
         settings: the keys and what else is asked of a token.
@@ -70,6 +94,7 @@ class TokenVerifier:
         if self._jwks is None and settings.jwt_jwks_url is not None:
             self._jwks = PyJWKClient(settings.jwt_jwks_url, timeout=_JWKS_SECONDS)
         self._seen_keys: dict[str, PyJWK] = {}
+        self._known = _Known()
 
     async def verify(self, token: str) -> Principal:
         """Who the token speaks for.
@@ -80,14 +105,22 @@ class TokenVerifier:
         """
         if len(token) > LONGEST_TOKEN:
             raise InvalidToken("the token is longer than 8 KiB")
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        known = self._known.find(digest)
+        if known is not None:
+            return known
         try:
             if self._secret is not None:
-                return self._decode(token, self._secret, _SYMMETRIC)
-            return self._decode(token, await asyncio.to_thread(self._public_key, token), _ASYMMETRIC)
+                claims = self._decode(token, self._secret, _SYMMETRIC)
+            else:
+                claims = self._decode(token, await asyncio.to_thread(self._public_key, token), _ASYMMETRIC)
+            principal = Principal(_owner(claims), _permissions(claims))
         except jwt.ExpiredSignatureError:
             raise InvalidToken("the token has expired") from None
         except _NOT_A_TOKEN:
             raise InvalidToken("the token is not valid here") from None
+        self._known.keep(digest, principal, claims["exp"])
+        return principal
 
     def _public_key(self, token: str) -> PyJWK:
         header = jwt.get_unverified_header(token)
@@ -104,10 +137,10 @@ class TokenVerifier:
         self._seen_keys[key_id] = key
         return key
 
-    def _decode(self, token: str, key: str | PyJWK, algorithms: tuple[str, ...]) -> Principal:
+    def _decode(self, token: str, key: str | PyJWK, algorithms: tuple[str, ...]) -> dict[str, Any]:
         audience, issuer = self._settings.jwt_audience, self._settings.jwt_issuer
         required = ["exp", *(["aud"] if audience else []), *(["iss"] if issuer else [])]
-        claims = jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             token,
             key,
             algorithms=list(algorithms),
@@ -117,7 +150,7 @@ class TokenVerifier:
             options={"require": required, "verify_aud": audience is not None},
         )
         self._check_lifetime(claims["exp"])
-        return Principal(_owner(claims), _permissions(claims))
+        return claims
 
     def _check_lifetime(self, expiry: object) -> None:
         if isinstance(expiry, bool) or not isinstance(expiry, int | float) or not math.isfinite(expiry):

@@ -1,7 +1,3 @@
--- name: lock_owner
--- One create of an owner at a time: the limit and the names are exact.
-SELECT pg_advisory_xact_lock(hashtextextended('owner of apps: ' || %(owner_id)s, 0))
-
 -- name: find_key
 -- The app that an idempotency key made or found.
 SELECT k.fingerprint, a.*
@@ -14,33 +10,15 @@ SELECT *
 FROM app_metadata
 WHERE owner_id = %(owner_id)s AND app_name = %(app_name)s AND delete_requested_at IS NULL
 
--- name: count_living
--- How many living apps an owner has.
-SELECT count(*) AS living
-FROM app_metadata
-WHERE owner_id = %(owner_id)s AND delete_requested_at IS NULL
-
--- name: insert_app
--- The desired row, its work (due at once) and the first line of its history.
-WITH app AS (
-    INSERT INTO app_metadata (app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds,
-                              history_retention_seconds, quota, conditions)
-    VALUES (%(app_id)s, %(owner_id)s, %(app_name)s, %(region)s, %(pg_version)s, %(min_cu)s, %(max_cu)s,
-            %(suspend_seconds)s, %(history_retention_seconds)s, %(quota)s,
-            jsonb_build_array(jsonb_build_object(
-                'type', 'Ready', 'status', 'False', 'reason', 'Waiting', 'message', %(waiting)s::text,
-                'last_transition_time', clock_timestamp(), 'observed_generation', 0)))
-    RETURNING *
-), work AS (
-    INSERT INTO app_work (app_id) SELECT app_id FROM app
-), event AS (
-    INSERT INTO app_events (app_id, type, reason, message, actor, generation, request_id)
-    SELECT app_id, 'Created', 'Requested', 'the app was asked for', owner_id, generation, %(request_id)s FROM app
-)
-SELECT * FROM app
+-- name: create
+-- The app, its work and its first event; nothing when the name is taken or the owner has as many as one may have.
+SELECT *
+FROM create_app(%(app_id)s, %(owner_id)s, %(app_name)s, %(region)s, %(pg_version)s, %(min_cu)s, %(max_cu)s,
+                %(suspend_seconds)s, %(history_retention_seconds)s, %(quota)s, %(waiting)s, %(max_apps)s,
+                %(request_id)s, %(key)s, %(fingerprint)s)
 
 -- name: insert_key
--- Remember which app a key stands for.
+-- Remember that a key stands for an app that was there already.
 INSERT INTO idempotency_keys (owner_id, key, fingerprint, app_id)
 VALUES (%(owner_id)s, %(key)s, %(fingerprint)s, %(app_id)s)
 
@@ -81,6 +59,10 @@ FROM app_metadata
 WHERE app_id = %(app_id)s AND owner_id = %(owner_id)s
   AND (tombstone_until IS NULL OR tombstone_until > clock_timestamp())
 FOR NO KEY UPDATE
+
+-- name: leave_place
+-- One living app less; before the app's row is changed, since a create holds the owner's row when it waits for a name.
+UPDATE app_owners SET living = living - 1 WHERE owner_id = %(owner_id)s AND living > 0
 
 -- name: request_delete
 -- Mark the row for deletion.

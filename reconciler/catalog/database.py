@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,12 +27,22 @@ Row = dict[str, Any]
 Connection = AsyncConnection[Row]
 
 BLOCK_SECONDS = 30.0
-# A read-only server is a standby after a failover; an undefined table is a catalog that was not migrated yet.
-_UNAVAILABLE_STATES = frozenset({"25006", "42P01"})
+# A connection that worked so lately is not asked again whether it does: under load that would double the questions.
+TRUSTED_SECONDS = 1.0
+# An undefined table or function: the catalog was not migrated yet.
+_NOT_MIGRATED = frozenset({"42P01", "42883"})
+# A read-only server is a standby after a failover.
+_UNAVAILABLE_STATES = frozenset({"25006", *_NOT_MIGRATED})
 _UNAVAILABLE_CLASSES = frozenset({"08", "53", "57"})
 _CONFLICTS = frozenset({"40001", "40P01"})
 # libpq's own keep-alive: a server that vanished without a word is noticed within about 25 s.
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+
+
+class _Connection(AsyncConnection[Row]):
+    """A connection that knows when it was last seen to work, in monotonic seconds."""
+
+    worked_at = 0.0
 
 
 class Database:
@@ -51,8 +62,9 @@ class Database:
         self, url: str, *, max_size: int = 10, timeout_seconds: float = 5, block_seconds: float = BLOCK_SECONDS
     ) -> None:
         self._block_seconds = block_seconds
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
             readable_url(url),
+            connection_class=_Connection,
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
@@ -66,7 +78,7 @@ class Database:
             timeout=timeout_seconds,
             # Giving up early lets the next caller try at once, so that a server that is back is found within seconds.
             reconnect_timeout=timeout_seconds,
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             open=False,
             name="catalog",
         )
@@ -88,8 +100,17 @@ class Database:
         Raises:
             CatalogUnavailable: the catalog did not answer, or was lost while the block ran.
         """
-        async with self._translated(), self._pool.connection() as connection:
-            yield connection
+        try:
+            async with asyncio.timeout(self._block_seconds), self._pool.connection() as connection:
+                yield connection
+                connection.worked_at = time.monotonic()
+        except TimeoutError as error:
+            raise CatalogUnavailable("the catalog did not answer in time") from error
+        except psycopg.Error as error:
+            said = unavailable(error)
+            if said is None:
+                raise
+            raise said from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -98,21 +119,13 @@ class Database:
         Raises:
             CatalogUnavailable: as for ``connection``; when it came from the commit, the commit may have happened.
         """
-        async with self._translated(), self._pool.connection() as connection, connection.transaction():
+        async with self.connection() as connection, connection.transaction():
             yield connection
 
-    @asynccontextmanager
-    async def _translated(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._block_seconds):
-                yield
-        except TimeoutError as error:
-            raise CatalogUnavailable("the catalog did not answer in time") from error
-        except psycopg.Error as error:
-            said = unavailable(error)
-            if said is None:
-                raise
-            raise said from error
+
+async def _check(connection: _Connection) -> None:
+    if time.monotonic() - connection.worked_at > TRUSTED_SECONDS:
+        await AsyncConnectionPool.check_connection(connection)
 
 
 def readable_url(url: str) -> str:
@@ -137,7 +150,7 @@ def unavailable(error: psycopg.Error) -> CatalogUnavailable | None:
     if state in _CONFLICTS:
         return CatalogUnavailable(f"the catalog broke off a transaction that met another one (SQLSTATE {state})")
     if state in _UNAVAILABLE_STATES or (state and state[:2] in _UNAVAILABLE_CLASSES):
-        hint = "; run morphik-apps migrate" if state == "42P01" else ""
+        hint = "; run morphik-apps migrate" if state in _NOT_MIGRATED else ""
         return CatalogUnavailable(f"the catalog cannot serve at the moment (SQLSTATE {state}){hint}")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return CatalogUnavailable(f"the catalog did not answer ({type(error).__name__})")

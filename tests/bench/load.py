@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 
@@ -71,17 +72,11 @@ async def rate(load: Load, *, connections: int, seconds: float) -> float:
         UnexpectedAnswer: an answer had another status.
     """
     where = urlsplit(load.url)
-    loop = asyncio.get_running_loop()
     opened: list[tuple[asyncio.BaseTransport, _Connection]] = []
     for number in range(connections):
-        requests = load.requests(number)
-        opened.append(
-            await loop.create_connection(
-                lambda requests=requests: _Connection(requests, load.status),  # type: ignore[misc]
-                where.hostname,
-                where.port,
-            )
-        )
+        make = partial(_Connection, load.requests(number), load.status)
+        loop = asyncio.get_running_loop()
+        opened.append(await loop.create_connection(make, where.hostname or "", where.port or 80))
     await asyncio.sleep(0.5)
     before, begun = sum(connection.answered for _, connection in opened), time.perf_counter()
     await asyncio.sleep(seconds)

@@ -309,3 +309,33 @@ def test_the_limit_on_failed_tokens_leaves_good_ones_alone() -> None:
 
     assert [status("bad") for _ in range(3)] == [401, 401, 429]
     assert status(signed()) == 200
+
+
+def test_a_good_token_is_remembered_for_a_minute_but_never_beyond_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier, start = TokenVerifier(settings()), time.time()
+    long, short = (signed(claims(exp=int(start) + seconds)) for seconds in (3600, 30))
+    assert verify(long, verifier) == verify(short, verifier)
+    # From here on the key is another one: whoever still passes was remembered.
+    monkeypatch.setattr(verifier, "_secret", "another key that signs nothing of this")
+    assert verify(long, verifier).owner_id == "u1"
+    with pytest.raises(InvalidToken):
+        verify(long[:-2] + ("AA" if long[-2:] != "AA" else "BB"), verifier)
+    monkeypatch.setattr("api.tokens.time.time", lambda: start + 31)
+    assert verify(long, verifier).owner_id == "u1"
+    with pytest.raises(InvalidToken):
+        verify(short, verifier)
+    monkeypatch.setattr("api.tokens.time.time", lambda: start + 61)
+    with pytest.raises(InvalidToken):
+        verify(long, verifier)
+
+
+def test_remembered_tokens_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.tokens._MOST_KNOWN", 2)
+    verifier = TokenVerifier(settings())
+    tokens = [signed(claims(user_id=f"u{number}")) for number in range(3)]
+    for token in tokens:
+        verify(token, verifier)
+    monkeypatch.setattr(verifier, "_secret", "another key that signs nothing of this")
+    with pytest.raises(InvalidToken):
+        verify(tokens[0], verifier)
+    assert [verify(token, verifier).owner_id for token in tokens[1:]] == ["u1", "u2"]

@@ -1,0 +1,2 @@
+DROP FUNCTION create_app;
+DROP TABLE app_owners;

@@ -44,7 +44,6 @@ class Reason(StrEnum):
 
     # Ready
     WAITING = "Waiting"
-    CREATING = "Creating"
     OPERATIONS_RUNNING = "OperationsRunning"
     OPERATION_FAILED = "OperationFailed"
     CONNECTING = "Connecting"
@@ -59,7 +58,6 @@ class Reason(StrEnum):
     DELETED = "Deleted"
     # Synced
     IN_SYNC = "InSync"
-    DRIFT_REPAIRED = "DriftRepaired"
     IMMUTABLE_DRIFT = "ImmutableDrift"
     OUTCOME_UNKNOWN = "OutcomeUnknown"
     NEON_UNAVAILABLE = "NeonUnavailable"

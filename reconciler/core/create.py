@@ -12,6 +12,7 @@ from reconciler.core.desired import project_to_create
 from reconciler.core.effects import CreateProject, OpenIntent, RecordProject, RefuseIntent, Steps, perform
 from reconciler.core.find import Found, ProvenAbsent, find_created
 from reconciler.core.mark import belongs_to, carries_name
+from reconciler.core.pace import FIRST_LOOK_SECONDS
 from reconciler.core.report import IN_SYNC, Said, progress, record
 from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Snapshot
 from reconciler.core.trust import believed, pooled
@@ -19,7 +20,6 @@ from reconciler.errors import NeonOutcomeUnknown, NeonRefused, NeonSafeToSendAga
 from specs.neon import CreatedProject
 from specs.status import Reason
 
-FIRST_LOOK_SECONDS = 1.0
 RUNNING = Said("False", Reason.OPERATIONS_RUNNING, "Neon is making the project.")
 UNKNOWN = Said(
     "Unknown",
@@ -66,7 +66,7 @@ def _send(s: Snapshot, org_id: str) -> Steps[Next]:
         yield from record(s, progress(s, synced=UNKNOWN))
         return Next(FIRST_LOOK_SECONDS, failed=True)
     yield from perform(_recording(s, org_id, intent, created))
-    return Next(FIRST_LOOK_SECONDS)
+    return Next(s.pace.next_look(0.0))
 
 
 def _check_answer(s: Snapshot, org_id: str, created: CreatedProject) -> None:

@@ -6,6 +6,8 @@ case the whole is looked at: project, default branch, its compute, its URI.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import SecretStr
 
 from reconciler.core.backoff import CAP_SECONDS, delay
@@ -26,16 +28,16 @@ from reconciler.core.effects import (
     perform,
 )
 from reconciler.core.mark import belongs_to
+from reconciler.core.pace import seconds_taken
 from reconciler.core.report import AVAILABLE, IN_SYNC, Said, progress, record
 from reconciler.core.snapshot import Credentials, Event, Next, Snapshot
 from reconciler.core.trust import believed, same_address
 from reconciler.core.vanish import vanished
 from reconciler.errors import NeonNotFound, NeonPasswordsNotStored
-from specs.neon import Branch, Project, ProjectUpdate
+from specs.neon import Branch, Operation, Project, ProjectUpdate
 from specs.status import ConditionType, Reason, condition_of
 
 SLOW = Next(CAP_SECONDS, failed=True)
-LONGEST_WAIT_SECONDS = 15.0
 
 
 def maintain(s: Snapshot, org_id: str, project_id: str) -> Steps[Next]:
@@ -61,19 +63,24 @@ def maintain(s: Snapshot, org_id: str, project_id: str) -> Steps[Next]:
 
 
 def _finish_create(s: Snapshot, project_id: str, credentials: Credentials) -> Steps[Next]:
-    waiting = yield from _await_operations(s, project_id)
+    operations = yield from perform(ListOperations(project_id))
+    waiting = yield from _wait_for(s, operations)
     if waiting is not None:
         return waiting
     yield from perform(ProbeDatabase(credentials.connection_uri))
     yield from record(
         s, progress(s, ready=AVAILABLE, synced=IN_SYNC, columns={"connected_at": s.now, "missing_since": None})
     )
-    return Next(None)
+    return Next(None, took=seconds_taken(operations, s.since_recorded))
 
 
 def _await_operations(s: Snapshot, project_id: str) -> Steps[Next | None]:
     """When to look again while operations run, or None when they have ended, well or not."""
     operations = yield from perform(ListOperations(project_id))
+    return (yield from _wait_for(s, operations))
+
+
+def _wait_for(s: Snapshot, operations: Iterable[Operation]) -> Steps[Next | None]:
     pending = [operation for operation in operations if not operation.is_settled]
     if not pending:
         return None
@@ -82,9 +89,7 @@ def _await_operations(s: Snapshot, project_id: str) -> Steps[Next | None]:
         failing = Said("False", Reason.OPERATION_FAILED, "An operation failed at Neon, which may try it again.")
         yield from record(s, progress(s, ready=failing))
         return Next(delay(s.attempts, s.jitter, 1.0), failed=True)
-    since = s.app.project_recorded_at if s.app.connected_at is None else None
-    elapsed = (s.now - since).total_seconds() if since is not None else 1.0
-    return Next(min(LONGEST_WAIT_SECONDS, max(1.0, elapsed)))
+    return Next(s.pace.next_look(s.since_recorded) if s.app.connected_at is None else 1.0)
 
 
 def _put_back(s: Snapshot, project_id: str, update: ProjectUpdate) -> Steps[Next]:

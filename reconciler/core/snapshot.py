@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import SecretStr
 
+from reconciler.core.pace import Pace
 from specs.metadata import AppMetadata
 from specs.status import AppStatus, Condition
 
@@ -89,6 +90,7 @@ class Snapshot:
         nonce: a random text for this pass.
         confirmed_missing: a sweep saw that the recorded project is missing while the fleet as a whole is there.
         surplus_ids: projects that a sweep took for a surplus of this app.
+        pace: how long Neon took lately for what this daemon asked for.
     """
 
     app: AppMetadata
@@ -100,6 +102,7 @@ class Snapshot:
     intents: tuple[CreateIntent, ...] = ()
     confirmed_missing: bool = False
     surplus_ids: tuple[str, ...] = ()
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def open_intent(self) -> CreateIntent | None:
@@ -116,6 +119,12 @@ class Snapshot:
         return tuple(i for i in self.intents if i.incarnation == self.app.incarnation)
 
     @property
+    def since_recorded(self) -> float:
+        """Seconds since the project was recorded; 0 before that."""
+        recorded = self.app.project_recorded_at
+        return 0.0 if recorded is None else max(0.0, (self.now - recorded).total_seconds())
+
+    @property
     def settle(self) -> timedelta:
         """How long after a send its outcome may still change."""
         return timedelta(seconds=self.plane.settle_seconds)
@@ -129,8 +138,10 @@ class Next:
         after: seconds, or None for not before something happens (a request, a sweep).
         failed: whether the pass counts as a failed attempt.
         background: whether what follows may wait behind what people asked for.
+        took: seconds that Neon took for a create that this pass saw to its end.
     """
 
     after: float | None
     failed: bool = False
     background: bool = False
+    took: float | None = None

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.work import Claimed
 from reconciler.core import effects as e
+from reconciler.core.pace import Pace
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Plane, Snapshot
 from reconciler.errors import LeaseLost, NeonNotFound, NeonNotSent, NeonPasswordsNotStored, ReconcileError
@@ -53,6 +54,7 @@ class Driver:
     def __init__(self, world: World, plane: Plane) -> None:
         self._world = world
         self._plane = plane
+        self._pace = Pace()
 
     async def run(self, claimed: Claimed) -> Next:
         """One pass over a claimed app.
@@ -74,6 +76,8 @@ class Driver:
                     effect = steps.send(answer)
         except StopIteration as end:
             outcome: Next = end.value
+            if outcome.took is not None:
+                self._pace = self._pace.with_another(outcome.took)
             return outcome
         finally:
             steps.close()
@@ -112,6 +116,7 @@ class Driver:
             intents=claimed.intents,
             confirmed_missing=claimed.confirmed_missing,
             surplus_ids=claimed.surplus_ids,
+            pace=self._pace,
         )
 
 

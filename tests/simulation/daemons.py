@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from reconciler.catalog.work import Claimed
+from reconciler.core.pace import Pace
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Snapshot
 from tests.simulation.access import Access
@@ -27,6 +28,7 @@ class Daemon:
     Attributes:
         epoch: counts its lives; what belongs to an earlier one never runs again.
         tasks: what it is doing.
+        pace: what this life has learned of Neon's times.
     """
 
     def __init__(self, world: World, name: str) -> None:
@@ -44,6 +46,7 @@ class Daemon:
         """Begin a life."""
         world = self.world
         self._alive = True
+        self.pace = Pace()
         self.access = Access(lambda: world.clock.now, world.catalog.pin, world.chance)
         self._poll_at = math.inf
         self.poll_soon(0.01)
@@ -123,6 +126,7 @@ class Daemon:
             intents=claimed.intents,
             confirmed_missing=claimed.confirmed_missing,
             surplus_ids=claimed.surplus_ids,
+            pace=self.pace,
         )
 
     def _begin(self, task: Task) -> None:

@@ -103,8 +103,10 @@ class Task:
     def _leave(self, outcome: Next | None) -> None:
         if self.claimed is None:
             self._end()
-        else:
-            self._meet(Release(outcome or Next(CAP_SECONDS, failed=True)))
+            return
+        if outcome is not None and outcome.took is not None:
+            self.daemon.pace = self.daemon.pace.with_another(outcome.took)
+        self._meet(Release(outcome or Next(CAP_SECONDS, failed=True)))
 
     def _end(self) -> None:
         self._over = True

@@ -1,41 +1,45 @@
-"""The words of Neon's management API: what is sent, strictly, and what is read, leniently.
+"""What Neon answers, read leniently: unknown fields are ignored, null is absent, every status stays a plain string.
 
-What we send refuses unknown fields and bad values here, before a byte leaves. What we read ignores unknown fields,
-takes null as absent and keeps every state, status and type a plain string: Neon adds fields and values without
-notice (Neon API reference, Projects, shows fields that its OpenAPI document does not have).
-
-Passwords and URIs are ``SecretStr``: no repr, error or dump of a model shows one.
+Neon adds fields and values without notice (Neon API reference, Projects, shows fields that its OpenAPI document does
+not have).
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+
+from specs.neon.sent import Quota
 
 # "A failed operation is not terminal and may be retried" (Neon API reference, Operations).
 _SETTLED_WELL = frozenset({"finished", "skipped"})
 _SETTLED = _SETTLED_WELL | {"error", "cancelled"}
 
-_NeonId = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")]
-_Name = Annotated[str, Field(min_length=1, max_length=256)]
-_SqlName = Annotated[str, Field(min_length=1, max_length=63)]
-_Cu = Annotated[float, Field(ge=0.25, allow_inf_nan=False)]
-_Suspend = Annotated[int, Field(ge=-1, le=604_800)]
-_History = Annotated[int, Field(ge=0, le=2_592_000)]
-_Amount = Annotated[int, Field(ge=0)]
-_Annotations = Annotated[dict[str, str], Field(max_length=50)]
-
-
 _Instant = Annotated[datetime, AfterValidator(lambda at: at if at.tzinfo else at.replace(tzinfo=UTC))]
-_WholeSecond = Annotated[AwareDatetime, AfterValidator(lambda at: at.replace(microsecond=0))]
 
 
-class _Sent(BaseModel):
-    """Base of what we send: unknown fields are an error, values do not change."""
+def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> datetime | None:
+    try:
+        at: datetime = read(value)
+    except ValidationError:
+        return None
+    return at
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+# A time that only guides when to look: one that cannot be read is none, and no error.
+_Hint = Annotated[_Instant | None, WrapValidator(_or_none)]
 
 
 class _Read(BaseModel):
@@ -49,128 +53,6 @@ class _Read(BaseModel):
         if isinstance(data, dict):
             return {key: value for key, value in data.items() if value is not None}
         return data
-
-
-# What we send
-
-
-class ComputeSettings(_Sent):
-    """Size of a compute in compute units, and how long it may idle; None leaves a value to Neon.
-
-    A suspend time-out of -1 is never, 0 is Neon's default of 300 s (Neon API reference, Projects).
-    """
-
-    autoscaling_limit_min_cu: _Cu | None = None
-    autoscaling_limit_max_cu: _Cu | None = None
-    suspend_timeout_seconds: _Suspend | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        low, high = self.autoscaling_limit_min_cu, self.autoscaling_limit_max_cu
-        if low is not None and high is not None and low > high:
-            raise ValueError("autoscaling_limit_min_cu is above autoscaling_limit_max_cu")
-        return self
-
-
-class Quota(_Sent):
-    """Consumption limits of a project, always sent whole; 0 is unlimited (Neon docs, Consumption limits).
-
-    Each counts the whole project per billing period (active is wall-clock, compute is CPU time), but
-    ``logical_size_bytes`` is the size of any one branch and never resets.
-    """
-
-    active_time_seconds: _Amount = 0
-    compute_time_seconds: _Amount = 0
-    written_data_bytes: _Amount = 0
-    data_transfer_bytes: _Amount = 0
-    logical_size_bytes: _Amount = 0
-
-
-class ProjectSettings(_Sent):
-    """The settings of a project that we set."""
-
-    quota: Quota = Quota()
-
-
-class BranchOfProject(_Sent):
-    """The default branch of a new project.
-
-    No call can change the annotations later (Neon OpenAPI document, updateProjectBranch).
-    """
-
-    name: _Name
-    role_name: _SqlName
-    database_name: _SqlName
-    annotations: _Annotations = Field(default_factory=dict)
-
-
-class ProjectCreate(_Sent):
-    """Body of ``POST /projects`` (Neon API reference, Projects).
-
-    Attributes:
-        name: not unique at Neon.
-        org_id: owning organization; None lets an organization's key imply it.
-        region_id: where it runs; can never change.
-        pg_version: Postgres major version; can never change, and Neon's default moves, so it is always named.
-        store_passwords: False makes passwords unreadable for ever.
-        history_retention_seconds: point-in-time window in seconds, or None for the plan's default.
-    """
-
-    name: _Name
-    org_id: _NeonId | None = None
-    region_id: _NeonId
-    pg_version: Annotated[int, Field(ge=14)]
-    branch: BranchOfProject
-    store_passwords: bool = True
-    history_retention_seconds: _History | None = None
-    default_endpoint_settings: ComputeSettings | None = None
-    settings: ProjectSettings = ProjectSettings()
-
-
-class ProjectUpdate(_Sent):
-    """Body of ``PATCH /projects/{project_id}``: what is not None is sent, and nothing at all is a ValueError."""
-
-    name: _Name | None = None
-    settings: ProjectSettings | None = None
-    default_endpoint_settings: ComputeSettings | None = None
-    history_retention_seconds: _History | None = None
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        if all(getattr(self, field) is None for field in type(self).model_fields):
-            raise ValueError("an update that sets nothing")
-        return self
-
-
-class BranchCreate(_Sent):
-    """What is asked of ``POST /projects/{project_id}/branches`` (Neon API reference, Branches).
-
-    Attributes:
-        name: None leaves it to Neon.
-        parent_id: branch to start from, or None for the default branch.
-        parent_timestamp: instant of the parent's history to start from, with a time zone, or None for its end.
-        protected: True keeps it from being deleted, and blocks deletion of its project.
-        expires_at: when Neon deletes it, with a time zone; kept in whole seconds, as Neon does.
-        with_compute: True gives it a read-write compute; without one nobody can connect.
-    """
-
-    name: _Name | None = None
-    parent_id: _NeonId | None = None
-    parent_timestamp: AwareDatetime | None = None
-    protected: bool | None = None
-    expires_at: _WholeSecond | None = None
-    annotations: _Annotations | None = None
-    with_compute: bool = False
-
-
-class EndpointCreate(ComputeSettings):
-    """Body of ``POST /projects/{project_id}/endpoints``: a compute for a branch (Neon API reference, Computes)."""
-
-    branch_id: _NeonId
-    type: str = "read_write"
-
-
-# What we read
 
 
 class ComputeRead(_Read):
@@ -274,6 +156,8 @@ class Operation(_Read):
     endpoint_id: str | None = None
     failures_count: int = 0
     error: str | None = None
+    created_at: _Hint = None
+    updated_at: _Hint = None
 
     @property
     def is_settled(self) -> bool:

@@ -1,0 +1,54 @@
+"""When to look again at what Neon is doing: learned from how long it took lately.
+
+A look too early costs one of Neon's few requests, a look too late costs the one who waits. Nobody can know how long
+Neon takes today, so the first look comes when three of four creates of late were done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from specs.neon import Operation
+
+WINDOW = 32
+FIRST_LOOK_SECONDS = 1.0
+SHORTEST_SECONDS = 0.25
+LONGEST_SECONDS = 15.0
+# A clock is read a moment before what it is compared with was planned.
+_SLACK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long Neon took lately to carry out a create, in seconds, the newest last."""
+
+    took: tuple[float, ...] = ()
+
+    def with_another(self, seconds: float) -> Pace:
+        """The pace after one more create."""
+        return Pace((*self.took, seconds)[-WINDOW:])
+
+    def next_look(self, elapsed: float) -> float:
+        """Seconds until the next look, ``elapsed`` seconds after the create."""
+        for expected in self._expected():
+            if expected > elapsed + _SLACK_SECONDS:
+                return max(SHORTEST_SECONDS, expected - elapsed)
+        return min(LONGEST_SECONDS, max(FIRST_LOOK_SECONDS, elapsed / 2))
+
+    def _expected(self) -> tuple[float, ...]:
+        if not self.took:
+            return (FIRST_LOOK_SECONDS,)
+        ordered = sorted(self.took)
+        return ordered[(3 * len(ordered)) // 4], ordered[-1]
+
+
+def seconds_taken(operations: Iterable[Operation], elapsed: float) -> float:
+    """How long operations took by Neon's own clock, at most ``elapsed``; that where Neon does not say."""
+    told = [(one.created_at, one.updated_at) for one in operations]
+    begun = [at for at, _ in told if isinstance(at, datetime)]
+    ended = [at for _, at in told if isinstance(at, datetime)]
+    if not begun or not ended or max(ended) <= min(begun):
+        return elapsed
+    return min(elapsed, (max(ended) - min(begun)).total_seconds())

@@ -24,11 +24,12 @@ dev: $(READY) ## everything on this machine: catalog, local Neon, API, reconcile
 test: $(READY) ## all tests
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(READY) ## format, lint, types, import contracts, file length
+check: $(READY) ## format, lint, types, import contracts, workflows, file length
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --no-progress --quiet .github
 	$(BIN)/python -m pytest -q tests/unit/test_shape.py
 
 format: $(READY) ## put the code into its form

@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.routing import Route
 
 from api.context import ApiContext
+from api.metrics import Exposition, HttpMetrics
 from api.middleware import AllowedHosts, BodyLimit, RequestContext
 from api.nudge import Nudge
 from api.problems import HANDLED
@@ -27,6 +29,7 @@ def create_app(context: ApiContext) -> Starlette:
     """
     waiting = Waiting(context.catalog.statuses)
     nudge = Nudge(context.catalog.notify)
+    measured, exposition = HttpMetrics(context.registry), Exposition(context.registry, context.database)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -36,12 +39,13 @@ def create_app(context: ApiContext) -> Starlette:
         finally:
             await waiting.close()
             await nudge.close()
+            await exposition.close()
 
     hosts = context.http.allowed_hosts
     app = Starlette(
-        routes=Routes(context, waiting, nudge).table(),
+        routes=[*Routes(context, waiting, nudge).table(), Route("/metrics", exposition.respond)],
         middleware=[
-            Middleware(RequestContext),
+            Middleware(RequestContext, metrics=measured),
             *([Middleware(AllowedHosts, allowed=hosts)] if hosts else []),
             Middleware(BodyLimit),
         ],
@@ -50,5 +54,6 @@ def create_app(context: ApiContext) -> Starlette:
     )
     # A redirect would repeat the Host header that the client sent.
     app.router.redirect_slashes = False
+    measured.know(app.routes)
     app.state.waiting = waiting
     return app

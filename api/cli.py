@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from api.compose import ApiSettings, compose
 from api.dev import dev, local_neon
-from api.serving import PortTaken, listen, run_until_signal, serve, together
+from api.logs import configure
+from api.probes import probes
+from api.serving import COMMAND_SECONDS, PortTaken, listen, run_until_signal, serve, together
 from api.tokens import issue_token
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
@@ -23,6 +28,7 @@ from reconciler.local.postgres import EmbeddedPostgresError
 from specs.settings import (
     CatalogSettings,
     HttpSettings,
+    LogSettings,
     LoopSettings,
     NeonSettings,
     PlaneSettings,
@@ -37,10 +43,8 @@ ONE_DAY = 86_400
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     parsed = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "httpcore", "apscheduler", "yoyo", "uvicorn.error"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
+        configure(LogSettings.load())
         parsed.command(parsed)
     except (SettingsError, PortTaken, CatalogUnavailable, EmbeddedPostgresError, PlacementError, ValueError) as error:
         sys.stderr.write(f"morphik-apps: {error}\n")
@@ -74,13 +78,14 @@ def _serve(parsed: argparse.Namespace) -> None:
         CatalogSettings.load(), SealSettings.load(), PlaneSettings.load(), TokenSettings.load(), HttpSettings.load()
     )
     port = settings.http.port if parsed.port is None else parsed.port
-    daemon = Daemon(settings.catalog, settings.seal, settings.plane, LoopSettings.load()) if parsed.reconcile else None
+    registry, daemon = CollectorRegistry(), None
+    if parsed.reconcile:
+        daemon = Daemon(settings.catalog, settings.seal, settings.plane, LoopSettings.load(), registry)
 
     async def run() -> None:
-        app, database = compose(settings)
+        app, database = compose(settings, registry)
         with listen(parsed.host, port) as listener:
-            address = listener.getsockname()
-            logging.getLogger(__name__).info("serving http://%s:%s", address[0], address[1])
+            _log_address(listener)
             runs: list[Awaitable[None]] = [serve(app, listener)]
             if daemon is not None:
                 runs.append(daemon.run())
@@ -89,12 +94,25 @@ def _serve(parsed: argparse.Namespace) -> None:
             finally:
                 await database.close()
 
-    run_until_signal(run)
+    run_until_signal(run, within=COMMAND_SECONDS)
 
 
-def _reconcile(_parsed: argparse.Namespace) -> None:
-    daemon = Daemon(CatalogSettings.load(), SealSettings.load(), PlaneSettings.load(), LoopSettings.load())
-    run_until_signal(daemon.run)
+def _log_address(listener: socket.socket) -> None:
+    address = listener.getsockname()
+    logging.getLogger(__name__).info("serving http://%s:%s", address[0], address[1])
+
+
+def _reconcile(parsed: argparse.Namespace) -> None:
+    catalog, registry = CatalogSettings.load(), CollectorRegistry()
+    daemon = Daemon(catalog, SealSettings.load(), PlaneSettings.load(), LoopSettings.load(), registry)
+
+    async def with_door() -> None:
+        database = Database(catalog.database_url.get_secret_value(), max_size=2)
+        with listen(parsed.host, parsed.port) as listener:
+            _log_address(listener)
+            await together(serve(probes(database, registry), listener), daemon.run())
+
+    run_until_signal(daemon.run if parsed.port is None else with_door, within=COMMAND_SECONDS)
 
 
 def _token(parsed: argparse.Namespace) -> None:
@@ -138,7 +156,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     added.add_argument("--port", type=_port, help="port to listen on (default: PORT, else 8000)")
     added.add_argument("--reconcile", action="store_true", help="run a reconciler in the same process")
-    command("reconcile", _reconcile, "a reconciler daemon; run as many as you like")
+    added = command("reconcile", _reconcile, "a reconciler daemon; run as many as you like")
+    added.add_argument("--host", default="127.0.0.1", help="address for --port (default: 127.0.0.1)")
+    added.add_argument("--port", type=_port, help="serve /healthz, /readyz and /metrics here (default: nowhere)")
     added = command("local-neon", _local_neon, "a model of Neon's API with a real Postgres behind it")
     added.add_argument("--port", type=_port, default=8080, help="port to listen on (default: 8080)")
     added.add_argument("--data", type=Path, default=Path(".data/local-neon"), help="where its state is kept")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from api.app import create_app
@@ -38,8 +39,11 @@ def new_app_id() -> str:
     return app_id_from_bytes(secrets.token_bytes(15))
 
 
-def compose(settings: ApiSettings) -> tuple[Starlette, Database]:
-    """The application, and the database that its server closes."""
+def compose(settings: ApiSettings, registry: CollectorRegistry | None = None) -> tuple[Starlette, Database]:
+    """The application, and the database that its server closes.
+
+    ``registry`` holds what else the process measures, to be shown on ``/metrics`` too.
+    """
     database = Database(settings.catalog.database_url.get_secret_value())
     context = ApiContext(
         catalog=AppCatalog(database),
@@ -49,6 +53,7 @@ def compose(settings: ApiSettings) -> tuple[Starlette, Database]:
         plane=settings.plane,
         http=settings.http,
         new_app_id=new_app_id,
+        registry=CollectorRegistry() if registry is None else registry,
     )
     return create_app(context), database
 

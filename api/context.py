@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
 
 from api.tokens import TokenVerifier
 from reconciler.catalog.apps import AppCatalog
@@ -24,6 +26,7 @@ class ApiContext:
         plane: regions and defaults.
         http: limits and hosts.
         new_app_id: makes an unused app id.
+        registry: what the process measures; shown on ``/metrics``, with the API's own metrics added.
     """
 
     catalog: AppCatalog
@@ -33,3 +36,4 @@ class ApiContext:
     plane: PlaneSettings
     http: HttpSettings
     new_app_id: Callable[[], str]
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)

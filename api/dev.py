@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from api.compose import ApiSettings, compose
 from api.serving import listen, serve, together
 from api.tokens import issue_token
@@ -70,13 +72,14 @@ async def dev(port: int, data: Path, say: Say) -> None:
         say("starting the catalog and local Neon; the first start takes some seconds\n")
         (loop, neon), catalog = await asyncio.gather(_neon(data, stack), _catalog(data, stack))
         await asyncio.to_thread(migrate, catalog.direct_url)
-        app, database = compose(ApiSettings(catalog, seal, plane, tokens, http))
+        registry = CollectorRegistry()
+        app, database = compose(ApiSettings(catalog, seal, plane, tokens, http), registry)
         stack.push_async_callback(database.close)
 
         def ready() -> None:
             say(_welcome(f"http://{LOOPBACK}:{listener.getsockname()[1]}", loop, tokens))
 
-        daemon = Daemon(catalog, seal, plane, loop)
+        daemon = Daemon(catalog, seal, plane, loop, registry)
         await together(serve(app, listener, ready=ready), daemon.run(), *([] if neon is None else [neon]))
 
 

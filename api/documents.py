@@ -1,75 +1,152 @@
-"""The documents that clients read."""
+"""The documents that clients read. The models make the answers, and their schemas the API's description."""
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
 from reconciler.catalog.apps import AppEvent
+from reconciler.catalog.cursors import APPS_CURSOR, EVENTS_CURSOR
 from reconciler.catalog.seal import SealBroken, Sealer, UriColumn
 from specs.metadata import AppMetadata
+from specs.names import APP_ID_PATTERN
+from specs.status import AppStatus, Condition
 from specs.uri import InvalidURI, MorphikURI
 
 _log = logging.getLogger(__name__)
 
 
-def rfc3339(at: datetime | None) -> str | None:
-    """A time in UTC, ``2026-01-31T12:00:00.123456Z``."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z") if at is not None else None
+class Document(BaseModel):
+    """Base of every document."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def answer(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """The response that holds it."""
+        return Response(self.model_dump_json(), status, headers, "application/json")
 
 
-def summary_document(app: AppMetadata) -> dict[str, Any]:
+class Compute(Document):
+    """The size of an app's compute."""
+
+    min_cu: float = Field(description="Least size, in Neon's compute units.")
+    max_cu: float = Field(description="Greatest size, in Neon's compute units.")
+    suspend_seconds: int = Field(description="How long it idles before it is suspended.")
+
+
+class AppSummary(Document):
     """An app without its URIs, as lists show it."""
-    return {
-        "app_id": app.app_id,
-        "app_name": app.app_name,
-        "region": app.region,
-        "pg_version": app.pg_version,
-        "compute": {"min_cu": app.min_cu, "max_cu": app.max_cu, "suspend_seconds": app.suspend_seconds},
-        "history_retention_seconds": app.history_retention_seconds,
-        "quota": app.quota,
-        "status": app.status.value,
-        "generation": app.generation,
-        "observed_generation": app.observed_generation,
-        "conditions": [
-            {
-                "type": condition.type.value,
-                "status": condition.status,
-                "reason": condition.reason,
-                "message": condition.message,
-                "last_transition_time": rfc3339(condition.last_transition_time),
-                "observed_generation": condition.observed_generation,
-            }
-            for condition in app.conditions
-        ],
-        "created_at": rfc3339(app.created_at),
-        "updated_at": rfc3339(app.updated_at),
-        "recoverable_until": rfc3339(app.recoverable_until),
-    }
+
+    app_id: str = Field(pattern=f"^{APP_ID_PATTERN}$", description="The app's id, for ever.")
+    app_name: str = Field(description="Unique among the owner's living apps; in Unicode's NFC form.")
+    region: str = Field(description="Neon's id of the region.")
+    pg_version: int = Field(description="Major version of Postgres.")
+    compute: Compute
+    history_retention_seconds: int = Field(description="How far back the data can be restored.")
+    quota: dict[str, int] = Field(description="Limits by Neon's names for them; an absent one is unlimited.")
+    status: AppStatus = Field(description="One word for the conditions.")
+    generation: int = Field(description="Counts what was asked for.")
+    observed_generation: int = Field(description="What the status is about; below `generation` it is behind.")
+    conditions: tuple[Condition, ...] = Field(description="What is known, in the Kubernetes API conventions' form.")
+    created_at: datetime
+    updated_at: datetime = Field(description="When what is asked for or known last changed.")
+    recoverable_until: datetime | None = Field(description="Until when Neon can bring a deleted app's data back.")
 
 
-def app_document(app: AppMetadata, sealer: Sealer | None) -> dict[str, Any]:
+class App(AppSummary):
+    """An app with its URIs."""
+
+    morphik_uri: str | None = Field(
+        description="Full access to the data: `morphik://role:password@host:port/database`. Null until the database "
+        "has been connected to, from a delete on, and for a token without `write`."
+    )
+    pooled_uri: str | None = Field(description="The same through Neon's pooler; null as well where there is none.")
+
+
+class AppList(Document):
+    """A page of apps, newest first."""
+
+    apps: tuple[AppSummary, ...]
+    next_cursor: str | None = Field(pattern=APPS_CURSOR, description="`cursor` of the next page; null on the last.")
+
+
+class Event(Document):
+    """One line of an app's history."""
+
+    event_id: str = Field(pattern=EVENTS_CURSOR)
+    at: datetime
+    type: str = Field(description="What it is about, such as a condition's type.")
+    reason: str
+    message: str
+    actor: str = Field(description="Who did it: an owner's id, or a part of the control plane.")
+    generation: int
+    request_id: str | None = Field(description="`X-Request-ID` of the request that asked for it.")
+
+
+class EventList(Document):
+    """A page of an app's history, newest first."""
+
+    events: tuple[Event, ...]
+    next_cursor: str | None = Field(pattern=EVENTS_CURSOR, description="`cursor` of the next page; null on the last.")
+
+
+class Health(Document):
+    """What a probe wants to know."""
+
+    status: str
+
+
+class FieldProblem(Document):
+    """What is wrong with one field of a request."""
+
+    field: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457). Some kinds have further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(pattern="^/problems/[a-z0-9-]+$", description="The kind of problem, the same for ever.")
+    title: str = Field(description="What happened.")
+    status: int
+    detail: str = Field(description="What to do about it.")
+    errors: tuple[FieldProblem, ...] = Field(default=(), description="The fields at fault.")
+
+
+def app_summary(app: AppMetadata) -> AppSummary:
+    """An app for a list."""
+    return AppSummary(**_members(app))
+
+
+def app_document(app: AppMetadata, sealer: Sealer | None) -> App:
     """An app; its URIs only with a ``sealer``, and only while the app serves them."""
     shown = sealer if app.serves_uri else None
-    return summary_document(app) | {
-        "morphik_uri": _uri_or_none(app, shown, "connection_uri"),
-        "pooled_uri": _uri_or_none(app, shown, "pooled_uri"),
-    }
+    return App(
+        **_members(app),
+        morphik_uri=_uri_or_none(app, shown, "connection_uri"),
+        pooled_uri=_uri_or_none(app, shown, "pooled_uri"),
+    )
 
 
-def event_document(event: AppEvent) -> dict[str, Any]:
+def event_document(event: AppEvent) -> Event:
     """One line of an app's history."""
-    return {
-        "event_id": str(event.event_id),
-        "at": rfc3339(event.at),
-        "type": event.type,
-        "reason": event.reason,
-        "message": event.message,
-        "actor": event.actor,
-        "generation": event.generation,
-        "request_id": event.request_id,
-    }
+    return Event(
+        event_id=str(event.event_id),
+        at=event.at,
+        type=event.type,
+        reason=event.reason,
+        message=event.message,
+        actor=event.actor,
+        generation=event.generation,
+        request_id=event.request_id,
+    )
 
 
 def morphik_uri(app: AppMetadata, sealer: Sealer, column: UriColumn) -> str | None:
@@ -81,6 +158,25 @@ def morphik_uri(app: AppMetadata, sealer: Sealer, column: UriColumn) -> str | No
     """
     text = sealer.unseal_uri(app, column)
     return MorphikURI.from_postgresql(text.get_secret_value()).build() if text is not None else None
+
+
+def _members(app: AppMetadata) -> dict[str, Any]:
+    return {
+        "app_id": app.app_id,
+        "app_name": app.app_name,
+        "region": app.region,
+        "pg_version": app.pg_version,
+        "compute": Compute(min_cu=app.min_cu, max_cu=app.max_cu, suspend_seconds=app.suspend_seconds),
+        "history_retention_seconds": app.history_retention_seconds,
+        "quota": app.quota,
+        "status": app.status,
+        "generation": app.generation,
+        "observed_generation": app.observed_generation,
+        "conditions": app.conditions,
+        "created_at": app.created_at,
+        "updated_at": app.updated_at,
+        "recoverable_until": app.recoverable_until,
+    }
 
 
 def _uri_or_none(app: AppMetadata, sealer: Sealer | None, column: UriColumn) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from api.limits import ClientAddress, RateLimit
-from api.problems import ProblemError, forbidden, too_many, unavailable
+from api.problems import UNAUTHORIZED, ProblemError, forbidden, too_many, unavailable
 from api.tokens import InvalidToken, KeysUnavailable, Principal, TokenVerifier
 from specs.settings import HttpSettings
 
@@ -59,4 +59,4 @@ def _bearer(request: Request) -> str:
 
 def _unauthorized(detail: str, *, error: str | None = None) -> ProblemError:
     challenge = 'Bearer realm="morphik-apps"' + (f', error="{error}"' if error else "")
-    return ProblemError("unauthorized", 401, "No valid token", detail, headers={"WWW-Authenticate": challenge})
+    return UNAUTHORIZED(detail, headers={"WWW-Authenticate": challenge})

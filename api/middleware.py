@@ -1,16 +1,20 @@
-"""What holds for every request: its id, the hosts that are served, the size of a body, and no unhandled error."""
+"""What holds for every request: its id, its time, the hosts that are served, the size of a body, no unhandled error."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import ProblemError, body_too_large, internal_error
+from api.metrics import HttpMetrics
+from api.problems import UNKNOWN_HOST, body_too_large, internal_error, unavailable
+from reconciler.logs import bound
 
 LARGEST_BODY = 64 * 1024
 REQUEST_ID = "x-request-id"
@@ -18,14 +22,17 @@ REQUEST_ID = "x-request-id"
 _log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # Probes come by address, whatever the service is called.
-_ANY_HOST = frozenset({"/healthz", "/readyz"})
+_ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class RequestContext:
-    """Outermost: every answer has its ``X-Request-ID``; an unexpected exception is logged and becomes a bare 500."""
+    """Outermost: every answer has its ``X-Request-ID``, and so has every record made for it, and is measured; an
+    unexpected exception is logged and becomes a bare 500.
+    """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -35,13 +42,14 @@ class RequestContext:
         given = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
-        started = False
+        began, status, held = time.perf_counter(), 0, False
 
         async def stamped(message: Message) -> None:
-            nonlocal started
+            nonlocal status, held
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
+                held = "preference-applied" in headers
                 headers[REQUEST_ID] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
                 if scope["path"].startswith("/ee"):
@@ -49,13 +57,27 @@ class RequestContext:
             await send(message)
 
         try:
-            await self._app(scope, receive, stamped)
+            with bound(request_id=request_id):
+                await self._serve(scope, receive, stamped, lambda: status != 0)
+        finally:
+            if status:
+                self._metrics.served(scope, status, None if held else time.perf_counter() - began)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, started: Callable[[], bool]) -> None:
+        try:
+            await self._app(scope, receive, send)
         except Exception:
             # The last door: whatever it is, the client learns nothing but where to look, and the process goes on.
-            _log.exception("request %s failed", request_id)
-            if started:
+            _log.exception("a request failed by a defect; report it")
+            if started():
                 raise
-            await internal_error().response()(scope, receive, stamped)
+            await internal_error().response()(scope, receive, send)
+        except asyncio.CancelledError:
+            # Only a stopping server breaks requests off, and only those that took too long.
+            if started():
+                raise
+            stopping = unavailable("This process is stopping; send the same request again.")
+            await stopping.response()(scope, receive, send)
 
 
 class AllowedHosts:
@@ -70,7 +92,7 @@ class AllowedHosts:
         if scope["type"] == "http" and scope["path"] not in _ANY_HOST:
             host = re.sub(r":[0-9]*$", "", Headers(scope=scope).get("host", "")).lower()
             if not any(self._matches(host, pattern) for pattern in self._allowed):
-                problem = ProblemError("unknown-host", 400, "Unknown host", "Use one of this service's own names.")
+                problem = UNKNOWN_HOST("Use one of this service's own names.")
                 await problem.response()(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -34,117 +34,136 @@ class FieldError:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What can go wrong, the same for every occurrence; calling it makes the problem of one.
+
+    Attributes:
+        slug: last part of ``type``.
+        status: HTTP status.
+        title: what happened.
+    """
+
+    slug: str
+    status: int
+    title: str
+
+    def __call__(
+        self,
+        detail: str,
+        *,
+        errors: tuple[FieldError, ...] = (),
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> ProblemError:
+        """The problem that says in ``detail`` what to do."""
+        return ProblemError(self, detail, errors, headers or {}, members or {})
+
+    @property
+    def type(self) -> str:
+        """The URI reference that names it."""
+        return f"/problems/{self.slug}"
+
+
+MALFORMED_BODY = Kind("malformed-body", 400, "The body cannot be read")
+INVALID_IDEMPOTENCY_KEY = Kind("invalid-idempotency-key", 400, "The Idempotency-Key is not valid")
+UNKNOWN_HOST = Kind("unknown-host", 400, "Unknown host")
+UNAUTHORIZED = Kind("unauthorized", 401, "No valid token")
+FORBIDDEN = Kind("forbidden", 403, "Not allowed")
+APP_NOT_FOUND = Kind("app-not-found", 404, "No such app")
+NOT_FOUND = Kind("not-found", 404, "Not Found")
+METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "Method Not Allowed")
+BODY_TOO_SLOW = Kind("body-too-slow", 408, "The body did not arrive")
+NAME_TAKEN = Kind("name-taken", 409, "The name is taken by another app")
+BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
+INVALID_REQUEST = Kind("invalid-request", 422, "The request is not valid")
+TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too many requests")
+APP_LIMIT_REACHED = Kind("app-limit-reached", 429, "You have as many apps as you may have")
+INTERNAL_ERROR = Kind("internal-error", 500, "An error on our side")
+UNAVAILABLE = Kind("unavailable", 503, "Not available at the moment")
+
+
 @dataclass(eq=False)
 class ProblemError(Exception):
     """A problem on its way to the client.
 
     Attributes:
-        slug: last part of ``type``.
-        status: HTTP status.
-        title: what happened, the same for every occurrence.
+        kind: what happened.
         detail: what to do about this one.
         errors: the fields at fault.
         headers: further response headers.
         members: further members of the document.
     """
 
-    slug: str
-    status: int
-    title: str
+    kind: Kind
     detail: str
-    errors: tuple[FieldError, ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
-    members: Mapping[str, Any] = field(default_factory=dict)
+    errors: tuple[FieldError, ...]
+    headers: Mapping[str, str]
+    members: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return f"{self.status} {self.slug}: {self.detail}"
+        return f"{self.kind.status} {self.kind.slug}: {self.detail}"
 
     def response(self) -> ProblemResponse:
         """The response that says it."""
         document: dict[str, Any] = {
-            "type": f"/problems/{self.slug}",
-            "title": self.title,
-            "status": self.status,
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": self.kind.status,
             "detail": self.detail,
         }
         if self.errors:
             document["errors"] = [{"field": error.field, "detail": error.detail} for error in self.errors]
-        return ProblemResponse(document | dict(self.members), status_code=self.status, headers=dict(self.headers))
+        return ProblemResponse(document | dict(self.members), status_code=self.kind.status, headers=dict(self.headers))
 
 
 def invalid_fields(*errors: FieldError) -> ProblemError:
     """The problem of a request whose fields are wrong."""
     named = ", ".join(dict.fromkeys(error.field for error in errors))
-    return ProblemError("invalid-request", 422, "The request is not valid", f"Correct {named}.", errors=errors)
-
-
-def malformed_body(detail: str) -> ProblemError:
-    """The problem of a body that is not the JSON object it should be."""
-    return ProblemError("malformed-body", 400, "The body cannot be read", detail)
+    return INVALID_REQUEST(f"Correct {named}.", errors=errors)
 
 
 def app_not_found() -> ProblemError:
     """The problem of an id that is unknown to this caller: the same for every reason."""
-    return ProblemError("app-not-found", 404, "No such app", "Check the id; GET /ee/apps lists your apps.")
+    return APP_NOT_FOUND("Check the id; GET /ee/apps lists your apps.")
 
 
 def forbidden(needed: str) -> ProblemError:
     """The problem of a token without the permission."""
-    return ProblemError(
-        "forbidden",
-        403,
-        "Not allowed",
-        f"The token lacks the permission {needed}; ask for one that has it.",
-        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'},
-    )
+    challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'}
+    return FORBIDDEN(f"The token lacks the permission {needed}; ask for one that has it.", headers=challenge)
 
 
 def too_many(detail: str, seconds: int) -> ProblemError:
     """The problem of a rate that is over its limit; ``seconds`` until it is not."""
-    return ProblemError(
-        "too-many-requests", 429, "Too many requests", detail, headers={"Retry-After": str(max(1, seconds))}
-    )
+    return TOO_MANY_REQUESTS(detail, headers={"Retry-After": str(max(1, seconds))})
 
 
 def body_too_large(limit: int) -> ProblemError:
     """The problem of a body over the cap of ``limit`` bytes; the rest of it is not read."""
-    detail = f"A body may hold at most {limit} bytes."
-    return ProblemError("body-too-large", 413, "The body is too large", detail, headers={"Connection": "close"})
+    return BODY_TOO_LARGE(f"A body may hold at most {limit} bytes.", headers={"Connection": "close"})
 
 
 def unavailable(detail: str) -> ProblemError:
     """The problem of something of ours that does not answer at the moment."""
-    return ProblemError(
-        "unavailable", 503, "Not available at the moment", detail, headers={"Retry-After": str(RETRY_SECONDS)}
-    )
+    return UNAVAILABLE(detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def internal_error() -> ProblemError:
     """The problem of a mistake of ours; it tells nothing but where to look."""
-    return ProblemError(
-        "internal-error", 500, "An error on our side", "Report it with the X-Request-ID of this answer."
-    )
+    return INTERNAL_ERROR("Report it with the X-Request-ID of this answer.")
 
 
 def _name_taken(error: NameTaken) -> ProblemError:
     fields = ", ".join(error.differing)
-    return ProblemError(
-        "name-taken",
-        409,
-        "The name is taken by another app",
+    return NAME_TAKEN(
         f"App {error.app_id} has this name and differs in {fields}; use another name, or ask for the same fields.",
         members={"app_id": error.app_id, "fields": list(error.differing)},
     )
 
 
 def _limit_reached(error: LimitReached) -> ProblemError:
-    return ProblemError(
-        "app-limit-reached",
-        429,
-        "You have as many apps as you may have",
-        f"The limit is {error.limit} apps; delete one first.",
-        members={"limit": error.limit},
-    )
+    return APP_LIMIT_REACHED(f"The limit is {error.limit} apps; delete one first.", members={"limit": error.limit})
 
 
 def _refusal(error: CatalogRefusal) -> ProblemError:
@@ -161,14 +180,15 @@ def _refusal(error: CatalogRefusal) -> ProblemError:
 
 
 def _http(error: HTTPException) -> ProblemError:
+    match error.status_code:
+        case 404:
+            return NOT_FOUND("There is nothing at this path; the apps are at /ee/apps.")
+        case 405:
+            detail = "The path exists, the method does not; see the Allow header."
+            return METHOD_NOT_ALLOWED(detail, headers=error.headers)
     status = HTTPStatus(error.status_code)
-    details = {
-        404: "There is nothing at this path; the apps are at /ee/apps.",
-        405: "The path exists, the method does not; see the Allow header.",
-    }
     slug = status.phrase.lower().replace(" ", "-").replace("'", "")
-    detail = details.get(error.status_code, status.description or status.phrase)
-    return ProblemError(slug, error.status_code, status.phrase, detail, headers=error.headers or {})
+    return Kind(slug, error.status_code, status.phrase)(status.description or status.phrase, headers=error.headers)
 
 
 def problem_of(error: Exception) -> ProblemError:

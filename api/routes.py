@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from api.bodies import field_problem, limit_of, parse_object, query_values, require_json
+from api import docs
+from api.bodies import field_problem, parse_object, require_json
 from api.context import ApiContext
-from api.documents import app_document, event_document, summary_document
+from api.documents import AppList, EventList, app_document, app_summary, event_document
 from api.guard import Guard
 from api.nudge import Nudge
-from api.problems import FieldError, ProblemError, app_not_found, invalid_fields, unavailable
+from api.openapi import describe
+from api.probes import healthz, ready
+from api.problems import (
+    BODY_TOO_SLOW,
+    INVALID_IDEMPOTENCY_KEY,
+    FieldError,
+    app_not_found,
+    invalid_fields,
+)
 from api.provisioning import InvalidAppRequest, Provisioner
+from api.queries import AppsQuery, EventsQuery, NoQuery, read_query
 from api.waiting import Waiting, is_settled, wait_seconds
-from reconciler.catalog.migrate import schema_is_current
-from specs.app import AppName, AppRequest
+from specs.app import AppRequest
 from specs.metadata import AppMetadata
 from specs.names import is_app_id
 from specs.status import AppStatus
 
 _BODY_SECONDS = 20.0
-_READY_SECONDS = 3.0
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 Call = Callable[[Request], Awaitable[Response]]
-_NAME: TypeAdapter[str] = TypeAdapter(AppName)
 
 
 class Routes:
@@ -49,6 +57,8 @@ class Routes:
             new_app_id=context.new_app_id,
             nudge=nudge,
         )
+        described = describe(context.plane.neon_regions)
+        self._openapi, self._docs = json.dumps(described), docs.page(described)
 
     def table(self) -> list[Route]:
         """Path, method and call."""
@@ -56,14 +66,16 @@ class Routes:
             _route("/ee/apps", GET=self.list_apps, POST=self.create_app),
             _route("/ee/apps/{app_id}", GET=self.get_app, DELETE=self.delete_app),
             _route("/ee/apps/{app_id}/events", GET=self.list_events),
-            _route("/healthz", GET=self.healthz),
+            _route("/openapi.json", GET=self.openapi),
+            _route("/docs", GET=self.docs),
+            _route("/healthz", GET=healthz),
             _route("/readyz", GET=self.readyz),
         ]
 
-    async def create_app(self, request: Request) -> JSONResponse:
+    async def create_app(self, request: Request) -> Response:
         """POST /ee/apps: write the desired row, nothing else."""
         principal = await self._guard.admit(request, "write")
-        query_values(request.query_params, ())
+        read_query(request.query_params, NoQuery)
         key = _idempotency_key(request)
         wanted = await _read_app_request(request)
         try:
@@ -74,72 +86,60 @@ class Routes:
             raise invalid_fields(FieldError(error.field, error.reason)) from None
         app, headers = await self._waited(request, created.app)
         headers["Location"] = f"/ee/apps/{app.app_id}"
-        return JSONResponse(
-            app_document(app, self._context.sealer), status_code=201 if created.created else 200, headers=headers
-        )
+        return app_document(app, self._context.sealer).answer(201 if created.created else 200, headers)
 
-    async def list_apps(self, request: Request) -> JSONResponse:
+    async def list_apps(self, request: Request) -> Response:
         """GET /ee/apps: the caller's apps, without URIs."""
         principal = await self._guard.admit(request, "write", "read")
-        values = query_values(request.query_params, ("status", "name", "limit", "cursor"))
+        asked = read_query(request.query_params, AppsQuery)
         page = await self._catalog.list(
-            principal.owner_id,
-            status=_status(values.get("status")),
-            name=_name(values.get("name")),
-            limit=limit_of(values),
-            cursor=values.get("cursor"),
+            principal.owner_id, status=asked.status, name=asked.name, limit=asked.limit, cursor=asked.cursor
         )
-        return JSONResponse({"apps": [summary_document(app) for app in page.apps], "next_cursor": page.next_cursor})
+        return AppList(apps=tuple(map(app_summary, page.apps)), next_cursor=page.next_cursor).answer()
 
-    async def get_app(self, request: Request) -> JSONResponse:
+    async def get_app(self, request: Request) -> Response:
         """GET /ee/apps/{app_id}: one app; its URIs for a token with ``write``."""
         principal = await self._guard.admit(request, "write", "read")
-        query_values(request.query_params, ())
+        read_query(request.query_params, NoQuery)
         app = await self._catalog.get(principal.owner_id, _app_id(request))
         if app is None:
             raise app_not_found()
         app, headers = await self._waited(request, app)
         sealer = self._context.sealer if "write" in principal.permissions else None
-        return JSONResponse(app_document(app, sealer), headers=headers)
+        return app_document(app, sealer).answer(headers=headers)
 
-    async def delete_app(self, request: Request) -> JSONResponse:
+    async def delete_app(self, request: Request) -> Response:
         """DELETE /ee/apps/{app_id}: mark the row for deletion."""
         principal = await self._guard.admit(request, "write")
-        query_values(request.query_params, ())
+        read_query(request.query_params, NoQuery)
         app = await self._catalog.request_delete(principal.owner_id, _app_id(request), _request_id(request))
         if app is None:
             raise app_not_found()
         self._nudge()
         app, headers = await self._waited(request, app)
         done = app.status is AppStatus.DELETED
-        return JSONResponse(app_document(app, None), status_code=200 if done else 202, headers=headers)
+        return app_document(app, None).answer(200 if done else 202, headers)
 
-    async def list_events(self, request: Request) -> JSONResponse:
+    async def list_events(self, request: Request) -> Response:
         """GET /ee/apps/{app_id}/events: the app's history, newest first."""
         principal = await self._guard.admit(request, "write", "read")
-        values = query_values(request.query_params, ("limit", "cursor"))
-        page = await self._catalog.events(
-            principal.owner_id, _app_id(request), limit=limit_of(values), cursor=values.get("cursor")
-        )
+        asked = read_query(request.query_params, EventsQuery)
+        page = await self._catalog.events(principal.owner_id, _app_id(request), limit=asked.limit, cursor=asked.cursor)
         if page is None:
             raise app_not_found()
-        events = [event_document(event) for event in page.events]
-        return JSONResponse({"events": events, "next_cursor": page.next_cursor})
+        return EventList(events=tuple(map(event_document, page.events)), next_cursor=page.next_cursor).answer()
 
-    async def healthz(self, _request: Request) -> JSONResponse:
-        """GET /healthz: this process serves."""
-        return JSONResponse({"status": "ok"})
+    async def openapi(self, _request: Request) -> Response:
+        """GET /openapi.json: what this API is."""
+        return Response(self._openapi, media_type="application/json")
 
-    async def readyz(self, _request: Request) -> JSONResponse:
+    async def docs(self, _request: Request) -> Response:
+        """GET /docs: the same for people."""
+        return HTMLResponse(self._docs, headers=docs.HEADERS)
+
+    async def readyz(self, _request: Request) -> Response:
         """GET /readyz: the catalog answers, and its schema is current."""
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                current = await schema_is_current(self._context.database)
-        except TimeoutError:
-            raise unavailable("The catalog does not answer.") from None
-        if not current:
-            raise unavailable("The catalog's schema is not current; run morphik-apps migrate.")
-        return JSONResponse({"status": "ready"})
+        return await ready(self._context.database)
 
     async def _waited(self, request: Request, app: AppMetadata) -> tuple[AppMetadata, dict[str, str]]:
         """The app after as much waiting as the client prefers, and the header that says so."""
@@ -168,7 +168,7 @@ async def _read_app_request(request: Request) -> AppRequest:
         async with asyncio.timeout(_BODY_SECONDS):
             body = await request.body()
     except TimeoutError:
-        raise ProblemError("body-too-slow", 408, "The body did not arrive", "Send it in one go.") from None
+        raise BODY_TOO_SLOW("Send it in one go.") from None
     try:
         return AppRequest.model_validate(parse_object(body))
     except ValidationError as error:
@@ -191,24 +191,5 @@ def _idempotency_key(request: Request) -> str | None:
     if not values:
         return None
     if len(values) > 1 or not _KEY.fullmatch(values[0]):
-        raise ProblemError(
-            "invalid-idempotency-key",
-            400,
-            "The Idempotency-Key is not valid",
-            "Send one, of 1 to 255 visible ASCII characters.",
-        )
+        raise INVALID_IDEMPOTENCY_KEY("Send one, of 1 to 255 visible ASCII characters.")
     return values[0]
-
-
-def _status(text: str | None) -> AppStatus | None:
-    try:
-        return AppStatus(text) if text is not None else None
-    except ValueError:
-        raise invalid_fields(FieldError("status", f"must be one of {', '.join(AppStatus)}")) from None
-
-
-def _name(text: str | None) -> str | None:
-    try:
-        return _NAME.validate_python(text) if text is not None else None
-    except ValidationError:
-        raise invalid_fields(FieldError("name", "must be 1 to 100 printable characters")) from None

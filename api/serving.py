@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+import threading
+from collections.abc import Awaitable, Callable
+from types import FrameType
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 
-STOP_SECONDS = 5
+from api.server import Server
+
+COMMAND_SECONDS = 9.0  # how long a command may take to end; what runs it usually kills it after ten seconds
+
+log = logging.getLogger(__name__)
 
 
 class PortTaken(OSError):
     """The port cannot be listened on; the text says which and what to do."""
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to ``run_until_signal`` and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] | None) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self._ready is not None and self.started:
-            self._ready()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -52,25 +42,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(app: Starlette, listener: socket.socket, *, ready: Callable[[], None] | None = None) -> None:
-    """Serve until cancelled; then let requests in flight end, for a few seconds at most."""
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="on",
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
-    server = _Server(config, ready)
+    """Serve until cancelled; then stop listening and let requests in flight end, for a few seconds at most."""
+
+    async def let_go() -> None:
+        waiting: Any = getattr(app.state, "waiting", None)
+        if waiting is not None:
+            await waiting.close()
+
+    server = Server(app, ready=ready, let_go=let_go)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await asyncio.shield(serving)
     finally:
         server.should_exit = True
-        waiting: Any = getattr(app.state, "waiting", None)
-        if waiting is not None:
-            await waiting.close()
         await serving
 
 
@@ -88,15 +72,39 @@ async def _awaited(run: Awaitable[None]) -> None:
     await run
 
 
-def run_until_signal(main: Callable[[], Awaitable[None]]) -> None:
-    """Run ``main`` in a new event loop; SIGINT and SIGTERM cancel it, and its clean-up is waited for."""
+def run_until_signal(main: Callable[[], Awaitable[None]], *, within: float | None = None) -> None:
+    """Run ``main`` in a new event loop; the first SIGINT or SIGTERM cancels it, and its clean-up is waited for.
+
+    Later signals change nothing, to the end of the process: what is being cleaned up stays so.
+
+    Args:
+        main: what to run.
+        within: seconds that the clean-up may take; then the process ends with status 1, whatever it hangs in.
+    """
 
     async def supervised() -> None:
         task = asyncio.ensure_future(_awaited(main()))
         loop = asyncio.get_running_loop()
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            loop.call_soon_threadsafe(task.cancel)
+            if within is not None:
+                deadline = threading.Timer(within, _give_up, (within,))
+                deadline.daemon = True
+                deadline.start()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, task.cancel)
+            signal.signal(number, stop)
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
     asyncio.run(supervised())
+
+
+def _give_up(seconds: float) -> None:
+    """End the process: its leases expire by themselves, and a killed one leaves no more behind than this."""
+    log.error("stopping took more than %g seconds; what is left of it is broken off", seconds)
+    logging.shutdown()
+    os._exit(1)

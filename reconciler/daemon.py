@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from prometheus_client import CollectorRegistry
 
 from reconciler import tenant_db
 from reconciler.catalog.database import Database
@@ -24,11 +25,14 @@ from reconciler.catalog.wakeup import Wakeup
 from reconciler.catalog.work import WorkCatalog
 from reconciler.core.snapshot import Plane
 from reconciler.errors import CatalogUnavailable
+from reconciler.logs import Troubles
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.driver import Driver, World
 from reconciler.shell.rounds import Rounds
 from reconciler.shell.worker import Worker
+from reconciler.telemetry.metrics import LoopMetrics
+from reconciler.telemetry.witness import Witness
 from specs.settings import SEND_MARGIN_SECONDS, CatalogSettings, LoopSettings, PlaneSettings, SealSettings
 
 CATALOG_PAUSE_SECONDS = 1.0
@@ -36,9 +40,27 @@ log = logging.getLogger(__name__)
 
 
 class Daemon:
-    """One reconciler; run as many as you like over one catalog."""
+    """One reconciler; run as many as you like over one catalog.
 
-    def __init__(self, catalog: CatalogSettings, seal: SealSettings, plane: PlaneSettings, loop: LoopSettings) -> None:
+    Args:
+        catalog, seal, plane, loop: its settings.
+        registry: where its metrics are registered; nobody's when None.
+    """
+
+    def __init__(
+        self,
+        catalog: CatalogSettings,
+        seal: SealSettings,
+        plane: PlaneSettings,
+        loop: LoopSettings,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        metrics = LoopMetrics(
+            CollectorRegistry() if registry is None else registry,
+            requests_per_minute=loop.neon_requests_per_minute,
+            burst=loop.neon_burst_per_second,
+        )
+        self._witness = Witness(metrics)
         self._catalog = catalog
         self._seal = seal
         self._plane = plane
@@ -48,7 +70,12 @@ class Daemon:
         """Work until cancelled; then give every lease back."""
         database = Database(self._catalog.database_url.get_secret_value())
         loop = self._loop
-        client = NeonClient(loop.neon_api_url, loop.neon_api_key, timeout_seconds=loop.neon_timeout_seconds)
+        client = NeonClient(
+            loop.neon_api_url,
+            loop.neon_api_key,
+            timeout_seconds=loop.neon_timeout_seconds,
+            on_request=self._witness.exchanged,
+        )
         await database.open()
         try:
             await self._work(database, client)
@@ -74,9 +101,9 @@ class Daemon:
         )
         records = RecordCatalog(database, Sealer(self._seal.keys()), lease_seconds=loop.lease_seconds)
         send_within = loop.lease_seconds - loop.neon_timeout_seconds - SEND_MARGIN_SECONDS
-        driver = Driver(World(client, access, records, tenant_db.probe, send_within), plane)
+        driver = Driver(World(client, access, records, tenant_db.probe, send_within, self._witness), plane)
         work = WorkCatalog(database, owner=owner, lease_seconds=loop.lease_seconds)
-        worker = Worker(work, driver, lease_seconds=loop.lease_seconds)
+        worker = Worker(work, driver, lease_seconds=loop.lease_seconds, witness=self._witness)
         rounds = Rounds(
             client,
             access,
@@ -85,6 +112,7 @@ class Daemon:
             plane,
             resync_seconds=loop.resync_seconds,
             lease_seconds=loop.lease_seconds,
+            witness=self._witness,
         )
         listening = asyncio.create_task(Wakeup(self._catalog.direct_url, worker.wake).run())
         scheduler = _schedule(rounds, loop.resync_seconds)
@@ -121,9 +149,13 @@ def _schedule(rounds: Rounds, period: float) -> AsyncIOScheduler:
 
 async def _catalog_id(fleet: FleetCatalog) -> str:
     """Wait for a catalog that answers and is migrated."""
+    troubles = Troubles(log)
     while True:
         try:
-            return await fleet.catalog_id()
+            catalog_id = await fleet.catalog_id()
         except CatalogUnavailable as error:
-            log.warning("waiting for the catalog: %s", error)
+            troubles.met("catalog", logging.WARNING, f"waiting for the catalog: {error}")
             await asyncio.sleep(CATALOG_PAUSE_SECONDS)
+        else:
+            troubles.over("catalog", "the catalog answers")
+            return catalog_id

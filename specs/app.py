@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from specs.names import is_printable_name
+from specs.names import APP_NAME_PATTERN, is_app_name
 
 NAME_LENGTH = 100
 
@@ -20,12 +20,16 @@ DEFAULT_HISTORY_SECONDS = 21_600
 
 
 def _app_name(text: str) -> str:
-    if not is_printable_name(text):
+    if not is_app_name(text):
         raise ValueError("must hold printable characters only, no control characters")
     return unicodedata.normalize("NFC", text)
 
 
-AppName = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH), AfterValidator(_app_name)]
+AppName = Annotated[
+    str,
+    Field(min_length=1, max_length=NAME_LENGTH, json_schema_extra={"pattern": APP_NAME_PATTERN}),
+    AfterValidator(_app_name),
+]
 Region = Annotated[str, Field(min_length=1, max_length=60)]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -29,6 +29,9 @@ NEON_REGIONS = (
 NEON_HOST_SUFFIXES = (".neon.tech",)
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 SEND_MARGIN_SECONDS = 0.5
+# Neon docs, API reference, Rate limits: 700 a minute for an account, 40 a second for a route.
+NEON_REQUESTS_PER_MINUTE = 700
+NEON_BURST_PER_SECOND = 40
 
 
 class SettingsError(ValueError):
@@ -37,6 +40,10 @@ class SettingsError(ValueError):
 
 def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _encryption_key(text: SecretStr) -> SecretStr:
@@ -180,11 +187,13 @@ class NeonSettings(Settings):
 
 
 class LoopSettings(NeonSettings):
-    """The daemon's own figures, in seconds, checked against each other."""
+    """The daemon's own times, in seconds and checked against each other, and how much Neon allows an account."""
 
     lease_seconds: float = Field(default=60, gt=0, le=3600)
     settle_seconds: float = Field(default=30, gt=0, le=3600)
     resync_seconds: float = Field(default=300, gt=0, le=86_400)
+    neon_requests_per_minute: int = Field(default=NEON_REQUESTS_PER_MINUTE, ge=1)
+    neon_burst_per_second: int = Field(default=NEON_BURST_PER_SECOND, ge=1)
 
     @model_validator(mode="after")
     def _figures_agree(self) -> Self:
@@ -227,3 +236,10 @@ class HttpSettings(Settings):
     failed_tokens_per_minute: int = Field(default=60, ge=1)
     allowed_hosts: Names | None = None
     trusted_proxies: Names | None = None
+
+
+class LogSettings(Settings):
+    """How records are written: ``json`` for machines, ``text`` for people; without a word, whichever reads stderr."""
+
+    log_format: Annotated[Literal["json", "text"], BeforeValidator(_lower)] | None = None
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
-from reconciler.catalog.cursors import decode_cursor, encode_cursor
+from reconciler.catalog.cursors import after_app, app_position, event_position
 from reconciler.catalog.database import Connection, Database
 from reconciler.catalog.refusals import IdempotencyKeyReused, LimitReached, NameTaken
 from reconciler.catalog.rows import app_from_row
@@ -128,8 +128,7 @@ class AppCatalog:
         self, owner_id: str, *, status: AppStatus | None, name: str | None, limit: int, cursor: str | None
     ) -> Page:
         """An owner's apps, newest first; deleted ones only with ``status`` deleted. Raises InvalidCursor."""
-        scope = ("apps", owner_id, status, name)
-        at, after = decode_cursor(scope, cursor) if cursor is not None else (None, None)
+        at, after = app_position(cursor) if cursor is not None else (None, None)
         values = {"owner_id": owner_id, "status": status and status.value, "name": name, "limit": limit + 1}
         async with self._database.connection() as connection:
             found = await connection.execute(_SQL["list"], values | {"created_at": at, "app_id": after})
@@ -137,7 +136,7 @@ class AppCatalog:
         if len(apps) <= limit:
             return Page(apps, None)
         last = apps[limit - 1]
-        return Page(apps[:limit], encode_cursor(scope, [last.created_at.isoformat(), last.app_id]))
+        return Page(apps[:limit], after_app(last.created_at, last.app_id))
 
     async def request_delete(self, owner_id: str, app_id: str, request_id: str | None) -> AppMetadata | None:
         """Mark an app for deletion; None when ``get`` would say None. An app marked before comes back unchanged."""
@@ -159,8 +158,7 @@ class AppCatalog:
 
     async def events(self, owner_id: str, app_id: str, *, limit: int, cursor: str | None) -> EventPage | None:
         """An app's history, newest first; None when ``get`` would say None. Raises InvalidCursor."""
-        scope = ("events", owner_id, app_id)
-        before = decode_cursor(scope, cursor)[0] if cursor is not None else None
+        before = event_position(cursor) if cursor is not None else None
         async with self._database.connection() as connection:
             if await _one(connection, "get", {"owner_id": owner_id, "app_id": app_id}) is None:
                 return None
@@ -169,7 +167,7 @@ class AppCatalog:
             events = tuple(AppEvent(**row) for row in await found.fetchall())
         if len(events) <= limit:
             return EventPage(events, None)
-        return EventPage(events[:limit], encode_cursor(scope, [events[limit - 1].event_id]))
+        return EventPage(events[:limit], str(events[limit - 1].event_id))
 
     async def statuses(self, app_ids: Iterable[str]) -> dict[str, AppMetadata]:
         """Many apps in one query, whoever owns them; ids without a row are left out."""

@@ -166,10 +166,16 @@ class FleetCatalog:
         parameters = {"name": job.name, "token": job.token, "lease": self._lease_seconds}
         return await self._changed("renew_job", parameters)
 
-    async def finish_job(self, job: Job, position: str = "") -> None:
-        """Give a job back and keep its place."""
+    async def finish_job(self, job: Job, position: str = "", *, whole: bool = False) -> None:
+        """Give a job back and keep its place; ``whole`` says that all of the fleet has been looked at by now."""
+        parameters = {"name": job.name, "token": job.token, "position": position, "whole": whole}
         async with self._database.connection() as connection:
-            await connection.execute(_SQL["finish_job"], {"name": job.name, "token": job.token, "position": position})
+            await connection.execute(_SQL["finish_job"], parameters)
+
+    async def give_back_jobs(self) -> None:
+        """Let others have every job of this process at once."""
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL["give_back_jobs"], {"owner": self._owner})
 
     async def bury(self) -> None:
         """Drop the rows whose tombstone has ended."""

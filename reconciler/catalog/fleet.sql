@@ -104,7 +104,8 @@ UPDATE periodic_jobs
 SET lease_owner = %(owner)s,
     lease_token = lease_token + 1,
     lease_expires_at = now() + make_interval(secs => %(lease)s),
-    started_at = now()
+    started_at = now(),
+    round_started_at = CASE WHEN position = '' THEN now() ELSE coalesce(round_started_at, now()) END
 WHERE name = %(name)s
   AND (lease_expires_at IS NULL OR lease_expires_at < now())
   AND (started_at IS NULL OR started_at <= now() - make_interval(secs => %(period)s))
@@ -117,10 +118,22 @@ WHERE name = %(name)s AND lease_token = %(token)s
 RETURNING name;
 
 -- name: finish_job
--- Give a job back and keep its place.
+-- Give a job back and keep its place; and the time, when the whole fleet has been looked at.
 UPDATE periodic_jobs
-SET lease_owner = NULL, lease_expires_at = NULL, finished_at = now(), position = %(position)s
+SET lease_owner = NULL,
+    lease_expires_at = NULL,
+    finished_at = now(),
+    position = %(position)s,
+    round_started_at = CASE WHEN %(whole)s THEN NULL ELSE round_started_at END,
+    round_finished_at = CASE WHEN %(whole)s THEN now() ELSE round_finished_at END,
+    round_seconds = CASE
+        WHEN %(whole)s THEN extract(epoch FROM now() - coalesce(round_started_at, started_at)) ELSE round_seconds
+    END
 WHERE name = %(name)s AND lease_token = %(token)s;
+
+-- name: give_back_jobs
+-- Give every job of one owner back, also one whose claim was broken off.
+UPDATE periodic_jobs SET lease_owner = NULL, lease_expires_at = NULL WHERE lease_owner = %(owner)s;
 
 -- name: bury
 -- Drop rows whose tombstone has ended.

@@ -14,6 +14,7 @@ from contextlib import suppress
 import psycopg
 
 from reconciler.catalog.database import readable_url
+from reconciler.logs import Troubles
 
 CHANNEL = "morphik_apps_work"
 PROBE = "probe"
@@ -33,6 +34,7 @@ class Wakeup:
     def __init__(self, url: str, on_work: Callable[[], None]) -> None:
         self._url = readable_url(url)
         self._on_work = on_work
+        self._troubles = Troubles(log)
 
     async def run(self) -> None:
         """Listen until cancelled, connecting again after every loss."""
@@ -40,7 +42,8 @@ class Wakeup:
             try:
                 await self._listen()
             except (psycopg.Error, OSError, TimeoutError) as error:
-                log.info("not listening for wake-ups (%s); polling goes on", type(error).__name__)
+                text = f"not listening for wake-ups ({type(error).__name__}); polling goes on"
+                self._troubles.met("deaf", logging.INFO, text)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
@@ -53,6 +56,7 @@ class Wakeup:
         )
         try:
             await connection.execute(f"LISTEN {CHANNEL}")
+            self._troubles.over("deaf", "listening for wake-ups")
             self._on_work()
             while True:
                 heard = False

@@ -101,10 +101,10 @@ class WorkCatalog:
         async with self._database.connection() as connection:
             return await (await connection.execute(_SQL["release"], parameters)).fetchone() is not None
 
-    async def give_back(self, leases: Sequence[Lease]) -> None:
-        """Let others have these apps at once."""
+    async def give_back(self) -> None:
+        """Let others have every app of this process at once."""
         async with self._database.connection() as connection:
-            await connection.execute(_SQL["give_back"], _keys(leases))
+            await connection.execute(_SQL["give_back"], {"owner": self._owner})
 
 
 def _keys(leases: Sequence[Lease]) -> dict[str, Any]:

@@ -59,8 +59,8 @@ WHERE app_id = %(app_id)s AND lease_token = %(token)s AND lease_expires_at IS NO
 RETURNING due_at = 'infinity' AS settled;
 
 -- name: give_back
--- Give leases back unfinished: due at once, nothing counted.
-UPDATE app_work w
+-- Give everything of one owner back unfinished: due at once, nothing counted. By owner, since a claim that was broken
+-- off has taken leases that nobody knows of.
+UPDATE app_work
 SET lease_owner = NULL, lease_expires_at = NULL, due_at = now(), rank_at = now()
-FROM unnest(%(app_ids)s::text[], %(tokens)s::bigint[]) AS held (app_id, token)
-WHERE w.app_id = held.app_id AND w.lease_token = held.token;
+WHERE lease_owner = %(owner)s;

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from pydantic import SecretStr
 
 from reconciler.errors import NeonAPIError, NeonNotSent, NeonOutcomeUnknown
 from reconciler.neon import codec
-from reconciler.neon.wire import SAFE_STATUSES, NeonCall, NeonRequest, decode
+from reconciler.neon.wire import SAFE_STATUSES, NeonCall, NeonExchange, NeonRequest, decode
 from specs.neon import (
     AuthDetails,
     Branch,
@@ -68,6 +69,7 @@ class _Answer:
     status: int | None = None
     headers: httpx.Headers = field(default_factory=httpx.Headers)
     body: bytes = b""
+    whole: bool = False
 
 
 class NeonClient:
@@ -80,7 +82,7 @@ class NeonClient:
         transport: carries the requests instead of the network.
         max_body_bytes: the longest answer that is read.
         request_ids: makes each ``X-Request-ID``; random by default.
-        on_request: called after every request with its status, or None where none came; it must not raise.
+        on_request: called after every request, in the sender's context; it must not raise.
 
     Raises:
         ValueError: the address or the key cannot be used; the message holds neither.
@@ -95,7 +97,7 @@ class NeonClient:
         transport: httpx.AsyncBaseTransport | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         request_ids: Callable[[], str] | None = None,
-        on_request: Callable[[NeonRequest, int | None], None] | None = None,
+        on_request: Callable[[NeonExchange], None] | None = None,
     ) -> None:
         self._base_url = _checked_base_url(base_url)
         self._timeout = timeout_seconds
@@ -143,6 +145,7 @@ class NeonClient:
         request_id = self._request_ids()
         answer = _Answer()
         failure: tuple[type[NeonAPIError], str] | None = None
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout):
                 await self._exchange(call.request, request_id, answer)
@@ -156,7 +159,10 @@ class NeonClient:
             failure = NeonOutcomeUnknown, f"the connection failed ({type(problem).__name__})"
         finally:
             if self._on_request is not None:
-                self._on_request(call.request, answer.status)
+                seconds, kind = time.monotonic() - began, failure[0] if failure else None
+                self._on_request(
+                    NeonExchange(call.request, request_id, answer.status, seconds, answer.whole, failure=kind)
+                )
         # Outside of the handlers: a transport's exception carries the request and with it the key.
         if failure is not None and answer.status not in SAFE_STATUSES:
             raise _error(call.request, *failure, status=answer.status, request_id=request_id)
@@ -182,7 +188,7 @@ class NeonClient:
                 body += chunk
                 if len(body) > self._max_body_bytes:
                     raise _TooLong
-            answer.body = bytes(body)
+            answer.body, answer.whole = bytes(body), True
 
     # Projects
 

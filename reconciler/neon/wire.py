@@ -25,6 +25,7 @@ from reconciler.errors import (
     NeonLimitReached,
     NeonLocked,
     NeonNotFound,
+    NeonNotSent,
     NeonOutcomeUnknown,
     NeonPasswordsNotStored,
     NeonRateLimited,
@@ -79,6 +80,64 @@ class NeonRequest:
     params: tuple[tuple[str, str], ...] = ()
     body: dict[str, Any] | None = None
     mutates: bool = False
+
+
+OUTCOMES: Final = (
+    "success", "refused", "unauthorized", "not_found",
+    "locked", "rate_limited", "unavailable", "not_sent", "unknown", "broken_off",
+)  # fmt: skip
+"""What may come of a request, as ``NeonExchange.outcome`` says it."""
+
+_OUTCOMES: Final[Mapping[int, str]] = {
+    401: "unauthorized",
+    403: "unauthorized",
+    404: "not_found",
+    408: "unknown",
+    410: "not_found",
+    423: "locked",
+    429: "rate_limited",
+    503: "unavailable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NeonExchange:
+    """A request that has ended, for metrics and logs.
+
+    Attributes:
+        request: what was sent.
+        request_id: its ``X-Request-ID``.
+        status: of the answer, or None where none began.
+        seconds: from the start to the end of it.
+        whole: whether the answer arrived to its last byte.
+        failure: why there is no whole answer; None too where the sender broke the request off.
+    """
+
+    request: NeonRequest
+    request_id: str
+    status: int | None
+    seconds: float
+    whole: bool
+    failure: type[NeonAPIError] | None
+
+    @property
+    def left(self) -> bool:
+        """Whether it may have reached Neon."""
+        return self.failure is not NeonNotSent
+
+    @property
+    def outcome(self) -> str:
+        """One of ``OUTCOMES``."""
+        if not self.left:
+            return "not_sent"
+        if self.status in SAFE_STATUSES:
+            return _OUTCOMES[self.status]
+        if self.status is None or not self.whole:
+            return "broken_off" if self.failure is None else "unknown"
+        if HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES:
+            return "success"
+        is_refusal = HTTPStatus.BAD_REQUEST <= self.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        return _OUTCOMES.get(self.status, "refused") if is_refusal else "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from reconciler.core.snapshot import Next, Plane, Snapshot
 from reconciler.errors import LeaseLost, NeonNotFound, NeonNotSent, NeonPasswordsNotStored, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
+from reconciler.telemetry.witness import Witness
 from specs.settings import SEND_MARGIN_SECONDS
 
 Probe = Callable[[SecretStr], Awaitable[None]]
@@ -39,6 +40,7 @@ class World:
         records: the reconciler's side of the catalog.
         probe: connects to an app's database, or raises TenantUnreachable.
         send_within_seconds: how long after a permission was asked for a change other than a create may be sent.
+        witness: sees what is done.
     """
 
     client: NeonClient
@@ -46,6 +48,7 @@ class World:
     records: RecordCatalog
     probe: Probe
     send_within_seconds: float
+    witness: Witness
 
 
 class Driver:
@@ -71,6 +74,8 @@ class Driver:
                 try:
                     answer = await hand.perform(effect)
                 except ReconcileError as error:
+                    swept = isinstance(effect, e.Permit) and effect.swept
+                    self._world.witness.failed(error, budget=swept)
                     effect = steps.throw(error)
                 else:
                     effect = steps.send(answer)
@@ -138,6 +143,7 @@ class _Hand:
     def __init__(self, world: World, claimed: Claimed) -> None:
         self._world = world
         self._claimed = claimed
+        self._watch = world.witness.watch(claimed.app)
         self._asked_at: float | None = None
         self._org_id: str | None = None
 
@@ -145,10 +151,15 @@ class _Hand:
         """The answer to one effect; raises a ReconcileError."""
         if effect.mutates:
             self._check_permission(effect)
-            return await self._change(effect)
+            with self._watch.changing(effect):
+                answer = await self._change(effect)
+                self._watch.changed(answer)
+            return answer
         if isinstance(effect, LOOKS):
             return await self._look(effect)
-        return await self._write(effect)
+        answer = await self._write(effect)
+        self._watch.wrote(effect)
+        return answer
 
     def _check_permission(self, effect: e.Effect[Any]) -> None:
         if self._asked_at is None:

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -18,17 +19,29 @@ from reconciler.catalog.work import Claimed, Lease
 from reconciler.core.mark import PLANE
 from reconciler.core.snapshot import Plane
 from reconciler.core.sweep import Verdict, compare
-from reconciler.errors import NeonNotFound, ReconcileError
+from reconciler.errors import MutationStopped, NeonNotFound, NeonUnauthorized, ReconcileError
+from reconciler.logs import Troubles, bound, fields
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.driver import Driver
+from reconciler.telemetry.witness import Witness
 from specs.metadata import AppMetadata
 from specs.neon import Project
 
 AUDIT_ROUNDS = 12
 AUDIT_PAUSE_SECONDS = 1.0
 ORPHAN_LOOKS = 20
+# A catalog that does not answer must not hold up the end of the process.
+GIVE_BACK_SECONDS = 3.0
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Place:
+    """How far a round has come, and whether all of the fleet has been looked at by then."""
+
+    position: str
+    whole: bool = False
 
 
 class Rounds:
@@ -41,6 +54,7 @@ class Rounds:
         plane: whose projects are ours.
         resync_seconds: the period of the sweep; a deep round takes twelve of them.
         lease_seconds: jobs are renewed three times in this.
+        witness: counts what is found; nobody's when None.
     """
 
     def __init__(
@@ -53,6 +67,7 @@ class Rounds:
         *,
         resync_seconds: float,
         lease_seconds: float,
+        witness: Witness | None = None,
     ) -> None:
         self._client = client
         self._access = access
@@ -61,6 +76,8 @@ class Rounds:
         self._plane = plane
         self._period = resync_seconds
         self._lease_seconds = lease_seconds
+        self._witness = witness or Witness()
+        self._troubles = Troubles(log)
         self._foreign: set[str] = set()
         self._running: set[asyncio.Task[Any]] = set()
         self._stopping = False
@@ -79,18 +96,27 @@ class Rounds:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                await self._fleet.give_back_jobs()
+        except (ReconcileError, TimeoutError):
+            log.warning("the leases of the rounds are left to expire")
 
-    async def _run(self, name: str, round_of: Callable[[Job, list[str]], Awaitable[None]]) -> None:
+    async def _run(self, name: str, round_of: Callable[[Job, _Place], Awaitable[None]]) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._running.add(task)
         try:
-            job = await self._fleet.claim_job(name, self._period * 0.8)
-            if job is not None:
-                async with self._holding(job) as place:
-                    await round_of(job, place)
+            with bound(round=name):
+                job = await self._fleet.claim_job(name, self._period * 0.8)
+                if job is not None:
+                    async with self._holding(job) as place:
+                        await round_of(job, place)
+                    self._troubles.over(name, f"the {name} went through")
+        except (NeonUnauthorized, MutationStopped) as error:
+            self._witness.failed(error)
         except ReconcileError as error:
-            log.warning("the %s broke off: %s", name, error)
+            self._troubles.met(name, logging.WARNING, f"the {name} broke off: {error}", round=name)
         except asyncio.CancelledError:
             # The scheduler would log its own stop as a failure of the job.
             if not self._stopping:
@@ -98,9 +124,11 @@ class Rounds:
         finally:
             self._running.discard(task)
 
-    async def _sweep(self, _job: Job, _place: list[str]) -> None:
-        await self._act(await self._compare())
+    async def _sweep(self, _job: Job, place: _Place) -> None:
+        verdict = await self._compare()
+        await self._act(verdict)
         await self._fleet.bury()
+        place.whole = verdict.complete
 
     async def _compare(self) -> Verdict:
         org_id = await self._access.confirm()
@@ -119,11 +147,18 @@ class Rounds:
 
     async def _act(self, verdict: Verdict) -> None:
         if verdict.stop is not None and not await self._fleet.stop_overridden():
-            if await self._fleet.stop(verdict.stop):
-                log.error("%s", verdict.stop)
+            await self._fleet.stop(verdict.stop)
+            self._witness.failed(MutationStopped(verdict.stop))
             return
         if verdict.complete and verdict.stop is None and await self._fleet.lift_stop():
-            log.warning("the fleet is there again; changes at Neon go on")
+            log.info("the fleet is there again; changes at Neon go on")
+        findings = self._witness.metrics.findings
+        for finding, found in (
+            ("drifted", verdict.drifted),
+            ("missing", verdict.missing),
+            ("surplus", verdict.surplus),
+        ):
+            findings.labels(finding).inc(len(found))
         await self._fleet.wake(verdict.drifted)
         await self._fleet.wake(verdict.missing, missing=True)
         await self._fleet.name_surplus(verdict.surplus)
@@ -139,19 +174,24 @@ class Rounds:
         if not any(found.get(PLANE) == self._plane.control_plane_id for found in branches.annotations.values()):
             self._foreign.add(project.id)
         elif await self._fleet.report_orphan(project):
-            log.warning("project %s carries our mark, and no app names it; it is left alone", project.id)
+            self._witness.metrics.findings.labels("orphan").inc()
+            told = fields(project_id=project.id)
+            log.warning("a project carries our mark, and no app names it; it is left alone", extra=told)
 
-    async def _audit(self, job: Job, place: list[str]) -> None:
+    async def _audit(self, job: Job, place: _Place) -> None:
         number = math.ceil(await self._fleet.count_connected() / AUDIT_ROUNDS)
         rows = await self._fleet.audit_rows(job.position, number)
-        if len(rows) < number:
-            rows += await self._fleet.audit_rows("", number - len(rows))
+        # Where the fleet ends in these rows; behind that, the next look at it begins.
+        end = len(rows) if len(rows) < number or number == 0 else None
+        if end is not None:
+            rows += await self._fleet.audit_rows("", number - end)
+        place.whole = end == 0
         now = await self._fleet.clock()
-        for app in rows:
+        for done, app in enumerate(rows, start=1):
             claimed = Claimed(Lease(app.app_id, 0, 0), app, now, 0, (), confirmed_missing=False, surplus_ids=())
             if await self._differs(claimed):
                 await self._fleet.wake([app.app_id])
-            place[0] = app.app_id
+            place.position, place.whole = app.app_id, end is not None and done >= end
             await asyncio.sleep(min(AUDIT_PAUSE_SECONDS, 0.6 * self._period / max(1, number)))
 
     async def _differs(self, claimed: Claimed) -> bool:
@@ -159,13 +199,15 @@ class Rounds:
         try:
             return await self._driver.would_act(claimed)
         except ReconcileError as error:
-            log.info("app %s could not be audited: %s", app.app_id, error)
+            self._witness.failed(error)
+            text = f"an app could not be looked at in depth: {error}"
+            self._troubles.met("look", logging.INFO, text, app_id=app.app_id)
             return False
 
     @asynccontextmanager
-    async def _holding(self, job: Job) -> AsyncIterator[list[str]]:
+    async def _holding(self, job: Job) -> AsyncIterator[_Place]:
         """Keep the job's lease, and its place, until the block ends."""
-        place, holder = [job.position], asyncio.current_task()
+        place, holder = _Place(job.position), asyncio.current_task()
 
         async def renew() -> None:
             while True:
@@ -174,7 +216,7 @@ class Rounds:
                     if not await self._fleet.renew_job(job) and holder is not None:
                         holder.cancel()
                 except ReconcileError as error:
-                    log.warning("the lease of the %s cannot be renewed: %s", job.name, error)
+                    self._troubles.met("renewal", logging.WARNING, f"the {job.name}'s lease cannot be renewed: {error}")
 
         renewing = asyncio.create_task(renew())
         try:
@@ -182,4 +224,4 @@ class Rounds:
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
-            await self._fleet.finish_job(job, place[0])
+            await self._fleet.finish_job(job, place.position, whole=place.whole)

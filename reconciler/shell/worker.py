@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+import time
 from contextlib import suppress
+from types import TracebackType
 
 from reconciler.catalog.work import Claimed, Lease, WorkCatalog
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.snapshot import Next
 from reconciler.errors import CatalogUnavailable, LeaseLost
+from reconciler.logs import Troubles, bound
 from reconciler.shell.driver import Driver
+from reconciler.telemetry.witness import Witness
 
 POLL_SECONDS = 1.0
 CATALOG_PAUSE_SECONDS = 1.0
+# A catalog that does not answer must not hold up the end of the process.
+GIVE_BACK_SECONDS = 3.0
 log = logging.getLogger(__name__)
 
 
@@ -25,11 +32,22 @@ class Worker:
         driver: runs a pass.
         lease_seconds: leases are renewed three times in this.
         concurrency: most passes at once.
+        witness: whose metrics count the passes; nobody's when None.
     """
 
-    def __init__(self, work: WorkCatalog, driver: Driver, *, lease_seconds: float, concurrency: int = 16) -> None:
+    def __init__(
+        self,
+        work: WorkCatalog,
+        driver: Driver,
+        *,
+        lease_seconds: float,
+        concurrency: int = 16,
+        witness: Witness | None = None,
+    ) -> None:
         self._work = work
         self._driver = driver
+        self._metrics = (witness or Witness()).metrics
+        self._troubles = Troubles(log)
         self._lease_seconds = lease_seconds
         self._concurrency = concurrency
         self._passes: dict[Lease, asyncio.Task[None]] = {}
@@ -48,8 +66,10 @@ class Worker:
                 try:
                     pause = await self._fill()
                 except CatalogUnavailable as error:
-                    log.warning("no work can be claimed: %s", error)
+                    self._catalog_is_away(error)
                     pause = CATALOG_PAUSE_SECONDS
+                else:
+                    self._troubles.over("catalog", "the catalog answers")
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._woken.wait()
@@ -70,25 +90,44 @@ class Worker:
         return POLL_SECONDS
 
     async def _pass(self, claimed: Claimed) -> None:
-        outcome = Next(CAP_SECONDS, failed=True)
+        """One pass and the end of its lease, under an id that is on every record made meanwhile."""
+        began, ended = time.monotonic(), "broken_off"
+        with bound(reconcile_id=secrets.token_hex(8), app_id=claimed.app.app_id):
+            try:
+                ended, outcome = await self._run(claimed)
+                await self._release(claimed.lease, outcome)
+            finally:
+                self._metrics.passes.labels(ended).inc()
+                self._metrics.pass_duration.observe(time.monotonic() - began)
+                self._passes.pop(claimed.lease, None)
+                self._woken.set()
+
+    async def _run(self, claimed: Claimed) -> tuple[str, Next]:
+        """How the pass ended, and when to look again."""
         try:
             outcome = await self._driver.run(claimed)
         except LeaseLost:
-            # Either another worker has it, and then the release below changes nothing, or the app changed meanwhile.
-            outcome = Next(0.1)
+            # Either another worker has it, and then the release changes nothing, or the app changed meanwhile.
+            return "lease_lost", Next(0.1)
         except CatalogUnavailable as error:
-            log.warning("a pass over %s broke off: %s", claimed.app.app_id, error)
-            outcome = Next(CATALOG_PAUSE_SECONDS, failed=True)
-        except Exception:
-            # A defect must cost its own app a slow retry, never the daemon.
-            log.exception("a pass over %s failed", claimed.app.app_id)
+            self._catalog_is_away(error)
+            return "catalog_unavailable", Next(CATALOG_PAUSE_SECONDS, failed=True)
+        except Exception as error:  # noqa: BLE001 - a defect must cost its own app a slow retry, never the daemon
+            defect = f"{type(error).__name__} in {_line(error.__traceback__)}"
+            self._troubles.met(defect, logging.ERROR, "a pass failed by a defect; report it", error=error)
+            return "defect", Next(CAP_SECONDS, failed=True)
+        if outcome.failed:
+            return "failed", outcome
+        return "settled" if outcome.after is None else "again", outcome
+
+    async def _release(self, lease: Lease, outcome: Next) -> None:
         try:
-            await self._work.release(claimed.lease, outcome)
-        except CatalogUnavailable:
-            log.info("the lease on %s is left to expire", claimed.app.app_id)
-        finally:
-            self._passes.pop(claimed.lease, None)
-            self._woken.set()
+            await self._work.release(lease, outcome)
+        except CatalogUnavailable as error:
+            self._catalog_is_away(error)  # and the lease is left to expire
+
+    def _catalog_is_away(self, error: CatalogUnavailable) -> None:
+        self._troubles.met("catalog", logging.WARNING, f"no work can be done: {error}")
 
     async def _keep_leases(self) -> None:
         while True:
@@ -99,7 +138,7 @@ class Worker:
             try:
                 kept = await self._work.renew(held)
             except CatalogUnavailable as error:
-                log.warning("leases cannot be renewed: %s", error)
+                self._catalog_is_away(error)
                 continue
             for lease in held:
                 task = self._passes.get(lease)
@@ -107,12 +146,21 @@ class Worker:
                     task.cancel()
 
     async def _drain(self) -> None:
-        held = dict(self._passes)
-        for task in held.values():
+        passes = list(self._passes.values())
+        for task in passes:
             task.cancel()
-        await asyncio.gather(*held.values(), return_exceptions=True)
-        if held:
-            try:
-                await self._work.give_back(list(held))
-            except CatalogUnavailable:
-                log.info("%d leases are left to expire", len(held))
+        await asyncio.gather(*passes, return_exceptions=True)
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                await self._work.give_back()
+        except (CatalogUnavailable, TimeoutError):
+            log.warning("%d leases are left to expire", len(passes))
+
+
+def _line(traceback: TracebackType | None) -> str:
+    """Where an exception came from."""
+    if traceback is None:
+        return "nowhere"
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_code.co_qualname}:{traceback.tb_lineno}"

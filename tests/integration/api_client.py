@@ -20,6 +20,7 @@ from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from specs.settings import NEON_REGIONS, HttpSettings, PlaneSettings, TokenSettings
 from tests.catalogs import SEALER, new_app_id
+from tests.described import acheck_response
 
 SECRET = "k" * 32
 
@@ -82,7 +83,12 @@ class ApiClient:
 def client_over(context: ApiContext) -> Iterator[ApiClient]:
     """A client of the API over a context."""
     app = create_app(context)
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test", headers=bearer())
+    client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://api.test",
+        headers=bearer(),
+        event_hooks={"response": [acheck_response]},
+    )
     lifespan = app.router.lifespan_context(app)
     with asyncio.Runner() as runner:
         runner.run(lifespan.__aenter__())

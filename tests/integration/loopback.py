@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from reconciler import errors
 from reconciler.neon.client import NeonClient
-from reconciler.neon.wire import NeonRequest
+from reconciler.neon.wire import NeonExchange
 
 KEY = "napi_hidden1"
 
@@ -124,8 +124,8 @@ def run(script: Script, use: Use, **options: Any) -> tuple[object, Loopback, See
     """What the use returned or raised, what the server saw, and what was counted."""
     seen: Seen = []
 
-    def count(request: NeonRequest, status: int | None) -> None:
-        seen.append((request.route, status))
+    def count(exchange: NeonExchange) -> None:
+        seen.append((exchange.request.route, exchange.status))
 
     async def main() -> tuple[object, Loopback, Seen]:
         async with (

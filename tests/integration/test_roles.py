@@ -10,6 +10,7 @@ import pytest
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Pins
+from reconciler.catalog.migrate import schema_is_current
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.seal import Sealer
 from reconciler.catalog.work import WorkCatalog
@@ -33,6 +34,7 @@ async def _life(url: str) -> None:
     await api.open()
     await loop.open()
     try:
+        assert await schema_is_current(api)
         apps = AppCatalog(api)
         await apps.create(
             "o", DESIRED, app_id=APP_ID, idempotency_key="k", fingerprint=b"f", max_apps=5, request_id=None

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from api.tokens import issue_token
 from specs.settings import TokenSettings
+from tests.described import check_response
 from tests.processes.running import Running, Stage, until, url_of
 
 Document = dict[str, Any]
@@ -24,6 +25,7 @@ class Api:
 
     def __init__(self, stage: Stage, url: str, token: str) -> None:
         self.http = _client(stage, url, token)
+        self.http.event_hooks = {"response": [check_response]}
 
     def post(self, name: str, headers: dict[str, str] | None = None) -> httpx.Response:
         """Ask for an app."""

@@ -164,9 +164,11 @@ class Stage:
 
     def start_module(self, module: str, *arguments: str, **changes: str | None) -> Running:
         """Start a module of ours as a program."""
-        name = f"{len(self.running)}-{arguments[0]}"
-        command = [sys.executable, "-m", module, *arguments]
-        started = Running(command, self._environment(changes), self.folder, name)
+        return self.start_program([sys.executable, "-m", module, *arguments], arguments[0], **changes)
+
+    def start_program(self, command: list[str], name: str, **changes: str | None) -> Running:
+        """Start any program; ``name`` is for its files and for messages."""
+        started = Running(command, self._environment(changes), self.folder, f"{len(self.running)}-{name}")
         self.running.append(started)
         return started
 
@@ -224,7 +226,7 @@ class Stage:
 
 def url_of(serving: Running) -> str:
     """The address that an API listens on."""
-    return serving.said(r"serving (http://\S+)")[1]
+    return serving.said(r"serving (http://[^\s\"]+)")[1]
 
 
 def plain_environment() -> dict[str, str]:

@@ -149,7 +149,7 @@ def _projects(crashes: Crashes, *, recoverable: bool = False) -> dict[str, list[
 def _served(case: Case) -> Document:
     app = with_catalog(case.url, lambda catalog: catalog.get(OWNER, case.app_id))
     assert app is not None
-    return app_document(app, SEALER)
+    return app_document(app, SEALER).model_dump(mode="json")
 
 
 def test_a_create_and_then_a_delete(crashes: Crashes, capsys: pytest.CaptureFixture[str]) -> None:

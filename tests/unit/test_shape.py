@@ -1,14 +1,10 @@
-"""The shape of the house: small files, one direction, settings that the README names, nothing left lying about."""
+"""The shape of the house: small files, one direction, nothing left lying about."""
 
 from __future__ import annotations
 
 import re
 from importlib import resources
 from pathlib import Path
-
-import pytest
-
-from specs import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("api", "reconciler", "specs", "migrations", "tests")
@@ -48,21 +44,6 @@ def test_no_text_is_left_open() -> None:
     words = re.compile("|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK", "NotImplemented" + "Error"]))
     marked = [str(f.relative_to(ROOT)) for f in _files(".py", ".sql") if words.search(f.read_text())]
     assert marked == []
-
-
-def _setting_names() -> list[str]:
-    groups = [
-        group
-        for group in vars(settings).values()
-        if isinstance(group, type) and issubclass(group, settings.Settings) and group is not settings.Settings
-    ]
-    return sorted({field.upper() for group in groups for field in group.model_fields})
-
-
-@pytest.mark.parametrize("name", _setting_names())
-def test_readme_names_every_setting(name: str) -> None:
-    """A setting that the README does not explain does not exist for its user."""
-    assert f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_sql_and_migrations_travel_with_the_packages() -> None:

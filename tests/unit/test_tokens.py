@@ -149,7 +149,7 @@ def test_at_the_door_it_is_a_401(name: str) -> None:
     request = Request({"type": "http", "headers": [(b"authorization", header)], "client": ("192.0.2.1", 1)})
     with pytest.raises(ProblemError) as caught:
         asyncio.run(Guard(TokenVerifier(settings()), http).admit(request, "read"))
-    assert caught.value.status == 401
+    assert caught.value.kind.status == 401
     assert caught.value.headers["WWW-Authenticate"].startswith('Bearer realm="morphik-apps", error="invalid_token"')
 
 
@@ -304,7 +304,7 @@ def test_the_limit_on_failed_tokens_leaves_good_ones_alone() -> None:
         try:
             asyncio.run(guard.admit(request, "read"))
         except ProblemError as problem:
-            return problem.status
+            return problem.kind.status
         return 200
 
     assert [status("bad") for _ in range(3)] == [401, 401, 429]

@@ -1,0 +1,99 @@
+"""Log records on stderr: one JSON object a line for machines, a short line for people.
+
+Whatever looks like a credential is struck out of both, as a last door: nobody is supposed to log one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from reconciler.logs import fields_of
+from specs.settings import LogSettings
+
+# What these say at INFO is said better by us; uvicorn warns of every request that is not HTTP, which anybody can send.
+LEVELS = {
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "apscheduler": logging.WARNING,
+    "yoyo": logging.WARNING,
+    "uvicorn.error": logging.ERROR,
+}
+
+# The login of a URI, and what stands after "Bearer" or is a JWT.
+_CREDENTIALS = re.compile(
+    r"(?P<scheme>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/@\"']+@"
+    r"|(?P<bearer>\bBearer\s+)[\w.~+/=-]+"
+    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]+",
+    re.IGNORECASE,
+)
+
+
+def without_credentials(text: str) -> str:
+    """The text with everything struck out that looks like a URI's login, a bearer token or a JWT."""
+
+    def struck(found: re.Match[str]) -> str:
+        scheme = found["scheme"]
+        return f"{scheme}***@" if scheme else f"{found['bearer'] or ''}***"
+
+    return _CREDENTIALS.sub(struck, text)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object: time (RFC 3339), level, severity (as Google Cloud Logging reads it), logger, message, fields.
+
+    A traceback is in ``exception``. A field cannot take the place of those.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line for one record."""
+        said: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "severity": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        document = said | {name: value for name, value in fields_of(record).items() if name not in said}
+        return without_credentials(json.dumps(document, ensure_ascii=False, default=str))
+
+
+class TextFormatter(logging.Formatter):
+    """Time of day, level, message, then ``name=value``; a traceback below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line for one record."""
+        told = "".join(f" {name}={_plain(value)}" for name, value in fields_of(record).items())
+        at = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
+        line = f"{at} {record.levelname:<7} {record.getMessage()}{told}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return without_credentials(line)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if not text or re.search(r'[\s"=]', text) else text
+
+
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Write all records to stderr as the settings say; without a word on the format, as text if a person reads it."""
+    stream = sys.stderr if stream is None else stream
+    chosen = settings.log_format or ("text" if stream.isatty() else "json")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TextFormatter() if chosen == "text" else JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    for name, level in LEVELS.items():
+        logging.getLogger(name).setLevel(level)

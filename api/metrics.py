@@ -1,0 +1,124 @@
+"""``/metrics``: what the API measures of its requests, and everything that is measured as one document.
+
+No label holds anything of a tenant, and every label's values are known, so each series is there from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Scope
+
+from reconciler.catalog.database import Database
+from reconciler.telemetry.health import CatalogHealth, described
+from reconciler.telemetry.metrics import LoopMetrics
+
+BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
+OTHER: Final = "other"
+"""A method that a route does not have, or a path that no route has."""
+
+
+class _Series:
+    """The series of one method and route."""
+
+    __slots__ = ("_counted", "_duration")
+
+    def __init__(self, counted: Counter, duration: Histogram, method: str, route: str) -> None:
+        self._counted = {number: counted.labels(method, route, f"{number}xx") for number in range(2, 6)}
+        self._duration = duration.labels(method, route)
+
+    def add(self, status: int, seconds: float | None) -> None:
+        self._counted[status // 100].inc()
+        if seconds is not None:
+            self._duration.observe(seconds)
+
+
+class HttpMetrics:
+    """The requests of one API process. Every series is looked up once, since this is on the way of every request.
+
+    Args:
+        registry: where the metrics are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "morphik_apps_http_requests_total",
+            "Answers of this process by method, route and class of status; what no route has is 'other'.",
+            ("method", "route", "status"),
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "morphik_apps_http_request_duration_seconds",
+            "How long this process took to answer, to the last byte; without answers that a client asked to be held "
+            "with Prefer: wait.",
+            ("method", "route"),
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._unmatched = _Series(self._requests, self._duration, OTHER, OTHER)
+        self._series: dict[tuple[str, str], _Series] = {}
+
+    def know(self, routes: Iterable[BaseRoute]) -> None:
+        """Make the series of these routes."""
+        for route in routes:
+            if isinstance(route, Route):
+                for method in (*sorted(route.methods or ()), OTHER):
+                    self._series[route.path, method] = _Series(self._requests, self._duration, method, route.path)
+
+    def served(self, scope: Scope, status: int, seconds: float | None) -> None:
+        """A request was answered; ``seconds`` is None for one that was held."""
+        path = getattr(scope.get("route"), "path", OTHER)
+        series = self._series.get((path, scope["method"])) or self._series.get((path, OTHER)) or self._unmatched
+        series.add(status, seconds)
+
+
+class _WithoutCreated(Collector):
+    """A registry without the time at which each series was made, which doubles the lines and which nobody reads."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+class Exposition:
+    """Everything that a process measures, as Prometheus reads it.
+
+    Args:
+        registry: what the process measures of itself.
+        database: the catalog, whose figures go along; opened by somebody else.
+    """
+
+    def __init__(self, registry: CollectorRegistry, database: Database) -> None:
+        self._all = _WithoutCreated(registry)
+        self._health = CatalogHealth(registry, database)
+
+    async def respond(self, _request: Request) -> Response:
+        """GET /metrics: never fails or hangs for the catalog's sake."""
+        await self._health.look()
+        return Response(generate_latest(self._all), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    async def close(self) -> None:
+        """Stop asking the catalog."""
+        await self._health.close()
+
+
+def documented() -> dict[str, str]:
+    """Every metric that any process shows, and what it says."""
+    registry = CollectorRegistry()
+    HttpMetrics(registry)
+    LoopMetrics(registry)
+    families = (*registry.collect(), *described())
+    return {f.name + ("_total" if f.type == "counter" else ""): f.documentation for f in families}

@@ -1,0 +1,72 @@
+"""The door of a daemon without an API: whether it serves, whether it can work, and what it measures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api.documents import Health
+from api.metrics import Exposition
+from api.problems import HANDLED, unavailable
+from reconciler.catalog.database import Database
+from reconciler.catalog.migrate import schema_is_current
+
+READY_SECONDS = 3.0
+
+
+async def healthz(_request: Request) -> Response:
+    """GET /healthz: this process serves."""
+    return Health(status="ok").answer()
+
+
+async def ready(database: Database) -> Response:
+    """GET /readyz: the catalog answers, and its schema is current; raises a 503 otherwise."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            current = await schema_is_current(database)
+    except TimeoutError:
+        raise unavailable("The catalog does not answer.") from None
+    if not current:
+        raise unavailable("The catalog's schema is not current; run morphik-apps migrate.")
+    return Health(status="ready").answer()
+
+
+def probes(database: Database, registry: CollectorRegistry) -> Starlette:
+    """An application that serves nothing else.
+
+    Args:
+        database: the catalog; opened and closed by the application.
+        registry: what the process measures.
+    """
+    exposition = Exposition(registry, database)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await database.open()
+        try:
+            yield
+        finally:
+            await exposition.close()
+            await database.close()
+
+    async def readyz(_request: Request) -> Response:
+        return await ready(database)
+
+    app = Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", exposition.respond),
+        ],
+        exception_handlers=dict(HANDLED),
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app

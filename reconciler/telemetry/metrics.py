@@ -1,0 +1,89 @@
+"""What a daemon measures of its own work. Every label's values are known, so each series is there from the start."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from reconciler.telemetry.neon import NeonMetrics
+from specs.settings import NEON_BURST_PER_SECOND, NEON_REQUESTS_PER_MINUTE
+
+REPAIRS: Final = ("settings", "recovered", "compute", "credentials", "surplus")
+FINDINGS: Final = ("drifted", "missing", "surplus", "orphan")
+PASS_OUTCOMES: Final = ("settled", "again", "failed", "lease_lost", "catalog_unavailable", "defect", "broken_off")
+
+_LIFE: Final = (1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300, 600, 1800, 3600, 14_400, 86_400)
+_PASS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 60)
+
+
+class LoopMetrics:
+    """The metrics of one daemon.
+
+    Args:
+        registry: where they are registered; one daemon for each registry.
+        requests_per_minute, burst: what Neon allows an account.
+
+    Attributes:
+        time_to_ready, time_to_deleted: seconds of the catalog's clock.
+        repairs: by kind, one of ``REPAIRS``.
+        findings: by finding, one of ``FINDINGS``.
+        passes: by outcome, one of ``PASS_OUTCOMES``.
+        pass_duration: seconds.
+        neon: the requests to Neon.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        requests_per_minute: float = NEON_REQUESTS_PER_MINUTE,
+        burst: float = NEON_BURST_PER_SECOND,
+    ) -> None:
+        self.time_to_ready = Histogram(
+            "morphik_apps_time_to_ready_seconds",
+            "From the request for an app to the first connection to its database, once for each app.",
+            buckets=_LIFE,
+            registry=registry,
+        )
+        self.time_to_deleted = Histogram(
+            "morphik_apps_time_to_deleted_seconds",
+            "From the request for an app's deletion to Neon's word that its project is gone.",
+            buckets=_LIFE,
+            registry=registry,
+        )
+        self.repairs = Counter(
+            "morphik_apps_repairs_total",
+            "What this process put right at Neon or in the catalog: settings (name, history, quota), recovered (a "
+            "deleted project), compute, credentials (read again), surplus (a second project of an app, deleted).",
+            ("kind",),
+            registry=registry,
+        )
+        self.findings = Counter(
+            "morphik_apps_sweep_findings_total",
+            "What this process's sweeps found: apps drifted or missing, surplus and new orphan projects; again in each "
+            "sweep until it is put right.",
+            ("finding",),
+            registry=registry,
+        )
+        self.passes = Counter(
+            "morphik_apps_passes_total",
+            "Passes of this process over an app, by outcome: settled, again (it waits for something), failed (tried "
+            "again later), lease_lost, catalog_unavailable, defect, broken_off (the process stops).",
+            ("outcome",),
+            registry=registry,
+        )
+        self.pass_duration = Histogram(
+            "morphik_apps_pass_duration_seconds",
+            "How long this process's passes took.",
+            buckets=_PASS,
+            registry=registry,
+        )
+        self.neon = NeonMetrics(registry, requests_per_minute=requests_per_minute, burst=burst)
+        for counter, values in (
+            (self.repairs, REPAIRS),
+            (self.findings, FINDINGS),
+            (self.passes, PASS_OUTCOMES),
+        ):
+            for value in values:
+                counter.labels(value)

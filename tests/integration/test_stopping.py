@@ -1,0 +1,172 @@
+"""Stopping at the worst moments: connected but not accepted, claimed but not known, and a clean-up that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from api.server import Server
+from api.serving import listen
+from reconciler.catalog.database import Database
+from reconciler.catalog.fleet import FleetCatalog, Job
+from reconciler.catalog.work import Claimed, WorkCatalog
+from reconciler.shell.rounds import Rounds
+from reconciler.shell.worker import Worker
+from tests.catalogs import create, execute, opened, with_catalog
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+ASKED = 20
+
+
+async def _hello(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse("hello")
+
+
+async def _nothing() -> None:
+    """Nobody waits."""
+
+
+def test_whoever_is_connected_when_the_listener_closes_is_served() -> None:
+    """The kernel would reset those whom nobody has accepted; nobody can connect afterwards."""
+
+    async def run() -> tuple[list[socket.socket], tuple[str, int]]:
+        app = Starlette(routes=[Route("/", _hello)])
+        listener, listening = listen("127.0.0.1", 0), asyncio.Event()
+        address: tuple[str, int] = listener.getsockname()
+        server = Server(app, ready=listening.set, let_go=_nothing)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await listening.wait()
+        clients = [socket.create_connection(address) for _ in range(ASKED)]
+        for client in clients:
+            client.sendall(REQUEST)
+        # No turn of the loop lies between the connections and this: nothing of them was accepted.
+        server.started = False
+        await server.shutdown([listener])
+        server.should_exit = True
+        await serving
+        return clients, address
+
+    clients, address = asyncio.run(run())
+    for client in clients:
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        assert (answer.status, answer.will_close, answer.read()) == (200, True, b"hello")
+        client.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+class _BrokenOffWork(WorkCatalog):
+    """A work table whose claims take place, and never return."""
+
+    def __init__(self, database: Database, taken: asyncio.Event) -> None:
+        super().__init__(database, owner="stopping", lease_seconds=60)
+        self._taken = taken
+
+    async def claim(self, limit: int) -> list[Claimed]:
+        await super().claim(limit)
+        self._taken.set()
+        return await asyncio.Future()
+
+
+class _BrokenOffFleet(FleetCatalog):
+    """Jobs whose claims take place, and never return."""
+
+    def __init__(self, database: Database, taken: asyncio.Event) -> None:
+        super().__init__(database, owner="stopping", lease_seconds=60)
+        self._taken = taken
+
+    async def claim_job(self, name: str, period_seconds: float) -> Job | None:
+        await super().claim_job(name, period_seconds)
+        self._taken.set()
+        return await asyncio.Future()
+
+
+def _broken_off(url: str, use: Callable[[Database, asyncio.Event], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with opened(url) as database, asyncio.timeout(30):
+            await use(database, asyncio.Event())
+
+    asyncio.run(run())
+
+
+def test_a_claim_that_was_broken_off_is_given_back(catalog_url: str) -> None:
+    """The lease was taken, the worker was stopped before it knew of it."""
+
+    async def use(database: Database, taken: asyncio.Event) -> None:
+        worker = Worker(_BrokenOffWork(database, taken), cast("Any", None), lease_seconds=60)
+        working = asyncio.create_task(worker.run())
+        await taken.wait()
+        assert execute(catalog_url, "SELECT lease_owner FROM app_work") == [{"lease_owner": "stopping"}]
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+    with_catalog(catalog_url, create)
+    _broken_off(catalog_url, use)
+    left = "SELECT lease_owner, lease_expires_at, due_at <= now() AS due FROM app_work"
+    assert execute(catalog_url, left) == [{"lease_owner": None, "lease_expires_at": None, "due": True}]
+
+
+def test_a_job_whose_claim_was_broken_off_is_given_back(catalog_url: str) -> None:
+    """The same for a periodic round; another owner's job stays with it."""
+    execute(
+        catalog_url,
+        "UPDATE periodic_jobs SET lease_owner = 'another', lease_expires_at = now() + interval '1 h' "
+        "WHERE name = 'audit'",
+    )
+
+    async def use(database: Database, taken: asyncio.Event) -> None:
+        unused = cast("Any", None)
+        fleet = _BrokenOffFleet(database, taken)
+        rounds = Rounds(unused, unused, fleet, unused, unused, resync_seconds=300, lease_seconds=60)
+        sweeping = asyncio.create_task(rounds.sweep())
+        await taken.wait()
+        await rounds.stop()
+        await sweeping
+
+    _broken_off(catalog_url, use)
+    left = "SELECT name, lease_owner, lease_expires_at IS NULL AS free FROM periodic_jobs ORDER BY name"
+    assert execute(catalog_url, left) == [
+        {"name": "audit", "lease_owner": "another", "free": False},
+        {"name": "sweep", "lease_owner": None, "free": True},
+    ]
+
+
+HANGING = """
+import asyncio, sys, time
+from api.serving import run_until_signal
+
+async def main():
+    try:
+        print("running", flush=True)
+        await asyncio.sleep(60)
+    finally:
+        time.sleep(60)
+
+run_until_signal(main, within=0.5)
+"""
+
+
+def test_a_clean_up_that_hangs_ends_all_the_same() -> None:
+    """Status 1 and a word about it, before whatever runs the process would kill it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "stopping took more than 0.5 seconds" in said

@@ -1,0 +1,51 @@
+"""The worker over a real catalog: what becomes of its passes' places."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from reconciler.catalog.work import Claimed, WorkCatalog
+from reconciler.core.snapshot import Next
+from reconciler.shell.worker import Worker
+from reconciler.telemetry.metrics import PASS_OUTCOMES
+from reconciler.telemetry.witness import Witness
+from tests.catalogs import create, execute, opened, with_catalog
+
+
+class _Hanging:
+    """A driver whose first pass does not end by itself."""
+
+    def __init__(self) -> None:
+        self.begun, self.again = asyncio.Event(), asyncio.Event()
+
+    async def run(self, _claimed: Claimed) -> Next:
+        if self.begun.is_set():
+            self.again.set()
+            return Next(None)
+        self.begun.set()
+        return await asyncio.Future()
+
+
+def test_a_pass_whose_lease_is_lost_leaves_its_place_to_others(catalog_url: str) -> None:
+    """It is broken off, and a worker with one place goes on with the next; both are counted."""
+
+    async def run() -> dict[str, float]:
+        driver, witness = _Hanging(), Witness()
+        async with opened(catalog_url) as database, asyncio.timeout(60):
+            work = WorkCatalog(database, owner="d", lease_seconds=1)
+            worker = Worker(work, cast("Any", driver), lease_seconds=1, concurrency=1, witness=witness)
+            working = asyncio.create_task(worker.run())
+            await driver.begun.wait()
+            taken = "lease_token = nextval('lease_tokens'), lease_expires_at = NULL, due_at = now()"
+            await asyncio.to_thread(execute, catalog_url, f"UPDATE app_work SET {taken}")
+            await driver.again.wait()
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+        counted = {each: witness.metrics.passes.labels(each)._value.get() for each in PASS_OUTCOMES}
+        return {each: number for each, number in counted.items() if number}
+
+    with_catalog(catalog_url, create)
+    passes = asyncio.run(run())
+    assert passes["broken_off"] >= 1
+    assert set(passes) <= {"broken_off", "settled"}

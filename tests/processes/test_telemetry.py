@@ -160,14 +160,19 @@ def _well_formed(plane: Plane, app: Document, project: Document) -> None:
             assert one["project_id"] == project["id"]
     passes = [one["reconcile_id"] for one in plane.records() if "effect" in one]
     assert len(set(passes)) == len(passes), "one change for each pass"
+    _tells_no_credential(plane.stage, plane.api, app)
+
+
+def _tells_no_credential(stage: Stage, api: Api, app: Document) -> None:
+    """No process has, on either output: the app's password and role, the caller's token, or any key."""
     login = re.fullmatch(r"postgresql://([^:]+):([^@]+)@.*", for_psql(app["morphik_uri"]))
     assert login is not None
-    settings = plane.stage.environment
-    token = str(plane.api.http.headers["Authorization"]).removeprefix("Bearer ")
+    settings = stage.environment
+    token = str(api.http.headers["Authorization"]).removeprefix("Bearer ")
     secrets = {login[2], token, *(settings[name] for name in ("NEON_API_KEY", "ENCRYPTION_KEYS", "JWT_SECRET_KEY"))}
     password = re.search(r"://[^:]+:([^@]+)@", settings["DATABASE_URL"])
     assert password is not None
-    for process in plane.stage.running:
+    for process in stage.running:
         said = process.err + ("" if "token" in process.name else process.out)
         for secret in {*secrets, password[1], "://" + login[1]}:
             assert secret not in said, f"{process.name} told a credential"
@@ -204,6 +209,17 @@ def test_a_lasting_trouble_does_not_flood(stage: Stage) -> None:
     assert troubles[-1] == "Neon serves"
     assert len(troubles) < TRIES
     assert {one["severity"] for one in told} == {"INFO", "WARNING"}
+
+
+def test_not_even_the_most_talkative_level_tells_a_credential(stage: Stage) -> None:
+    """A life with every record that anybody makes, libraries included."""
+    stage.environment["LOG_LEVEL"] = "debug"
+    stage.local_neon().said("local Neon serves")
+    api, daemon = api_of(stage, stage.serve()), stage.reconcile()
+    app = document(api.post("talkative", WAIT))
+    assert api.delete(app, WAIT).status_code == 200
+    assert '"level": "debug"' in daemon.err
+    _tells_no_credential(stage, api, app)
 
 
 def test_both_in_one_process_are_one_document(stage: Stage) -> None:

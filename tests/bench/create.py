@@ -28,7 +28,7 @@ from tests.bench import sdk
 from tests.bench.report import ROUNDS, Figure, publish
 from tests.processes.running import FIGURES, Stage, settings, staged, url_of
 
-APPS = 6
+APPS = 8
 ORG_ID = LocalNeonOptions().org_id
 _FLEET = {("GET", "/projects?"), ("GET", "/users/me/organizations")}
 _names = count()

@@ -8,8 +8,9 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from itertools import count
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import HttpMetrics
@@ -20,6 +21,8 @@ LARGEST_BODY = 64 * 1024
 REQUEST_ID = "x-request-id"
 
 _log = logging.getLogger(__name__)
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # Probes come by address, whatever the service is called.
 _ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -33,6 +36,7 @@ class RequestContext:
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._process, self._count = secrets.token_hex(10), count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -40,7 +44,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get(REQUEST_ID, "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        request_id = given if _REQUEST_ID.fullmatch(given) else f"{self._process}{next(self._count):012x}"
         scope.setdefault("state", {})["request_id"] = request_id
         began, status, held = time.perf_counter(), 0, False
 
@@ -48,12 +52,11 @@ class RequestContext:
             nonlocal status, held
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                held = "preference-applied" in headers
-                headers[REQUEST_ID] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                headers: list[tuple[bytes, bytes]] = message.setdefault("headers", [])
+                held = any(name == b"preference-applied" for name, _ in headers)
+                headers += [(b"x-request-id", request_id.encode()), _NO_SNIFFING]
                 if scope["path"].startswith("/ee"):
-                    headers["Cache-Control"] = "no-store"
+                    headers.append(_NO_STORE)
             await send(message)
 
         try:

@@ -13,10 +13,10 @@ LOCK TABLE app_metadata IN SHARE ROW EXCLUSIVE MODE;
 INSERT INTO app_owners (owner_id, living)
 SELECT owner_id, count(*) FROM app_metadata WHERE delete_requested_at IS NULL GROUP BY owner_id;
 
--- The desired row, its work (due at once), the first line of its history, and what the client's key stands for. No row
--- comes back when the owner has a living app of that name, or as many apps as one may have. The owner's row is the lock
--- under which the limit is exact. A function, since the server keeps its plans without a prepared statement, which not
--- every pooler lets through.
+-- The desired row, its work (due at once), the first line of its history, and what the client's key stands for; the time
+-- of it all is the answer. Null when the owner has a living app of that name, or as many apps as one may have. The
+-- owner's row is the lock under which the limit is exact. A function, since the server keeps its plans without a
+-- prepared statement, which not every pooler lets through.
 CREATE FUNCTION create_app(
     new_app_id text,
     new_owner_id text,
@@ -33,39 +33,39 @@ CREATE FUNCTION create_app(
     asked_in text,
     client_key text,
     client_fingerprint bytea
-) RETURNS SETOF app_metadata LANGUAGE plpgsql AS $$
+) RETURNS timestamptz LANGUAGE plpgsql AS $$
 DECLARE
-    made app_metadata;
+    made_at timestamptz := clock_timestamp();
 BEGIN
     IF EXISTS (
         SELECT FROM app_metadata
         WHERE owner_id = new_owner_id AND app_name = new_app_name AND delete_requested_at IS NULL
     ) THEN
-        RETURN;
+        RETURN NULL;
     END IF;
 
     INSERT INTO app_owners AS o (owner_id, living) VALUES (new_owner_id, 1)
     ON CONFLICT (owner_id) DO UPDATE SET living = o.living + 1 WHERE o.living < most_apps;
     IF NOT FOUND THEN
-        RETURN;
+        RETURN NULL;
     END IF;
 
     INSERT INTO app_metadata (app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds,
-                              history_retention_seconds, quota, conditions)
+                              history_retention_seconds, quota, conditions, created_at, updated_at)
     VALUES (new_app_id, new_owner_id, new_app_name, new_region, new_pg_version, new_min_cu, new_max_cu,
             new_suspend_seconds, new_history_retention_seconds, new_quota,
             jsonb_build_array(jsonb_build_object(
                 'type', 'Ready', 'status', 'False', 'reason', 'Waiting', 'message', said,
-                'last_transition_time', clock_timestamp(), 'observed_generation', 0)))
-    RETURNING * INTO made;
+                'last_transition_time', made_at, 'observed_generation', 0)),
+            made_at, made_at);
     INSERT INTO app_work (app_id) VALUES (new_app_id);
     INSERT INTO app_events (app_id, type, reason, message, actor, generation, request_id)
-    VALUES (new_app_id, 'Created', 'Requested', 'the app was asked for', new_owner_id, made.generation, asked_in);
+    VALUES (new_app_id, 'Created', 'Requested', 'the app was asked for', new_owner_id, 1, asked_in);
     IF client_key IS NOT NULL THEN
         INSERT INTO idempotency_keys (owner_id, key, fingerprint, app_id)
         VALUES (new_owner_id, client_key, client_fingerprint, new_app_id);
     END IF;
-    RETURN NEXT made;
+    RETURN made_at;
 END
 $$;
 
@@ -73,6 +73,7 @@ DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'morphik_apps_api') THEN
         GRANT SELECT, INSERT (owner_id, living), UPDATE (living) ON app_owners TO morphik_apps_api;
+        GRANT INSERT (created_at, updated_at) ON app_metadata TO morphik_apps_api;
         GRANT SELECT ON app_owners TO morphik_apps_reconciler;
     END IF;
 END

@@ -9,17 +9,18 @@ from datetime import datetime
 from typing import Any
 
 from psycopg.errors import UniqueViolation
+from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 from reconciler.catalog.cursors import after_app, app_position, event_position
 from reconciler.catalog.database import Connection, Database
 from reconciler.catalog.refusals import IdempotencyKeyReused, LimitReached, NameTaken
-from reconciler.catalog.rows import app_from_row
+from reconciler.catalog.rows import app_from_row, app_from_values
 from reconciler.catalog.statements import load
 from reconciler.errors import CatalogUnavailable
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
-from specs.status import AppStatus
+from specs.status import AppStatus, Condition, ConditionType, Reason
 
 _log = logging.getLogger(__name__)
 _SQL = load("apps")
@@ -121,8 +122,11 @@ class AppCatalog:
     async def get(self, owner_id: str, app_id: str) -> AppMetadata | None:
         """One app of an owner; None when there is none, it is another owner's, or its tombstone is over."""
         async with self._database.connection() as connection:
-            row = await _one(connection, "get", {"owner_id": owner_id, "app_id": app_id})
-        return _app(row) if row else None
+            cursor = connection.cursor(row_factory=tuple_row)
+            row = await (
+                await cursor.execute(_SQL["get"], {"owner_id": owner_id, "app_id": app_id}, binary=True)
+            ).fetchone()
+        return app_from_values(row).announced() if row else None
 
     async def list(
         self, owner_id: str, *, status: AppStatus | None, name: str | None, limit: int, cursor: str | None
@@ -192,9 +196,9 @@ async def _create(connection: Connection, desired: DesiredApp, wanted: dict[str,
             if known["fingerprint"] != wanted["fingerprint"]:
                 raise IdempotencyKeyReused
             return Created(_app(known), created=False)
-    made = await _one(connection, "create", wanted)
-    if made is not None:
-        return Created(_app(made), created=True)
+    made_at = (await _exactly_one(connection, "create", wanted))["made_at"]
+    if made_at is not None:
+        return Created(_new_app(desired, wanted, made_at), created=True)
     existing = await _one(connection, "find_living", wanted)
     if existing is None:
         raise LimitReached(wanted["max_apps"])
@@ -205,6 +209,26 @@ async def _create(connection: Connection, desired: DesiredApp, wanted: dict[str,
     if wanted["key"] is not None:
         await connection.execute(_SQL["insert_key"], wanted | {"app_id": app.app_id})
     return Created(app, created=False)
+
+
+def _new_app(desired: DesiredApp, wanted: dict[str, Any], made_at: datetime) -> AppMetadata:
+    """The row as ``create_app`` wrote it: what it was given, and the columns' defaults."""
+    waiting = Condition(
+        type=ConditionType.READY,
+        status="False",
+        reason=Reason.WAITING,
+        message=_WAITING,
+        last_transition_time=made_at,
+        observed_generation=0,
+    )
+    return AppMetadata(
+        app_id=wanted["app_id"],
+        owner_id=wanted["owner_id"],
+        created_at=made_at,
+        updated_at=made_at,
+        conditions=(waiting,),
+        **desired.model_dump(),
+    )
 
 
 def _app(row: dict[str, Any]) -> AppMetadata:

@@ -11,11 +11,10 @@ FROM app_metadata
 WHERE owner_id = %(owner_id)s AND app_name = %(app_name)s AND delete_requested_at IS NULL
 
 -- name: create
--- The app, its work and its first event; nothing when the name is taken or the owner has as many as one may have.
-SELECT *
-FROM create_app(%(app_id)s, %(owner_id)s, %(app_name)s, %(region)s, %(pg_version)s, %(min_cu)s, %(max_cu)s,
-                %(suspend_seconds)s, %(history_retention_seconds)s, %(quota)s, %(waiting)s, %(max_apps)s,
-                %(request_id)s, %(key)s, %(fingerprint)s)
+-- The app, its work and its first event, and when; null when the name is taken or the owner has as many as one may have.
+SELECT create_app(%(app_id)s, %(owner_id)s, %(app_name)s, %(region)s, %(pg_version)s, %(min_cu)s, %(max_cu)s,
+                  %(suspend_seconds)s, %(history_retention_seconds)s, %(quota)s, %(waiting)s, %(max_apps)s,
+                  %(request_id)s, %(key)s, %(fingerprint)s) AS made_at
 
 -- name: insert_key
 -- Remember that a key stands for an app that was there already.
@@ -23,8 +22,12 @@ INSERT INTO idempotency_keys (owner_id, key, fingerprint, app_id)
 VALUES (%(owner_id)s, %(key)s, %(fingerprint)s, %(app_id)s)
 
 -- name: get
--- One app of one owner, while it can be seen.
-SELECT *
+-- One app of one owner, while it can be seen; the columns of AppMetadata in its order.
+SELECT app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds, history_retention_seconds,
+       quota, incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions,
+       observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
+       data_key_sealed, data_key_wrapped_by, data_key_version, connection_uri_sealed, pooled_uri_sealed,
+       connected_at, missing_since, deleted_at, recoverable_until, tombstone_until
 FROM app_metadata
 WHERE app_id = %(app_id)s AND owner_id = %(owner_id)s
   AND (tombstone_until IS NULL OR tombstone_until > clock_timestamp())

@@ -19,7 +19,9 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
+from pydantic_core import from_json
 
 from reconciler.errors import CatalogUnavailable
 
@@ -78,6 +80,7 @@ class Database:
             timeout=timeout_seconds,
             # Giving up early lets the next caller try at once, so that a server that is back is found within seconds.
             reconnect_timeout=timeout_seconds,
+            configure=_configure,
             check=_check,
             open=False,
             name="catalog",
@@ -101,9 +104,13 @@ class Database:
             CatalogUnavailable: the catalog did not answer, or was lost while the block ran.
         """
         try:
-            async with asyncio.timeout(self._block_seconds), self._pool.connection() as connection:
-                yield connection
-                connection.worked_at = time.monotonic()
+            async with asyncio.timeout(self._block_seconds):
+                connection = await self._pool.getconn()
+                try:
+                    yield connection
+                    connection.worked_at = time.monotonic()
+                finally:
+                    await self._pool.putconn(connection)
         except TimeoutError as error:
             raise CatalogUnavailable("the catalog did not answer in time") from error
         except psycopg.Error as error:
@@ -121,6 +128,10 @@ class Database:
         """
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+
+async def _configure(connection: _Connection) -> None:
+    set_json_loads(from_json, connection)
 
 
 async def _check(connection: _Connection) -> None:

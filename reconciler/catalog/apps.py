@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from psycopg.errors import UniqueViolation
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
@@ -17,6 +18,7 @@ from reconciler.catalog.database import Connection, Database
 from reconciler.catalog.refusals import IdempotencyKeyReused, LimitReached, NameTaken
 from reconciler.catalog.rows import app_from_row, app_from_values
 from reconciler.catalog.statements import load
+from reconciler.catalog.together import Together
 from reconciler.errors import CatalogUnavailable
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
@@ -25,6 +27,7 @@ from specs.status import AppStatus, Condition, ConditionType, Reason
 _log = logging.getLogger(__name__)
 _SQL = load("apps")
 _TRIES = 5
+_MOST_AT_ONCE = 50
 _WAITING = "Waiting for a reconciler to take the app up; nothing is to be done."
 
 
@@ -71,6 +74,8 @@ class AppCatalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._make: Together[dict[str, Any], datetime | None] = Together(self._make_all, most=_MOST_AT_ONCE)
+        self._read: Together[tuple[str, str], AppMetadata | None] = Together(self._read_all, most=_MOST_AT_ONCE)
 
     async def create(
         self,
@@ -100,33 +105,86 @@ class AppCatalog:
             LimitReached: the owner has ``max_apps`` already.
             CatalogUnavailable: it may or may not have been written; the same request again is safe.
         """
+        named = {"owner_id": owner_id, "app_name": desired.app_name, "key": idempotency_key}
         wanted = desired.model_dump() | {
+            **named,
             "app_id": app_id,
-            "owner_id": owner_id,
-            "quota": Jsonb(desired.quota),
             "waiting": _WAITING,
             "request_id": request_id,
-            "key": idempotency_key,
-            "fingerprint": fingerprint,
+            "fingerprint": None if fingerprint is None else fingerprint.hex(),
             "max_apps": max_apps,
         }
         for _ in range(_TRIES):
             try:
-                async with self._database.connection() as connection:
-                    return await _create(connection, desired, wanted)
+                known = None if idempotency_key is None else await self._known(named, fingerprint)
+                if known is not None:
+                    return Created(known, created=False)
+                made_at = await self._make(wanted)
+                if made_at is not None:
+                    return Created(_new_app(desired, wanted, made_at), created=True)
+                return Created(await self._existing(named, desired, fingerprint, max_apps), created=False)
             except UniqueViolation:
                 # Somebody else's create of the same name or key committed after this one had looked.
                 continue
         raise CatalogUnavailable("creates of one name or key keep meeting each other")
 
+    async def _known(self, named: dict[str, Any], fingerprint: bytes | None) -> AppMetadata | None:
+        async with self._database.connection() as connection:
+            row = await _one(connection, "find_key", named)
+        if row is None:
+            return None
+        if row["fingerprint"] != fingerprint:
+            raise IdempotencyKeyReused
+        return _app(row)
+
+    async def _existing(
+        self, named: dict[str, Any], desired: DesiredApp, fingerprint: bytes | None, max_apps: int
+    ) -> AppMetadata:
+        async with self._database.connection() as connection:
+            row = await _one(connection, "find_living", named)
+            if row is None:
+                raise LimitReached(max_apps)
+            app = _app(row)
+            differing = _differing(app, desired)
+            if differing:
+                raise NameTaken(app.app_id, differing)
+            if named["key"] is not None:
+                values = named | {"app_id": app.app_id, "fingerprint": fingerprint}
+                await connection.execute(_SQL["insert_key"], values)
+        return app
+
+    async def _make_all(self, wanted: Sequence[dict[str, Any]]) -> Sequence[datetime | Exception | None]:
+        """When each app was made. What cannot be made along with others is tried alone, so that it harms no other."""
+        try:
+            return await self._make_at_once(wanted)
+        except psycopg.Error as error:
+            if len(wanted) == 1:
+                return [error]
+        alone: list[datetime | Exception | None] = []
+        for one in wanted:
+            alone += await self._make_all([one])
+        return alone
+
+    async def _make_at_once(self, wanted: Sequence[dict[str, Any]]) -> Sequence[datetime | None]:
+        numbered = Jsonb([one | {"number": number} for number, one in enumerate(wanted)])
+        made: list[datetime | None] = [None] * len(wanted)
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(_SQL["create"], {"wanted": numbered}, binary=True)
+            for row in await cursor.fetchall():
+                made[row["number"]] = row["made_at"]
+        return made
+
     async def get(self, owner_id: str, app_id: str) -> AppMetadata | None:
         """One app of an owner; None when there is none, it is another owner's, or its tombstone is over."""
+        return await self._read((owner_id, app_id))
+
+    async def _read_all(self, asked: Sequence[tuple[str, str]]) -> Sequence[AppMetadata | None]:
+        values = {"owner_ids": [owner_id for owner_id, _ in asked], "app_ids": [app_id for _, app_id in asked]}
         async with self._database.connection() as connection:
-            cursor = connection.cursor(row_factory=tuple_row)
-            row = await (
-                await cursor.execute(_SQL["get"], {"owner_id": owner_id, "app_id": app_id}, binary=True)
-            ).fetchone()
-        return app_from_values(row).announced() if row else None
+            cursor = await connection.cursor(row_factory=tuple_row).execute(_SQL["get"], values, binary=True)
+            apps = [app_from_values(row).announced() for row in await cursor.fetchall()]
+        found = {(app.owner_id, app.app_id): app for app in apps}
+        return [found.get(one) for one in asked]
 
     async def list(
         self, owner_id: str, *, status: AppStatus | None, name: str | None, limit: int, cursor: str | None
@@ -163,9 +221,9 @@ class AppCatalog:
     async def events(self, owner_id: str, app_id: str, *, limit: int, cursor: str | None) -> EventPage | None:
         """An app's history, newest first; None when ``get`` would say None. Raises InvalidCursor."""
         before = event_position(cursor) if cursor is not None else None
+        if await self.get(owner_id, app_id) is None:
+            return None
         async with self._database.connection() as connection:
-            if await _one(connection, "get", {"owner_id": owner_id, "app_id": app_id}) is None:
-                return None
             values = {"app_id": app_id, "before": before, "limit": limit + 1}
             found = await connection.execute(_SQL["events"], values)
             events = tuple(AppEvent(**row) for row in await found.fetchall())
@@ -186,29 +244,6 @@ class AppCatalog:
                 await connection.execute(_SQL["notify"])
         except CatalogUnavailable as error:
             _log.debug("no hint was sent: %s", error)
-
-
-async def _create(connection: Connection, desired: DesiredApp, wanted: dict[str, Any]) -> Created:
-    """One try; raises UniqueViolation when another create was faster, and nothing was written."""
-    if wanted["key"] is not None:
-        known = await _one(connection, "find_key", wanted)
-        if known is not None:
-            if known["fingerprint"] != wanted["fingerprint"]:
-                raise IdempotencyKeyReused
-            return Created(_app(known), created=False)
-    made_at = (await _exactly_one(connection, "create", wanted))["made_at"]
-    if made_at is not None:
-        return Created(_new_app(desired, wanted, made_at), created=True)
-    existing = await _one(connection, "find_living", wanted)
-    if existing is None:
-        raise LimitReached(wanted["max_apps"])
-    app = _app(existing)
-    differing = _differing(app, desired)
-    if differing:
-        raise NameTaken(app.app_id, differing)
-    if wanted["key"] is not None:
-        await connection.execute(_SQL["insert_key"], wanted | {"app_id": app.app_id})
-    return Created(app, created=False)
 
 
 def _new_app(desired: DesiredApp, wanted: dict[str, Any], made_at: datetime) -> AppMetadata:

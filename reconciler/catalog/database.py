@@ -19,9 +19,9 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
-from psycopg.types.json import set_json_loads
+from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from reconciler.errors import CatalogUnavailable
 
@@ -132,6 +132,7 @@ class Database:
 
 async def _configure(connection: _Connection) -> None:
     set_json_loads(from_json, connection)
+    set_json_dumps(to_json, connection)
 
 
 async def _check(connection: _Connection) -> None:

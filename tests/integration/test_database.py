@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 
+import psycopg
 import pytest
 
 from reconciler.catalog import database as module
-from reconciler.catalog.apps import AppCatalog
-from reconciler.catalog.refusals import LimitReached
+from reconciler.catalog.apps import AppCatalog, Created
+from reconciler.catalog.refusals import LimitReached, NameTaken
 from reconciler.errors import CatalogUnavailable
 from tests.catalogs import create, execute, opened, with_catalog
 
@@ -66,3 +67,51 @@ def test_the_count_of_living_apps_is_exact_after_creates_and_deletes_at_once(cat
     )
     assert {row["owner_id"]: row["living"] for row in kept} == {row["owner_id"]: row["living"] for row in counted}
     assert max(row["living"] for row in kept) <= 6
+
+
+def test_a_create_that_meets_another_process_harms_none_that_goes_along(catalog_url: str) -> None:
+    """Another process has not committed the same name yet: the statement fails for all, and each is tried alone."""
+
+    async def use() -> list[bool]:
+        async with opened(catalog_url) as database, await psycopg.AsyncConnection.connect(catalog_url) as other:
+            catalog = AppCatalog(database)
+            await other.execute(
+                "SELECT create_app(%s, 'bob', 'same', 'r', 17, 1, 1, 1, 1, '{}', '', 9, NULL, NULL, NULL)", ["b" * 24]
+            )
+            await create(catalog, "first", "carol")  # from here on the next ones go together
+            asked = [create(catalog, name, owner) for name, owner in (("a", "alice"), ("same", "bob"), ("c", "carol"))]
+            going = asyncio.gather(create(catalog, "now", "dora"), *asked)
+            await asyncio.sleep(0.3)
+            await other.commit()
+            return [made.created for made in await going]
+
+    with pytest.raises(NameTaken):
+        asyncio.run(use())
+    names = [row["app_name"] for row in execute(catalog_url, "SELECT app_name FROM app_metadata ORDER BY 1")]
+    assert names == ["a", "c", "first", "now", "same"]
+
+
+def test_a_create_that_cannot_be_carried_out_harms_none_that_goes_along(catalog_url: str) -> None:
+    """Postgres refuses a NUL in any text, and with it the statement for all."""
+
+    async def use(catalog: AppCatalog) -> list[Created | BaseException]:
+        owners = ("zoe", "alice", "b\x00b", "carol")
+        return await asyncio.gather(*(create(catalog, "app", owner) for owner in owners), return_exceptions=True)
+
+    made = with_catalog(catalog_url, use)
+    assert [type(one) for one in made[:2]] == [Created, Created]
+    assert isinstance(made[2], psycopg.DataError)
+    assert isinstance(made[3], Created)
+
+
+def test_owners_who_ask_at_the_same_moment_see_their_own_only(catalog_url: str) -> None:
+    async def use() -> list[str | None]:
+        async with opened(catalog_url) as database:
+            catalog = AppCatalog(database)
+            mine = (await create(catalog, "mine", "alice")).app.app_id
+            theirs = (await create(catalog, "theirs", "bob")).app.app_id
+            asked = [("alice", mine), ("bob", mine), ("alice", theirs), ("bob", theirs), ("alice", "a" * 24)]
+            seen = await asyncio.gather(*(catalog.get(*one) for one in (("alice", mine), *asked)))
+            return [None if app is None else app.app_name for app in seen[1:]]
+
+    assert asyncio.run(use()) == ["mine", None, None, "theirs", None]

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help dev test check format clean
+.PHONY: help dev test check bench bench-create bench-http format clean
 
 help: ## show what there is
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -31,6 +31,15 @@ check: $(READY) ## format, lint, types, import contracts, workflows, file length
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --no-progress --quiet .github
 	$(BIN)/python -m pytest -q tests/unit/test_shape.py
+
+bench: $(READY) ## measure: a table, and build/bench-<name>.json
+	@status=0; for name in create http; do $(MAKE) --no-print-directory bench-$$name || status=1; done; exit $$status
+
+bench-create: $(READY) ## from POST to ready, against a bare script that waits as Neon's SDK does
+	$(BIN)/python -m tests.bench.create
+
+bench-http: $(READY) ## POST and GET, against bare Starlette routes with one statement each
+	$(BIN)/python -m tests.bench.http
 
 format: $(READY) ## put the code into its form
 	$(BIN)/ruff format .

@@ -13,12 +13,13 @@ from starlette.responses import Response
 from reconciler.catalog.apps import AppEvent
 from reconciler.catalog.cursors import APPS_CURSOR, EVENTS_CURSOR
 from reconciler.catalog.seal import SealBroken, Sealer, UriColumn
+from reconciler.logs import Troubles
 from specs.metadata import AppMetadata
 from specs.names import APP_ID_PATTERN
 from specs.status import AppStatus, Condition
 from specs.uri import InvalidURI, MorphikURI
 
-_log = logging.getLogger(__name__)
+_troubles = Troubles(logging.getLogger(__name__))
 
 
 class Document(BaseModel):
@@ -186,5 +187,5 @@ def _uri_or_none(app: AppMetadata, sealer: Sealer | None, column: UriColumn) -> 
         return morphik_uri(app, sealer, column)
     except (SealBroken, InvalidURI) as error:
         # The rest of the document is still true, and its reader cannot help; the operator can.
-        _log.error("the %s of app %s cannot be shown: %s", column, app.app_id, error)
+        _troubles.met("seal", logging.ERROR, f"a URI cannot be shown: {error}", app_id=app.app_id, column=column)
         return None

@@ -1,6 +1,6 @@
 """What log records carry beside their text, and how often a trouble that lasts is said.
 
-``api.logs`` writes the records; here is what everybody uses who makes one.
+``api.commands.logs`` writes the records; here is what everybody uses who makes one.
 """
 
 from __future__ import annotations

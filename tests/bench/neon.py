@@ -16,7 +16,7 @@ from pathlib import Path
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.serving import listen, run_until_signal, serve
+from api.commands.serving import listen, run_until_signal, serve
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions
 from reconciler.local.neon.server import PREFIX, LocalNeonServer

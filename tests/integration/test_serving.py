@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from api.serving import PortTaken, listen
+from api.commands.serving import PortTaken, listen
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

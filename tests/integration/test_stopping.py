@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from api.server import Server
-from api.serving import listen
+from api.commands.server import Server
+from api.commands.serving import listen
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Job
 from reconciler.catalog.work import Claimed, WorkCatalog
@@ -146,7 +146,7 @@ def test_a_job_whose_claim_was_broken_off_is_given_back(catalog_url: str) -> Non
 
 HANGING = """
 import asyncio, sys, time
-from api.serving import run_until_signal
+from api.commands.serving import run_until_signal
 
 async def main():
     try:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, TypedDict
 
-from api.serving import run_until_signal
+from api.commands.serving import run_until_signal
 from reconciler.core.effects import Effect
 from reconciler.core.snapshot import Next
 from reconciler.daemon import Daemon

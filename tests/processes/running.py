@@ -160,7 +160,7 @@ class Stage:
 
     def start(self, *arguments: str, **changes: str | None) -> Running:
         """Start a command; ``changes`` to the environment are for it alone, None takes a variable away."""
-        return self.start_module("api.cli", *arguments, **changes)
+        return self.start_module("api.commands.cli", *arguments, **changes)
 
     def start_module(self, module: str, *arguments: str, **changes: str | None) -> Running:
         """Start a module of ours as a program."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from api.logs import LEVELS, JsonFormatter, TextFormatter, configure, without_credentials
+from api.commands.logs import LEVELS, JsonFormatter, TextFormatter, configure, without_credentials
 from reconciler.logs import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Troubles, bound, fields
 from specs.settings import LogSettings, SettingsError
 

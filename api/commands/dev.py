@@ -15,8 +15,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from api.commands.serving import listen, serve, together
 from api.compose import ApiSettings, compose
-from api.serving import listen, serve, together
 from api.tokens import issue_token
 from reconciler.catalog.migrate import migrate
 from reconciler.daemon import Daemon

@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from api.server import Server
+from api.commands.server import Server
 
 COMMAND_SECONDS = 9.0  # how long a command may take to end; what runs it usually kills it after ten seconds
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from api.commands.dev import dev, local_neon
+from api.commands.logs import configure
+from api.commands.serving import COMMAND_SECONDS, PortTaken, listen, run_until_signal, serve, together
 from api.compose import ApiSettings, compose
-from api.dev import dev, local_neon
-from api.logs import configure
 from api.probes import probes
-from api.serving import COMMAND_SECONDS, PortTaken, listen, run_until_signal, serve, together
 from api.tokens import issue_token
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog

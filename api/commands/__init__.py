@@ -1,0 +1,1 @@
+"""The command line, and how its processes serve, log and stop."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tests.processes.clients import WAIT, Api, Document, Neon, api_of, document, keep, kept, rows
+from tests.processes.clients import Api, Document, Neon, api_of, keep, kept, rows
 from tests.processes.running import FIGURES, Stage, until
 
 APPS = 8
@@ -102,7 +102,7 @@ def test_the_key_answers_for_another_organization(stage: Stage) -> None:
     assert second.stop() == 0
 
     stage.local_neon().said("local Neon serves")
-    assert document(api.http.get(f"/ee/apps/{kept_app['app_id']}", headers=WAIT))["status"] == "ready"
+    api.until(kept_app, "ready")  # at the latest when its back-off of a minute is over
     assert kept(kept_app) == kept_app["app_name"]
 
 

@@ -17,8 +17,9 @@ class Together(Generic[Item, Result]):
     company, and the more come, the less each costs.
 
     Args:
-        carry_out: takes items and returns what came of each, in their order; an exception in place of a result, or
-            raised for all of them, reaches those who asked.
+        carry_out: takes items and returns what came of each, in their order, or an exception in its place. One that it
+            raises is told to everybody who waits by then: when there is no answer for one, there is none for the next,
+            and nobody shall find that out in a queue.
         most: how many go at once.
     """
 
@@ -49,6 +50,7 @@ class Together(Generic[Item, Result]):
                     answer.cancel()
                 raise
             except Exception as error:  # noqa: BLE001 - it is theirs who asked, whatever it is
+                batch, self._waiting = batch + self._waiting, []
                 results = [error] * len(batch)
             for (_, answer), result in zip(batch, results, strict=True):
                 if answer.done():

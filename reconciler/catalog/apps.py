@@ -183,6 +183,7 @@ class AppCatalog:
         async with self._database.connection() as connection:
             cursor = await connection.cursor(row_factory=tuple_row).execute(_SQL["get"], values, binary=True)
             apps = [app_from_values(row).announced() for row in await cursor.fetchall()]
+        # By owner too: what one of them asked for is nothing to another.
         found = {(app.owner_id, app.app_id): app for app in apps}
         return [found.get(one) for one in asked]
 

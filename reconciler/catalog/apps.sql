@@ -11,20 +11,8 @@ FROM app_metadata
 WHERE owner_id = %(owner_id)s AND app_name = %(app_name)s AND delete_requested_at IS NULL
 
 -- name: create
--- Apps with their work and first events, and when; null where the name is taken or the limit reached. By their owners.
-SELECT w.number,
-       create_app(w.app_id, w.owner_id, w.app_name, w.region, w.pg_version, w.min_cu, w.max_cu, w.suspend_seconds,
-                  w.history_retention_seconds, w.quota, w.waiting, w.max_apps, w.request_id, w.key,
-                  decode(w.fingerprint, 'hex')) AS made_at
-FROM (
-    SELECT *
-    FROM jsonb_to_recordset(%(wanted)s) AS asked (
-        number integer, app_id text, owner_id text, app_name text, region text, pg_version integer,
-        min_cu double precision, max_cu double precision, suspend_seconds integer, history_retention_seconds integer,
-        quota jsonb, waiting text, max_apps bigint, request_id text, key text, fingerprint text)
-    ORDER BY owner_id, number
-    OFFSET 0
-) w
+-- Apps with their work and first events, and when; null where the name is taken or the limit reached.
+SELECT number, made_at FROM create_apps(%(wanted)s)
 
 -- name: insert_key
 -- Remember that a key stands for an app that was there already.
@@ -32,15 +20,15 @@ INSERT INTO idempotency_keys (owner_id, key, fingerprint, app_id)
 VALUES (%(owner_id)s, %(key)s, %(fingerprint)s, %(app_id)s)
 
 -- name: get
--- Apps of their owners, while they can be seen; the columns of AppMetadata in its order.
+-- Some apps of some owners, while they can be seen; the columns of AppMetadata in its order.
 SELECT app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds, history_retention_seconds,
        quota, incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions,
        observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
        data_key_sealed, data_key_wrapped_by, data_key_version, connection_uri_sealed, pooled_uri_sealed,
        connected_at, missing_since, deleted_at, recoverable_until, tombstone_until
-FROM app_metadata JOIN unnest(%(app_ids)s::text[], %(owner_ids)s::text[]) AS asked (app_id, owner_id)
-    USING (app_id, owner_id)
-WHERE tombstone_until IS NULL OR tombstone_until > clock_timestamp()
+FROM app_metadata
+WHERE app_id = ANY(%(app_ids)s) AND owner_id = ANY(%(owner_ids)s)
+  AND (tombstone_until IS NULL OR tombstone_until > clock_timestamp())
 
 -- name: list
 -- An owner's apps, newest first, from a position on; deleted ones only when they are asked for.

@@ -108,22 +108,24 @@ class Budget:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        self._tell(CatalogUnavailable("the process stops"))
+        self._tell("the process stops")
 
     async def _lease(self) -> None:
-        """Lease slices for as long as somebody waits."""
-        while wanted := self._wanted():
-            asked_at = time.monotonic()
-            try:
+        """Lease slices for as long as somebody waits; nobody waits for a lease that has failed."""
+        try:
+            while wanted := self._wanted():
+                asked_at = time.monotonic()
                 grant = await self._slices.lease(wanted)
-            except CatalogUnavailable as error:
-                self._tell(error)
-                return
-            if self._on_level is not None:
-                self._on_level(grant.left)
-            self._hand_out(grant, Ticket(asked_at + self._terms.slice_seconds))
-            if self._wanted():
-                await asyncio.sleep(min(_MOST_PAUSE_SECONDS, grant.wait))
+                if self._on_level is not None:
+                    self._on_level(grant.left)
+                self._hand_out(grant, Ticket(asked_at + self._terms.slice_seconds))
+                if self._wanted():
+                    await asyncio.sleep(min(_MOST_PAUSE_SECONDS, grant.wait))
+        except CatalogUnavailable as error:
+            self._tell(str(error))
+        except BaseException:
+            self._tell("the request budget cannot be read")
+            raise
 
     def _wanted(self) -> dict[Urgency, int]:
         for kind, places in self._waiting.items():
@@ -136,12 +138,12 @@ class Budget:
             for place in waiting[:number]:
                 place.set_result(ticket)
 
-    def _tell(self, error: CatalogUnavailable) -> None:
+    def _tell(self, why: str) -> None:
         for places in self._waiting.values():
             while places:
                 place = places.popleft()
                 if not place.done():
-                    place.set_exception(error)
+                    place.set_exception(CatalogUnavailable(why))
 
 
 class Turn:

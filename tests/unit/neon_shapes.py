@@ -129,5 +129,7 @@ def check(status: int, body: object) -> None:
 
 
 def _has(document: Json, fields: list[str]) -> None:
+    # What projects and branches consumed is listed under the names of the things themselves.
+    fields = ["project_id", "periods"] if "periods" in document else fields
     missing = [field for field in fields if field not in document]
     assert not missing, missing

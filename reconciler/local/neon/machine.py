@@ -119,6 +119,8 @@ class LocalNeon:
             data_transfer_bytes: is added to the counter.
             size_bytes: what the branch holds from now on; None leaves it.
         """
+        if not self.options.physical:
+            operations.advance(self._world, now, self._issued)
         project = self._world.project(project_id)
         meter(project, now)
         usage, branch_id = project.usage, project.default_branch.id

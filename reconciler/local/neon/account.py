@@ -50,7 +50,7 @@ def user(call: Call) -> Response:
 
 def organizations(call: Call) -> Response:
     """Answer ``GET /users/me/organizations``: all of a user, or the one that owns the key."""
-    seen = [call.world.keys.organizations.get(org_id, Organization(org_id)) for org_id in call.access.organizations]
+    seen = [call.world.keys.organization(org_id) for org_id in call.access.organizations]
     return Response(200, {"organizations": [organization_document(each) for each in seen]})
 
 

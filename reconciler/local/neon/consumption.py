@@ -43,7 +43,7 @@ class _Asked:
         if not set(self.metrics) <= known:
             raise bad_request(f"metrics must be of {', '.join(sorted(known))}")
         since, until = _moment(call, "from"), _moment(call, "to")
-        self.plan = call.world.keys.organizations[self.org_id].plan
+        self.plan = call.world.keys.organization(self.org_id).plan
         if self.plan not in plans:
             raise Problem(403, "consumption history is not available on this plan")
         self.since, self.until = self._start(since), self._start(until)

@@ -66,10 +66,9 @@ def project_document(world: World, project: Project) -> Json:
 
 def project_item(world: World, project: Project, *, deleted: bool | None = None) -> Json:
     """Render a ``ProjectListItem``, deleted or not; where that is not said, as the project is."""
-    organization = world.keys.organizations.get(project.org_id)
     item = _common(world, project) | {
         "active_time": int(project.usage.active_time_seconds),
-        "org_name": project.org_id if organization is None else organization.name,
+        "org_name": world.keys.organization(project.org_id).name,
     }
     if project.deleted_at is not None and deleted is not False:
         item["deleted_at"] = when(project.deleted_at)

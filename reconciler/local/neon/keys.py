@@ -21,6 +21,10 @@ class Keyring:
         self._given = {digest_of(key.token): self._access(key.kind, key.org_id, key.project_id) for key in options.keys}
         self._made: dict[str, ApiKey] = {}
 
+    def organization(self, org_id: str) -> Organization:
+        """Return an organization; one whose projects and keys were kept, and that is not named any more, is bare."""
+        return self.organizations.get(org_id, Organization(org_id))
+
     def access(self, token: str | None, now: float) -> Access:
         """Say what a token is good for.
 

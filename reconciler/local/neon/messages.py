@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from reconciler.local.neon.tenancy import GivenKey, Organization
 
+# Neon's documentation, Limits.
+NEON_REQUESTS_PER_MINUTE = 700
+
 
 @dataclass(frozen=True)
 class Request:

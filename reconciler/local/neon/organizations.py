@@ -32,10 +32,7 @@ class OrganizationKeyCreate(KeyCreate):
 
 def read_organization(call: Call) -> Response:
     """Answer ``GET /organizations/{id}``."""
-    organization = call.world.keys.organizations.get(_organization(call))
-    if organization is None:
-        raise not_found("organization")
-    return Response(200, organization_document(organization))
+    return Response(200, organization_document(call.world.keys.organization(_organization(call))))
 
 
 def list_members(call: Call) -> Response:

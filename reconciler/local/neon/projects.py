@@ -87,12 +87,8 @@ def _new_project(world: World, asked: ProjectCreate, org_id: str, now: float) ->
         raise bad_request(f"region {region!r} is not supported")
     if asked.provisioner not in {None, *_PROVISIONERS}:
         raise unprocessable(f"provisioner {asked.provisioner!r} is not supported")
-    _check_plan(world, org_id, asked.history_retention_seconds)
+    history = _history(world, org_id, asked.history_retention_seconds, _DEFAULT_HISTORY_SECONDS)
     project_id = world.new_id("", lambda taken: taken in world.projects)
-    history = asked.history_retention_seconds
-    default_history = min(
-        _DEFAULT_HISTORY_SECONDS, _LONGEST_HISTORY.get(world.keys.organizations[org_id].plan, _DEFAULT_HISTORY_SECONDS)
-    )
     given = Compute.model_validate(asked.model_dump(include=set(Compute.model_fields)))
     defaults = _ENDPOINT_SETTINGS | _said(given) | _said(asked.default_endpoint_settings)
     size_of(Compute(), defaults)
@@ -103,7 +99,7 @@ def _new_project(world: World, asked: ProjectCreate, org_id: str, now: float) ->
         pg_version=_DEFAULT_PG_VERSION if asked.pg_version is None else asked.pg_version,
         provisioner=asked.provisioner or "k8s-neonvm",
         store_passwords=asked.store_passwords is not False,
-        history_retention_seconds=default_history if history is None else history,
+        history_retention_seconds=history,
         settings=_SETTINGS | _said(asked.settings),
         default_endpoint_settings=defaults,
         org_id=org_id,
@@ -112,11 +108,13 @@ def _new_project(world: World, asked: ProjectCreate, org_id: str, now: float) ->
     )
 
 
-def _check_plan(world: World, org_id: str, history_seconds: int | None) -> None:
-    plan = world.keys.organizations[org_id].plan
-    longest = _LONGEST_HISTORY.get(plan)
-    if history_seconds is not None and longest is not None and history_seconds > longest:
+def _history(world: World, org_id: str, asked: int | None, otherwise: int) -> int:
+    """Return how many seconds of history are kept: as asked, which the plan may refuse, or as the plan allows."""
+    plan = world.keys.organization(org_id).plan
+    longest = _LONGEST_HISTORY.get(plan, max(_LONGEST_HISTORY.values()))
+    if asked is not None and asked > longest:
         raise unprocessable(f"history_retention_seconds is at most {longest} on the {plan} plan")
+    return min(otherwise, longest) if asked is None else asked
 
 
 def _said(body: Settings | EndpointDefaults | Compute | None) -> Json:
@@ -156,14 +154,14 @@ def update_project(call: Call) -> Response:
     replicates = project.settings.get("enable_logical_replication") is True
     if replicates and settings.get("enable_logical_replication") is False:
         raise unprocessable("logical replication cannot be disabled once it is enabled")
-    _check_plan(call.world, project.org_id, asked.history_retention_seconds)
+    kept = project.history_retention_seconds
+    history = _history(call.world, project.org_id, asked.history_retention_seconds, kept)
     defaults = project.default_endpoint_settings | _said(asked.default_endpoint_settings)
     size_of(Compute(), defaults)
     project.name = project.name if asked.name is None else asked.name
     project.settings = project.settings | settings
     project.default_endpoint_settings = defaults
-    if asked.history_retention_seconds is not None:
-        project.history_retention_seconds = asked.history_retention_seconds
+    project.history_retention_seconds = history
     call.world.touch(project, call.now)
     operations = settle_quota(call.world, project, call.now)
     if asked.settings is not None and not operations:

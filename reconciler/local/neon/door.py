@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.local.neon.limits import Limiter
+from reconciler.local.neon.rates import Limiter
 from reconciler.local.neon.messages import Request
 from reconciler.local.neon.metering import meter
 from reconciler.local.neon.problems import Problem, not_found, outside_of_key, too_many_requests

@@ -8,7 +8,7 @@ from reconciler.local.neon import operations
 from reconciler.local.neon.call import Call
 from reconciler.local.neon.commands import Command
 from reconciler.local.neon.door import enter
-from reconciler.local.neon.limits import Limiter
+from reconciler.local.neon.rates import Limiter
 from reconciler.local.neon.messages import LocalNeonOptions, Request, Response
 from reconciler.local.neon.metering import consume, meter
 from reconciler.local.neon.meters import Amount

@@ -23,6 +23,8 @@ from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.migrate import migrate
 from reconciler.daemon import Daemon
 from reconciler.errors import CatalogUnavailable
+from reconciler.local.neon.behaviours import topics
+from reconciler.local.neon.behaviours.text import render
 from reconciler.local.placement import PlacementError
 from reconciler.local.postgres import EmbeddedPostgresError
 from specs.settings import (
@@ -63,6 +65,9 @@ def _dev(parsed: argparse.Namespace) -> None:
 
 
 def _local_neon(parsed: argparse.Namespace) -> None:
+    if parsed.behaviours:
+        _say(render(topics()))
+        return
     named = NeonSettings.load(neon_api_key="any")
     key = named.neon_api_key.get_secret_value() if "neon_api_key" in NeonSettings.named() else None
     run_until_signal(lambda: local_neon(parsed.port, parsed.data, key, named.neon_org_id, _say))
@@ -162,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     added = command("local-neon", _local_neon, "a model of Neon's API with a real Postgres behind it")
     added.add_argument("--port", type=_port, default=8080, help="port to listen on (default: 8080)")
     added.add_argument("--data", type=Path, default=Path(".data/local-neon"), help="where its state is kept")
+    added.add_argument("--behaviours", action="store_true", help="print what it does and how that is known, and end")
     added = command("token", _token, "print a token for trying things")
     added.add_argument("--user", required=True, help="whose apps the token is about")
     added.add_argument("--permission", action="append", choices=("read", "write", "admin"), help="repeatable")

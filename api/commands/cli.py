@@ -13,6 +13,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from api.commands.dev import dev, local_neon
+from api.commands.doctor import examine
+from api.commands.doctor.line import any_failed, as_json, as_text
 from api.commands.logs import configure
 from api.commands.serving import COMMAND_SECONDS, PortTaken, listen, run_until_signal, serve, together
 from api.compose import ApiSettings, compose
@@ -47,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         configure(LogSettings.load())
-        parsed.command(parsed)
+        status: int | None = parsed.command(parsed)
     except (SettingsError, PortTaken, CatalogUnavailable, EmbeddedPostgresError, PlacementError, ValueError) as error:
         sys.stderr.write(f"morphik-apps: {error}\n")
         return 1
-    return 0
+    return status or 0
 
 
 def _say(text: str) -> None:
@@ -138,6 +140,12 @@ def _resume(_parsed: argparse.Namespace) -> None:
     asyncio.run(run())
 
 
+def _doctor(parsed: argparse.Namespace) -> int:
+    lines = asyncio.run(examine())
+    _say(as_json(lines) if parsed.json else as_text(lines))
+    return 1 if any_failed(lines) else 0
+
+
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 0 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
@@ -173,6 +181,8 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--permission", action="append", choices=("read", "write", "admin"), help="repeatable")
     added.add_argument("--ttl", type=int, default=ONE_DAY, help="seconds until it expires (default: a day)")
     command("resume", _resume, "end an emergency stop after many projects vanished by a person's will")
+    added = command("doctor", _doctor, "look at settings, catalog, keys, clocks and the Neon key; changes nothing")
+    added.add_argument("--json", action="store_true", help="for machines")
     return parser
 
 

@@ -68,28 +68,32 @@ def _works(it_does: bool) -> str:
 
 @observes("roles-after-restore", Phase.CHANGED)
 async def roles_after_restore(live: Live) -> Finding:
-    """Which roles exist after a restore: those of then, or those of now?"""
+    """Which roles exist after a restore: those of then, or those of now; and with the passwords of when?"""
     side = live.kept.get("side")
     if side is None:
         raise Untold("there is no branch to restore")
-    await live.change("POST", ROLES, {"role": {"name": "deleted_since"}}, branch_id=side)
+    for name in ("deleted_since", "reset_since"):
+        await live.change("POST", ROLES, {"role": {"name": name}}, branch_id=side)
+    then = await live.uri(DATABASE_NAME, "reset_since", side)
     await asyncio.sleep(live.pause)
     moment = datetime.now(UTC)
     await asyncio.sleep(live.pause)
     await live.change("POST", ROLES, {"role": {"name": "made_since"}}, branch_id=side)
     await live.change("DELETE", ROLE, branch_id=side, role_name="deleted_since")
+    reset = await live.change("POST", RESET, branch_id=side, role_name="reset_since")
+    now = str(reset["role"]["password"])
     body = {"source_branch_id": side, "source_timestamp": moment.isoformat(), "preserve_under_name": "before-restore"}
     await live.change("POST", RESTORE, body, branch_id=side)
     listed = await live.raw("GET", ROLES, ids={"branch_id": side})
     names = {str(role.get("name")) for role in listed.body.get("roles", [])}
-    uri = await live.uri(DATABASE_NAME, live.role, side)
-    owner = "connects" if await live.connects(uri) else "is refused"
     made, deleted = "made_since" in names, "deleted_since" in names
+    old, new = await live.connects(then), await live.connects(then, password=now)
     seen = (
         f"listed: one made since {'is still there' if made else 'is gone'}, one deleted since "
-        f"{'is there again' if deleted else 'stays gone'}; the owner {owner} with the password of now"
+        f"{'is there again' if deleted else 'stays gone'}; of one reset since, the password of then {_works(old)}, "
+        f"that of now {_works(new)}"
     )
-    return agrees_if(deleted and not made and owner == "connects", seen)
+    return agrees_if(deleted and not made and old and not new, seen)
 
 
 @observes("deleted-role-hands-over", Phase.CHANGED)

@@ -63,7 +63,8 @@ def _read(given: Given, check: str, load: Callable[[], S], look: Callable[[S], L
         read = load()
         given.lines.append(look(read))
     except SettingsError as error:
-        given.lines.append(failed(check, str(error), _PUT_RIGHT))
+        says, _, do = str(error).partition("; ")
+        given.lines.append(failed(check, says, do or _PUT_RIGHT))
         return None
     return read
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from api.commands.dev import dev, local_neon
+from api.commands.doctor import examine
+from api.commands.doctor.line import any_failed, as_json, as_text
 from api.commands.logs import configure
 from api.commands.serving import COMMAND_SECONDS, PortTaken, listen, run_until_signal, serve, together
 from api.compose import ApiSettings, compose
@@ -23,6 +25,8 @@ from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.migrate import migrate
 from reconciler.daemon import Daemon
 from reconciler.errors import CatalogUnavailable
+from reconciler.local.neon.behaviours import topics
+from reconciler.local.neon.behaviours.text import render
 from reconciler.local.placement import PlacementError
 from reconciler.local.postgres import EmbeddedPostgresError
 from specs.settings import (
@@ -45,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         configure(LogSettings.load())
-        parsed.command(parsed)
+        status: int | None = parsed.command(parsed)
     except (SettingsError, PortTaken, CatalogUnavailable, EmbeddedPostgresError, PlacementError, ValueError) as error:
         sys.stderr.write(f"morphik-apps: {error}\n")
         return 1
-    return 0
+    return status or 0
 
 
 def _say(text: str) -> None:
@@ -63,6 +67,9 @@ def _dev(parsed: argparse.Namespace) -> None:
 
 
 def _local_neon(parsed: argparse.Namespace) -> None:
+    if parsed.behaviours:
+        _say(render(topics()))
+        return
     named = NeonSettings.load(neon_api_key="any")
     key = named.neon_api_key.get_secret_value() if "neon_api_key" in NeonSettings.named() else None
     limits = parsed.rate_limits
@@ -134,6 +141,12 @@ def _resume(_parsed: argparse.Namespace) -> None:
     asyncio.run(run())
 
 
+def _doctor(parsed: argparse.Namespace) -> int:
+    lines = asyncio.run(examine())
+    _say(as_json(lines) if parsed.json else as_text(lines))
+    return 1 if any_failed(lines) else 0
+
+
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 0 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
@@ -164,11 +177,14 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--port", type=_port, default=8080, help="port to listen on (default: 8080)")
     added.add_argument("--data", type=Path, default=Path(".data/local-neon"), help="where its state is kept")
     added.add_argument("--rate-limits", action="store_true", help="limit requests as Neon does (default: no limit)")
+    added.add_argument("--behaviours", action="store_true", help="print what it does and how that is known, and end")
     added = command("token", _token, "print a token for trying things")
     added.add_argument("--user", required=True, help="whose apps the token is about")
     added.add_argument("--permission", action="append", choices=("read", "write", "admin"), help="repeatable")
     added.add_argument("--ttl", type=int, default=ONE_DAY, help="seconds until it expires (default: a day)")
     command("resume", _resume, "end an emergency stop after many projects vanished by a person's will")
+    added = command("doctor", _doctor, "look at settings, catalog, keys, clocks and the Neon key; changes nothing")
+    added.add_argument("--json", action="store_true", help="for machines")
     return parser
 
 

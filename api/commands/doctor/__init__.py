@@ -1,0 +1,57 @@
+"""``doctor``: looks at settings, catalog, keys, clocks and the Neon key, changes nothing, and says what to do.
+
+The catalog is read in read-only transactions, and a transport that lets only GET through carries what Neon is asked.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from pydantic import SecretStr
+
+from api.commands.doctor.catalog import CatalogChecks
+from api.commands.doctor.line import Line, failed, skipped
+from api.commands.doctor.local import Given, settings
+from api.commands.doctor.neon import CHECKS, NeonChecks
+from reconciler.catalog.database import Database
+from reconciler.catalog.inspect import CatalogInspector
+from reconciler.neon.client import NeonClient
+from reconciler.neon.reading import ReadingTransport
+
+
+async def examine() -> list[Line]:
+    """All checks, in order. Whatever is wrong is a line, never an exception."""
+    given = settings()
+    async with AsyncExitStack() as stack:
+        urls = given.catalog
+        catalog = await _opened(stack, given, "DATABASE_URL", None if urls is None else urls.database_url)
+        named = None if urls is None else urls.database_direct_url
+        direct = await _opened(stack, given, "DATABASE_DIRECT_URL", named)
+        checks = CatalogChecks(given, catalog, direct)
+        lines = await checks.run()
+        return given.lines + lines + await _neon(given, checks, stack)
+
+
+async def _opened(stack: AsyncExitStack, given: Given, name: str, url: SecretStr | None) -> CatalogInspector | None:
+    if url is None:
+        return None
+    try:
+        database = Database(url.get_secret_value(), max_size=1)
+    except ValueError as error:
+        given.lines.append(failed(name, str(error), "percent-encode what is special in it"))
+        return None
+    await database.open()
+    stack.push_async_callback(database.close)
+    return CatalogInspector(database)
+
+
+async def _neon(given: Given, checks: CatalogChecks, stack: AsyncExitStack) -> list[Line]:
+    loop = given.loop
+    if loop is None:
+        return [skipped(check, "NEON_API_KEY is not set, or the Neon settings are wrong") for check in CHECKS]
+    transport = ReadingTransport()
+    client = NeonClient(
+        loop.neon_api_url, loop.neon_api_key, timeout_seconds=loop.neon_timeout_seconds, transport=transport
+    )
+    await stack.enter_async_context(client)
+    return await NeonChecks(loop, given.plane, checks.identity, client, transport).run()

@@ -1,0 +1,111 @@
+"""Checks of the settings alone: nothing is asked of anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from api.commands.doctor.line import Line, failed, ok, skipped, warning
+from reconciler.catalog.seal import key_id
+from specs.settings import (
+    NEON_BURST_PER_SECOND,
+    NEON_REQUESTS_PER_MINUTE,
+    CatalogSettings,
+    HttpSettings,
+    LoopSettings,
+    PlaneSettings,
+    SealSettings,
+    Settings,
+    SettingsError,
+    TokenSettings,
+)
+
+S = TypeVar("S", bound=Settings)
+RECOMMENDED_SECRET_BYTES = 32
+_PUT_RIGHT = "put it right in the environment or in .env"
+
+
+@dataclass
+class Given:
+    """The settings that could be read; None for a group that is wrong or absent."""
+
+    catalog: CatalogSettings | None = None
+    plane: PlaneSettings | None = None
+    seal: SealSettings | None = None
+    tokens: TokenSettings | None = None
+    loop: LoopSettings | None = None
+    lines: list[Line] = field(default_factory=list)
+
+
+def settings() -> Given:
+    """Every group, read by itself, and a line about each."""
+    given = Given()
+    given.catalog = _read(given, "catalog settings", CatalogSettings.load, _catalog)
+    given.plane = _read(given, "plane settings", PlaneSettings.load, _plane)
+    given.seal = _read(given, "encryption keys", SealSettings.load, _seal)
+    if {"jwt_secret_key", "jwt_jwks_url"} & TokenSettings.named():
+        given.tokens = _read(given, "token settings", TokenSettings.load, _tokens)
+    else:
+        given.lines.append(skipped("token settings", "neither JWT_SECRET_KEY nor JWT_JWKS_URL is set; serve needs one"))
+    _read(given, "HTTP settings", HttpSettings.load, _http)
+    if "neon_api_key" in LoopSettings.named():
+        given.loop = _read(given, "Neon settings", LoopSettings.load, _loop)
+    else:
+        # The figures are looked at all the same: a daemon beside this process may have the same file.
+        absent = skipped("Neon settings", "NEON_API_KEY is not set; reconcile needs it, serve does not")
+        _read(given, "Neon settings", lambda: LoopSettings.load(neon_api_key="absent"), lambda _: absent)
+    return given
+
+
+def _read(given: Given, check: str, load: Callable[[], S], look: Callable[[S], Line]) -> S | None:
+    try:
+        read = load()
+        given.lines.append(look(read))
+    except SettingsError as error:
+        says, _, do = str(error).partition("; ")
+        given.lines.append(failed(check, says, do or _PUT_RIGHT))
+        return None
+    return read
+
+
+def _catalog(read: CatalogSettings) -> Line:
+    direct = "one of its own" if read.database_direct_url else "DATABASE_URL's"
+    return ok("catalog settings", f"DATABASE_URL is set; the direct address is {direct}")
+
+
+def _plane(read: PlaneSettings) -> Line:
+    says = f"plane {read.control_plane_id}, {len(read.neon_regions)} regions, {read.region} by default"
+    return ok("plane settings", f"{says}, Postgres {read.default_pg_version}")
+
+
+def _seal(read: SealSettings) -> Line:
+    keys = read.keys()
+    ids = [key_id(key) for key in keys]
+    if len(set(ids)) < len(ids):
+        return warning("encryption keys", f"a key is named twice ({', '.join(ids)})", "name each key once")
+    return ok("encryption keys", f"{ids[0]} encrypts, {', '.join(ids)} decrypt")
+
+
+def _tokens(read: TokenSettings) -> Line:
+    secret = read.jwt_secret_key
+    if secret is None:
+        return ok("token settings", "keys from JWT_JWKS_URL")
+    length = len(secret.get_secret_value().encode())
+    if length < RECOMMENDED_SECRET_BYTES:
+        says = f"JWT_SECRET_KEY is {length} bytes long"
+        return warning("token settings", says, f"take {RECOMMENDED_SECRET_BYTES} or more (RFC 7518, 3.2)")
+    return ok("token settings", "JWT_SECRET_KEY is set")
+
+
+def _http(read: HttpSettings) -> Line:
+    return ok("HTTP settings", f"port {read.port}, {read.max_apps_per_owner} apps an owner")
+
+
+def _loop(read: LoopSettings) -> Line:
+    asked, burst = read.neon_requests_per_minute, read.neon_burst_per_second
+    if asked > NEON_REQUESTS_PER_MINUTE or burst > NEON_BURST_PER_SECOND:
+        says = f"NEON_REQUESTS_PER_MINUTE is {asked} and NEON_BURST_PER_SECOND is {burst}"
+        documented = f"{NEON_REQUESTS_PER_MINUTE} and {NEON_BURST_PER_SECOND}"
+        return warning("Neon settings", says, f"Neon documents {documented}; keep more only if Neon agreed to it")
+    return ok("Neon settings", f"{read.neon_api_url}, {asked} requests a minute, {burst} at once")

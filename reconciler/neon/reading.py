@@ -1,0 +1,113 @@
+"""A client of Neon that can only read, and what it may ask beside the calls of the loop."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import httpx
+from pydantic import BaseModel, ConfigDict
+
+from reconciler.neon.wire import NeonCall, NeonRequest
+
+
+class NotReading(httpx.TransportError):
+    """A request that could change something was about to be sent, and was not."""
+
+
+class ReadingTransport(httpx.AsyncBaseTransport):
+    """Lets GET through and nothing else, and compares the server's clock with this machine's.
+
+    Args:
+        inner: carries the requests; the network by default.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport | None = None) -> None:
+        self._inner = httpx.AsyncHTTPTransport() if inner is None else inner
+        self.ahead: timedelta | None = None
+        """How far the server's clock is ahead by its last ``Date`` header (RFC 9110, 6.6.1), to about a second."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a GET.
+
+        Raises:
+            NotReading: it is none.
+        """
+        if request.method != "GET":
+            raise NotReading(f"a reading client does not send {request.method}")
+        before = datetime.now(UTC)
+        response = await self._inner.handle_async_request(request)
+        half = (datetime.now(UTC) - before) / 2
+        said = _date(response.headers.get("date"))
+        if said is not None:
+            # The header is cut to whole seconds, so the truth lies half a second later on average.
+            self.ahead = said + timedelta(seconds=0.5) - (before + half)
+        return response
+
+    async def aclose(self) -> None:
+        """Close what carries the requests."""
+        await self._inner.aclose()
+
+
+def _date(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        read = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class PlannedOrganization(_Read):
+    """An organization and its plan (Neon OpenAPI document, Organization)."""
+
+    id: str
+    plan: str = ""
+
+
+class ProjectHost(_Read):
+    """Where a project's databases are reached (Neon OpenAPI document, ProjectListItem)."""
+
+    id: str
+    proxy_host: str = ""
+
+
+class Region(_Read):
+    """A region in which projects can be made (Neon OpenAPI document, RegionResponse)."""
+
+    region_id: str
+
+
+class _OfOrganizations(_Read):
+    organizations: tuple[PlannedOrganization, ...]
+
+
+class _OfHosts(_Read):
+    projects: tuple[ProjectHost, ...]
+
+
+class _OfRegions(_Read):
+    regions: tuple[Region, ...]
+
+
+def organizations_with_plans() -> NeonCall[tuple[PlannedOrganization, ...]]:
+    """The organizations that the key may see, with their plans."""
+    request = NeonRequest("GET", "/users/me/organizations", "/users/me/organizations")
+    return NeonCall(request, lambda data: _OfOrganizations.model_validate(data).organizations)
+
+
+def project_hosts(org_id: str, limit: int) -> NeonCall[tuple[ProjectHost, ...]]:
+    """The hosts of the first projects of an organization."""
+    request = NeonRequest("GET", "/projects", "/projects", (("org_id", org_id), ("limit", str(limit))))
+    return NeonCall(request, lambda data: _OfHosts.model_validate(data).projects)
+
+
+def regions(org_id: str) -> NeonCall[tuple[str, ...]]:
+    """The ids of the regions in which the organization may make projects; refused to some kinds of key."""
+    request = NeonRequest("GET", "/regions", "/regions", (("org_id", org_id),))
+    return NeonCall(request, lambda data: tuple(each.region_id for each in _OfRegions.model_validate(data).regions))

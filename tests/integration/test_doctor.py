@@ -1,0 +1,270 @@
+"""``doctor`` over a real catalog and a served local Neon: it sees what is wrong, and changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from api.commands.cli import main
+from api.commands.doctor import examine
+from api.commands.doctor.line import Line, State
+from reconciler.catalog.database import Database
+from reconciler.catalog.inspect import CatalogInspector
+from reconciler.catalog.seal import key_id
+from reconciler.errors import CatalogUnavailable
+from reconciler.local.neon.messages import LocalNeonOptions
+from tests.catalogs import create, execute, make_ready, with_catalog
+from tests.integration.served_neon import served_neon
+
+OPTIONS = LocalNeonOptions(physical=True, operation_seconds=(0.01, 0.05), api_key="napi_hidden")
+KEY = base64.urlsafe_b64encode(b"t" * 32).decode()
+OTHER_KEY = base64.urlsafe_b64encode(b"o" * 32).decode()
+SETTINGS = ("DATABASE_URL", "DATABASE_DIRECT_URL", "ENCRYPTION_KEYS", "JWT_SECRET_KEY", "JWT_JWKS_URL", "NEON_API_KEY",
+            "NEON_API_URL", "NEON_ORG_ID", "NEON_REGIONS", "NEON_HOST_SUFFIXES", "NEON_REQUESTS_PER_MINUTE",
+            "CONTROL_PLANE_ID", "LOG_FORMAT", "LOG_LEVEL", "PORT")  # fmt: skip
+Set = Any
+
+
+@pytest.fixture
+def given(catalog_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Set:
+    """Sets the environment: complete for serve, and changed by whoever asks."""
+    monkeypatch.chdir(tmp_path)
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+
+    def change(**values: str | None) -> None:
+        for name, value in values.items():
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
+
+    change(DATABASE_URL=catalog_url, ENCRYPTION_KEYS=KEY, JWT_SECRET_KEY="j" * 43)
+    return change
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder for a Postgres that an unprivileged user can reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder) / "postgres"
+
+
+def _ready_app(url: str) -> str:
+    made = with_catalog(url, create)
+    make_ready(url, made.app.app_id)
+    return made.app.app_id
+
+
+def _lines(lines: list[Line]) -> dict[str, Line]:
+    by_check = {line.check: line for line in lines}
+    assert len(by_check) == len(lines)
+    return by_check
+
+
+def _examined() -> dict[str, Line]:
+    return _lines(asyncio.run(examine()))
+
+
+def _rows(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, with the transaction that wrote it and the place where it lies."""
+    with psycopg.connect(url) as connection:
+        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
+        return {
+            name: connection.execute(
+                sql.SQL("SELECT xmin::text, ctid::text, t.*::text FROM {} AS t ORDER BY 2").format(sql.Identifier(name))
+            ).fetchall()
+            for (name,) in names
+        }
+
+
+def test_all_is_well_and_nothing_is_changed(catalog_url: str, given: Set, home: Path) -> None:
+    """Every check is ok with complete settings; no row is written, and only GETs arrive at Neon."""
+    _ready_app(catalog_url)
+
+    async def run() -> tuple[list[Line], list[tuple[str, str]]]:
+        async with served_neon(home, OPTIONS) as neon:
+            given(NEON_API_KEY="napi_hidden", NEON_API_URL=neon.url, DATABASE_DIRECT_URL=catalog_url)
+            before = _rows(catalog_url)
+            lines = await examine()
+            assert _rows(catalog_url) == before
+            assert sum(map(len, before.values())) > 5
+            assert neon.machine.dirty() == set()
+            return lines, neon.arrived
+
+    lines, arrived = asyncio.run(run())
+    by_check = _lines(lines)
+    states = {check: line.state for check, line in by_check.items()}
+    # The recorded project of this catalog is none of local Neon's, and there is no project to tell hosts by.
+    assert states.pop("projects") is State.WARNING
+    assert states.pop("database hosts") is State.SKIPPED
+    assert set(states.values()) == {State.OK}, lines
+    assert {method for method, _ in arrived} == {"GET"}
+    assert len(arrived) >= 5
+    assert "tried, all open" in by_check["keys in use"].says
+    assert "an organization's key" in by_check["key"].says
+    assert OPTIONS.org_id in by_check["organization"].says
+
+
+def test_the_clock_is_held_against_the_catalogs_and_neons(given: Set, home: Path) -> None:
+    """Both are this machine's own here; Neon's comes from the Date header of an answer."""
+
+    async def run() -> dict[str, Line]:
+        async with served_neon(home, OPTIONS) as neon:
+            given(NEON_API_KEY="napi_hidden", NEON_API_URL=neon.url)
+            return _lines(await examine())
+
+    by_check = asyncio.run(run())
+    assert by_check["catalog's clock"].state is State.OK
+    assert by_check["Neon's clock"].state is State.OK
+
+
+def test_the_server_itself_refuses_a_write_during_a_look(catalog_url: str) -> None:
+    """A statement that writes is refused by Postgres, whatever it is."""
+
+    async def run() -> None:
+        database = Database(catalog_url)
+        await database.open()
+        try:
+            with pytest.raises(CatalogUnavailable, match="25006"):
+                async with CatalogInspector(database)._reading() as connection:
+                    await connection.execute("DELETE FROM app_events")
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+
+
+def test_without_a_key_the_neon_checks_are_skipped(given: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    """As for a process that serves only: exit 0, one line a check, and each says why."""
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.split()[0] in {"ok", "skipped"} for line in lines), lines
+    skipped = [line for line in lines if line.startswith("skipped")]
+    assert sum("NEON_API_KEY is not set" in line for line in skipped) == 8
+
+
+def test_the_same_for_machines(given: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON, and exit 1 when a check failed."""
+    assert main(["doctor", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is True
+    assert {"check", "state", "says", "do"} == set(document["checks"][0])
+    given(DATABASE_URL=None)
+    assert main(["doctor", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is False
+    assert {each["check"] for each in document["checks"] if each["state"] == "FAILED"} == {"catalog settings"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "said"),
+    [
+        ({"DATABASE_URL": None}, "catalog settings", "DATABASE_URL is required"),
+        ({"DATABASE_URL": "mysql://u:hidden@h/d"}, "catalog settings", "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://u:se%zzhidden@h/d"}, "DATABASE_URL", "cannot be read"),
+        ({"DATABASE_URL": "postgresql://u:hidden@127.0.0.1:9/d"}, "catalog", "did not answer"),
+        ({"DATABASE_DIRECT_URL": "postgresql://u:hidden@127.0.0.1:9/d"}, "direct address", "did not answer"),
+        ({"ENCRYPTION_KEYS": None}, "encryption keys", "ENCRYPTION_KEYS is required"),
+        ({"ENCRYPTION_KEYS": "hidden"}, "encryption keys", "ENCRYPTION_KEYS"),
+        ({"JWT_SECRET_KEY": "hidden"}, "token settings", "JWT_SECRET_KEY"),
+        ({"PORT": "hidden"}, "HTTP settings", "PORT"),
+        ({"CONTROL_PLANE_ID": "Not This"}, "plane settings", "CONTROL_PLANE_ID"),
+        ({"NEON_API_KEY": "hidden one"}, "Neon settings", "NEON_API_KEY"),
+        ({"SETTLE_SECONDS": "1"}, "Neon settings", "SETTLE_SECONDS"),
+        ({"NEON_API_KEY": "hidden", "NEON_API_URL": "http://127.0.0.1:9/api/v2"}, "key", "no connection"),
+    ],
+)
+def test_what_is_wrong_is_one_line_that_says_what_to_do(
+    changes: dict[str, str | None], check: str, said: str, given: Set, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exactly one check fails, by its name, with what to do and without any value that may be a secret."""
+    given(**changes)
+    assert main(["doctor", "--json"]) == 1
+    printed = capsys.readouterr().out
+    failed = [each for each in json.loads(printed)["checks"] if each["state"] == "FAILED"]
+    assert [each["check"] for each in failed] == [check]
+    assert said in failed[0]["says"]
+    assert failed[0]["do"]
+    assert "hidden" not in printed
+
+
+def test_migrations_that_are_missing_interrupted_or_newer(catalog_url: str, given: Set) -> None:
+    """Each is told apart."""
+    assert _examined()["migrations"].state is State.OK
+    execute(catalog_url, "INSERT INTO _yoyo_migration VALUES ('h', '9999.later', now())")
+    assert "9999.later" in _examined()["migrations"].says
+    execute(catalog_url, "DELETE FROM _yoyo_migration WHERE migration_id IN ('9999.later', '0005.health')")
+    line = _examined()["migrations"]
+    assert (line.state, line.do) == (State.FAILED, "run morphik-apps migrate")
+    assert "0005.health" in line.says
+    execute(catalog_url, "DELETE FROM _yoyo_migration")
+    assert "no note says" in _examined()["migrations"].says
+
+
+def test_a_migration_under_way_and_a_lock_row_left_behind(catalog_url: str, given: Set) -> None:
+    """Neither is a failure, and both are said."""
+    with psycopg.connect(catalog_url) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(7164531902)")
+        line = _examined()["migrations"]
+        assert (line.state, "now" in line.says) == (State.WARNING, True)
+    execute(catalog_url, "CREATE TABLE IF NOT EXISTS yoyo_lock (locked int PRIMARY KEY, ctime timestamp, pid int)")
+    execute(catalog_url, "INSERT INTO yoyo_lock VALUES (1, now(), 4242)")
+    line = _examined()["migrations"]
+    assert (line.state, "4242" in line.says) == (State.WARNING, True)
+
+
+def test_an_empty_database_is_not_migrated(empty_database_url: str, given: Set) -> None:
+    """Only that fails, and what needs the tables is skipped."""
+    given(DATABASE_URL=empty_database_url)
+    by_check = _examined()
+    assert [line.check for line in by_check.values() if line.state is State.FAILED] == ["migrations"]
+    assert by_check["rights"].state is by_check["keys in use"].state is State.SKIPPED
+
+
+def test_a_key_in_use_that_is_not_there_is_named(catalog_url: str, given: Set) -> None:
+    """By its id and the number of its apps; an app that does not open is named too."""
+    app_id = _ready_app(catalog_url)
+    given(ENCRYPTION_KEYS=f"{OTHER_KEY},{KEY}")
+    assert _examined()["keys in use"].state is State.OK
+    given(ENCRYPTION_KEYS=OTHER_KEY)
+    line = _examined()["keys in use"]
+    assert line.state is State.FAILED
+    assert f"{key_id(b't' * 32)} (1 apps)" in line.says
+    given(ENCRYPTION_KEYS=KEY)
+    execute(catalog_url, "UPDATE app_metadata SET owner_id = 'mallory'")
+    line = _examined()["keys in use"]
+    assert line.state is State.FAILED
+    assert app_id in line.says
+
+
+def test_a_stop_another_catalog_and_missing_rights_fail(catalog_url: str, given: Set) -> None:
+    """Each with its own line."""
+    execute(catalog_url, "UPDATE catalog_identity SET mutation_stopped_at = now(), mutation_stop_reason = 'too many'")
+    assert "too many" in _examined()["stop"].says
+    options = "options=-c%20role%3Dmorphik_apps_reconciler"
+    given(DATABASE_URL=f"{catalog_url}{'&' if '?' in catalog_url else '?'}{options}")
+    assert "may reconcile and not serve" in _examined()["rights"].says
+    given(DATABASE_URL=f"{catalog_url}{'&' if '?' in catalog_url else '?'}{options.replace('reconciler', 'api')}")
+    assert _examined()["rights"].state is State.OK
+    given(NEON_API_KEY="k", NEON_API_URL="http://127.0.0.1:9/api/v2")
+    line = _examined()["rights"]
+    assert (line.state, "may not reconcile" in line.says) == (State.FAILED, True)
+
+
+def test_another_catalog_at_the_direct_address(catalog_url: str, empty_database_url: str, given: Set) -> None:
+    """Two catalogs are not one."""
+    given(DATABASE_URL=empty_database_url)
+    assert main(["migrate"]) == 0
+    given(DATABASE_DIRECT_URL=catalog_url)
+    assert "another catalog" in _examined()["direct address"].says

@@ -1,0 +1,195 @@
+"""What ``doctor`` says about a key, an organization and its projects, from what Neon answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from api.commands.doctor.catalog import judged_clock
+from api.commands.doctor.line import Line, State
+from api.commands.doctor.neon import NeonChecks
+from reconciler.catalog.inspect import Identity
+from reconciler.errors import NeonOutcomeUnknown
+from reconciler.neon.client import NeonClient
+from reconciler.neon.reading import ReadingTransport
+from specs.names import format_project_name
+from specs.settings import LoopSettings, PlaneSettings
+
+Json = dict[str, Any]
+URL = "https://neon.example/api/v2"
+AUTH: Json = {"account_id": "acc-1", "auth_method": "api_key_org"}
+ORGANIZATIONS: Json = {"organizations": [{"id": "org-1", "name": "One", "plan": "launch_v3"}]}
+REGIONS: Json = {"regions": [{"region_id": region} for region in PlaneSettings().neon_regions]}
+SCOPED = (404, {"code": "", "message": "not allowed to perform actions outside the project this key is scoped to"})
+
+
+def _project(number: int, **changes: Any) -> Json:
+    name = format_project_name("shop", f"{'abcdefghij'[number % 10]}" * 24)
+    document = {"id": f"project-{number}", "name": name, "region_id": "aws-us-east-1", "pg_version": 17,
+                "created_at": "2026-01-01T00:00:00Z", "proxy_host": "us-east-1.aws.neon.tech"}  # fmt: skip
+    return document | changes
+
+
+def _neon(**answers: Any) -> Callable[[httpx.Request], httpx.Response]:
+    """Answers by the path's last word: a body, or a status and a body."""
+    given: Json = {"auth": AUTH, "organizations": ORGANIZATIONS, "regions": REGIONS, "projects": []} | answers
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.method == "GET"
+        found = given[request.url.path.rsplit("/", 1)[1]]
+        status, body = found if isinstance(found, tuple) else (200, found)
+        if isinstance(body, list):
+            page = [] if "cursor" in request.url.params else body
+            body = {"projects": page, "pagination": {"cursor": "end"}, "unavailable_project_ids": []}
+        return httpx.Response(status, json=body, headers={"Date": format_datetime(datetime.now(UTC), usegmt=True)})
+
+    return answer
+
+
+def _checked(
+    answer: Callable[[httpx.Request], httpx.Response],
+    monkeypatch: pytest.MonkeyPatch,
+    identity: Identity | None = None,
+    **settings: Any,
+) -> dict[str, Line]:
+    for name in ("NEON_API_KEY", "NEON_ORG_ID", "NEON_API_URL", "NEON_HOST_SUFFIXES"):
+        monkeypatch.delenv(name, raising=False)
+    loop = LoopSettings.load(neon_api_key="napi_hidden", neon_api_url=URL, **settings)
+
+    async def run() -> list[Line]:
+        transport = ReadingTransport(httpx.MockTransport(answer))
+        async with NeonClient(loop.neon_api_url, loop.neon_api_key, transport=transport) as client:
+            return await NeonChecks(loop, PlaneSettings.load(), identity, client, transport).run()
+
+    lines = asyncio.run(run())
+    assert "napi_hidden" not in str(lines)
+    assert all(line.do for line in lines if line.state in {State.FAILED, State.WARNING})
+    return {line.check: line for line in lines}
+
+
+def _identity(**changes: Any) -> Identity:
+    given: Json = {"catalog_id": "c", "org_id": "org-1", "neon_api_url": URL, "control_plane_id": "morphik",
+                   "stop_reason": None, "projects": 0}  # fmt: skip
+    return Identity(**(given | changes))
+
+
+def test_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_check = _checked(_neon(projects=[_project(1)]), monkeypatch, _identity(projects=1))
+    assert {line.state for line in by_check.values()} == {State.OK}, by_check
+    assert "of 100 in the plan launch_v3" in by_check["projects"].says
+
+
+@pytest.mark.parametrize(
+    ("answers", "check", "state", "said"),
+    [
+        ({"auth": (401, {"code": "", "message": "bad key"})}, "key", State.FAILED, "the key is refused"),
+        ({"auth": AUTH | {"auth_method": "api_key_user"}}, "key", State.WARNING, "a personal key"),
+        ({"auth": AUTH | {"auth_method": "something_new"}}, "key", State.WARNING, "something_new"),
+        ({"auth": (500, {})}, "key", State.FAILED, "500"),
+        ({"organizations": SCOPED}, "organization", State.FAILED, "for one project only"),
+        ({"organizations": {"organizations": []}}, "organization", State.FAILED, "the key sees none"),
+        ({"projects": SCOPED}, "projects", State.FAILED, "for one project only"),
+        ({"projects": [_project(n) for n in range(90)]}, "projects", State.WARNING, "has 100"),
+        ({"regions": (404, {"message": "not allowed for organization API keys"})}, "regions", State.SKIPPED, "kind"),
+        ({"regions": {"regions": [{"region_id": "aws-us-east-1"}]}}, "regions", State.FAILED, "aws-us-east-2"),
+        ({"projects": [_project(1, proxy_host="evil.example")]}, "database hosts", State.FAILED, "evil.example"),
+        ({"projects": []}, "database hosts", State.SKIPPED, "no project"),
+    ],
+)
+def test_what_neon_says_is_judged(
+    answers: Json, check: str, state: State, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = _checked(_neon(**answers), monkeypatch, _identity())[check]
+    assert line.state is state, line
+    assert said in line.says
+
+
+def test_after_a_refused_key_nothing_else_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_check = _checked(_neon(auth=(401, {})), monkeypatch, _identity())
+    assert [line.state for line in by_check.values()].count(State.SKIPPED) == 5
+    assert by_check["Neon's clock"].state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("organizations", "settings", "said"),
+    [
+        (["org-1", "org-2"], {}, "org-1, org-2"),
+        (["org-2"], {"neon_org_id": "org-1"}, "does not see NEON_ORG_ID org-1"),
+    ],
+)
+def test_a_wrong_organization_is_said_plainly(
+    organizations: list[str], settings: Json, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = _neon(organizations={"organizations": [{"id": each} for each in organizations]})
+    by_check = _checked(answer, monkeypatch, _identity(), **settings)
+    assert by_check["organization"].state is State.FAILED
+    assert said in by_check["organization"].says
+    assert by_check["projects"].state is State.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"org_id": "org-0"}, "NEON_ORG_ID"),
+        ({"neon_api_url": "https://other"}, "NEON_API_URL"),
+        ({"control_plane_id": "other"}, "CONTROL_PLANE_ID"),
+    ],
+)
+def test_what_the_catalog_works_with_is_compared(changes: Json, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = _checked(_neon(), monkeypatch, _identity(**changes))["pins"]
+    assert (line.state, said in line.says) == (State.FAILED, True)
+
+
+def test_a_catalog_that_knows_more_projects_than_the_list_shows_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = _checked(_neon(projects=[_project(1)]), monkeypatch, _identity(projects=7))["projects"]
+    assert (line.state, "recorded 7" in line.says) == (State.WARNING, True)
+
+
+def test_a_reading_client_sends_nothing_but_get() -> None:
+    """Whatever is called, a request that could change something does not leave."""
+    sent: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.method)
+        return httpx.Response(200, json={})
+
+    async def run() -> None:
+        async with NeonClient(URL, "k", transport=ReadingTransport(httpx.MockTransport(answer))) as client:
+            with pytest.raises(NeonOutcomeUnknown):
+                await client.delete_project("project-1")
+
+    asyncio.run(run())
+    assert sent == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "uncertain", "state"),
+    [(0, 0, State.OK), (1.9, 0, State.OK), (-5, 0, State.WARNING), (5, 4, State.OK), (31, 0, State.FAILED),
+     (-31, 2, State.WARNING)],
+)  # fmt: skip
+def test_a_clock_is_judged_by_what_is_certain(seconds: float, uncertain: float, state: State) -> None:
+    line = judged_clock("clock", timedelta(seconds=seconds), timedelta(seconds=uncertain))
+    assert line.state is state
+
+
+def test_neons_clock_is_read_from_its_date() -> None:
+    """An hour behind is an hour behind, to about a second."""
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        past = datetime.now(UTC) - timedelta(hours=1)
+        return httpx.Response(200, headers={"Date": format_datetime(past, usegmt=True)})
+
+    async def run() -> timedelta | None:
+        transport = ReadingTransport(httpx.MockTransport(answer))
+        await transport.handle_async_request(httpx.Request("GET", URL))
+        return transport.ahead
+
+    ahead = asyncio.run(run())
+    assert ahead is not None
+    assert abs(ahead + timedelta(hours=1)) < timedelta(minutes=1)

@@ -32,8 +32,8 @@ class Call:
         return int(text)
 
     def flag(self, name: str) -> bool:
-        """Read a boolean from the query; absent is false."""
-        text = self.request.query.get(name, "false")
+        """Read a boolean from the query, in any case, as clients in Python send it; absent is false."""
+        text = self.request.query.get(name, "false").lower()
         if text not in {"true", "false"}:
             raise bad_request(f"{name} must be true or false")
         return text == "true"

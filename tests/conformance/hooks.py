@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import Request, Response
 from reconciler.local.neon.server import PREFIX, LocalNeonServer
-from reconciler.neon.client import NeonClient
+from reconciler.neon.transport import NeonTransport
 from tests.conformance.document import Document, Verdict
 from tests.conformance.recording import Sighting, Tell
 
@@ -30,9 +30,9 @@ _served: ContextVar[bool] = ContextVar("served", default=False)
 @contextmanager
 def overheard(document: Document, tell: Tell) -> Iterator[None]:
     """Judge all traffic of this process until the block ends."""
-    make, handle, serve = NeonClient.__init__, LocalNeon.handle, LocalNeonServer.__init__
+    make, handle, serve = NeonTransport.__init__, LocalNeon.handle, LocalNeonServer.__init__
 
-    def client(self: NeonClient, base_url: str, *arguments: Any, **options: Any) -> None:
+    def client(self: NeonTransport, base_url: str, *arguments: Any, **options: Any) -> None:
         make(self, base_url, *arguments, **options)
         base_path = httpx.URL(base_url.rstrip("/")).raw_path.decode()
 
@@ -54,7 +54,7 @@ def overheard(document: Document, tell: Tell) -> Iterator[None]:
         self.app.add_middleware(Overhearing, document=document, tell=tell)
 
     with (
-        patch.object(NeonClient, "__init__", client),
+        patch.object(NeonTransport, "__init__", client),
         patch.object(LocalNeon, "handle", machine),
         patch.object(LocalNeonServer, "__init__", server),
     ):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from reconciler.local.neon.rates import Limiter
 from reconciler.local.neon.messages import Request
 from reconciler.local.neon.metering import meter
 from reconciler.local.neon.problems import Problem, not_found, outside_of_key, too_many_requests
 from reconciler.local.neon.quotas import WORDS
+from reconciler.local.neon.rates import Limiter
 from reconciler.local.neon.routing import BRANCH, DATABASE, ENDPOINT, PROJECT, ROLE, Found, find
 from reconciler.local.neon.state import Project
 from reconciler.local.neon.tenancy import Access

@@ -8,12 +8,12 @@ from reconciler.local.neon import operations
 from reconciler.local.neon.call import Call
 from reconciler.local.neon.commands import Command
 from reconciler.local.neon.door import enter
-from reconciler.local.neon.rates import Limiter
 from reconciler.local.neon.messages import LocalNeonOptions, Request, Response
 from reconciler.local.neon.metering import consume, meter
 from reconciler.local.neon.meters import Amount
 from reconciler.local.neon.problems import Problem, answer
 from reconciler.local.neon.quirks import Quirks
+from reconciler.local.neon.rates import Limiter
 from reconciler.local.neon.state import Fate, Json, Project
 from reconciler.local.neon.tenancy import Account
 from reconciler.local.neon.world import ACCOUNT, World

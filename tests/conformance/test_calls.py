@@ -27,6 +27,7 @@ from tests.conformance.calls import can_be_sent
 from tests.conformance.document import Document
 from tests.conformance.hooks import overheard
 from tests.conformance.recording import LEAST_STATUSES, Recording
+from tests.integration.loopback import Once
 
 KEY = "napi_of_one_test"
 OPTIONS = LocalNeonOptions(api_key=KEY, physical=True, operation_seconds=(0.01, 0.05))
@@ -146,7 +147,7 @@ def recording(document: Document) -> Recording:
     heard = Recording()
 
     async def exchange(folder: Path) -> None:
-        async with _served(folder) as url, NeonClient(url, KEY) as client:
+        async with _served(folder) as url, NeonClient(url, KEY, gate=Once()) as client:
             await _every_call(client)
             await _refusals(url, client)
 

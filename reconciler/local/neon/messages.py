@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.local.neon.limits import Limits
+
 
 @dataclass(frozen=True)
 class Request:
@@ -46,6 +48,7 @@ class LocalNeonOptions:
         operation_seconds: an operation takes a time drawn from this range.
         physical: True when a backing carries out commands, so that operations wait for them too.
         project_limit: how many projects there may be; None for no limit.
+        limits: how much there may be in a project.
         requests_per_minute: at which rate requests are let in again; None for no limit.
         burst: how many requests may come at once, when there is a limit.
         direct_host: host of the URIs.
@@ -59,6 +62,7 @@ class LocalNeonOptions:
     operation_seconds: tuple[float, float] = (0.1, 0.4)
     physical: bool = False
     project_limit: int | None = None
+    limits: Limits = field(default_factory=Limits)
     requests_per_minute: float | None = None
     burst: int = 40
     direct_host: str = "127.0.0.1"

@@ -64,3 +64,8 @@ def passwords_not_stored() -> Problem:
 def too_many_requests() -> Problem:
     """More requests than the account may send."""
     return Problem(429, "rate limit exceeded")
+
+
+def over_limit(message: str, code: str) -> Problem:
+    """There are as many as there may be; ``code`` is Neon's own word for it, where one is known."""
+    return Problem(422, message, code)

@@ -6,7 +6,20 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
-from reconciler.local.neon import account, branches, databases, endpoints, history, projects, roles
+from reconciler.local.neon import (
+    account,
+    branch_list,
+    branches,
+    branching,
+    connection,
+    databases,
+    endpoints,
+    history,
+    projects,
+    restore,
+    roles,
+    snapshots,
+)
 from reconciler.local.neon.call import Call
 from reconciler.local.neon.messages import Response
 from reconciler.local.neon.problems import Problem, not_found
@@ -15,6 +28,7 @@ Route = Callable[[Call], Response]
 
 _PROJECT = "/projects/{project}"
 _BRANCH = _PROJECT + "/branches/{branch}"
+_SNAPSHOT = _PROJECT + "/snapshots/{snapshot}"
 _ENDPOINT = _PROJECT + "/endpoints/{endpoint}"
 _ROLE = _BRANCH + "/roles/{role}"
 _DATABASE = _BRANCH + "/databases/{database}"
@@ -30,17 +44,23 @@ _ROUTES: Mapping[str, Mapping[str, Route]] = {
         "DELETE": projects.delete_project,
     },
     _PROJECT + "/recover": {"POST": projects.recover_project},
-    _PROJECT + "/connection_uri": {"GET": projects.read_connection_uri},
+    _PROJECT + "/connection_uri": {"GET": connection.read_connection_uri},
     _PROJECT + "/operations": {"GET": history.list_operations},
     _PROJECT + "/operations/{operation}": {"GET": history.read_operation},
-    _PROJECT + "/branches": {"GET": branches.list_branches, "POST": branches.create_branch},
-    _PROJECT + "/branches/count": {"GET": branches.count_branches},
+    _PROJECT + "/branches": {"GET": branch_list.list_branches, "POST": branching.create_branch},
+    _PROJECT + "/branches/count": {"GET": branch_list.count_branches},
     _BRANCH: {
         "GET": branches.read_branch,
         "PATCH": branches.update_branch,
         "DELETE": branches.delete_branch,
     },
     _BRANCH + "/set_as_default": {"POST": branches.set_default},
+    _BRANCH + "/restore": {"POST": restore.restore_branch},
+    _BRANCH + "/finalize_restore": {"POST": snapshots.finalize_restore},
+    _BRANCH + "/snapshot": {"POST": snapshots.create_snapshot},
+    _PROJECT + "/snapshots": {"GET": snapshots.list_snapshots},
+    _SNAPSHOT: {"PATCH": snapshots.update_snapshot, "DELETE": snapshots.delete_snapshot},
+    _SNAPSHOT + "/restore": {"POST": snapshots.restore_snapshot},
     _BRANCH + "/endpoints": {"GET": endpoints.list_branch_endpoints},
     _BRANCH + "/roles": {"GET": roles.list_roles, "POST": roles.create_role},
     _ROLE: {"GET": roles.read_role, "DELETE": roles.delete_role},
@@ -60,6 +80,7 @@ _ROUTES: Mapping[str, Mapping[str, Route]] = {
     },
     _ENDPOINT + "/start": {"POST": endpoints.start_endpoint},
     _ENDPOINT + "/suspend": {"POST": endpoints.suspend_endpoint},
+    _ENDPOINT + "/restart": {"POST": endpoints.restart_endpoint},
 }
 
 

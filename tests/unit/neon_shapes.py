@@ -77,6 +77,7 @@ ROLE = ["branch_id", "name", "created_at", "updated_at"]
 DATABASE = ["id", "branch_id", "name", "owner_name", "created_at", "updated_at"]
 OPERATION = ["id", "project_id", "action", "status", "failures_count", "created_at", "updated_at", "total_duration_ms"]
 ANNOTATION = ["object", "value", "created_at", "updated_at"]
+SNAPSHOT = ["id", "name", "created_at"]
 ERROR = ["request_id", "code", "message"]
 
 _ONE = {
@@ -86,6 +87,7 @@ _ONE = {
     "database": DATABASE,
     "operation": OPERATION,
     "annotation": ANNOTATION,
+    "snapshot": SNAPSHOT,
 }
 _MANY = {
     "branches": BRANCH,
@@ -93,6 +95,7 @@ _MANY = {
     "roles": ROLE,
     "databases": DATABASE,
     "operations": OPERATION,
+    "snapshots": SNAPSHOT,
 }
 
 

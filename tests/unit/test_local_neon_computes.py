@@ -81,7 +81,7 @@ def test_a_change_wakes_an_idle_compute_for_a_moment(project: Project, change: s
     answer = project.client.call(method, project.path + path, body, status=status)
     assert [each["action"] for each in answer["operations"]] == ["apply_config", "suspend_compute"]
     assert project.compute()["pending_state"] == "active"
-    states = []
+    states: list[str] = []
     while project.compute().get("pending_state") or not states:
         states.append(project.compute()["current_state"])
         project.client.wait(0.05)

@@ -80,7 +80,7 @@ def _branches_in_time(client: Client) -> None:
     made = client.create()
     project, main = f"/projects/{made['project']['id']}", made["branch"]["id"]
     branch, endpoint = f"{project}/branches/{main}", f"{project}/endpoints/{made['endpoints'][0]['id']}"
-    names = {"database_name": "neondb", "role_name": "neondb_owner"}
+    names: Json = {"database_name": "neondb", "role_name": "neondb_owner"}
     soon = datetime.fromtimestamp(client.now + 3600, UTC).isoformat()
 
     def call(method: str, path: str, body: object = None, status: int = 200, **query: str) -> Json:

@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.local.neon.limits import Limits
 from tests.unit.local_neon_branches import Project, at
+from tests.unit.local_neon_client import Json
 
 
 @pytest.fixture
@@ -274,7 +275,7 @@ def test_there_are_so_many_branches_and_no_more() -> None:
 def test_pages_go_on_where_they_were_when_a_branch_has_gone(project: Project) -> None:
     for name in ("a", "b", "c", "d"):
         project.make(name)
-    order = {"sort_by": "name", "sort_order": "asc", "limit": "2"}
+    order: Json = {"sort_by": "name", "sort_order": "asc", "limit": "2"}
     first = project.client.call("GET", f"{project.path}/branches", **order)
     assert [each["name"] for each in first["branches"]] == ["a", "b"]
     project.call("DELETE", f"/branches/{first['branches'][1]['id']}")

@@ -82,11 +82,12 @@ class Backing:
             if store.source is not None:
                 await allow(connection, store.source, allowed=command.source_open)
         async with connection.transaction():
+            # The owner first: a new one takes over what had been granted to the old one.
+            await connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, identifier(store.owner)))
             for login in command.logins:
                 await connection.execute(
                     sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(name, identifier(login.name))
                 )
-            await connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, identifier(store.owner)))
             await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
         if store.source is not None:
             await self._make_own(connection, store)

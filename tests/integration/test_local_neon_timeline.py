@@ -6,10 +6,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from reconciler.local.neon.backing import Backing
+from reconciler.local.neon.commands import Command, Ensure
 from tests.integration.test_local_neon_postgres import (
     Api,
     Json,
@@ -17,6 +20,7 @@ from tests.integration.test_local_neon_postgres import (
     query,
     refused,
     run,
+    served,
     uri_of,
 )
 
@@ -233,7 +237,7 @@ def test_connections_are_dropped(run: Run, change: str) -> None:
     run(scenario)
 
 
-def test_the_old_password_works_until_the_operation_is_over(home: object, run: Run) -> None:
+def test_the_old_password_works_until_the_operation_is_over(run: Run) -> None:
     async def scenario(api: Api) -> None:
         made = await api.project("overlap")
         _, branch = _paths(made)
@@ -320,3 +324,110 @@ def test_the_uri_of_a_replica_refuses_writes(run: Run) -> None:
         assert await refused(uri, "UPDATE t SET n = 2")
 
     run(scenario)
+
+
+def test_a_deleted_database_ends_its_connections(run: Run) -> None:
+    async def scenario(api: Api) -> None:
+        made = await api.project("forced")
+        project, branch = _paths(made)
+        body = {"database": {"name": "more", "owner_name": "neondb_owner"}}
+        await _changed(api, made, "POST", f"{branch}/databases", body, 201)
+        asked = await api.call("GET", f"{project}/connection_uri?database_name=more&role_name=neondb_owner")
+        session = await psycopg.AsyncConnection.connect(asked["uri"], autocommit=True)
+        await _changed(api, made, "DELETE", f"{branch}/databases/more")
+        assert await _ended(session)
+        await session.close()
+        assert not await refused(uri_of(made))
+
+    run(scenario)
+
+
+def test_a_restore_that_was_cut_short_is_finished_after_a_restart(home: Path) -> None:
+    async def scenario() -> None:
+        async with served(home, seed=11) as api:
+            made = await api.project("cut")
+            project, branch = _paths(made)
+            uri = uri_of(made)
+            await query(uri, "CREATE TABLE t AS SELECT 1 AS n")
+            taken = (await _changed(api, made, "POST", f"{branch}/snapshot"))["snapshot"]["id"]
+            await query(uri, "UPDATE t SET n = 2")
+            body = {"finalize_restore": True}
+            await api.call("POST", f"{project}/snapshots/{taken}/restore", body)
+        async with served(home, seed=12) as api:
+            await api.settled(made["project"]["id"])
+            assert await query(uri, "SELECT n FROM t") == [(1,)]
+            compute = {"endpoint": {"branch_id": made["branch"]["id"], "type": "read_write"}}
+            await _changed(api, made, "POST", f"{project}/endpoints", compute, 201)
+            asked = f"database_name=neondb&role_name=neondb_owner&branch_id={made['branch']['id']}"
+            old = await api.call("GET", f"{project}/connection_uri?{asked}")
+            assert await query(old["uri"], "SELECT n FROM t") == [(2,)]
+
+    asyncio.run(scenario())
+
+
+def test_every_command_may_be_carried_out_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = Backing.execute
+
+    async def twice(self: Backing, command: Command) -> None:
+        await once(self, command)
+        await once(self, command)
+
+    monkeypatch.setattr(Backing, "execute", twice)
+
+    async def scenario() -> None:
+        async with served(home, seed=21) as api:
+            made = await api.project("again")
+            project, branch = _paths(made)
+            uri = uri_of(made)
+            await query(uri, "CREATE TABLE t AS SELECT 1 AS n")
+            taken = (await _changed(api, made, "POST", f"{branch}/snapshot"))["snapshot"]["id"]
+            await query(uri, "UPDATE t SET n = 2")
+            then = datetime.fromtimestamp(time.time(), UTC).isoformat()
+            back = {"source_branch_id": made["branch"]["id"], "source_timestamp": then, "preserve_under_name": "kept"}
+            await _changed(api, made, "POST", f"{branch}/restore", back)
+            preview = (await _changed(api, made, "POST", f"{project}/snapshots/{taken}/restore"))["branch"]["id"]
+            await _changed(api, made, "POST", f"{project}/branches/{preview}/finalize_restore")
+            assert await query(uri, "SELECT n FROM t") == [(1,)]
+            await query(uri, "ALTER TABLE t ADD COLUMN m int")
+            child = {"branch": {"parent_id": preview}, "endpoints": [{"type": "read_write"}]}
+            copied = await _changed(api, made, "POST", f"{project}/branches", child, 201)
+            await query(uri_of(copied), "DROP TABLE t")
+            below = f"{project}/branches/{copied['branch']['id']}"
+            await _changed(api, made, "POST", f"{below}/restore", {"source_branch_id": preview})
+            assert await query(uri_of(copied), "SELECT n FROM t") == [(1,)]
+            await _changed(api, made, "PATCH", f"{below}/databases/neondb", {"database": {"name": "other"}})
+            asked = f"database_name=other&role_name=neondb_owner&branch_id={copied['branch']['id']}"
+            renamed = (await api.call("GET", f"{project}/connection_uri?{asked}"))["uri"]
+            assert await query(renamed, "SELECT n FROM t") == [(1,)]
+            await _changed(api, made, "DELETE", f"{project}/snapshots/{taken}", status=202)
+
+    asyncio.run(scenario())
+
+
+def test_what_is_written_into_a_copy_stays_when_its_command_is_carried_out_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = Backing.execute
+    uris: list[str] = []
+
+    async def written_between(self: Backing, command: Command) -> None:
+        await once(self, command)
+        if uris and isinstance(command, Ensure) and any(store.schema_only for store in command.stores):
+            store, login = command.stores[0], command.logins[0]
+            await query(
+                uris[0], "INSERT INTO t VALUES (3)", dbname=store.name, user=login.name, password=login.password
+            )
+            await once(self, command)
+
+    monkeypatch.setattr(Backing, "execute", written_between)
+
+    async def scenario() -> None:
+        async with served(home, seed=22) as api:
+            made = await api.project("between")
+            uris.append(uri_of(made))
+            await query(uris[0], "CREATE TABLE t AS SELECT 1 AS n")
+            asked = {"branch": {"init_source": "schema-only"}, "endpoints": [{"type": "read_write"}]}
+            copied = await _changed(api, made, "POST", f"{_paths(made)[0]}/branches", asked, 201)
+            assert await query(uri_of(copied), "SELECT n FROM t") == [(3,)]
+
+    asyncio.run(scenario())

@@ -183,3 +183,13 @@ def test_a_snapshot_outlives_its_branch(project: Project) -> None:
     project.call("DELETE", f"/branches/{other}")
     assert project.databases(_restore(project, snapshot)) == {"neondb"}
     project.refused("POST", f"/snapshots/{snapshot}/restore", {"finalize_restore": True}, status=404)
+
+
+def test_a_finalized_restore_shows_at_once_who_is_the_default(project: Project) -> None:
+    path, uri = f"{project.path}/snapshots/{_snapshot(project)}/restore", project.uri()
+    restored = project.client.call("POST", path, {"finalize_restore": True})["branch"]["id"]
+    branches = project.branches()
+    assert {branches["main"]["id"], branches["main (old)"]["id"]} == {restored, project.main}
+    assert (branches["main"]["id"], branches["main"]["default"]) == (restored, True)
+    assert (branches["main"]["current_state"], branches["main"]["pending_state"]) == ("init", "ready")
+    assert project.uri() == uri

@@ -298,3 +298,46 @@ def test_pages_go_on_where_they_were_when_a_branch_has_gone(project: Project) ->
     assert newest[0]["name"] == "d"
     found = project.client.call("GET", f"{project.path}/branches", search=newest[0]["id"][3:12])["branches"]
     assert [each["name"] for each in found] == ["d"]
+
+
+def test_a_branch_is_renamed_to_what_no_other_is_called(project: Project) -> None:
+    child = project.make("child")
+    project.refused("PATCH", f"/branches/{child}", {"branch": {"name": "main"}}, status=409)
+    project.refused("PATCH", f"/branches/{child}", {"branch": {"parent_id": project.main}}, status=400)
+    assert project.call("PATCH", f"/branches/{child}", {"branch": {"name": "child"}})["operations"] == []
+    assert project.call("PATCH", f"/branches/{child}", {"branch": {"name": "named"}})["branch"]["name"] == "named"
+    assert project.client.call("GET", f"{project.path}/branches/count", search="nam")["count"] == 1
+
+
+def test_an_annotation_is_of_its_branch_alone_and_stays(project: Project) -> None:
+    child = project.make("child")
+    listed = project.client.call("GET", f"{project.path}/branches")
+    assert {branch: each["value"] for branch, each in listed["annotations"].items()} == {project.main: {"mark": "ours"}}
+    project.refused("PATCH", f"/branches/{project.main}", {"branch": {"annotations": {}}}, status=400)
+    assert project.client.call("GET", f"{project.path}/branches/{child}")["annotation"]["value"] == {}
+
+
+def test_there_is_one_default_branch(project: Project) -> None:
+    child = project.make("child")
+    project.call("POST", f"/branches/{child}/set_as_default")
+    assert [name for name, each in project.branches().items() if each["default"]] == ["child"]
+
+
+def test_a_deleted_branch_is_gone_at_once_and_for_good(project: Project) -> None:
+    child = project.make("child", endpoints=1)
+    project.client.call("DELETE", f"{project.path}/branches/{child}")
+    project.client.call("GET", f"{project.path}/branches/{child}", status=404)
+    project.client.wait()
+    listed = project.client.call("GET", f"{project.path}/branches", include_deleted="true")["branches"]
+    assert [each["name"] for each in listed] == ["main"]
+    project.refused("POST", f"/branches/{child}/recover", status=404)
+    assert project.client.call("GET", f"{project.path}/endpoints/{project.endpoint}")
+
+
+def test_a_page_has_a_hundred_branches_unless_asked_otherwise(project: Project) -> None:
+    for _ in range(100):
+        project.make()
+    page = project.client.call("GET", f"{project.path}/branches")
+    assert len(page["branches"]) == 100
+    assert "next" in page["pagination"]
+    assert len(project.branches()) == 101

@@ -110,6 +110,7 @@ def test_a_disabled_compute_is_suspended_and_stays_so(project: Project) -> None:
     child = project.make()
     frozen = _create(project, "read_write", child, disabled=True)["id"]
     assert project.compute(frozen)["current_state"] == "idle"
+    assert "last_active" not in project.compute(frozen)
 
 
 def test_a_protected_branch_keeps_its_computes(project: Project) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.local.neon.commands import Command, Ensure
 from reconciler.local.neon.limits import Limits
+from reconciler.local.neon.machine import LocalNeon
+from reconciler.local.neon.messages import LocalNeonOptions
 from tests.unit.local_neon_branches import Project
+from tests.unit.local_neon_client import Client
 
 
 @pytest.fixture
@@ -85,3 +89,28 @@ def test_the_past_is_kept_as_long_as_the_history_window(project: Project) -> Non
     assert kept is not None
     branch = kept["branches"][project.main]  # type: ignore[index]
     assert len(branch["past"]) == 1
+
+
+def test_a_reset_takes_effect_when_its_operation_is_over_and_not_before() -> None:
+    machine = LocalNeon(LocalNeonOptions(physical=True, operation_seconds=(1.0, 1.0)), seed=1)
+    client = Client(machine)
+
+    def carried_out() -> list[Command]:
+        commands = machine.advance(client.now)
+        for command in commands:
+            machine.complete(command.operation_id, client.now)
+        return commands
+
+    made = client.call("POST", "/projects", {"project": {}}, status=201)
+    assert carried_out()
+    client.wait(10)
+    carried_out()
+    path = f"/projects/{made['project']['id']}/branches/{made['branch']['id']}/roles/neondb_owner/reset_password"
+    new = client.call("POST", path)["role"]["password"]
+    assert carried_out() == []
+    assert machine.next_due() == client.now + 1.0
+    client.wait(1.0)
+    [command] = carried_out()
+    assert isinstance(command, Ensure)
+    assert [login.password for login in command.logins] == [new]
+    assert command.ends_sessions

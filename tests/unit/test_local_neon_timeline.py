@@ -341,3 +341,26 @@ def test_a_page_has_a_hundred_branches_unless_asked_otherwise(project: Project) 
     assert len(page["branches"]) == 100
     assert "next" in page["pagination"]
     assert len(project.branches()) == 101
+
+
+def test_an_owner_is_of_the_past_until_it_is_changed(project: Project) -> None:
+    project.role("second")
+    before = project.now
+    project.client.wait(10)
+    path = f"/branches/{project.main}/databases/neondb"
+    project.call("PATCH", path, {"database": {"owner_name": "second"}})
+    old = project.make(parent_timestamp=at(before))
+    for branch, owner in ((old, "neondb_owner"), (project.main, "second")):
+        found = project.client.call("GET", f"{project.path}/branches/{branch}/databases/neondb")["database"]
+        assert found["owner_name"] == owner
+
+
+def test_a_branch_does_not_expire_while_something_is_running(project: Project) -> None:
+    due = project.now + 3600
+    project.make("short", expires_at=at(due))
+    project.client.now = due - 0.01
+    project.client.call("POST", f"{project.path}/endpoints/{project.endpoint}/start")
+    project.client.now = due + 0.01
+    assert "short" in project.branches()
+    project.client.wait()
+    assert set(project.branches()) == {"main"}

@@ -21,7 +21,14 @@ from reconciler.core import effects as e
 from reconciler.core.pace import Pace
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Plane, Snapshot
-from reconciler.errors import LeaseLost, NeonNotFound, NeonNotSent, NeonPasswordsNotStored, ReconcileError
+from reconciler.errors import (
+    LeaseLost,
+    NeonNotFound,
+    NeonNotSent,
+    NeonPasswordsNotStored,
+    NeonUnauthorized,
+    ReconcileError,
+)
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.telemetry.witness import Witness
@@ -149,6 +156,13 @@ class _Hand:
 
     async def perform(self, effect: e.Effect[Any]) -> Any:
         """The answer to one effect; raises a ReconcileError."""
+        try:
+            return await self._perform(effect)
+        except NeonUnauthorized as error:
+            self._world.access.heard(error)
+            raise
+
+    async def _perform(self, effect: e.Effect[Any]) -> Any:
         if effect.mutates:
             self._check_permission(effect)
             with self._watch.changing(effect):
@@ -176,7 +190,7 @@ class _Hand:
         client = self._world.client
         match effect:
             case e.ConfirmAccess(fresh):
-                self._org_id = await self._world.access.confirm(fresh=fresh)
+                self._org_id = await self._world.access.confirm(fresh=fresh, besides=self._claimed.app.app_id)
                 return self._org_id
             case e.ListProjects(search, recoverable):
                 return await client.list_all_projects(org_id=self._org_id, search=search, recoverable=recoverable)

@@ -20,7 +20,7 @@ from reconciler.core.effects import (
 )
 from reconciler.core.mark import belongs_to, carries_name, made_by
 from reconciler.core.report import Said, progress, record
-from reconciler.core.snapshot import Event, Next, Snapshot
+from reconciler.core.snapshot import CreateIntent, Event, Next, Snapshot
 from reconciler.errors import NeonNotFound
 from specs.neon import Project
 from specs.status import Reason
@@ -72,15 +72,19 @@ def _proven_surplus(s: Snapshot, org_id: str, project: Project) -> Steps[bool | 
     made = made_by(branches, s.app, s.plane, s.intents)
     if made is None or made.state == "recorded":
         return False
+    copied = yield from _copied(s, org_id, project, made)
+    return None if copied is None else not copied
+
+
+def _copied(s: Snapshot, org_id: str, project: Project, made: CreateIntent) -> Steps[bool | None]:
+    """Whether another project carries the same name and nonce; None where a list says too little."""
     listing = yield from perform(ListProjects(s.app.app_id))
-    if not listing.complete:
-        return None
     for other in listing.projects:
         if other.id != project.id and carries_name(other, s.app) and belongs_to(other, org_id):
             branches = yield from perform(ListBranches(other.id))
             if made_by(branches, s.app, s.plane, (made,)) is not None:
-                return False
-    return True
+                return True
+    return False if listing.complete else None
 
 
 def _hold(s: Snapshot, project_id: str) -> Steps[None]:

@@ -59,7 +59,7 @@ def general(message: str, code: str = "") -> bytes:
         b'{"project": NaN}',
         b'{"project": {"id": Infinity}}',
         b'{"project": {"id": "a-1", "name": "\xff"}}',
-        b'\xef\xbb\xbf{}',
+        b"\xef\xbb\xbf{}",
     ],
 )
 @pytest.mark.parametrize("status", [200, 201, 202, 204])

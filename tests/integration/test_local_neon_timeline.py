@@ -1,4 +1,4 @@
-"""Snapshots, restores, renames and resets of local Neon, with the data that real connections find."""
+"""Branches in time and snapshots of local Neon, with the data that real connections find."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 from reconciler.local.neon.backing import Backing
 from reconciler.local.neon.commands import Command, Ensure
+from tests.integration.local_neon_calls import changed, ended, names, paths
 from tests.integration.test_local_neon_postgres import (
     Api,
-    Json,
     home,
     query,
     refused,
@@ -28,53 +28,30 @@ Run = Callable[[Callable[[Api], Awaitable[None]]], None]
 __all__ = ["home", "run"]
 
 
-def _paths(made: Json) -> tuple[str, str]:
-    project = f"/projects/{made['project']['id']}"
-    return project, f"{project}/branches/{made['branch']['id']}"
-
-
-async def _changed(api: Api, made: Json, method: str, path: str, body: object = None, status: int = 200) -> Json:
-    answer = await api.call(method, path, body, status)
-    await api.settled(made["project"]["id"])
-    return answer
-
-
-def _names(uri: str) -> dict[str, str]:
-    return {key: str(value) for key, value in psycopg.conninfo.conninfo_to_dict(uri).items()}
-
-
-async def _ended(session: psycopg.AsyncConnection) -> bool:
-    try:
-        await session.execute("SELECT 1")
-    except psycopg.OperationalError:
-        return True
-    return False
-
-
 def test_a_finalized_restore_brings_the_data_back_under_the_same_uri(run: Run) -> None:
     async def scenario(api: Api) -> None:
         made = await api.project("agent")
-        project, branch = _paths(made)
+        project, branch = paths(made)
         uri = uri_of(made)
         await query(uri, "CREATE TABLE t AS SELECT 1 AS n; CREATE SCHEMA s; CREATE TABLE s.u (m int)")
-        taken = (await _changed(api, made, "POST", f"{branch}/snapshot?name=first"))["snapshot"]["id"]
+        taken = (await changed(api, made, "POST", f"{branch}/snapshot?name=first"))["snapshot"]["id"]
         await query(uri, "UPDATE t SET n = 2")
         session = await psycopg.AsyncConnection.connect(uri, autocommit=True)
         body = {"finalize_restore": True}
-        restored = await _changed(api, made, "POST", f"{project}/snapshots/{taken}/restore", body)
-        assert await _ended(session)
+        restored = await changed(api, made, "POST", f"{project}/snapshots/{taken}/restore", body)
+        assert await ended(session)
         await session.close()
         assert restored["branch"]["id"] != made["branch"]["id"]
         assert await query(uri, "SELECT n FROM t") == [(1,)]
         await query(uri, "ALTER TABLE s.u ADD COLUMN more int; UPDATE t SET n = 3")
         compute = {"endpoint": {"branch_id": made["branch"]["id"], "type": "read_write"}}
-        await _changed(api, made, "POST", f"{project}/endpoints", compute, 201)
+        await changed(api, made, "POST", f"{project}/endpoints", compute, 201)
         asked = "database_name=neondb&role_name=neondb_owner"
         old = await api.call("GET", f"{project}/connection_uri?{asked}&branch_id={made['branch']['id']}")
         assert await query(old["uri"], "SELECT n FROM t") == [(2,)]
         await query(old["uri"], "DROP TABLE s.u")
         again = {"finalize_restore": True, "target_branch_id": restored["branch"]["id"]}
-        await _changed(api, made, "POST", f"{project}/snapshots/{taken}/restore", again)
+        await changed(api, made, "POST", f"{project}/snapshots/{taken}/restore", again)
         assert await query(uri, "SELECT n FROM t") == [(1,)]
 
     run(scenario)
@@ -83,25 +60,25 @@ def test_a_finalized_restore_brings_the_data_back_under_the_same_uri(run: Run) -
 def test_a_snapshot_is_looked_at_and_then_takes_the_branchs_place(run: Run) -> None:
     async def scenario(api: Api) -> None:
         made = await api.project("careful")
-        project, branch = _paths(made)
+        project, branch = paths(made)
         uri = uri_of(made)
         await query(uri, "CREATE TABLE t AS SELECT 1 AS n")
-        taken = (await _changed(api, made, "POST", f"{branch}/snapshot"))["snapshot"]["id"]
+        taken = (await changed(api, made, "POST", f"{branch}/snapshot"))["snapshot"]["id"]
         await query(uri, "UPDATE t SET n = 2")
-        preview = (await _changed(api, made, "POST", f"{project}/snapshots/{taken}/restore"))["branch"]["id"]
-        await _changed(api, made, "DELETE", f"{project}/snapshots/{taken}", status=202)
+        preview = (await changed(api, made, "POST", f"{project}/snapshots/{taken}/restore"))["branch"]["id"]
+        await changed(api, made, "DELETE", f"{project}/snapshots/{taken}", status=202)
         compute = {"endpoint": {"branch_id": preview, "type": "read_write"}}
-        own = await _changed(api, made, "POST", f"{project}/endpoints", compute, 201)
+        own = await changed(api, made, "POST", f"{project}/endpoints", compute, 201)
         asked = f"{project}/connection_uri?database_name=neondb&role_name=neondb_owner"
         seen = (await api.call("GET", f"{asked}&branch_id={preview}"))["uri"]
         assert await query(seen, "SELECT n FROM t") == [(1,)]
         assert await query(uri, "SELECT n FROM t") == [(2,)]
-        await _changed(api, made, "DELETE", f"{project}/endpoints/{own['endpoint']['id']}")
-        await _changed(api, made, "POST", f"{project}/branches/{preview}/finalize_restore")
+        await changed(api, made, "DELETE", f"{project}/endpoints/{own['endpoint']['id']}")
+        await changed(api, made, "POST", f"{project}/branches/{preview}/finalize_restore")
         assert await query(uri, "SELECT n FROM t") == [(1,)]
         assert (await api.call("GET", asked))["uri"] == uri
         assert await refused(seen)
-        await _changed(api, made, "DELETE", branch)
+        await changed(api, made, "DELETE", branch)
         assert await query(uri, "SELECT n FROM t") == [(1,)]
 
     run(scenario)
@@ -110,29 +87,29 @@ def test_a_snapshot_is_looked_at_and_then_takes_the_branchs_place(run: Run) -> N
 def test_a_point_in_time_has_the_roles_of_then_and_the_data_of_now(run: Run) -> None:
     async def scenario(api: Api) -> None:
         made = await api.project("time")
-        project, branch = _paths(made)
+        project, branch = paths(made)
         uri = uri_of(made)
         await query(uri, "CREATE TABLE t AS SELECT 1 AS n")
         await asyncio.sleep(0.05)
         then = datetime.fromtimestamp(time.time(), UTC).isoformat()
         await asyncio.sleep(0.05)
-        await _changed(api, made, "POST", f"{branch}/roles", {"role": {"name": "later"}}, 201)
+        await changed(api, made, "POST", f"{branch}/roles", {"role": {"name": "later"}}, 201)
         asked = f"{project}/connection_uri?database_name=neondb&role_name="
         later = (await api.call("GET", f"{asked}later"))["uri"]
-        await query(uri, f"GRANT CREATE ON SCHEMA public TO {_names(later)['user']}")
+        await query(uri, f"GRANT CREATE ON SCHEMA public TO {names(later)['user']}")
         await query(later, "CREATE TABLE of_later AS SELECT 2 AS n")
         body = {
             "source_branch_id": made["branch"]["id"],
             "source_timestamp": then,
             "preserve_under_name": "kept",
         }
-        await _changed(api, made, "POST", f"{branch}/restore", body)
+        await changed(api, made, "POST", f"{branch}/restore", body)
         assert await refused(later)
         await query(uri, "UPDATE t SET n = 3; ALTER TABLE of_later ADD COLUMN m int; UPDATE of_later SET n = 4")
         listed = (await api.call("GET", f"{project}/branches"))["branches"]
         kept = next(each["id"] for each in listed if each["name"] == "kept")
         compute = {"endpoint": {"branch_id": kept, "type": "read_write"}}
-        await _changed(api, made, "POST", f"{project}/endpoints", compute, 201)
+        await changed(api, made, "POST", f"{project}/endpoints", compute, 201)
         was = (await api.call("GET", f"{asked}later&branch_id={kept}"))["uri"]
         assert await query(was, "SELECT t.n, of_later.n FROM t, of_later") == [(1, 2)]
         await query(was, "ALTER TABLE of_later ADD COLUMN own int")
@@ -143,12 +120,12 @@ def test_a_point_in_time_has_the_roles_of_then_and_the_data_of_now(run: Run) -> 
 def test_a_database_that_is_gone_is_not_restored_as_an_empty_one(run: Run) -> None:
     async def scenario(api: Api) -> None:
         made = await api.project("gone")
-        project, branch = _paths(made)
+        project, branch = paths(made)
         body = {"database": {"name": "more", "owner_name": "neondb_owner"}}
-        await _changed(api, made, "POST", f"{branch}/databases", body, 201)
+        await changed(api, made, "POST", f"{branch}/databases", body, 201)
         then = datetime.fromtimestamp(time.time(), UTC).isoformat()
         await asyncio.sleep(0.05)
-        await _changed(api, made, "DELETE", f"{branch}/databases/more")
+        await changed(api, made, "DELETE", f"{branch}/databases/more")
         answer = await api.call("POST", f"{project}/branches", {"branch": {"parent_timestamp": then}}, 422)
         assert "more" in answer["message"]
 
@@ -158,16 +135,16 @@ def test_a_database_that_is_gone_is_not_restored_as_an_empty_one(run: Run) -> No
 def test_a_child_is_put_to_its_parents_data(run: Run) -> None:
     async def scenario(api: Api) -> None:
         made = await api.project("reset")
-        project, _ = _paths(made)
+        project, _ = paths(made)
         uri = uri_of(made)
         await query(uri, "CREATE TABLE t AS SELECT 1 AS n")
         asked = {"branch": {"name": "child"}, "endpoints": [{"type": "read_write"}]}
-        child = await _changed(api, made, "POST", f"{project}/branches", asked, 201)
+        child = await changed(api, made, "POST", f"{project}/branches", asked, 201)
         copied = uri_of(child)
         await query(copied, "DROP TABLE t; CREATE TABLE own (n int)")
         await query(uri, "UPDATE t SET n = 2")
         body = {"source_branch_id": made["branch"]["id"]}
-        await _changed(api, made, "POST", f"{project}/branches/{child['branch']['id']}/restore", body)
+        await changed(api, made, "POST", f"{project}/branches/{child['branch']['id']}/restore", body)
         assert await query(copied, "SELECT n FROM t") == [(2,)]
         assert await query(copied, "SELECT to_regclass('own')") == [(None,)]
         await query(copied, "ALTER TABLE t ADD COLUMN m int")
@@ -179,13 +156,13 @@ def test_a_child_is_put_to_its_parents_data(run: Run) -> None:
 def test_a_schema_only_branch_has_tables_without_rows(run: Run) -> None:
     async def scenario(api: Api) -> None:
         made = await api.project("schema")
-        project, _ = _paths(made)
+        project, _ = paths(made)
         uri = uri_of(made)
         await query(uri, "CREATE TABLE parent (id serial PRIMARY KEY); CREATE TABLE child (of int REFERENCES parent)")
         await query(uri, "INSERT INTO parent DEFAULT VALUES; INSERT INTO child VALUES (1)")
         await query(uri, "CREATE MATERIALIZED VIEW seen AS SELECT * FROM child; SELECT lo_from_bytea(0, 'secret')")
         asked = {"branch": {"init_source": "schema-only"}, "endpoints": [{"type": "read_write"}]}
-        copied = uri_of(await _changed(api, made, "POST", f"{project}/branches", asked, 201))
+        copied = uri_of(await changed(api, made, "POST", f"{project}/branches", asked, 201))
         for table in ("parent", "child", "pg_largeobject_metadata"):
             assert await query(copied, f"SELECT count(*) FROM {table}") == [(0,)]
         assert await refused(copied, "SELECT * FROM seen")
@@ -197,159 +174,14 @@ def test_a_schema_only_branch_has_tables_without_rows(run: Run) -> None:
     run(scenario)
 
 
-def test_a_renamed_database_keeps_its_data(run: Run) -> None:
-    async def scenario(api: Api) -> None:
-        made = await api.project("renamed")
-        project, branch = _paths(made)
-        uri = uri_of(made)
-        await query(uri, "CREATE TABLE t AS SELECT 1 AS n")
-        await _changed(api, made, "PATCH", f"{branch}/databases/neondb", {"database": {"name": "other"}})
-        assert await refused(uri)
-        asked = await api.call("GET", f"{project}/connection_uri?database_name=other&role_name=neondb_owner")
-        assert await query(asked["uri"], "SELECT n FROM t") == [(1,)]
-
-    run(scenario)
-
-
-@pytest.mark.parametrize("change", ["role", "password", "suspend", "restart", "settings"])
-def test_connections_are_dropped(run: Run, change: str) -> None:
-    async def scenario(api: Api) -> None:
-        made, other = await api.project("dropped"), await api.project("untouched")
-        project, branch = _paths(made)
-        compute = f"{project}/endpoints/{made['endpoints'][0]['id']}"
-        method, path, body, status = {
-            "role": ("POST", f"{branch}/roles", {"role": {"name": "second"}}, 201),
-            "password": ("POST", f"{branch}/roles/neondb_owner/reset_password", None, 200),
-            "suspend": ("POST", f"{compute}/suspend", None, 200),
-            "restart": ("POST", f"{compute}/restart", None, 200),
-            "settings": ("PATCH", compute, {"endpoint": {"autoscaling_limit_max_cu": 2}}, 200),
-        }[change]
-        session = await psycopg.AsyncConnection.connect(uri_of(made), autocommit=True)
-        elsewhere = await psycopg.AsyncConnection.connect(uri_of(other), autocommit=True)
-        answer = await _changed(api, made, method, path, body, status)
-        assert await _ended(session)
-        assert not await _ended(elsewhere)
-        await session.close()
-        await elsewhere.close()
-        word = answer["role"]["password"] if change == "password" else _names(uri_of(made))["password"]
-        assert not await refused(uri_of(made), password=word)
-
-    run(scenario)
-
-
-def test_the_old_password_works_until_the_operation_is_over(run: Run) -> None:
-    async def scenario(api: Api) -> None:
-        made = await api.project("overlap")
-        _, branch = _paths(made)
-        project, uri, worked = made["project"]["id"], uri_of(made), 0
-        for _ in range(5):
-            answer = await api.call("POST", f"{branch}/roles/neondb_owner/reset_password")
-            if not await refused(uri):
-                listed = (await api.call("GET", f"/projects/{project}/operations"))["operations"]
-                worked += listed[0]["status"] != "finished"
-            await api.settled(project)
-            uri = psycopg.conninfo.make_conninfo(uri, password=answer["role"]["password"])
-            assert not await refused(uri)
-        assert worked
-
-    run(scenario)
-
-
-def test_a_role_that_cannot_log_in_owns_and_lets_nobody_in(run: Run) -> None:
-    async def scenario(api: Api) -> None:
-        made = await api.project("group")
-        _, branch = _paths(made)
-        await _changed(api, made, "POST", f"{branch}/roles", {"role": {"name": "g", "no_login": True}}, 201)
-        await _changed(api, made, "PATCH", f"{branch}/databases/neondb", {"database": {"owner_name": "g"}})
-        found = await query(
-            uri_of(made),
-            "SELECT rolcanlogin, rolcreatedb, pg_has_role(rolname, 'neon_superuser', 'USAGE') FROM pg_roles"
-            " JOIN pg_database ON datdba = pg_roles.oid WHERE datname = current_database()",
-        )
-        assert found == [(False, True, True)]
-
-    run(scenario)
-
-
-def test_a_database_that_a_deleted_role_touched_keeps_what_it_made_everywhere(run: Run) -> None:
-    async def scenario(api: Api) -> None:
-        made = await api.project("handing")
-        project, branch = _paths(made)
-        await _changed(api, made, "POST", f"{branch}/roles", {"role": {"name": "leaver"}}, 201)
-        await _changed(api, made, "POST", f"{branch}/roles", {"role": {"name": "other"}}, 201)
-        body = {"database": {"name": "second", "owner_name": "other"}}
-        await _changed(api, made, "POST", f"{branch}/databases", body, 201)
-        uris = {}
-        for database, owner in (("neondb", "neondb_owner"), ("second", "other")):
-            for role in ("leaver", owner):
-                asked = f"{project}/connection_uri?database_name={database}&role_name={role}"
-                uris[database, role] = (await api.call("GET", asked))["uri"]
-            user = _names(uris[database, "leaver"])["user"]
-            await query(uris[database, owner], f"GRANT CREATE ON SCHEMA public TO {user}")
-            await query(uris[database, "leaver"], "CREATE TABLE made AS SELECT 1 AS n")
-        await _changed(api, made, "DELETE", f"{branch}/roles/leaver")
-        for database, owner in (("neondb", "neondb_owner"), ("second", "other")):
-            assert await refused(uris[database, "leaver"])
-            owned = "SELECT n, (SELECT tableowner = current_user FROM pg_tables WHERE tablename = 'made') FROM made"
-            assert await query(uris[database, owner], owned) == [(1, True)]
-
-    run(scenario)
-
-
-def test_an_owner_changed_by_sql_does_not_stay(run: Run) -> None:
-    async def scenario(api: Api) -> None:
-        made = await api.project("owner")
-        _, branch = _paths(made)
-        uri = uri_of(made)
-        await query(uri, "CREATE ROLE usurper")
-        await query(uri, f"GRANT usurper TO CURRENT_USER; ALTER DATABASE {_names(uri)['dbname']} OWNER TO usurper")
-        await _changed(api, made, "POST", f"{branch}/roles", {"role": {"name": "second"}}, 201)
-        owner = "SELECT pg_get_userbyid(datdba) = current_user FROM pg_database WHERE datname = current_database()"
-        assert await query(uri, owner) == [(True,)]
-        await query(uri, "DROP ROLE usurper")
-
-    run(scenario)
-
-
-def test_the_uri_of_a_replica_refuses_writes(run: Run) -> None:
-    async def scenario(api: Api) -> None:
-        made = await api.project("replica")
-        project, _ = _paths(made)
-        await query(uri_of(made), "CREATE TABLE t AS SELECT 1 AS n")
-        body = {"endpoint": {"branch_id": made["branch"]["id"], "type": "read_only"}}
-        replica = await _changed(api, made, "POST", f"{project}/endpoints", body, 201)
-        asked = f"database_name=neondb&role_name=neondb_owner&endpoint_id={replica['endpoint']['id']}"
-        uri = (await api.call("GET", f"{project}/connection_uri?{asked}"))["uri"]
-        assert await query(uri, "SELECT n FROM t") == [(1,)]
-        assert await refused(uri, "UPDATE t SET n = 2")
-
-    run(scenario)
-
-
-def test_a_deleted_database_ends_its_connections(run: Run) -> None:
-    async def scenario(api: Api) -> None:
-        made = await api.project("forced")
-        project, branch = _paths(made)
-        body = {"database": {"name": "more", "owner_name": "neondb_owner"}}
-        await _changed(api, made, "POST", f"{branch}/databases", body, 201)
-        asked = await api.call("GET", f"{project}/connection_uri?database_name=more&role_name=neondb_owner")
-        session = await psycopg.AsyncConnection.connect(asked["uri"], autocommit=True)
-        await _changed(api, made, "DELETE", f"{branch}/databases/more")
-        assert await _ended(session)
-        await session.close()
-        assert not await refused(uri_of(made))
-
-    run(scenario)
-
-
 def test_a_restore_that_was_cut_short_is_finished_after_a_restart(home: Path) -> None:
     async def scenario() -> None:
         async with served(home, seed=11) as api:
             made = await api.project("cut")
-            project, branch = _paths(made)
+            project, branch = paths(made)
             uri = uri_of(made)
             await query(uri, "CREATE TABLE t AS SELECT 1 AS n")
-            taken = (await _changed(api, made, "POST", f"{branch}/snapshot"))["snapshot"]["id"]
+            taken = (await changed(api, made, "POST", f"{branch}/snapshot"))["snapshot"]["id"]
             await query(uri, "UPDATE t SET n = 2")
             body = {"finalize_restore": True}
             await api.call("POST", f"{project}/snapshots/{taken}/restore", body)
@@ -357,7 +189,7 @@ def test_a_restore_that_was_cut_short_is_finished_after_a_restart(home: Path) ->
             await api.settled(made["project"]["id"])
             assert await query(uri, "SELECT n FROM t") == [(1,)]
             compute = {"endpoint": {"branch_id": made["branch"]["id"], "type": "read_write"}}
-            await _changed(api, made, "POST", f"{project}/endpoints", compute, 201)
+            await changed(api, made, "POST", f"{project}/endpoints", compute, 201)
             asked = f"database_name=neondb&role_name=neondb_owner&branch_id={made['branch']['id']}"
             old = await api.call("GET", f"{project}/connection_uri?{asked}")
             assert await query(old["uri"], "SELECT n FROM t") == [(2,)]
@@ -377,29 +209,29 @@ def test_every_command_may_be_carried_out_again(home: Path, monkeypatch: pytest.
     async def scenario() -> None:
         async with served(home, seed=21) as api:
             made = await api.project("again")
-            project, branch = _paths(made)
+            project, branch = paths(made)
             uri = uri_of(made)
             await query(uri, "CREATE TABLE t AS SELECT 1 AS n")
-            taken = (await _changed(api, made, "POST", f"{branch}/snapshot"))["snapshot"]["id"]
+            taken = (await changed(api, made, "POST", f"{branch}/snapshot"))["snapshot"]["id"]
             await query(uri, "UPDATE t SET n = 2")
             then = datetime.fromtimestamp(time.time(), UTC).isoformat()
             back = {"source_branch_id": made["branch"]["id"], "source_timestamp": then, "preserve_under_name": "kept"}
-            await _changed(api, made, "POST", f"{branch}/restore", back)
-            preview = (await _changed(api, made, "POST", f"{project}/snapshots/{taken}/restore"))["branch"]["id"]
-            await _changed(api, made, "POST", f"{project}/branches/{preview}/finalize_restore")
+            await changed(api, made, "POST", f"{branch}/restore", back)
+            preview = (await changed(api, made, "POST", f"{project}/snapshots/{taken}/restore"))["branch"]["id"]
+            await changed(api, made, "POST", f"{project}/branches/{preview}/finalize_restore")
             assert await query(uri, "SELECT n FROM t") == [(1,)]
             await query(uri, "ALTER TABLE t ADD COLUMN m int")
             child = {"branch": {"parent_id": preview}, "endpoints": [{"type": "read_write"}]}
-            copied = await _changed(api, made, "POST", f"{project}/branches", child, 201)
+            copied = await changed(api, made, "POST", f"{project}/branches", child, 201)
             await query(uri_of(copied), "DROP TABLE t")
             below = f"{project}/branches/{copied['branch']['id']}"
-            await _changed(api, made, "POST", f"{below}/restore", {"source_branch_id": preview})
+            await changed(api, made, "POST", f"{below}/restore", {"source_branch_id": preview})
             assert await query(uri_of(copied), "SELECT n FROM t") == [(1,)]
-            await _changed(api, made, "PATCH", f"{below}/databases/neondb", {"database": {"name": "other"}})
+            await changed(api, made, "PATCH", f"{below}/databases/neondb", {"database": {"name": "other"}})
             asked = f"database_name=other&role_name=neondb_owner&branch_id={copied['branch']['id']}"
             renamed = (await api.call("GET", f"{project}/connection_uri?{asked}"))["uri"]
             assert await query(renamed, "SELECT n FROM t") == [(1,)]
-            await _changed(api, made, "DELETE", f"{project}/snapshots/{taken}", status=202)
+            await changed(api, made, "DELETE", f"{project}/snapshots/{taken}", status=202)
 
     asyncio.run(scenario())
 
@@ -427,7 +259,7 @@ def test_what_is_written_into_a_copy_stays_when_its_command_is_carried_out_again
             uris.append(uri_of(made))
             await query(uris[0], "CREATE TABLE t AS SELECT 1 AS n")
             asked = {"branch": {"init_source": "schema-only"}, "endpoints": [{"type": "read_write"}]}
-            copied = await _changed(api, made, "POST", f"{_paths(made)[0]}/branches", asked, 201)
+            copied = await changed(api, made, "POST", f"{paths(made)[0]}/branches", asked, 201)
             assert await query(uri_of(copied), "SELECT n FROM t") == [(3,)]
 
     asyncio.run(scenario())

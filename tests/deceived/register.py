@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 import pytest
 
@@ -22,14 +23,22 @@ class Story:
     wrong: str
 
 
-STORIES: list[Story] = []
+MODULES = ("creating", "vanishing", "deleting", "sweeping")
+_STORIES: list[Story] = []
 
 
 def story(off: Off, wrong: str) -> Callable[[Callable[[Stage], Awaitable[None]]], Callable[[Stage], Awaitable[None]]]:
     """Register a story."""
 
     def register(tell: Callable[[Stage], Awaitable[None]]) -> Callable[[Stage], Awaitable[None]]:
-        STORIES.append(Story(tell, off, wrong))
+        _STORIES.append(Story(tell, off, wrong))
         return tell
 
     return register
+
+
+def stories() -> tuple[Story, ...]:
+    """All of them."""
+    for module in MODULES:
+        import_module(f"tests.deceived.{module}")
+    return tuple(_STORIES)

@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.catalogs import opened
-from tests.deceived.register import STORIES, Story
+from tests.deceived.register import Story, stories
 from tests.deceived.stage import Stage
+
+STORIES = stories()
 
 
 def _told(url: str, tell: Callable[[Stage], Awaitable[None]]) -> tuple[list[str], AssertionError | None]:

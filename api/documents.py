@@ -86,7 +86,9 @@ class Event(Document):
     message: str
     actor: str = Field(description="Who did it: an owner's id, or a part of the control plane.")
     generation: int
-    request_id: str | None = Field(description="`X-Request-ID` of the request that asked for it.")
+    request_id: str | None = Field(
+        description="`X-Request-ID` of the request that it comes from: a client's, or the reconciler's to Neon."
+    )
 
 
 class EventList(Document):

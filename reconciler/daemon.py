@@ -17,17 +17,20 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from prometheus_client import CollectorRegistry
 
 from reconciler import tenant_db
+from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.seal import Sealer
 from reconciler.catalog.wakeup import Wakeup
 from reconciler.catalog.work import WorkCatalog
+from reconciler.core.budget import Terms, Urgency
 from reconciler.core.snapshot import Plane
 from reconciler.errors import CatalogUnavailable
 from reconciler.logs import Troubles
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
+from reconciler.shell.budget import Budget, Turn
 from reconciler.shell.driver import Driver, World
 from reconciler.shell.rounds import Rounds
 from reconciler.shell.worker import Worker
@@ -55,12 +58,8 @@ class Daemon:
         loop: LoopSettings,
         registry: CollectorRegistry | None = None,
     ) -> None:
-        metrics = LoopMetrics(
-            CollectorRegistry() if registry is None else registry,
-            requests_per_minute=loop.neon_requests_per_minute,
-            burst=loop.neon_burst_per_second,
-        )
-        self._witness = Witness(metrics)
+        self._terms = Terms.of(requests_per_minute=loop.neon_requests_per_minute, burst=loop.neon_burst_per_second)
+        self._witness = Witness(LoopMetrics(CollectorRegistry() if registry is None else registry, self._terms))
         self._catalog = catalog
         self._seal = seal
         self._plane = plane
@@ -77,13 +76,21 @@ class Daemon:
             on_request=self._witness.exchanged,
         )
         await database.open()
+        measured = self._witness.metrics.neon
+        budget = Budget(
+            BudgetCatalog(database, self._terms),
+            self._terms,
+            on_level=measured.budget.is_now,
+            on_wait=measured.budget_waited,
+        )
         try:
-            await self._work(database, client)
+            await self._work(database, client, budget)
         finally:
+            await budget.aclose()
             await client.aclose()
             await database.close()
 
-    async def _work(self, database: Database, client: NeonClient) -> None:
+    async def _work(self, database: Database, client: NeonClient, budget: Budget) -> None:
         loop, owner = self._loop, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         fleet = FleetCatalog(database, owner=owner, lease_seconds=loop.lease_seconds)
         plane = Plane(
@@ -93,7 +100,7 @@ class Daemon:
             host_suffixes=loop.host_suffixes,
         )
         access = Access(
-            client,
+            client.through(Turn(budget, Urgency.PEOPLE)),
             fleet,
             org_id=loop.neon_org_id,
             neon_api_url=loop.neon_api_url,
@@ -101,11 +108,11 @@ class Daemon:
         )
         records = RecordCatalog(database, Sealer(self._seal.keys()), lease_seconds=loop.lease_seconds)
         send_within = loop.lease_seconds - loop.neon_timeout_seconds - SEND_MARGIN_SECONDS
-        driver = Driver(World(client, access, records, tenant_db.probe, send_within, self._witness), plane)
+        driver = Driver(World(client, budget, access, records, tenant_db.probe, send_within, self._witness), plane)
         work = WorkCatalog(database, owner=owner, lease_seconds=loop.lease_seconds)
         worker = Worker(work, driver, lease_seconds=loop.lease_seconds, witness=self._witness)
         rounds = Rounds(
-            client,
+            client.through(Turn(budget, Urgency.SWEEPS)),
             access,
             fleet,
             driver,

@@ -17,6 +17,7 @@ ReconcileError
 │   └── NeonOutcomeUnknown          it may have happened: look before anything else is sent
 ├── TenantUnreachable               an app's database did not accept the connection
 ├── CatalogUnavailable              the catalog did not answer
+├── BudgetSpent                     Neon's request limit leaves nothing for this kind of work now
 ├── LeaseLost                       another worker may hold this app now: discard everything
 └── MutationStopped                 the whole plane may change nothing at Neon, and says why
 """
@@ -124,6 +125,13 @@ class TenantUnreachable(ReconcileError):
 
 class CatalogUnavailable(ReconcileError):
     """The catalog did not answer, or lost the connection."""
+
+
+class BudgetSpent(ReconcileError):
+    """All processes together have used what Neon allows, and others go first; nothing was sent."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"the request budget has nothing left for {kind} at the moment")
 
 
 class LeaseLost(ReconcileError):

@@ -8,6 +8,8 @@ import pytest
 
 from tests.postgres import TestServer, running_server
 
+pytest_plugins = ("tests.conformance.plugin",)
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[TestServer]:

@@ -72,7 +72,8 @@ def _local_neon(parsed: argparse.Namespace) -> None:
         return
     named = NeonSettings.load(neon_api_key="any")
     key = named.neon_api_key.get_secret_value() if "neon_api_key" in NeonSettings.named() else None
-    run_until_signal(lambda: local_neon(parsed.port, parsed.data, key, named.neon_org_id, _say))
+    limits = parsed.rate_limits
+    run_until_signal(lambda: local_neon(parsed.port, parsed.data, key, named.neon_org_id, _say, rate_limits=limits))
 
 
 def _migrate(_parsed: argparse.Namespace) -> None:
@@ -175,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     added = command("local-neon", _local_neon, "a model of Neon's API with a real Postgres behind it")
     added.add_argument("--port", type=_port, default=8080, help="port to listen on (default: 8080)")
     added.add_argument("--data", type=Path, default=Path(".data/local-neon"), help="where its state is kept")
+    added.add_argument("--rate-limits", action="store_true", help="limit requests as Neon does (default: no limit)")
     added.add_argument("--behaviours", action="store_true", help="print what it does and how that is known, and end")
     added = command("token", _token, "print a token for trying things")
     added.add_argument("--user", required=True, help="whose apps the token is about")

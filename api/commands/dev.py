@@ -11,6 +11,7 @@ import secrets
 import shlex
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -21,7 +22,7 @@ from api.tokens import issue_token
 from reconciler.catalog.migrate import migrate
 from reconciler.daemon import Daemon
 from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions
+from reconciler.local.neon.messages import NEON_REQUESTS_PER_MINUTE, LocalNeonOptions
 from reconciler.local.neon.server import LocalNeonServer
 from reconciler.local.postgres import EmbeddedPostgres
 from specs.settings import (
@@ -43,16 +44,19 @@ DEV_FIGURES = {"lease_seconds": 15, "neon_timeout_seconds": 5, "settle_seconds":
 Say = Callable[[str], None]
 
 
-async def local_neon(port: int, data: Path, key: str | None, org_id: str | None, say: Say) -> None:
+async def local_neon(
+    port: int, data: Path, key: str | None, org_id: str | None, say: Say, *, rate_limits: bool = False
+) -> None:
     """Serve local Neon alone until cancelled."""
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(LOOPBACK, port))
-        server = await stack.enter_async_context(_local_neon(data, key, org_id))
+        server = await stack.enter_async_context(_local_neon(data, key, org_id, rate_limits=rate_limits))
         url = f"http://{LOOPBACK}:{listener.getsockname()[1]}{NEON_PREFIX}"
 
         def ready() -> None:
             accepted = "the key in NEON_API_KEY" if key else "any key"
-            say(f"local Neon serves {url} with {accepted}; its data is in {data}\n")
+            limited = f", {NEON_REQUESTS_PER_MINUTE} requests a minute" if rate_limits else ""
+            say(f"local Neon serves {url} with {accepted}{limited}; its data is in {data}\n")
 
         await serve(server.app, listener, ready=ready)
 
@@ -83,10 +87,11 @@ async def dev(port: int, data: Path, say: Say) -> None:
         await together(serve(app, listener, ready=ready), daemon.run(), *([] if neon is None else [neon]))
 
 
-def _local_neon(data: Path, key: str | None, org_id: str | None) -> LocalNeonServer:
-    options = LocalNeonOptions(api_key=key, physical=True)
+def _local_neon(data: Path, key: str | None, org_id: str | None, *, rate_limits: bool = False) -> LocalNeonServer:
+    rate = NEON_REQUESTS_PER_MINUTE if rate_limits else None
+    options = LocalNeonOptions(api_key=key, physical=True, requests_per_minute=rate)
     if org_id is not None:
-        options = LocalNeonOptions(api_key=key, physical=True, org_id=org_id)
+        options = replace(options, org_id=org_id)
     machine = LocalNeon(options, seed=secrets.randbits(64), token=_password)
     return LocalNeonServer(machine, EmbeddedPostgres(data / "postgres"))
 

@@ -69,11 +69,13 @@ class RecordCatalog:
         """A complete list did not show the intent's project; ``proven`` by now."""
         await self._settle(lease, create_seq, state="absent" if proven else "open", absent=True)
 
-    async def record(self, lease: Lease, said: Progress) -> None:
-        """Write conditions, status, columns and events."""
-        await self._write(lease, said, connection_uri=None, pooled_uri=None)
+    async def record(self, lease: Lease, said: Progress, request_id: str | None = None) -> None:
+        """Write conditions, status, columns and events, which name the request to Neon that they come from."""
+        await self._write(lease, said, request_id, connection_uri=None, pooled_uri=None)
 
-    async def record_credentials(self, lease: Lease, app: AppMetadata, new: Credentials, said: Progress) -> None:
+    async def record_credentials(
+        self, lease: Lease, app: AppMetadata, new: Credentials, said: Progress, request_id: str | None = None
+    ) -> None:
         """Seal and publish URIs, under the app's data key. Raises SealBroken when no key opens it."""
         if app.project_id is None or app.org_id is None:
             raise LeaseLost(app.app_id)
@@ -85,9 +87,11 @@ class RecordCatalog:
             if new.pooled_uri is None
             else self._sealer.seal(key, "pooled_uri", new.pooled_uri.get_secret_value(), **place)
         )
-        await self._write(lease, said, connection_uri=direct, pooled_uri=pooled)
+        await self._write(lease, said, request_id, connection_uri=direct, pooled_uri=pooled)
 
-    async def record_project(self, lease: Lease, app: AppMetadata, effect: RecordProject) -> None:
+    async def record_project(
+        self, lease: Lease, app: AppMetadata, effect: RecordProject, request_id: str | None = None
+    ) -> None:
         """Write the project's id, once, with a new data key and the sealed URIs."""
         key = self._sealer.new_data_key(app.app_id, app.incarnation)
         place = _place(app, effect.org_id, effect.project_id, key.version)
@@ -98,7 +102,7 @@ class RecordCatalog:
         held = effect.credentials
         parameters = {
             **_fence(lease),
-            **_progress(effect.progress),
+            **_progress(effect.progress, request_id),
             "create_seq": effect.create_seq,
             "incarnation": app.incarnation,
             "project_id": effect.project_id,
@@ -128,11 +132,17 @@ class RecordCatalog:
         await self._one(lease, "settle_intent", parameters)
 
     async def _write(
-        self, lease: Lease, said: Progress, *, connection_uri: bytes | None, pooled_uri: bytes | None
+        self,
+        lease: Lease,
+        said: Progress,
+        request_id: str | None,
+        *,
+        connection_uri: bytes | None,
+        pooled_uri: bytes | None,
     ) -> None:
         parameters = {
             **_fence(lease),
-            **_progress(said),
+            **_progress(said, request_id),
             "observed_generation": said.observed_generation,
             "columns": Jsonb(_times(said.columns)),
             "connection_uri": connection_uri,
@@ -163,8 +173,9 @@ def _place(app: AppMetadata, org_id: str, project_id: str, version: int) -> Any:
     }
 
 
-def _progress(said: Progress) -> dict[str, Any]:
+def _progress(said: Progress, request_id: str | None) -> dict[str, Any]:
     return {
+        "request_id": request_id,
         "status": str(said.status),
         "conditions": conditions_to_json(said.conditions),
         "events": Jsonb([{"type": e.type, "reason": e.reason, "message": e.message} for e in said.events]),

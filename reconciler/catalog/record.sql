@@ -101,8 +101,9 @@ written AS (
     RETURNING a.app_id, a.generation
 ),
 told AS (
-    INSERT INTO app_events (app_id, type, reason, message, actor, generation)
-    SELECT written.app_id, e.doc ->> 'type', e.doc ->> 'reason', e.doc ->> 'message', 'reconciler', written.generation
+    INSERT INTO app_events (app_id, type, reason, message, actor, generation, request_id)
+    SELECT written.app_id, e.doc ->> 'type', e.doc ->> 'reason', e.doc ->> 'message', 'reconciler', written.generation,
+           %(request_id)s
     FROM written CROSS JOIN jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS e (doc, nr)
     ORDER BY e.nr
 )
@@ -135,8 +136,9 @@ settled AS (
     WHERE i.app_id = written.app_id AND i.create_seq = %(create_seq)s
 ),
 told AS (
-    INSERT INTO app_events (app_id, type, reason, message, actor, generation)
-    SELECT written.app_id, e.doc ->> 'type', e.doc ->> 'reason', e.doc ->> 'message', 'reconciler', written.generation
+    INSERT INTO app_events (app_id, type, reason, message, actor, generation, request_id)
+    SELECT written.app_id, e.doc ->> 'type', e.doc ->> 'reason', e.doc ->> 'message', 'reconciler', written.generation,
+           %(request_id)s
     FROM written CROSS JOIN jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS e (doc, nr)
     ORDER BY e.nr
 )

@@ -9,7 +9,10 @@ from reconciler.core.maintain import maintain
 from reconciler.core.report import report_failure
 from reconciler.core.snapshot import Next, Snapshot
 from reconciler.core.surplus import sweep_surplus
-from reconciler.errors import CatalogUnavailable, LeaseLost, MutationStopped, ReconcileError
+from reconciler.errors import BudgetSpent, CatalogUnavailable, LeaseLost, MutationStopped, ReconcileError
+
+# A repair that found no room in the request budget comes back after so long, and up to twice that.
+BUDGET_SECONDS = 2.0
 
 
 def reconcile(s: Snapshot) -> Steps[Next]:
@@ -23,6 +26,9 @@ def reconcile(s: Snapshot) -> Steps[Next]:
         return (yield from _pass(s))
     except (LeaseLost, CatalogUnavailable):
         raise
+    except BudgetSpent:
+        # Waiting for one's turn is no news about the app.
+        return Next(BUDGET_SECONDS * (1 + s.jitter), background=True)
     except ReconcileError as error:
         return (yield from report_failure(s, error))
 

@@ -1,29 +1,27 @@
-"""Neon's API over HTTP: one connection pool, a total deadline for each request, and no retries inside.
+"""Neon's API, a method for each call. Every request passes a gate, which keeps the pace.
 
-Whether a request is sent again is decided above, after looking at what is there; nothing here hides a second send.
-An error says whether the request cannot have left (`NeonNotSent`), was answered, or may have taken effect
-(`NeonOutcomeUnknown`). None holds the key: it is in no message, no repr and no exception's context.
+What is sent again here did not happen, or changes nothing (``resend``); everything else is decided above, after
+looking at what is there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import copy
+import random
 import time
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import httpx
 from pydantic import SecretStr
 
-from reconciler.errors import NeonAPIError, NeonNotSent, NeonOutcomeUnknown
+from reconciler.errors import NeonAPIError, NeonOutcomeUnknown, NeonRateLimited
 from reconciler.neon import codec
-from reconciler.neon.wire import SAFE_STATUSES, NeonCall, NeonExchange, NeonRequest, decode
+from reconciler.neon.resend import RESEND_SECONDS, Gate, OpenGate, pause_before_resend
+from reconciler.neon.transport import MAX_BODY_BYTES, NeonTransport, error_of
+from reconciler.neon.wire import NeonCall, NeonExchange, NeonRequest
 from specs.neon import (
     AuthDetails,
     Branch,
@@ -48,28 +46,8 @@ from specs.neon import (
 
 T = TypeVar("T")
 
-MAX_BODY_BYTES: Final = 8 * 1024 * 1024
-"""The longest answer that is read; a full page of projects is below 1 MiB."""
-
 MAX_PAGES: Final = 10_000
 """Pages of one list before it counts as endless."""
-
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0)
-
-
-class _TooLong(Exception):
-    """The body is longer than what is read."""
-
-
-@dataclass(slots=True)
-class _Answer:
-    """What has arrived so far; it outlives the exception that ended the reading."""
-
-    status: int | None = None
-    headers: httpx.Headers = field(default_factory=httpx.Headers)
-    body: bytes = b""
-    whole: bool = False
 
 
 class NeonClient:
@@ -83,6 +61,7 @@ class NeonClient:
         max_body_bytes: the longest answer that is read.
         request_ids: makes each ``X-Request-ID``; random by default.
         on_request: called after every request, in the sender's context; it must not raise.
+        gate: what every request passes, also one that is sent again; open by default.
 
     Raises:
         ValueError: the address or the key cannot be used; the message holds neither.
@@ -98,28 +77,21 @@ class NeonClient:
         max_body_bytes: int = MAX_BODY_BYTES,
         request_ids: Callable[[], str] | None = None,
         on_request: Callable[[NeonExchange], None] | None = None,
+        gate: Gate | None = None,
     ) -> None:
-        self._base_url = _checked_base_url(base_url)
-        self._timeout = timeout_seconds
-        self._max_body_bytes = max_body_bytes
-        self._request_ids = request_ids or (lambda: uuid.uuid4().hex)
-        self._on_request = on_request
-        self._http = httpx.AsyncClient(
-            headers={
-                "Authorization": f"Bearer {_checked_key(api_key)}",
-                "Accept": "application/json",
-                "User-Agent": "morphik-apps",
-            },
-            # Connecting gives up first, so that a dead address is known as "not sent" before the deadline.
-            timeout=httpx.Timeout(timeout_seconds, connect=timeout_seconds / 2, pool=timeout_seconds / 2),
-            limits=_CONNECTIONS,
+        self._gate: Gate = gate or OpenGate()
+        self._transport = NeonTransport(
+            base_url,
+            api_key,
+            timeout_seconds=timeout_seconds,
             transport=transport,
-            follow_redirects=False,
-            trust_env=False,
+            max_body_bytes=max_body_bytes,
+            request_ids=request_ids,
+            on_request=on_request,
         )
 
     def __repr__(self) -> str:
-        return f"NeonClient({self._base_url!r})"
+        return f"NeonClient({self._transport.base_url!r})"
 
     async def __aenter__(self) -> Self:
         return self
@@ -131,64 +103,39 @@ class NeonClient:
 
     async def aclose(self) -> None:
         """Closes all connections; the client cannot be used again."""
-        await self._http.aclose()
+        await self._transport.aclose()
+
+    def through(self, gate: Gate) -> NeonClient:
+        """The same client, with the same connections, whose requests pass another gate."""
+        other = copy.copy(self)
+        other._gate = gate  # noqa: SLF001 - one of this class
+        return other
 
     async def send(self, call: NeonCall[T]) -> T:
-        """Sends one request once, and returns what its answer means.
+        """Sends a request, again where its answer says that nothing was done, and returns what the answer means.
 
         Raises:
             NeonNotSent: no connection could be made.
             NeonOutcomeUnknown: no whole answer came, or one that says nothing.
             NeonAPIError: Neon refused.
+            ReconcileError: the gate did not let it pass.
             asyncio.CancelledError: passes through; the outcome then is unknown too.
         """
-        request_id = self._request_ids()
-        answer = _Answer()
-        failure: tuple[type[NeonAPIError], str] | None = None
-        began = time.monotonic()
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._exchange(call.request, request_id, answer)
-        except _NOT_SENT as problem:
-            failure = NeonNotSent, f"no connection ({type(problem).__name__})"
-        except TimeoutError:
-            failure = NeonOutcomeUnknown, f"no whole answer within {self._timeout:g} s"
-        except _TooLong:
-            failure = NeonOutcomeUnknown, f"the answer is longer than {self._max_body_bytes} bytes"
-        except (httpx.HTTPError, OSError) as problem:
-            failure = NeonOutcomeUnknown, f"the connection failed ({type(problem).__name__})"
-        finally:
-            if self._on_request is not None:
-                seconds, kind = time.monotonic() - began, failure[0] if failure else None
-                self._on_request(
-                    NeonExchange(call.request, request_id, answer.status, seconds, answer.whole, failure=kind)
-                )
-        # Outside of the handlers: a transport's exception carries the request and with it the key.
-        if failure is not None and answer.status not in SAFE_STATUSES:
-            raise _error(call.request, *failure, status=answer.status, request_id=request_id)
-        status = answer.status or 0
-        return decode(call, status, answer.headers, answer.body, request_id, datetime.now(UTC))
-
-    async def _exchange(self, request: NeonRequest, request_id: str, answer: _Answer) -> None:
-        headers = {"X-Request-ID": request_id}
-        content = None
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
-            content = json.dumps(request.body, separators=(",", ":")).encode()
-        async with self._http.stream(
-            request.method,
-            self._base_url + request.path,
-            params=request.params or None,
-            headers=headers,
-            content=content,
-        ) as response:
-            answer.headers, answer.status = response.headers, response.status_code
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > self._max_body_bytes:
-                    raise _TooLong
-            answer.body, answer.whole = bytes(body), True
+        began, resends, request = time.monotonic(), 0, call.request
+        while True:
+            await self._gate.admit(request)
+            try:
+                return await self._transport.send(call)
+            except NeonAPIError as error:
+                if isinstance(error, NeonRateLimited):
+                    await self._gate.refused(error.retry_after)
+                left = min(began + RESEND_SECONDS - time.monotonic(), self._gate.patience(request))
+                jitter = random.random()  # noqa: S311 - spreads requests, guards nothing
+                pause = pause_before_resend(error, request, resends=resends, jitter=jitter, left=left)
+                if pause is None:
+                    raise
+            resends += 1
+            await asyncio.sleep(pause)
 
     # Projects
 
@@ -350,42 +297,4 @@ def _is_last(page: ProjectPage, *, searching: bool) -> bool:
 
 
 def _endless(request: NeonRequest) -> NeonAPIError:
-    return _error(request, NeonOutcomeUnknown, "the pages of the list do not end")
-
-
-def _error(
-    request: NeonRequest,
-    kind: type[NeonAPIError],
-    detail: str,
-    *,
-    status: int | None = None,
-    request_id: str | None = None,
-) -> NeonAPIError:
-    return kind(method=request.method, route=request.route, status=status, detail=detail, request_id=request_id)
-
-
-def _checked_key(api_key: SecretStr | str) -> str:
-    key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise ValueError("the Neon API key is empty or holds characters that no key has")
-    return key
-
-
-def _checked_base_url(base_url: str) -> str:
-    url: httpx.URL | None
-    try:
-        url = httpx.URL(base_url)
-    except (httpx.InvalidURL, UnicodeError):
-        url = None
-    if url is None or not url.host or url.userinfo or url.query or url.fragment:
-        raise ValueError("the address of the Neon API is not a plain URL")
-    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.host)):
-        raise ValueError("the address of the Neon API must be https; http is for this machine only")
-    return str(url).rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return error_of(request, NeonOutcomeUnknown, "the pages of the list do not end")

@@ -2,7 +2,7 @@
 
 A change is sent only right after the catalog permitted it. The time that passed since the permission was *asked for*
 bounds how late the request can arrive: a create or a recover must be under way within half a second, so that the
-settle time counted from the intent covers it; every other change while the lease outlives its time-out.
+settle time counted from the intent covers it; every other change soon, and while the lease outlives its time-out.
 """
 
 from __future__ import annotations
@@ -11,23 +11,29 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.work import Claimed
 from reconciler.core import effects as e
+from reconciler.core.budget import Urgency, urgency_of
 from reconciler.core.pace import Pace
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Plane, Snapshot
-from reconciler.errors import LeaseLost, NeonNotFound, NeonNotSent, NeonPasswordsNotStored, ReconcileError
+from reconciler.errors import NeonNotFound, NeonPasswordsNotStored, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
+from reconciler.shell.budget import Budget, Turn
 from reconciler.telemetry.witness import Witness
 from specs.settings import SEND_MARGIN_SECONDS
 
+T = TypeVar("T")
 Probe = Callable[[SecretStr], Awaitable[None]]
+# A change that Neon refuses for longer is looked at afresh before it is sent again.
+CHANGE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class World:
 
     Attributes:
         client: Neon.
+        budget: the pace at which it is asked.
         access: which organization to work in.
         records: the reconciler's side of the catalog.
         probe: connects to an app's database, or raises TenantUnreachable.
@@ -44,6 +51,7 @@ class World:
     """
 
     client: NeonClient
+    budget: Budget
     access: Access
     records: RecordCatalog
     probe: Probe
@@ -67,7 +75,7 @@ class Driver:
             CatalogUnavailable: nothing can be written now.
         """
         steps = reconcile(self._snapshot(claimed))
-        hand = _Hand(self._world, claimed)
+        hand = _Hand(self._world, claimed, urgency_of(claimed.app))
         try:
             effect = next(steps)
             while True:
@@ -94,7 +102,7 @@ class Driver:
             ReconcileError: it could not be told.
         """
         steps = reconcile(self._snapshot(claimed))
-        hand = _Hand(self._world, claimed)
+        hand = _Hand(self._world, claimed, Urgency.SWEEPS)
         try:
             effect = next(steps)
             while isinstance(effect, LOOKS):
@@ -138,19 +146,23 @@ LOOKS = (
 
 
 class _Hand:
-    """The effects of one pass. Knows when the last permission was asked for."""
+    """The effects of one pass, each change of Neon under a permission of its own."""
 
-    def __init__(self, world: World, claimed: Claimed) -> None:
+    def __init__(self, world: World, claimed: Claimed, urgency: Urgency) -> None:
         self._world = world
         self._claimed = claimed
+        self._turn = Turn(world.budget, urgency)
+        self._client = world.client.through(self._turn)
         self._watch = world.witness.watch(claimed.app)
-        self._asked_at: float | None = None
+        self._permitted = False
         self._org_id: str | None = None
 
     async def perform(self, effect: e.Effect[Any]) -> Any:
         """The answer to one effect; raises a ReconcileError."""
         if effect.mutates:
-            self._check_permission(effect)
+            if not self._permitted:
+                raise RuntimeError(f"{type(effect).__name__} without a permission")
+            self._permitted = False
             with self._watch.changing(effect):
                 answer = await self._change(effect)
                 self._watch.changed(answer)
@@ -161,19 +173,17 @@ class _Hand:
         self._watch.wrote(effect)
         return answer
 
-    def _check_permission(self, effect: e.Effect[Any]) -> None:
-        if self._asked_at is None:
-            raise RuntimeError(f"{type(effect).__name__} without a permission")
-        passed, self._asked_at = time.monotonic() - self._asked_at, None
-        if isinstance(effect, e.CreateProject | e.RecoverProject):
-            if passed > SEND_MARGIN_SECONDS:
-                detail = "the process was held up between the permission and the request"
-                raise NeonNotSent(method="POST", route="/projects", detail=detail)
-        elif passed > self._world.send_within_seconds:
-            raise LeaseLost(self._claimed.lease.app_id)
+    async def _permit(self, ask: Callable[[], Awaitable[T]], seconds: float) -> T:
+        """A permission, good for so long from the question on; the request's place in the budget is taken before."""
+        await self._turn.reserve()
+        asked_at = time.monotonic()
+        answer = await ask()
+        self._permitted = True
+        self._turn.permitted(asked_at + seconds)
+        return answer
 
     async def _look(self, effect: e.Effect[Any]) -> Any:
-        client = self._world.client
+        client = self._client
         match effect:
             case e.ConfirmAccess(fresh):
                 self._org_id = await self._world.access.confirm(fresh=fresh)
@@ -197,7 +207,7 @@ class _Hand:
         raise TypeError(f"no such look: {effect}")
 
     async def _change(self, effect: e.Effect[Any]) -> Any:
-        client = self._world.client
+        client = self._client
         match effect:
             case e.CreateProject(spec):
                 return await client.create_project(spec)
@@ -219,21 +229,20 @@ class _Hand:
             case e.ProbeDatabase(uri):
                 return await self._world.probe(uri)
             case e.OpenIntent():
-                self._asked_at = time.monotonic()
-                return await records.open_intent(lease, effect)
+                return await self._permit(partial(records.open_intent, lease, effect), SEND_MARGIN_SECONDS)
             case e.Permit(swept):
-                self._asked_at = time.monotonic()
-                return await records.permit(lease, swept=swept)
+                within = min(CHANGE_SECONDS, self._world.send_within_seconds)
+                return await self._permit(partial(records.permit, lease, swept=swept), within)
             case e.RefuseIntent(create_seq):
                 return await records.refuse_intent(lease, create_seq)
             case e.NoteAbsence(create_seq, proven):
                 return await records.note_absence(lease, create_seq, proven=proven)
             case e.RecordProject():
-                return await records.record_project(lease, app, effect)
+                return await records.record_project(lease, app, effect, self._watch.request_id)
             case e.RecordCredentials(credentials, progress):
-                return await records.record_credentials(lease, app, credentials, progress)
+                return await records.record_credentials(lease, app, credentials, progress, self._watch.request_id)
             case e.Record(progress):
-                return await records.record(lease, progress)
+                return await records.record(lease, progress, self._watch.request_id)
             case e.DropSurplus(project_id, report):
                 return await records.drop_surplus(lease, project_id, report=report)
         raise TypeError(f"no such effect: {effect}")

@@ -6,6 +6,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from reconciler.core.budget import Terms
 from reconciler.telemetry.neon import NeonMetrics
 from specs.settings import NEON_BURST_PER_SECOND, NEON_REQUESTS_PER_MINUTE
 
@@ -13,6 +14,7 @@ REPAIRS: Final = ("settings", "recovered", "compute", "credentials", "surplus")
 FINDINGS: Final = ("drifted", "missing", "surplus", "orphan")
 PASS_OUTCOMES: Final = ("settled", "again", "failed", "lease_lost", "catalog_unavailable", "defect", "broken_off")
 
+_DOCUMENTED: Final = Terms.of(requests_per_minute=NEON_REQUESTS_PER_MINUTE, burst=NEON_BURST_PER_SECOND)
 _LIFE: Final = (1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300, 600, 1800, 3600, 14_400, 86_400)
 _PASS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 60)
 
@@ -22,7 +24,7 @@ class LoopMetrics:
 
     Args:
         registry: where they are registered; one daemon for each registry.
-        requests_per_minute, burst: what Neon allows an account.
+        terms: the shared request budget; Neon's documented limits when None.
 
     Attributes:
         time_to_ready, time_to_deleted: seconds of the catalog's clock.
@@ -36,9 +38,7 @@ class LoopMetrics:
     def __init__(
         self,
         registry: CollectorRegistry,
-        *,
-        requests_per_minute: float = NEON_REQUESTS_PER_MINUTE,
-        burst: float = NEON_BURST_PER_SECOND,
+        terms: Terms | None = None,
     ) -> None:
         self.time_to_ready = Histogram(
             "morphik_apps_time_to_ready_seconds",
@@ -79,7 +79,7 @@ class LoopMetrics:
             buckets=_PASS,
             registry=registry,
         )
-        self.neon = NeonMetrics(registry, requests_per_minute=requests_per_minute, burst=burst)
+        self.neon = NeonMetrics(registry, terms or _DOCUMENTED)
         for counter, values in (
             (self.repairs, REPAIRS),
             (self.findings, FINDINGS),

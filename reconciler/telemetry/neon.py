@@ -1,4 +1,4 @@
-"""What is measured of the requests to Neon, and what is left of the rate that Neon allows."""
+"""What is measured of the requests to Neon, and of the budget that they are taken from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from reconciler.core.budget import Terms, Urgency
 from reconciler.neon.wire import OUTCOMES, NeonExchange
 
 BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
@@ -33,32 +34,27 @@ ROUTES: Final = (
 """Method and route template of every request that the client can send."""
 
 
-class Bucket:
-    """A token bucket that is only looked at: nobody is held back by it.
+class Level:
+    """How full the shared bucket is by now, from how full it was when this process last leased from it.
 
     Args:
-        burst: how much it holds.
-        per_minute: how much flows in.
+        terms: what it holds, and what flows in.
         clock: monotonic seconds.
     """
 
-    def __init__(self, burst: float, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._burst = burst
-        self._per_second = per_minute / 60
+    def __init__(self, terms: Terms, clock: Callable[[], float] = time.monotonic) -> None:
+        self._terms = terms
         self._clock = clock
-        self._level = burst
+        self._seen = terms.capacity
         self._at = clock()
 
-    def take(self) -> None:
-        """Take one token, or what there is of it."""
-        self._level = max(0.0, self.left() - 1)
+    def is_now(self, tokens: float) -> None:
+        """The bucket held so much just now."""
+        self._seen, self._at = tokens, self._clock()
 
-    def left(self) -> float:
-        """How many tokens there are."""
-        now = self._clock()
-        self._level = min(self._burst, self._level + (now - self._at) * self._per_second)
-        self._at = now
-        return self._level
+    def __call__(self) -> float:
+        """Requests that may be sent at once."""
+        return min(self._terms.capacity, self._seen + (self._clock() - self._at) * self._terms.rate)
 
 
 class NeonMetrics:
@@ -66,10 +62,10 @@ class NeonMetrics:
 
     Args:
         registry: where the metrics are registered.
-        requests_per_minute, burst: what Neon allows an account.
+        terms: the shared budget.
     """
 
-    def __init__(self, registry: CollectorRegistry, *, requests_per_minute: float, burst: float) -> None:
+    def __init__(self, registry: CollectorRegistry, terms: Terms) -> None:
         self._requests = Counter(
             "morphik_apps_neon_requests_total",
             "Requests of this process to Neon's API, by method, route and what came of them.",
@@ -83,14 +79,23 @@ class NeonMetrics:
             buckets=BUCKETS,
             registry=registry,
         )
-        self._budget = Bucket(burst, requests_per_minute)
+        self.budget = Level(terms)
         left = Gauge(
             "morphik_apps_neon_budget_requests",
-            "Requests that Neon would still take at once, in this process's view: a bucket of NEON_BURST_PER_SECOND, "
-            "refilled at NEON_REQUESTS_PER_MINUTE, less the requests of this process alone.",
+            "Requests that all processes together may send to Neon at once: what this process saw in the shared bucket "
+            "when it last took from it, and what has flowed in since.",
             registry=registry,
         )
-        left.set_function(self._budget.left)
+        left.set_function(self.budget)
+        self._waits = Histogram(
+            "morphik_apps_neon_budget_wait_seconds",
+            "How long this process's requests waited for their turn in the shared budget, by urgency.",
+            ("urgency",),
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        for urgency in Urgency:
+            self._waits.labels(urgency)
         for method, route in ROUTES:
             self._duration.labels(method, route)
             for outcome in OUTCOMES:
@@ -101,5 +106,7 @@ class NeonMetrics:
         request = exchange.request
         self._requests.labels(request.method, request.route, exchange.outcome).inc()
         self._duration.labels(request.method, request.route).observe(exchange.seconds)
-        if exchange.left:
-            self._budget.take()
+
+    def budget_waited(self, urgency: Urgency, seconds: float) -> None:
+        """A request waited for its turn."""
+        self._waits.labels(urgency).observe(seconds)

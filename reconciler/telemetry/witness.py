@@ -108,6 +108,13 @@ class Watch:
         self._metrics = metrics
         self._status = app.status
         self._project_id: str | None = None
+        self._changed_by: str | None = None
+        _request_id.set(None)
+
+    @property
+    def request_id(self) -> str | None:
+        """The ``X-Request-ID`` of the pass's last change at Neon, or of its last look where it changed nothing."""
+        return self._changed_by or _request_id.get()
 
     @contextmanager
     def changing(self, effect: e.Effect[Any]) -> Iterator[None]:
@@ -123,13 +130,13 @@ class Watch:
             outcome = type(error).__name__
             raise
         finally:
-            seconds = time.monotonic() - began
+            seconds, self._changed_by = time.monotonic() - began, _request_id.get()
             told = fields(
                 app_id=self._app.app_id,
                 project_id=self._project_id,
                 effect=type(effect).__name__,
                 outcome=outcome,
-                neon_request_id=_request_id.get(),
+                neon_request_id=self._changed_by,
                 duration_seconds=round(seconds, 3),
             )
             log.info("%s: %s", type(effect).__name__, outcome, extra=told)

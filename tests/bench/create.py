@@ -61,7 +61,7 @@ class _Bench:
     async def calls(self) -> list[tuple[str, str]]:
         """The requests about projects that have reached Neon; the fleet's lists are left out."""
         told = (await self._neon.get(self._calls)).json()
-        return [(method, path) for method, path in told if (method, path) not in _FLEET]
+        return [(method, path) for method, path, _ in told if (method, path) not in _FLEET]
 
     async def close(self) -> None:
         """Let go of the connections."""

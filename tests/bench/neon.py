@@ -1,7 +1,8 @@
-"""Local Neon at Neon-like times: ``python -m tests.bench.neon FOLDER``.
+"""Local Neon at Neon-like times: ``python -m tests.bench.neon FOLDER [--limits]``.
 
 A create is answered after about 300 ms, everything else after about 30 ms; each operation takes 1 to 2 s, drawn at
-random, so that no fixed poll fits. ``GET /calls`` tells which requests have come.
+random, so that no fixed poll fits. ``GET /calls`` tells which requests have come, and how they were answered. With
+``--limits`` requests beyond those that Neon allows an account are refused.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import sys
 from pathlib import Path
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.commands.serving import listen, run_until_signal, serve
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions
 from reconciler.local.neon.server import PREFIX, LocalNeonServer
 from reconciler.local.postgres import EmbeddedPostgres
+from specs.settings import NEON_BURST_PER_SECOND, NEON_REQUESTS_PER_MINUTE
 
 OPERATION_SECONDS = (1.0, 2.0)
 CREATE_SECONDS = 0.3
@@ -32,23 +34,35 @@ class Distance:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._calls: list[tuple[str, str]] = []
+        self._calls: list[tuple[str, str, int]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or tell which have come."""
         if scope["type"] == "http" and scope["path"] == "/calls":
             await Response(json.dumps(self._calls), media_type="application/json")(scope, receive, send)
             return
-        if scope["type"] == "http":
-            path = scope["path"].removeprefix(PREFIX) + ("?" if scope["query_string"] else "")
-            self._calls.append((scope["method"], path))
-            creates = scope["method"] == "POST" and path == "/projects"
-            await asyncio.sleep((CREATE_SECONDS if creates else OTHER_SECONDS) * random.uniform(0.8, 1.2))
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(PREFIX) + ("?" if scope["query_string"] else "")
+        creates = scope["method"] == "POST" and path == "/projects"
+        await asyncio.sleep((CREATE_SECONDS if creates else OTHER_SECONDS) * random.uniform(0.8, 1.2))
+
+        async def heard(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._calls.append((scope["method"], path, message["status"]))
+            await send(message)
+
+        await self._app(scope, receive, heard)
 
 
-async def _run(folder: Path) -> None:
-    options = LocalNeonOptions(physical=True, operation_seconds=OPERATION_SECONDS)
+async def _run(folder: Path, *, limits: bool) -> None:
+    options = LocalNeonOptions(
+        physical=True,
+        operation_seconds=OPERATION_SECONDS,
+        requests_per_minute=NEON_REQUESTS_PER_MINUTE if limits else None,
+        burst=NEON_BURST_PER_SECOND,
+    )
     machine = LocalNeon(options, seed=secrets.randbits(64), token=secrets.token_hex)
     async with LocalNeonServer(machine, EmbeddedPostgres(folder / "postgres")) as server:
         server.app.add_middleware(Distance)
@@ -61,4 +75,4 @@ async def _run(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_until_signal(lambda: _run(Path(sys.argv[1])))
+    run_until_signal(lambda: _run(Path(sys.argv[1]), limits="--limits" in sys.argv))

@@ -74,7 +74,7 @@ def test_every_series_is_there_before_anything_happens(catalog_url: str) -> None
     assert first("http_requests_total", method="POST", route="/ee/apps", status="2xx") == 0
     assert first("neon_requests_total", method="POST", route="/projects", outcome="unknown") == 0
     assert first("time_to_ready_seconds_count") == 0
-    assert first("neon_budget_requests") == 40
+    assert first("neon_budget_requests") == 25
 
 
 def test_no_label_tells_of_a_tenant(catalog_url: str) -> None:

@@ -8,12 +8,14 @@ import psycopg
 import pytest
 
 from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Pins
 from reconciler.catalog.migrate import schema_is_current
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.seal import Sealer
 from reconciler.catalog.work import WorkCatalog
+from reconciler.core.budget import Terms, Urgency
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import Event, Next, Progress
 from specs.app import DesiredApp
@@ -45,6 +47,9 @@ async def _life(url: str) -> None:
             WorkCatalog(loop, owner="d", lease_seconds=9),
             RecordCatalog(loop, Sealer((b"k" * 32,)), lease_seconds=9),
         )
+        terms = Terms.of(requests_per_minute=700, burst=40)
+        await BudgetCatalog(loop, terms).lease({Urgency.PEOPLE: 1})
+        await BudgetCatalog(loop, terms).close(1)
         [claimed] = await work.claim(1)
         intent = await records.open_intent(claimed.lease, OpenIntent("nonce", None))
         said = Progress(AppStatus.PROVISIONING, (), 0, events=(Event("A", "B", "c"),))
@@ -73,6 +78,7 @@ def test_each_role_can_do_all_of_its_own_work(catalog_url: str) -> None:
         (API, "UPDATE app_work SET lease_token = 0"),
         (API, "DELETE FROM app_events"),
         (API, "UPDATE catalog_identity SET org_id = 'x'"),
+        (API, "UPDATE request_budget SET tokens = 1000"),
         (RECONCILER, "UPDATE app_metadata SET owner_id = 'x'"),
         (RECONCILER, "UPDATE app_metadata SET app_name = 'x'"),
         (RECONCILER, "UPDATE app_metadata SET delete_requested_at = now()"),

@@ -59,6 +59,11 @@ class Api:
             raise AssertionError(f"{error}; it is {last['status']}: {last['conditions']}") from None
         return last
 
+    def events(self, app: Document) -> list[Document]:
+        """An app's history, newest first."""
+        found: list[Document] = document(self.http.get(f"/ee/apps/{app['app_id']}/events"))["events"]
+        return found
+
     def until_reason(self, app: Document, reason: str) -> str:
         """Wait until a condition of an app has a reason; its message."""
 

@@ -23,6 +23,7 @@ class Call:
         body: what was sent, parsed.
         status: of the answer.
         answer: the answer's body, parsed.
+        request_id: the ``X-Request-ID`` of the request.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Call:
     body: Any
     status: int
     answer: Any
+    request_id: str | None
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,8 @@ def proxied(neon_url: str) -> Iterator[Proxy]:
                     self.close_connection = True
                     return
                 body = json.loads(sent) if sent else None
-                proxy.calls.append(
-                    Call(self.command, path, parse_qs(where.query), body, answer.status_code, answer.json())
-                )
+                query, named = parse_qs(where.query), self.headers.get("X-Request-ID")
+                proxy.calls.append(Call(self.command, path, query, body, answer.status_code, answer.json(), named))
                 self._answer(answer.status_code, {"Content-Type": "application/json"}, answer.content)
 
             do_GET = do_POST = do_PATCH = do_DELETE = _pass_on  # noqa: N815 - the names of http.server

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from tests.conformance import processes as conformance
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 90.0
 STOP_SECONDS = 20.0
@@ -160,7 +162,7 @@ class Stage:
 
     def start(self, *arguments: str, **changes: str | None) -> Running:
         """Start a command; ``changes`` to the environment are for it alone, None takes a variable away."""
-        return self.start_module("api.commands.cli", *arguments, **changes)
+        return self.start_module(conformance.command(), *arguments, **changes)
 
     def start_module(self, module: str, *arguments: str, **changes: str | None) -> Running:
         """Start a module of ours as a program."""
@@ -231,7 +233,8 @@ def url_of(serving: Running) -> str:
 
 def plain_environment() -> dict[str, str]:
     """What every process needs, and not one setting."""
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "LANG": "C.UTF-8"}
+    plain = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "LANG": "C.UTF-8"}
+    return {**plain, **conformance.environment()}
 
 
 def settings(catalog_url: str, neon_url: str | None = None) -> dict[str, str]:

@@ -46,6 +46,7 @@ def test_an_app_costs_four_calls_at_most_and_one_change(stage: Stage, capsys: py
         for app in asked:
             api.until(app, "deleted")
         deleting = [call for call in proxy.calls if not _is_of_the_fleet(call)]
+        histories = {app["app_id"]: api.events(app) for app in asked}
 
     owners = {call.answer["project"]["id"]: call.body["project"]["name"] for call in creating if call.method == "POST"}
     created = _per_project(creating, owners)
@@ -58,6 +59,17 @@ def test_an_app_costs_four_calls_at_most_and_one_change(stage: Stage, capsys: py
     assert Counter(call.method for call in creating if call.method != "GET") == {"POST": APPS}
     assert max(deleted.values()) <= 3
     assert Counter(call.method for call in deleting if call.method != "GET") == {"DELETE": APPS}
+    changes = {call.request_id for call in creating + deleting if call.method != "GET"}
+    for history in histories.values():
+        named = {event["type"]: event["request_id"] for event in history if event["actor"] == "reconciler"}
+        assert named["ProjectCreated"] in changes, "an event names the request to Neon that it tells of"
+        assert None not in named.values()
+    assert len({one for history in histories.values() for one in _named(history)} & changes) == 2 * APPS
+
+
+def _named(history: list[Document]) -> set[str]:
+    """The requests to Neon that a history names."""
+    return {event["request_id"] for event in history if event["actor"] == "reconciler"}
 
 
 def _per_project(calls: list[Call], owners: dict[str, str]) -> Counter[str]:

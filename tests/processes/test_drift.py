@@ -61,10 +61,7 @@ def test_a_sweep_puts_back_what_the_list_shows(fleet: Fleet) -> None:
     for app in (renamed, changed, deleted):
         fleet.unharmed(app)
     assert {p["id"] for p in fleet.neon.projects()} == {named["id"], set_up["id"], there["id"]}
-    told = {
-        (event["type"], event["reason"])
-        for event in document(fleet.api.http.get(f"/ee/apps/{deleted['app_id']}/events"))["events"]
-    }
+    told = {(event["type"], event["reason"]) for event in fleet.api.events(deleted)}
     assert ("Ready", "Recovering") in told
 
 

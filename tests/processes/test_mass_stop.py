@@ -79,6 +79,8 @@ def test_the_key_answers_for_another_organization(stage: Stage) -> None:
     first.said("local Neon serves")
     neon, api, daemon = Neon(stage), api_of(stage, serving), stage.reconcile()
     kept_app, doomed = _ready_apps(api, 2)
+    theirs = neon.call("POST", "/organizations/org-local-00000000/api_keys", {"key_name": "console"})
+    neon.http.headers["Authorization"] = f"Bearer {theirs['key']}"
     before = _state(neon)
     assert first.stop() == 0
 
@@ -95,6 +97,7 @@ def test_the_key_answers_for_another_organization(stage: Stage) -> None:
     _all_tried(stage)
     assert newcomer.alive
     assert _state(neon) == before
+    assert _state(Neon(stage)) == []
     for app in (late, later):
         assert api.get(app)["status"] in ("pending", "failed")
     assert api.get(doomed)["status"] == "deleting"

@@ -77,6 +77,8 @@ ROLE = ["branch_id", "name", "created_at", "updated_at"]
 DATABASE = ["id", "branch_id", "name", "owner_name", "created_at", "updated_at"]
 OPERATION = ["id", "project_id", "action", "status", "failures_count", "created_at", "updated_at", "total_duration_ms"]
 ANNOTATION = ["object", "value", "created_at", "updated_at"]
+API_KEY = ["id", "name", "created_at", "created_by", "last_used_from_addr"]
+ORGANIZATION = ["id", "name", "handle", "plan", "created_at", "updated_at", "managed_by"]
 ERROR = ["request_id", "code", "message"]
 
 _ONE = {
@@ -93,6 +95,8 @@ _MANY = {
     "roles": ROLE,
     "databases": DATABASE,
     "operations": OPERATION,
+    "organizations": ORGANIZATION,
+    "regions": ["region_id", "name", "default", "geo_lat", "geo_long"],
 }
 
 
@@ -100,6 +104,10 @@ def check(status: int, body: object) -> None:
     """Fail when an answer lacks a field that Neon's specification requires."""
     if body is None:
         assert status == 204
+        return
+    if isinstance(body, list):
+        for item in body:
+            _has(item, API_KEY)
         return
     assert isinstance(body, dict)
     if status >= 400:
@@ -121,5 +129,7 @@ def check(status: int, body: object) -> None:
 
 
 def _has(document: Json, fields: list[str]) -> None:
+    # What projects and branches consumed is listed under the names of the things themselves.
+    fields = ["project_id", "periods"] if "periods" in document else fields
     missing = [field for field in fields if field not in document]
     assert not missing, missing

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from api.metrics import documented
 from reconciler.core import effects as e
+from reconciler.core.budget import Terms
 from reconciler.core.snapshot import Credentials, Progress
 from reconciler.errors import (
     MutationStopped,
@@ -26,7 +27,7 @@ from reconciler.errors import (
 from reconciler.neon import codec
 from reconciler.neon.wire import OUTCOMES, NeonCall, NeonExchange, NeonRequest
 from reconciler.telemetry.metrics import LoopMetrics
-from reconciler.telemetry.neon import ROUTES, Bucket
+from reconciler.telemetry.neon import ROUTES, Level
 from reconciler.telemetry.witness import Watch, Witness
 from specs.metadata import AppMetadata
 from specs.neon import ProjectUpdate
@@ -151,7 +152,7 @@ def test_every_route_of_the_client_is_known_from_the_start() -> None:
     ],
 )
 def test_what_came_of_a_request(seen: Seen, exchange: NeonExchange, outcome: str) -> None:
-    """One of the known outcomes, counted once and timed; the budget is what was sent."""
+    """One of the known outcomes, counted once and timed."""
     assert exchange.outcome == outcome
     assert outcome in OUTCOMES
     seen.witness.exchanged(exchange)
@@ -160,23 +161,20 @@ def test_what_came_of_a_request(seen: Seen, exchange: NeonExchange, outcome: str
     }
     assert counted == {each: float(each == outcome) for each in OUTCOMES}
     assert seen.figure("neon_request_duration_seconds_sum", method="GET", route="/projects") == 0.2
-    left = seen.figure("neon_budget_requests")
-    assert left is not None
-    assert (left == 40) == (outcome == "not_sent")
 
 
-def test_the_bucket_flows_full_again() -> None:
-    """It holds the burst at most, and never less than nothing."""
+def test_the_shared_bucket_is_shown_as_it_was_seen_and_flows_full_again() -> None:
+    """It holds what the terms say at most."""
     now = [0.0]
-    bucket = Bucket(4, 60, clock=lambda: now[0])
-    for _ in range(6):
-        bucket.take()
-    assert bucket.left() == 0
-    now[0] = 2.5
-    assert bucket.left() == 2.5
-    bucket.take()
+    terms = Terms(rate=1, capacity=4, slice_seconds=1, slice_size=1)
+    level = Level(terms, clock=lambda: now[0])
+    assert level() == 4
+    level.is_now(0.5)
+    assert level() == 0.5
+    now[0] = 2.0
+    assert level() == 2.5
     now[0] = 100
-    assert bucket.left() == 4
+    assert level() == 4
 
 
 def test_a_change_is_one_record(seen: Seen) -> None:

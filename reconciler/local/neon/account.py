@@ -1,10 +1,13 @@
-"""Routes about the key, its organization and the regions."""
+"""Routes about the key, its user, its organizations and the regions."""
 
 from __future__ import annotations
 
 from reconciler.local.neon.call import Call
+from reconciler.local.neon.keys import USER_ID
 from reconciler.local.neon.messages import Response
-from reconciler.local.neon.problems import not_found
+from reconciler.local.neon.problems import not_for_organizations, not_found, organization_required
+from reconciler.local.neon.state import Json
+from reconciler.local.neon.tenancy import Organization
 
 REGIONS = {
     "aws-us-east-1": ("AWS US East 1 (N. Virginia)", "39.0438", "-77.4874"),
@@ -17,31 +20,58 @@ REGIONS = {
     "aws-sa-east-1": ("AWS South America East 1 (São Paulo)", "-23.5558", "-46.6396"),
 }
 DEFAULT_REGION = "aws-us-east-2"
+EMAIL = "local@example.com"
 _SINCE = "2025-01-01T00:00:00Z"
 
 
 def auth(call: Call) -> Response:
-    """Answer ``GET /auth``."""
-    return Response(200, {"account_id": call.world.options.org_id, "auth_method": "api_key_org"})
+    """Answer ``GET /auth``, for a key of any kind."""
+    method = "api_key_user" if call.access.kind == "personal" else "api_key_org"
+    return Response(200, {"account_id": call.access.account_id, "auth_method": method})
+
+
+def user(call: Call) -> Response:
+    """Answer ``GET /users/me``, for personal keys only."""
+    only_for_people(call)
+    names = {"email": EMAIL, "name": "Local", "login": "local", "image": ""}
+    body: Json = {
+        "id": USER_ID,
+        "last_name": "User",
+        "plan": "scale",
+        "active_seconds_limit": 0,
+        "projects_limit": call.world.options.project_limit or 0,
+        "branches_limit": 0,
+        "max_autoscaling_limit": 0,
+        "auth_accounts": [{"provider": "keycloak", **names}],
+        **names,
+    }
+    return Response(200, body)
 
 
 def organizations(call: Call) -> Response:
-    """Answer ``GET /users/me/organizations``."""
-    organization = {
-        "id": call.world.options.org_id,
-        "name": "Local",
-        "handle": call.world.options.org_id,
-        "plan": "scale",
+    """Answer ``GET /users/me/organizations``: all of a user, or the one that owns the key."""
+    seen = [call.world.keys.organization(org_id) for org_id in call.access.organizations]
+    return Response(200, {"organizations": [organization_document(each) for each in seen]})
+
+
+def organization_document(organization: Organization) -> Json:
+    """Render an ``Organization``."""
+    return {
+        "id": organization.id,
+        "name": organization.name,
+        "handle": organization.id,
+        "plan": organization.plan,
         "created_at": _SINCE,
         "updated_at": _SINCE,
         "managed_by": "console",
     }
-    return Response(200, {"organizations": [organization]})
 
 
 def regions(call: Call) -> Response:
-    """Answer ``GET /regions``."""
-    check_organization(call, call.request.query.get("org_id"))
+    """Answer ``GET /regions``, for personal keys only."""
+    only_for_people(call)
+    if call.request.query.get("org_id") is not None:
+        organization_of(call, call.request.query.get("org_id"))
     listed = [
         {
             "region_id": region_id,
@@ -55,7 +85,26 @@ def regions(call: Call) -> Response:
     return Response(200, {"regions": listed})
 
 
-def check_organization(call: Call, org_id: str | None) -> None:
-    """Refuse an organization that is not the key's own; without one the key's own is meant."""
-    if org_id is not None and org_id != call.world.options.org_id:
+def organization_of(call: Call, org_id: str | None) -> str:
+    """Return the organization that is meant: the one that is named, or the one that owns the key.
+
+    Raises:
+        Problem: 400 where a personal key names none, 404 for one that is not visible to the key.
+    """
+    if org_id is None:
+        if call.access.kind == "personal":
+            raise organization_required()
+        return call.access.account_id
+    if org_id not in call.access.organizations:
         raise not_found("organization")
+    return org_id
+
+
+def only_for_people(call: Call) -> None:
+    """Refuse the key of an organization or a project.
+
+    Raises:
+        Problem: 404, as Neon answers what is not for a key.
+    """
+    if call.access.kind != "personal":
+        raise not_for_organizations()

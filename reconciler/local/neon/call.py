@@ -8,6 +8,7 @@ from reconciler.local.neon.documents import operation_document
 from reconciler.local.neon.messages import Request, Response
 from reconciler.local.neon.problems import bad_request
 from reconciler.local.neon.state import Json, Operation, Project
+from reconciler.local.neon.tenancy import Access
 from reconciler.local.neon.world import World
 
 
@@ -19,19 +20,20 @@ class Call:
     request: Request
     now: float
     path: dict[str, str]
+    access: Access
 
-    def number(self, name: str, default: int, highest: int) -> int:
-        """Read a number from the query, between 1 and ``highest``."""
+    def number(self, name: str, default: int, highest: int, *, lowest: int = 1) -> int:
+        """Read a number from the query, between ``lowest`` and ``highest``."""
         text = self.request.query.get(name)
         if text is None:
             return default
-        if not text.isdecimal() or not 1 <= int(text) <= highest:
-            raise bad_request(f"{name} must be between 1 and {highest}")
+        if not (text.isascii() and text.isdecimal()) or not lowest <= int(text) <= highest:
+            raise bad_request(f"{name} must be between {lowest} and {highest}")
         return int(text)
 
     def flag(self, name: str) -> bool:
-        """Read a boolean from the query; absent is false."""
-        text = self.request.query.get(name, "false")
+        """Read a boolean from the query, in any case, as clients in Python send it; absent is false."""
+        text = self.request.query.get(name, "false").lower()
         if text not in {"true", "false"}:
             raise bad_request(f"{name} must be true or false")
         return text == "true"

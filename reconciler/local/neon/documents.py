@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from reconciler.local.neon.commands import database_name, role_name
+from reconciler.local.neon.addresses import address_of, branch_address, names_in, proxy_host
+from reconciler.local.neon.metering import period_end, period_start
 from reconciler.local.neon.state import Branch, Database, Endpoint, Json, Operation, Project, Role
 from reconciler.local.neon.world import World
 
@@ -18,7 +19,7 @@ def when(moment: float) -> str:
 
 
 def _common(world: World, project: Project) -> Json:
-    return {
+    document: Json = {
         "id": project.id,
         "platform_id": project.region_id.split("-", 1)[0],
         "region_id": project.region_id,
@@ -28,37 +29,48 @@ def _common(world: World, project: Project) -> Json:
         "default_endpoint_settings": project.default_endpoint_settings,
         "settings": project.settings,
         "pg_version": project.pg_version,
-        "proxy_host": world.options.direct_host,
+        "proxy_host": proxy_host(world, project),
         "branch_logical_size_limit": 16_777_216,
         "branch_logical_size_limit_bytes": 17_592_186_044_416,
         "store_passwords": project.store_passwords,
-        "cpu_used_sec": 0,
+        "cpu_used_sec": int(project.usage.compute_time_seconds),
         "creation_source": "console",
         "history_retention_seconds": project.history_retention_seconds,
         "created_at": when(project.created_at),
         "updated_at": when(project.updated_at),
-        "owner_id": world.options.org_id,
-        "org_id": world.options.org_id,
+        "owner_id": project.org_id,
+        "org_id": project.org_id,
     }
+    active = [each.last_active for each in project.endpoints.values() if each.last_active is not None]
+    if active:
+        document["compute_last_active_at"] = when(max(active))
+    if project.usage.sizes:
+        document["synthetic_storage_size"] = sum(project.usage.sizes.values())
+    return document
 
 
 def project_document(world: World, project: Project) -> Json:
-    """Render a ``Project``."""
+    """Render a ``Project``, with what it has consumed up to when that was last counted."""
+    usage = project.usage
+    counted = project.created_at if usage.metered_at is None else usage.metered_at
     return _common(world, project) | {
-        "data_storage_bytes_hour": 0,
-        "data_transfer_bytes": 0,
-        "written_data_bytes": 0,
-        "compute_time_seconds": 0,
-        "active_time_seconds": 0,
-        "consumption_period_start": when(project.created_at),
-        "consumption_period_end": when(project.created_at + 30 * 86400),
+        "data_storage_bytes_hour": int(usage.byte_hours),
+        "data_transfer_bytes": usage.data_transfer_bytes,
+        "written_data_bytes": usage.written_data_bytes,
+        "compute_time_seconds": int(usage.compute_time_seconds),
+        "active_time_seconds": int(usage.active_time_seconds),
+        "consumption_period_start": when(period_start(counted)),
+        "consumption_period_end": when(period_end(counted)),
     }
 
 
-def project_item(world: World, project: Project) -> Json:
-    """Render a ``ProjectListItem``."""
-    item = _common(world, project) | {"active_time": 0, "org_name": "Local"}
-    if project.deleted_at is not None:
+def project_item(world: World, project: Project, *, deleted: bool | None = None) -> Json:
+    """Render a ``ProjectListItem``, deleted or not; where that is not said, as the project is."""
+    item = _common(world, project) | {
+        "active_time": int(project.usage.active_time_seconds),
+        "org_name": world.keys.organization(project.org_id).name,
+    }
+    if project.deleted_at is not None and deleted is not False:
         item["deleted_at"] = when(project.deleted_at)
         item["recoverable_until"] = when(project.deleted_at + world.options.recovery_seconds)
     return item
@@ -120,7 +132,8 @@ def endpoint_document(world: World, project: Project, endpoint: Endpoint, now: f
     """Render an ``Endpoint``."""
     state = endpoint_state(endpoint, now)
     pending = {"pending_state": "active"} if state == "init" else {}
-    direct, pooled = world.options.direct_host, world.options.pooler_host
+    address = address_of(world, project, endpoint)
+    direct, pooled = address.direct, address.pooled
     stamps = {"created_at": when(endpoint.created_at), "updated_at": when(endpoint.updated_at)}
     compute: Json = {"binding_id": "dsq", "current_state": state, "role": endpoint.type, **pending, **stamps}
     document: Json = {
@@ -141,7 +154,7 @@ def endpoint_document(world: World, project: Project, endpoint: Endpoint, now: f
         "group": {
             "size": {"min": 1, "max": 1},
             "allow_readable_secondaries": False,
-            "computes": [compute | {"compute_host": direct, "compute_pooled_host": pooled}],
+            "computes": [compute | {"compute_host": address.compute, "compute_pooled_host": address.compute_pooled}],
         },
         "settings": endpoint.settings,
         "pooler_enabled": False,
@@ -150,7 +163,7 @@ def endpoint_document(world: World, project: Project, endpoint: Endpoint, now: f
         "passwordless_access": endpoint.passwordless_access,
         "creation_source": "console",
         **stamps,
-        "proxy_host": direct,
+        "proxy_host": proxy_host(world, project),
         "suspend_timeout_seconds": endpoint.suspend_timeout_seconds,
         "provisioner": project.provisioner,
     }
@@ -208,22 +221,26 @@ def operation_document(project: Project, operation: Operation) -> Json:
 
 
 def connection_uri(world: World, branch: Branch, database: str, role: Role, *, pooled: bool) -> str:
-    """Compose a URI, with the names that role and database have in the shared cluster."""
-    host = world.options.pooler_host if pooled else world.options.direct_host
-    user, word = role_name(branch.id, role.name), quote(role.password, safe="")
-    return f"postgresql://{user}:{word}@{host}:{world.port}/{database_name(branch.id, database)}?sslmode=disable"
+    """Compose a URI, with the names that role and database have where it leads."""
+    name, user = names_in(world, branch, database, role.name)
+    address = branch_address(world, branch)
+    host = address.pooled if pooled else address.direct
+    login = f"{quote(user, safe='')}:{quote(role.password, safe='')}"
+    return f"postgresql://{login}@{host}{address.port}/{quote(name, safe='')}?{address.query}"
 
 
 def connection_details(world: World, branch: Branch, database: Database) -> Json:
     """Render the ``ConnectionDetails`` of a database and its owner."""
     role = branch.roles[database.owner_name]
+    name, user = names_in(world, branch, database.name, role.name)
+    address = branch_address(world, branch)
     return {
         "connection_uri": connection_uri(world, branch, database.name, role, pooled=False),
         "connection_parameters": {
-            "database": database_name(branch.id, database.name),
+            "database": name,
             "password": role.password,
-            "role": role_name(branch.id, role.name),
-            "host": world.options.direct_host,
-            "pooler_host": world.options.pooler_host,
+            "role": user,
+            "host": address.direct,
+            "pooler_host": address.pooled,
         },
     }

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Iterable
 
 from reconciler.local.neon import operations
 from reconciler.local.neon.call import Call
 from reconciler.local.neon.commands import Command
+from reconciler.local.neon.door import enter
 from reconciler.local.neon.messages import LocalNeonOptions, Request, Response
-from reconciler.local.neon.problems import Problem, answer, too_many_requests, unauthorized
-from reconciler.local.neon.routing import find
-from reconciler.local.neon.state import Json, Project
-from reconciler.local.neon.world import World
+from reconciler.local.neon.metering import consume, meter
+from reconciler.local.neon.meters import Amount
+from reconciler.local.neon.problems import Problem, answer
+from reconciler.local.neon.quirks import Quirks
+from reconciler.local.neon.rates import Limiter
+from reconciler.local.neon.state import Fate, Json, Project
+from reconciler.local.neon.tenancy import Account
+from reconciler.local.neon.world import ACCOUNT, World
 
 
 class LocalNeon:
@@ -32,13 +36,23 @@ class LocalNeon:
         self._world = World(options, seed, token)
         self._issued: set[str] = set()
         self._requests = 0
-        self._allowance = float(options.burst)
-        self._refilled: float | None = None
+        self._limiter = Limiter(options)
+        self._quirks = Quirks(seed) if options.quirks else None
 
     @property
     def unavailable(self) -> set[str]:
         """The ids of projects that lists name as unavailable instead of showing them; change it at will."""
         return self._world.unavailable
+
+    @property
+    def admitted(self) -> int:
+        """How many requests with a valid key were within the limits."""
+        return self._limiter.admitted
+
+    @property
+    def refused(self) -> int:
+        """How many requests were over a limit, and answered 429."""
+        return self._limiter.refused
 
     @property
     def port(self) -> int:
@@ -56,12 +70,12 @@ class LocalNeon:
         if not self.options.physical:
             operations.advance(self._world, now, self._issued)
         try:
-            self._admit(request, now)
-            route, path = find(request.method, request.path)
-            response = route(Call(self._world, request, now, path))
+            found, access = enter(self._world, self._limiter, request, now)
+            response = found.route(Call(self._world, request, now, found.names, access))
         except Problem as problem:
             return answer(problem, request_id)
-        return Response(response.status, response.body, {**response.headers, "X-Request-ID": request_id})
+        body = response.body if self._quirks is None else self._quirks.changed(response.body)
+        return Response(response.status, body, {**response.headers, "X-Request-ID": request_id})
 
     def advance(self, now: float) -> list[Command]:
         """Let time pass, and return the commands that are to be carried out now; each is returned once."""
@@ -75,8 +89,53 @@ class LocalNeon:
         """Say when ``advance`` will have something to do by time alone; None when nothing is due."""
         return operations.next_due(self._world, self._issued)
 
+    def afflict(self, *fates: Fate) -> None:
+        """Say how the next operations end, one after the other; see ``Fates`` for what there is."""
+        self._world.fates.order(fates)
+
+    def release(self, now: float) -> None:
+        """Let the operations that are stuck go on."""
+        operations.release(self._world, now)
+
+    def consume(
+        self,
+        project_id: str,
+        now: float,
+        *,
+        active_time_seconds: float = 0.0,
+        compute_time_seconds: float = 0.0,
+        written_data_bytes: int = 0,
+        data_transfer_bytes: int = 0,
+        size_bytes: int | None = None,
+    ) -> None:
+        """Let a project's default branch consume something; its quotas take effect with the next ``advance``.
+
+        Args:
+            project_id: a project that is there.
+            now: when it was consumed.
+            active_time_seconds: is added to the counter.
+            compute_time_seconds: is added to the counter.
+            written_data_bytes: is added to the counter.
+            data_transfer_bytes: is added to the counter.
+            size_bytes: what the branch holds from now on; None leaves it.
+        """
+        if not self.options.physical:
+            operations.advance(self._world, now, self._issued)
+        project = self._world.project(project_id)
+        meter(project, now)
+        usage, branch_id = project.usage, project.default_branch.id
+        usage.active_time_seconds += active_time_seconds
+        usage.compute_time_seconds += compute_time_seconds
+        usage.written_data_bytes += written_data_bytes
+        usage.data_transfer_bytes += data_transfer_bytes
+        amount = Amount(compute_unit_seconds=compute_time_seconds, transfer_bytes=data_transfer_bytes)
+        consume(project, now, branch_id, amount)
+        if size_bytes is not None:
+            usage.sizes[branch_id] = size_bytes
+        self._world.touch(project)
+
     def dirty(self) -> set[str]:
-        """Return the ids of the projects that changed since this was last asked."""
+        """Return the ids of what changed since this was last asked: projects, and ``ACCOUNT``."""
         changed, self._world.changed = self._world.changed, set()
         return changed
 
@@ -85,7 +144,9 @@ class LocalNeon:
         self._world.changed.update(project_ids)
 
     def dump(self, project_id: str) -> Json | None:
-        """Return all there is to know of a project, as JSON; None when it is gone."""
+        """Return all there is to know of a project or of ``ACCOUNT``, as JSON; None when it is gone."""
+        if project_id == ACCOUNT:
+            return self._world.keys.dump().model_dump(mode="json")
         project = self._world.projects.get(project_id)
         return None if project is None else project.model_dump(mode="json")
 
@@ -94,16 +155,6 @@ class LocalNeon:
         for document in documents:
             self._world.add(Project.model_validate(document))
 
-    def _admit(self, request: Request, now: float) -> None:
-        key, wanted = request.key, self.options.api_key
-        if not key or (wanted is not None and not hmac.compare_digest(key.encode(), wanted.encode())):
-            raise unauthorized()
-        rate = self.options.requests_per_minute
-        if rate is None:
-            return
-        since = 0.0 if self._refilled is None else max(0.0, now - self._refilled)
-        self._refilled = now
-        self._allowance = min(float(self.options.burst), self._allowance + since * rate / 60)
-        if self._allowance < 1:
-            raise too_many_requests()
-        self._allowance -= 1
+    def load_account(self, document: Json) -> None:
+        """Take in what was dumped of ``ACCOUNT``."""
+        self._world.keys.load(Account.model_validate(document))

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.local.neon.tenancy import GivenKey, Organization
+
+# Neon's documentation, Limits.
+NEON_REQUESTS_PER_MINUTE = 700
+
 
 @dataclass(frozen=True)
 class Request:
@@ -41,17 +46,33 @@ class LocalNeonOptions:
     """How the model behaves; everything that is a matter of the account or the place, and not of a request.
 
     Attributes:
-        org_id: the one organization.
-        api_key: the only key that is let in; None lets in every key that is not empty.
+        org_id: the first organization.
+        api_key: an organization's key of the first organization. Without it, and without ``keys``, every key that is
+            not empty is one.
         operation_seconds: an operation takes a time drawn from this range.
         physical: True when a backing carries out commands, so that operations wait for them too.
-        project_limit: how many projects there may be; None for no limit.
-        requests_per_minute: at which rate requests are let in again; None for no limit.
-        burst: how many requests may come at once, when there is a limit.
+        project_limit: how many projects an organization may have, those included that can be recovered; None for no
+            limit.
+        requests_per_minute: at which rate an account's requests are let in again; None for no limit at all, neither
+            this one nor those below.
+        burst: how many requests of an account may come at once, when there is a limit.
         direct_host: host of the URIs.
         pooler_host: host of the pooled URIs.
         port: port of all URIs.
         recovery_seconds: for how long a deleted project can be recovered.
+        plan: the plan of the first organization.
+        organizations: further organizations.
+        keys: keys of any kind that are there from the start; with these, no unknown key is let in.
+        route_burst: how many requests of an account to one route and method are let in within a second.
+        consumption_per_minute: at which rate an account's requests for consumption are let in.
+        retry_after: seconds that a 429 names in ``Retry-After``; None sends no such header.
+        list_lag_seconds: how old what ``GET /projects`` shows is.
+        cell: the label of a cell, such as ``c-4``: hosts and URIs are then as Neon makes them, and lead nowhere.
+        mishap_rate: how likely an operation meets a fate other than to finish.
+        availability_check_seconds: how often Neon checks by itself whether a project's computes can start; None for
+            never.
+        suspend_operations: whether scaling to zero is an operation, which locks as others do.
+        quirks: whether answers have fields and values that no document names.
     """
 
     org_id: str = "org-local-00000000"
@@ -65,3 +86,15 @@ class LocalNeonOptions:
     pooler_host: str = "localhost"
     port: int = 5432
     recovery_seconds: float = 7 * 86400.0
+    plan: str = "scale"
+    organizations: tuple[Organization, ...] = ()
+    keys: tuple[GivenKey, ...] = ()
+    route_burst: int = 40
+    consumption_per_minute: int = 30
+    retry_after: int | None = None
+    list_lag_seconds: float = 0.0
+    cell: str | None = None
+    mishap_rate: float = 0.0
+    availability_check_seconds: float | None = None
+    suspend_operations: bool = False
+    quirks: bool = False

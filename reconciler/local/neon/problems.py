@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reconciler.local.neon.messages import Response
 
 
 class Problem(Exception):
     """A request that is refused. Nothing has been changed when it is raised."""
 
-    def __init__(self, status: int, message: str, code: str = "") -> None:
+    def __init__(self, status: int, message: str, code: str = "", headers: Mapping[str, str] | None = None) -> None:
         self.status = status
+        self.headers = headers or {}
         self.message = message
         self.code = code
         super().__init__(f"{status}: {message}")
@@ -17,7 +20,8 @@ class Problem(Exception):
 
 def answer(problem: Problem, request_id: str) -> Response:
     """Render a refusal. Neon's ``code`` is mostly empty."""
-    return general_error(problem.status, problem.message, request_id, problem.code)
+    refusal = general_error(problem.status, problem.message, request_id, problem.code)
+    return Response(refusal.status, refusal.body, {**refusal.headers, **problem.headers})
 
 
 def general_error(status: int, message: str, request_id: str, code: str = "") -> Response:
@@ -34,6 +38,22 @@ def unauthorized() -> Problem:
 def not_found(what: str) -> Problem:
     """Absent, or not visible to this key: Neon does not say which."""
     return Problem(404, f"{what} not found")
+
+
+def not_for_organizations() -> Problem:
+    """A route for people, asked with an organization's key."""
+    return Problem(404, "not allowed for organization API keys")
+
+
+def outside_of_key(project_id: str) -> Problem:
+    """A project's key was used for something that is not its project's."""
+    message = "not allowed to perform actions outside the project this key is scoped to"
+    return Problem(404, f'{message}; subject_project_id:"{project_id}"')
+
+
+def organization_required() -> Problem:
+    """A personal key was used without saying for which organization."""
+    return bad_request("org_id is required, you can find it on your organization settings page")
 
 
 def bad_request(message: str) -> Problem:
@@ -61,6 +81,7 @@ def passwords_not_stored() -> Problem:
     return Problem(412, "Storing passwords is disabled")
 
 
-def too_many_requests() -> Problem:
+def too_many_requests(retry_after: int | None = None) -> Problem:
     """More requests than the account may send."""
-    return Problem(429, "rate limit exceeded")
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return Problem(429, "rate limit exceeded", headers=headers)

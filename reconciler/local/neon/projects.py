@@ -1,8 +1,8 @@
-"""Routes of projects: list, create, read, change, delete, recover."""
+"""Routes of projects: create, read, change, delete, recover."""
 
 from __future__ import annotations
 
-from reconciler.local.neon.account import DEFAULT_REGION, REGIONS, check_organization
+from reconciler.local.neon.account import DEFAULT_REGION, REGIONS, organization_of
 from reconciler.local.neon.bodies import Compute, EndpointDefaults, ProjectCreate, ProjectUpdate, Settings, parse
 from reconciler.local.neon.call import Call, with_operations
 from reconciler.local.neon.documents import (
@@ -12,7 +12,6 @@ from reconciler.local.neon.documents import (
     database_document,
     endpoint_document,
     project_document,
-    project_item,
     role_document,
 )
 from reconciler.local.neon.endpoints import new_endpoint, size_of
@@ -25,7 +24,8 @@ from reconciler.local.neon.problems import (
     passwords_not_stored,
     unprocessable,
 )
-from reconciler.local.neon.state import Branch, Database, Json, Operation, Project, Role
+from reconciler.local.neon.state import Branch, Database, Json, Project, Role
+from reconciler.local.neon.system import settle_quota
 from reconciler.local.neon.world import World, endpoints_of, find_branch, find_endpoint, read_write
 
 _SETTINGS: Json = {
@@ -43,41 +43,18 @@ _ENDPOINT_SETTINGS: Json = {
 }
 _DEFAULT_PG_VERSION = 17
 _DEFAULT_HISTORY_SECONDS = 86_400
-
-
-def list_projects(call: Call) -> Response:
-    """Answer ``GET /projects``. The cursor is there on the last page too: the list ends with an empty page."""
-    world, query = call.world, call.request.query
-    check_organization(call, query.get("org_id"))
-    limit, search, deleted = call.number("limit", 10, 400), query.get("search", ""), call.flag("recoverable")
-    call.number("timeout", 30_000, 30_000)
-    page: list[Project] = []
-    for project in world.after(query.get("cursor")):
-        wanted = (project.deleted_at is not None) == deleted and not project.purging
-        if wanted and (search in project.name or search in project.id):
-            page.append(project)
-            if len(page) == limit:
-                break
-    cursor = page[-1].id if page else query.get("cursor")
-    body: Json = {
-        "projects": [project_item(world, each) for each in page if each.id not in world.unavailable],
-        "unavailable_project_ids": [each.id for each in page if each.id in world.unavailable],
-        "applications": {},
-        "integrations": {},
-    }
-    if cursor:
-        body["pagination"] = {"cursor": cursor}
-    return Response(200, body)
+_LONGEST_HISTORY = {"free": 21_600, "launch": 604_800, "scale": 2_592_000}
+_PROVISIONERS = ("k8s-pod", "k8s-neonvm", "serverless-platform")
 
 
 def create_project(call: Call) -> Response:
     """Answer ``POST /projects``."""
     world, now = call.world, call.now
     asked = parse(ProjectCreate, call.request.body, "project")
-    check_organization(call, asked.org_id)
-    project = _new_project(world, asked, now)
+    org_id = organization_of(call, asked.org_id)
+    project = _new_project(world, asked, org_id, now)
     limit = world.options.project_limit
-    if limit is not None and len(world.projects) - len(world.deleted) >= limit:
+    if limit is not None and sum(each.org_id == org_id for each in world.projects.values()) >= limit:
         raise unprocessable("projects limit exceeded", "PROJECTS_LIMIT_EXCEEDED")
     branch = _first_branch(world, asked, now)
     project.branches[branch.id] = branch
@@ -104,12 +81,14 @@ def create_project(call: Call) -> Response:
     )
 
 
-def _new_project(world: World, asked: ProjectCreate, now: float) -> Project:
+def _new_project(world: World, asked: ProjectCreate, org_id: str, now: float) -> Project:
     region = DEFAULT_REGION if asked.region_id is None else asked.region_id
     if region not in REGIONS:
         raise bad_request(f"region {region!r} is not supported")
+    if asked.provisioner not in {None, *_PROVISIONERS}:
+        raise unprocessable(f"provisioner {asked.provisioner!r} is not supported")
+    history = _history(world, org_id, asked.history_retention_seconds, _DEFAULT_HISTORY_SECONDS)
     project_id = world.new_id("", lambda taken: taken in world.projects)
-    history = asked.history_retention_seconds
     given = Compute.model_validate(asked.model_dump(include=set(Compute.model_fields)))
     defaults = _ENDPOINT_SETTINGS | _said(given) | _said(asked.default_endpoint_settings)
     size_of(Compute(), defaults)
@@ -120,12 +99,22 @@ def _new_project(world: World, asked: ProjectCreate, now: float) -> Project:
         pg_version=_DEFAULT_PG_VERSION if asked.pg_version is None else asked.pg_version,
         provisioner=asked.provisioner or "k8s-neonvm",
         store_passwords=asked.store_passwords is not False,
-        history_retention_seconds=_DEFAULT_HISTORY_SECONDS if history is None else history,
+        history_retention_seconds=history,
         settings=_SETTINGS | _said(asked.settings),
         default_endpoint_settings=defaults,
+        org_id=org_id,
         created_at=now,
         updated_at=now,
     )
+
+
+def _history(world: World, org_id: str, asked: int | None, otherwise: int) -> int:
+    """Return how many seconds of history are kept: as asked, which the plan may refuse, or as the plan allows."""
+    plan = world.keys.organization(org_id).plan
+    longest = _LONGEST_HISTORY.get(plan, max(_LONGEST_HISTORY.values()))
+    if asked is not None and asked > longest:
+        raise unprocessable(f"history_retention_seconds is at most {longest} on the {plan} plan")
+    return min(otherwise, longest) if asked is None else asked
 
 
 def _said(body: Settings | EndpointDefaults | Compute | None) -> Json:
@@ -158,21 +147,33 @@ def read_project(call: Call) -> Response:
 
 
 def update_project(call: Call) -> Response:
-    """Answer ``PATCH /projects/{id}``. A ``quota`` replaces the one that was there, as a whole."""
+    """Answer ``PATCH /projects/{id}``. What ``settings`` names is replaced as a whole; what it does not name stays."""
     project = call.world.free_project(call.path["project"])
     asked = parse(ProjectUpdate, call.request.body, "project")
+    settings = _said(asked.settings)
+    replicates = project.settings.get("enable_logical_replication") is True
+    if replicates and settings.get("enable_logical_replication") is False:
+        raise unprocessable("logical replication cannot be disabled once it is enabled")
+    kept = project.history_retention_seconds
+    history = _history(call.world, project.org_id, asked.history_retention_seconds, kept)
     defaults = project.default_endpoint_settings | _said(asked.default_endpoint_settings)
     size_of(Compute(), defaults)
     project.name = project.name if asked.name is None else asked.name
-    project.settings = project.settings | _said(asked.settings)
+    project.settings = project.settings | settings
     project.default_endpoint_settings = defaults
-    if asked.history_retention_seconds is not None:
-        project.history_retention_seconds = asked.history_retention_seconds
+    project.history_retention_seconds = history
     call.world.touch(project, call.now)
-    operations: list[Operation] = []
-    if asked.settings is not None:
+    operations = settle_quota(call.world, project, call.now)
+    if asked.settings is not None and not operations:
+        suspends = settings.get("enable_logical_replication") is True and not replicates
         operations = [
-            call.world.start(project, call.now, "apply_config", project.branches[endpoint.branch_id], endpoint)
+            call.world.start(
+                project,
+                call.now,
+                "suspend_compute" if suspends else "apply_config",
+                project.branches[endpoint.branch_id],
+                endpoint,
+            )
             for endpoint in project.endpoints.values()
         ]
     return with_operations(project, {"project": project_document(call.world, project)}, operations)
@@ -202,7 +203,7 @@ def recover_project(call: Call) -> Response:
         raise unprocessable("project is not deleted")
     if project.id in world.active:
         raise locked()
-    project.deleted_at = None
+    project.deleted_at, project.recovered_at = None, now
     world.deleted.pop(project.id, None)
     for branch in project.branches.values():
         for endpoint in endpoints_of(project, branch):

@@ -4,62 +4,89 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote
 
-from reconciler.local.neon import account, branches, databases, endpoints, history, projects, roles
+from reconciler.local.neon import (
+    account,
+    branches,
+    consumption,
+    databases,
+    endpoints,
+    history,
+    listing,
+    organizations,
+    projects,
+    roles,
+)
 from reconciler.local.neon.call import Call
 from reconciler.local.neon.messages import Response
 from reconciler.local.neon.problems import Problem, not_found
 
 Route = Callable[[Call], Response]
 
-_PROJECT = "/projects/{project}"
-_BRANCH = _PROJECT + "/branches/{branch}"
-_ENDPOINT = _PROJECT + "/endpoints/{endpoint}"
-_ROLE = _BRANCH + "/roles/{role}"
-_DATABASE = _BRANCH + "/databases/{database}"
+PROJECTS = "/projects"
+PROJECT = "/projects/{project}"
+BRANCH = PROJECT + "/branches/{branch}"
+ENDPOINT = PROJECT + "/endpoints/{endpoint}"
+ROLE = BRANCH + "/roles/{role}"
+DATABASE = BRANCH + "/databases/{database}"
+SHARED = PROJECTS + "/shared"
+ORGANIZATION = "/organizations/{organization}"
+ORGANIZATION_KEYS = ORGANIZATION + "/api_keys"
+CONSUMPTION = "/consumption_history/v2/"
 
 _ROUTES: Mapping[str, Mapping[str, Route]] = {
     "/auth": {"GET": account.auth},
+    "/users/me": {"GET": account.user},
     "/users/me/organizations": {"GET": account.organizations},
     "/regions": {"GET": account.regions},
-    "/projects": {"GET": projects.list_projects, "POST": projects.create_project},
-    _PROJECT: {
+    "/api_keys": {"GET": organizations.list_personal_keys, "POST": organizations.create_personal_key},
+    "/api_keys/{key}": {"DELETE": organizations.revoke_personal_key},
+    ORGANIZATION: {"GET": organizations.read_organization},
+    ORGANIZATION + "/members": {"GET": organizations.list_members},
+    ORGANIZATION_KEYS: {"GET": organizations.list_keys, "POST": organizations.create_key},
+    ORGANIZATION_KEYS + "/{key}": {"DELETE": organizations.revoke_key},
+    CONSUMPTION + "projects": {"GET": consumption.of_projects},
+    CONSUMPTION + "branches": {"GET": consumption.of_branches},
+    SHARED: {"GET": listing.list_shared},
+    PROJECTS: {"GET": listing.list_projects, "POST": projects.create_project},
+    PROJECT: {
         "GET": projects.read_project,
         "PATCH": projects.update_project,
         "DELETE": projects.delete_project,
     },
-    _PROJECT + "/recover": {"POST": projects.recover_project},
-    _PROJECT + "/connection_uri": {"GET": projects.read_connection_uri},
-    _PROJECT + "/operations": {"GET": history.list_operations},
-    _PROJECT + "/operations/{operation}": {"GET": history.read_operation},
-    _PROJECT + "/branches": {"GET": branches.list_branches, "POST": branches.create_branch},
-    _PROJECT + "/branches/count": {"GET": branches.count_branches},
-    _BRANCH: {
+    PROJECT + "/recover": {"POST": projects.recover_project},
+    PROJECT + "/connection_uri": {"GET": projects.read_connection_uri},
+    PROJECT + "/operations": {"GET": history.list_operations},
+    PROJECT + "/operations/{operation}": {"GET": history.read_operation},
+    PROJECT + "/branches": {"GET": branches.list_branches, "POST": branches.create_branch},
+    PROJECT + "/branches/count": {"GET": branches.count_branches},
+    BRANCH: {
         "GET": branches.read_branch,
         "PATCH": branches.update_branch,
         "DELETE": branches.delete_branch,
     },
-    _BRANCH + "/set_as_default": {"POST": branches.set_default},
-    _BRANCH + "/endpoints": {"GET": endpoints.list_branch_endpoints},
-    _BRANCH + "/roles": {"GET": roles.list_roles, "POST": roles.create_role},
-    _ROLE: {"GET": roles.read_role, "DELETE": roles.delete_role},
-    _ROLE + "/reveal_password": {"GET": roles.reveal_password},
-    _ROLE + "/reset_password": {"POST": roles.reset_password},
-    _BRANCH + "/databases": {"GET": databases.list_databases, "POST": databases.create_database},
-    _DATABASE: {
+    BRANCH + "/set_as_default": {"POST": branches.set_default},
+    BRANCH + "/endpoints": {"GET": endpoints.list_branch_endpoints},
+    BRANCH + "/roles": {"GET": roles.list_roles, "POST": roles.create_role},
+    ROLE: {"GET": roles.read_role, "DELETE": roles.delete_role},
+    ROLE + "/reveal_password": {"GET": roles.reveal_password},
+    ROLE + "/reset_password": {"POST": roles.reset_password},
+    BRANCH + "/databases": {"GET": databases.list_databases, "POST": databases.create_database},
+    DATABASE: {
         "GET": databases.read_database,
         "PATCH": databases.update_database,
         "DELETE": databases.delete_database,
     },
-    _PROJECT + "/endpoints": {"GET": endpoints.list_endpoints, "POST": endpoints.create_endpoint},
-    _ENDPOINT: {
+    PROJECT + "/endpoints": {"GET": endpoints.list_endpoints, "POST": endpoints.create_endpoint},
+    ENDPOINT: {
         "GET": endpoints.read_endpoint,
         "PATCH": endpoints.update_endpoint,
         "DELETE": endpoints.delete_endpoint,
     },
-    _ENDPOINT + "/start": {"POST": endpoints.start_endpoint},
-    _ENDPOINT + "/suspend": {"POST": endpoints.suspend_endpoint},
+    ENDPOINT + "/start": {"POST": endpoints.start_endpoint},
+    ENDPOINT + "/suspend": {"POST": endpoints.suspend_endpoint},
 }
 
 
@@ -67,20 +94,30 @@ def _compiled(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template))
 
 
-_COMPILED = [(_compiled(template), methods) for template, methods in _ROUTES.items()]
+_COMPILED = [(template, _compiled(template), methods) for template, methods in _ROUTES.items()]
 
 
-def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
-    """Find the route of a request, and the names in its path.
+@dataclass(frozen=True)
+class Found:
+    """The route of a request, its template, and the names in its path."""
+
+    route: Route
+    template: str
+    names: dict[str, str]
+
+
+def find(method: str, path: str) -> Found:
+    """Find the route of a request.
 
     Raises:
         Problem: 404 for an unknown path, 405 for a method that a path does not have.
     """
-    for pattern, methods in _COMPILED:
+    for template, pattern, methods in _COMPILED:
         match = pattern.fullmatch(path)
         if match is None:
             continue
         if method not in methods:
             raise Problem(405, "method not allowed")
-        return methods[method], {name: unquote(value) for name, value in match.groupdict().items()}
+        names = {name: unquote(value) for name, value in match.groupdict().items()}
+        return Found(methods[method], template, names)
     raise not_found("path")

@@ -70,7 +70,7 @@ class LocalNeonServer:
                 await self.postgres.start()
             self.machine.port = self.postgres.port
             await self._backing.start()
-            self.machine.load(await self._store.start())
+            await self._store.start(self.machine)
         except BaseException:
             await self.stop()
             raise
@@ -101,7 +101,7 @@ class LocalNeonServer:
         request = Request(
             method=http.method,
             path=path.removeprefix(PREFIX),
-            query=dict(http.query_params),
+            query=_query(http),
             body=body,
             key=_key(http),
             request_id=request_id,
@@ -152,6 +152,11 @@ class LocalNeonServer:
 def _key(http: HttpRequest) -> str | None:
     scheme, _, key = http.headers.get("authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _query(http: HttpRequest) -> dict[str, str]:
+    """Read the query; a parameter that is repeated is a list, which may be written with commas too."""
+    return {name: ",".join(http.query_params.getlist(name)) for name in http.query_params}
 
 
 async def _body(http: HttpRequest) -> object | None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
+
+from reconciler.local.neon.meters import Usage
+
+Fate = Literal["finish", "fail", "error", "cancel", "skip", "stick"]
 
 Json = dict[str, object]
 
@@ -67,7 +73,7 @@ class Branch(BaseModel):
 
 
 class Operation(BaseModel):
-    """A piece of work that takes its time. ``finish_by`` is set once it runs."""
+    """A piece of work that takes its time. ``finish_by`` is set once it runs, ``fate`` says how it ends."""
 
     id: str
     seq: int
@@ -83,17 +89,18 @@ class Operation(BaseModel):
     dropped_database: str | None = None
     failures_count: int = 0
     error: str | None = None
+    fate: Fate = "finish"
     created_at: float
     updated_at: float
 
     @property
     def unfinished(self) -> bool:
         """Whether it still runs, or will."""
-        return self.status in {"scheduling", "running", "failed"}
+        return self.status in {"scheduling", "running", "failed", "cancelling"}
 
 
 class Project(BaseModel):
-    """A project with everything in it."""
+    """A project with everything in it. ``suspended`` names the quota that keeps its computes from starting."""
 
     id: str
     name: str
@@ -110,6 +117,11 @@ class Project(BaseModel):
     sequence: int = 0
     deleted_at: float | None = None
     purging: bool = False
+    org_id: str = ""
+    recovered_at: float | None = None
+    suspended: str | None = None
+    checked_at: float | None = None
+    usage: Usage = Field(default_factory=Usage)
     created_at: float
     updated_at: float
 

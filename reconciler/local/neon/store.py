@@ -1,4 +1,4 @@
-"""Keeps the machine's projects in the cluster that they describe."""
+"""Keeps the machine's projects and keys in the cluster that they describe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from reconciler.local.neon.cluster import STATE_DATABASE
 from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.state import Json
+from reconciler.local.neon.world import ACCOUNT
 from reconciler.local.postgres import EmbeddedPostgres
 
 _TABLE = "CREATE TABLE IF NOT EXISTS project (project_id text PRIMARY KEY, document jsonb NOT NULL)"
@@ -17,23 +17,35 @@ _UPSERT = """
     INSERT INTO project (project_id, document) VALUES (%s, %s)
     ON CONFLICT (project_id) DO UPDATE SET document = excluded.document
 """
+_ACCOUNT_TABLE = """
+    CREATE TABLE IF NOT EXISTS account (
+        only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one), document jsonb NOT NULL
+    )
+"""
+_UPSERT_ACCOUNT = """
+    INSERT INTO account (document) VALUES (%s) ON CONFLICT (only_one) DO UPDATE SET document = excluded.document
+"""
 _DELETE = "DELETE FROM project WHERE project_id = ANY (%s)"
 
 
 class Store:
-    """The table of projects, written by one connection, one change after the other."""
+    """The tables of projects and of the account, written by one connection, one change after the other."""
 
     def __init__(self, postgres: EmbeddedPostgres) -> None:
         self._postgres = postgres
         self._connection: AsyncConnection | None = None
         self._turn = asyncio.Lock()
 
-    async def start(self) -> list[Json]:
-        """Connect, and return what was kept."""
+    async def start(self, machine: LocalNeon) -> None:
+        """Connect, and load what was kept."""
         connection = await self._connected()
         await connection.execute(_TABLE)
-        found = await connection.execute("SELECT document FROM project ORDER BY project_id")
-        return [row[0] for row in await found.fetchall()]
+        await connection.execute(_ACCOUNT_TABLE)
+        accounts = await connection.execute("SELECT document FROM account")
+        for row in await accounts.fetchall():
+            machine.load_account(row[0])
+        projects = await connection.execute("SELECT document FROM project ORDER BY project_id")
+        machine.load([row[0] for row in await projects.fetchall()])
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -48,11 +60,14 @@ class Store:
             if not changed:
                 return
             dumped = {project_id: machine.dump(project_id) for project_id in sorted(changed)}
+            account = dumped.pop(ACCOUNT, None)
             kept = [(project_id, Jsonb(document)) for project_id, document in dumped.items() if document is not None]
             gone = [project_id for project_id, document in dumped.items() if document is None]
             try:
                 connection = await self._connected()
                 async with connection.transaction(), connection.cursor() as cursor:
+                    if account is not None:
+                        await cursor.execute(_UPSERT_ACCOUNT, (Jsonb(account),))
                     if kept:
                         await cursor.executemany(_UPSERT, kept)
                     if gone:

@@ -8,6 +8,8 @@ import uuid
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator
 
+from reconciler.local.neon.fates import Fates
+from reconciler.local.neon.keys import Keyring
 from reconciler.local.neon.messages import LocalNeonOptions
 from reconciler.local.neon.problems import locked, not_found
 from reconciler.local.neon.state import Branch, Endpoint, Operation, Project
@@ -30,8 +32,11 @@ NOUNS = (
     "surf", "term", "thunder", "tooth", "tree", "truth", "union", "unit", "violet", "voice", "water", "waterfall",
     "wave", "wildflower", "wind", "wood",
 )  # fmt: skip
+# Stands for the account where documents are named by their project: no project has such an id.
+ACCOUNT = "account"
 _LETTERS = string.ascii_letters + string.digits
-_KEPT_OPERATIONS = 200
+_KEPT_OPERATIONS = 2000
+_KEPT_SECONDS = 183 * 86400.0
 
 
 class World:
@@ -46,14 +51,26 @@ class World:
         self.changed: set[str] = set()
         self.active: dict[str, None] = {}
         self.deleted: dict[str, None] = {}
+        self.restless: set[str] = set()
+        self.alarms: dict[str, float] = {}
+        self._homes: dict[str, str] = {}
+        self.keys = Keyring(options)
+        self.fates = Fates(seed, options.mishap_rate)
         self._random = random.Random(seed)  # noqa: S311 - served, passwords come from ``token``
         self._token = token
 
     def password(self) -> str:
         """Make a password."""
+        return "npg_" + self._secret(32)
+
+    def key_token(self) -> str:
+        """Make a key of the API."""
+        return "napi_" + self._secret(64)
+
+    def _secret(self, length: int) -> str:
         if self._token is not None:
-            return "npg_" + self._token(32)
-        return "npg_" + "".join(self._random.choices(_LETTERS, k=32))
+            return self._token(length)
+        return "".join(self._random.choices(_LETTERS, k=length))
 
     def new_id(self, prefix: str, taken: Callable[[str], bool]) -> str:
         """Make an id of the form ``<prefix>word-word-12345678`` that is not taken."""
@@ -74,6 +91,9 @@ class World:
         if project.id not in self.projects:
             insort(self.order, project.id)
         self.projects[project.id] = project
+        self.restless.add(project.id)
+        if not project.org_id:
+            project.org_id = self.options.org_id
         if project.unfinished():
             self.active[project.id] = None
         if project.deleted_at is not None:
@@ -85,12 +105,21 @@ class World:
         self.order.remove(project.id)
         self.active.pop(project.id, None)
         self.deleted.pop(project.id, None)
+        self.alarms.pop(project.id, None)
         self.changed.add(project.id)
 
     def after(self, cursor: str | None) -> Iterator[Project]:
         """Go through all projects by id, from behind a cursor."""
         start = 0 if cursor is None else bisect_right(self.order, cursor)
         return (self.projects[self.order[index]] for index in range(start, len(self.order)))
+
+    def home(self, branch_id: str) -> Project:
+        """Return the project of a branch that is there. Searched once for each branch, newest projects first."""
+        project = self.projects.get(self._homes.get(branch_id, ""))
+        if project is None:
+            project = next(each for each in reversed(self.projects.values()) if branch_id in each.branches)
+            self._homes[branch_id] = project.id
+        return project
 
     def project(self, project_id: str) -> Project:
         """Look up a project that is not deleted."""
@@ -138,18 +167,21 @@ class World:
             carried_out=carried_out,
             dropped_role=dropped_role,
             dropped_database=dropped_database,
+            fate="finish" if project.purging else self.fates.draw(),
             created_at=now,
             updated_at=now,
         )
-        project.operations = [*project.operations[-_KEPT_OPERATIONS:], operation]
+        recent = (each for each in project.operations[-_KEPT_OPERATIONS:] if each.created_at > now - _KEPT_SECONDS)
+        project.operations = [*recent, operation]
         self.active[project.id] = None
-        self.changed.add(project.id)
+        self.touch(project)
         return operation
 
-    def touch(self, project: Project, now: float) -> None:
-        """Note that a project was changed."""
-        project.updated_at = now
+    def touch(self, project: Project, now: float | None = None) -> None:
+        """Note that a project was changed, and at a given time also in what its answers show."""
+        project.updated_at = project.updated_at if now is None else now
         self.changed.add(project.id)
+        self.restless.add(project.id)
 
 
 def find_branch(project: Project, branch_id: str) -> Branch:

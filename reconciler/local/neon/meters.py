@@ -1,0 +1,53 @@
+"""What a project has consumed, as it is kept."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class Amount(BaseModel):
+    """What one branch consumed in one hour or on one day."""
+
+    compute_unit_seconds: float = 0.0
+    byte_seconds: float = 0.0
+    transfer_bytes: int = 0
+
+    def add(self, other: Amount) -> None:
+        """Count another amount in."""
+        self.compute_unit_seconds += other.compute_unit_seconds
+        self.byte_seconds += other.byte_seconds
+        self.transfer_bytes += other.transfer_bytes
+
+
+Amounts = dict[str, Amount]
+
+
+class Usage(BaseModel):
+    """Counters of the running period, and what former hours and days consumed.
+
+    Attributes:
+        metered_at: up to when computes and storage are counted; None before the first time.
+        active_time_seconds: seconds that computes were active.
+        compute_time_seconds: the same times their size in compute units.
+        written_data_bytes: bytes of WAL.
+        data_transfer_bytes: bytes that went out.
+        byte_hours: bytes kept, times hours.
+        sizes: bytes of each branch.
+        hours: amounts of each branch by the hour's number since the epoch, for the last days.
+        days: the same by the day's number, for the last year.
+    """
+
+    metered_at: float | None = None
+    active_time_seconds: float = 0.0
+    compute_time_seconds: float = 0.0
+    written_data_bytes: int = 0
+    data_transfer_bytes: int = 0
+    byte_hours: float = 0.0
+    sizes: dict[str, int] = Field(default_factory=dict)
+    hours: dict[int, Amounts] = Field(default_factory=dict)
+    days: dict[int, Amounts] = Field(default_factory=dict)
+
+    def begin_period(self) -> None:
+        """Set back what counts for one period only."""
+        self.active_time_seconds = self.compute_time_seconds = self.byte_hours = 0.0
+        self.written_data_bytes = self.data_transfer_bytes = 0

@@ -1,0 +1,65 @@
+"""When the client itself sends a request again, and after what pause. Pure.
+
+Only where Neon's answer says that nothing was done: 503 and 423 (Neon OpenAPI document, description of GeneralError)
+and 429 (Neon API reference, Key concepts); and a GET that the network swallowed, since it changes nothing. What may
+have happened goes back to the loop, which looks before it acts.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from reconciler.errors import NeonAPIError, NeonNotSent, NeonOutcomeUnknown
+from reconciler.neon.wire import SAFE_STATUSES, NeonRequest
+
+RESEND_SECONDS: Final = 10.0
+"""How long after its first send a request is sent again; what lasts longer is the loop's."""
+
+MOST_RESENDS: Final = 4
+_FIRST_SECONDS = 0.25
+
+
+class Gate(Protocol):
+    """Lets requests pass, at the pace that their sender keeps."""
+
+    async def admit(self, request: NeonRequest) -> None:
+        """Wait until the request may be sent; raises a ReconcileError where it may not."""
+
+    def patience(self, request: NeonRequest) -> float:
+        """For how many seconds from now the request may be sent again."""
+
+    async def refused(self, retry_after: float | None) -> None:
+        """Neon answered 429, and asked for so many seconds, or did not say."""
+
+
+class OpenGate:
+    """Lets every request pass at once."""
+
+    async def admit(self, request: NeonRequest) -> None:
+        """Nothing holds it back."""
+
+    def patience(self, request: NeonRequest) -> float:  # noqa: ARG002 - every request has the same
+        """``RESEND_SECONDS``."""
+        return RESEND_SECONDS
+
+    async def refused(self, retry_after: float | None) -> None:
+        """Nobody else is held back."""
+
+
+def pause_before_resend(
+    error: NeonAPIError, request: NeonRequest, *, resends: int, jitter: float, left: float
+) -> float | None:
+    """Seconds to wait before the request is sent again, or None to leave it to the loop.
+
+    Args:
+        error: what came of it.
+        request: what was sent.
+        resends: how often it was sent again so far.
+        jitter: a number in [0, 1); the pause is drawn from all of a ceiling that doubles.
+        left: seconds in which it may be sent again. A ``Retry-After`` is never shortened to fit.
+    """
+    lost = not request.mutates and error.status is None and isinstance(error, NeonNotSent | NeonOutcomeUnknown)
+    if resends >= MOST_RESENDS or not (lost or error.status in SAFE_STATUSES):
+        return None
+    pause = max(_FIRST_SECONDS * 2.0**resends * jitter, error.retry_after or 0.0)
+    return pause if pause <= left else None

@@ -1,0 +1,192 @@
+"""One request to Neon and its answer: a connection pool, a total deadline for each request, a bound on each answer.
+
+An error says whether the request cannot have left (`NeonNotSent`), was answered, or may have taken effect
+(`NeonOutcomeUnknown`). None holds the key: it is in no message, no repr and no exception's context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Final, TypeVar
+
+import httpx
+from pydantic import SecretStr
+
+from reconciler.errors import NeonAPIError, NeonNotSent, NeonOutcomeUnknown
+from reconciler.neon.wire import SAFE_STATUSES, NeonCall, NeonExchange, NeonRequest, decode
+
+T = TypeVar("T")
+
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+"""The longest answer that is read; a full page of projects is below 1 MiB."""
+
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0)
+
+
+class _TooLong(Exception):
+    """The body is longer than what is read."""
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What has arrived so far; it outlives the exception that ended the reading."""
+
+    status: int | None = None
+    headers: httpx.Headers = field(default_factory=httpx.Headers)
+    body: bytes = b""
+    whole: bool = False
+
+
+class NeonTransport:
+    """Sends each request once.
+
+    Args:
+        base_url: the API's address; https, or http on this machine only.
+        api_key: sent as ``Authorization: Bearer``.
+        timeout_seconds: total time of one request, from connecting to the last byte of the answer.
+        transport: carries the requests instead of the network.
+        max_body_bytes: the longest answer that is read.
+        request_ids: makes each ``X-Request-ID``; random by default.
+        on_request: called after every request, in the sender's context; it must not raise.
+
+    Raises:
+        ValueError: the address or the key cannot be used; the message holds neither.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: SecretStr | str,
+        *,
+        timeout_seconds: float = 20.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        request_ids: Callable[[], str] | None = None,
+        on_request: Callable[[NeonExchange], None] | None = None,
+    ) -> None:
+        self.base_url = _checked_base_url(base_url)
+        self._timeout = timeout_seconds
+        self._max_body_bytes = max_body_bytes
+        self._request_ids = request_ids or (lambda: uuid.uuid4().hex)
+        self._on_request = on_request
+        self._http = httpx.AsyncClient(
+            headers={
+                "Authorization": f"Bearer {_checked_key(api_key)}",
+                "Accept": "application/json",
+                "User-Agent": "morphik-apps",
+            },
+            # Connecting gives up first, so that a dead address is known as "not sent" before the deadline.
+            timeout=httpx.Timeout(timeout_seconds, connect=timeout_seconds / 2, pool=timeout_seconds / 2),
+            limits=_CONNECTIONS,
+            transport=transport,
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        """Closes all connections; nothing can be sent any more."""
+        await self._http.aclose()
+
+    async def send(self, call: NeonCall[T]) -> T:
+        """Sends one request once, and returns what its answer means.
+
+        Raises:
+            NeonNotSent: no connection could be made.
+            NeonOutcomeUnknown: no whole answer came, or one that says nothing.
+            NeonAPIError: Neon refused.
+            asyncio.CancelledError: passes through; the outcome then is unknown too.
+        """
+        request_id = self._request_ids()
+        answer = _Answer()
+        failure: tuple[type[NeonAPIError], str] | None = None
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._exchange(call.request, request_id, answer)
+        except _NOT_SENT as problem:
+            failure = NeonNotSent, f"no connection ({type(problem).__name__})"
+        except TimeoutError:
+            failure = NeonOutcomeUnknown, f"no whole answer within {self._timeout:g} s"
+        except _TooLong:
+            failure = NeonOutcomeUnknown, f"the answer is longer than {self._max_body_bytes} bytes"
+        except (httpx.HTTPError, OSError) as problem:
+            failure = NeonOutcomeUnknown, f"the connection failed ({type(problem).__name__})"
+        finally:
+            if self._on_request is not None:
+                seconds, kind = time.monotonic() - began, failure[0] if failure else None
+                self._on_request(
+                    NeonExchange(call.request, request_id, answer.status, seconds, answer.whole, failure=kind)
+                )
+        # Outside of the handlers: a transport's exception carries the request and with it the key.
+        if failure is not None and answer.status not in SAFE_STATUSES:
+            raise error_of(call.request, *failure, status=answer.status, request_id=request_id)
+        status = answer.status or 0
+        return decode(call, status, answer.headers, answer.body, request_id, datetime.now(UTC))
+
+    async def _exchange(self, request: NeonRequest, request_id: str, answer: _Answer) -> None:
+        headers = {"X-Request-ID": request_id}
+        content = None
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(request.body, separators=(",", ":")).encode()
+        async with self._http.stream(
+            request.method,
+            self.base_url + request.path,
+            params=request.params or None,
+            headers=headers,
+            content=content,
+        ) as response:
+            answer.headers, answer.status = response.headers, response.status_code
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > self._max_body_bytes:
+                    raise _TooLong
+            answer.body, answer.whole = bytes(body), True
+
+
+def error_of(
+    request: NeonRequest,
+    kind: type[NeonAPIError],
+    detail: str,
+    *,
+    status: int | None = None,
+    request_id: str | None = None,
+) -> NeonAPIError:
+    """An error about a request."""
+    return kind(method=request.method, route=request.route, status=status, detail=detail, request_id=request_id)
+
+
+def _checked_key(api_key: SecretStr | str) -> str:
+    key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError("the Neon API key is empty or holds characters that no key has")
+    return key
+
+
+def _checked_base_url(base_url: str) -> str:
+    url: httpx.URL | None
+    try:
+        url = httpx.URL(base_url)
+    except (httpx.InvalidURL, UnicodeError):
+        url = None
+    if url is None or not url.host or url.userinfo or url.query or url.fragment:
+        raise ValueError("the address of the Neon API is not a plain URL")
+    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.host)):
+        raise ValueError("the address of the Neon API must be https; http is for this machine only")
+    return str(url).rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

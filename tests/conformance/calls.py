@@ -1,0 +1,39 @@
+"""Every call that ``NeonClient`` can send, as the codec itself says."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+from reconciler.neon import codec
+from reconciler.neon.wire import NeonCall
+from tests.conformance.document import Document
+
+_EXAMPLES: dict[type, object] = {str: "an-id", int: 1, bool: True}
+
+
+def can_be_sent(document: Document) -> set[tuple[str, str]]:
+    """Methods and the document's routes of all calls in `reconciler.neon.codec`, found by making each."""
+    requests = [_made(call).request for call in _calls()]
+    return {(request.method, document.route(request.method, request.path) or request.route) for request in requests}
+
+
+def _calls() -> list[Callable[..., NeonCall[Any]]]:
+    public = [each for name, each in inspect.getmembers(codec, inspect.isfunction) if not name.startswith("_")]
+    return [each for each in public if get_origin(get_type_hints(each)["return"]) is NeonCall]
+
+
+def _made(call: Callable[..., NeonCall[Any]]) -> NeonCall[Any]:
+    hints = get_type_hints(call)
+    needed = [each for each in inspect.signature(call).parameters.values() if each.default is each.empty]
+    given = {each.name: _example(hints[each.name]) for each in needed}
+    return call(**given)
+
+
+def _example(kind: type) -> object:
+    if inspect.isclass(kind) and issubclass(kind, BaseModel):
+        return kind.model_construct()
+    return _EXAMPLES[kind]

@@ -1,0 +1,163 @@
+"""The request budget over a real catalog: several processes, one bucket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from reconciler.catalog.budget import BudgetCatalog
+from reconciler.catalog.database import Database
+from reconciler.core.budget import Grant, Terms, Urgency
+from reconciler.errors import BudgetSpent, CatalogUnavailable, NeonNotSent, NeonRateLimited
+from reconciler.neon.wire import NeonRequest
+from reconciler.shell.budget import Budget, Turn
+from tests.integration.loopback import Peer, Script, Seen, run
+
+GET = NeonRequest("GET", "/projects", "/projects")
+POST = NeonRequest("POST", "/projects", "/projects", mutates=True)
+# A bucket of 25 which hardly flows, so that what was leased can be counted.
+FEW = Terms(rate=0.01, capacity=25, slice_seconds=0.4, slice_size=6)
+
+
+@asynccontextmanager
+async def processes(url: str, number: int, terms: Terms) -> AsyncIterator[list[Budget]]:
+    """So many processes, each with connections of its own."""
+    databases = [Database(url) for _ in range(number)]
+    for database in databases:
+        await database.open()
+    budgets = [Budget(BudgetCatalog(database, terms), terms) for database in databases]
+    try:
+        yield budgets
+    finally:
+        for budget in budgets:
+            await budget.aclose()
+        for database in databases:
+            await database.close()
+
+
+async def fill(url: str, tokens: float) -> None:
+    """Put so much into the bucket."""
+    database = Database(url)
+    await database.open()
+    async with database.connection() as connection:
+        await connection.execute("UPDATE request_budget SET tokens = %s, refilled_at = clock_timestamp()", (tokens,))
+    await database.close()
+
+
+def test_all_processes_together_get_what_the_bucket_holds(catalog_url: str) -> None:
+    """Sixty requests of three processes, at once: twenty-five are let in, whoever asked."""
+
+    async def main() -> int:
+        await fill(catalog_url, 25)
+        async with processes(catalog_url, 3, FEW) as budgets:
+            asked = [asyncio.create_task(budget.ticket(Urgency.PEOPLE, 1.0)) for budget in budgets for _ in range(20)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+        kinds = Counter(type(answer).__name__ for answer in answers)
+        assert set(kinds) == {"Ticket", "BudgetSpent"}
+        return kinds["Ticket"]
+
+    assert asyncio.run(main()) == 25
+
+
+def test_people_are_let_in_before_repairs_and_these_before_sweeps(catalog_url: str) -> None:
+    async def main() -> dict[Urgency, bool]:
+        await fill(catalog_url, 3)
+        async with processes(catalog_url, 1, FEW) as (budget,):
+            turns = {kind: asyncio.create_task(budget.ticket(kind, 1.0)) for kind in reversed(Urgency)}
+            answers = await asyncio.gather(*turns.values(), return_exceptions=True)
+            return {kind: not isinstance(answer, BaseException) for kind, answer in zip(turns, answers, strict=True)}
+
+    assert asyncio.run(main()) == {Urgency.SWEEPS: False, Urgency.REPAIRS: False, Urgency.PEOPLE: True}
+
+
+def test_one_refusal_by_neon_holds_back_every_process(catalog_url: str) -> None:
+    async def main() -> None:
+        await fill(catalog_url, 25)
+        async with processes(catalog_url, 2, FEW) as (one, other):
+            await one.refused(30.0)
+            with pytest.raises(BudgetSpent):
+                await other.ticket(Urgency.PEOPLE, 0.5)
+
+    asyncio.run(main())
+
+
+def test_who_stops_waiting_takes_nothing(catalog_url: str) -> None:
+    """A cancelled wait and one that ran out leave the bucket to others."""
+
+    async def main() -> None:
+        await fill(catalog_url, 0)
+        async with processes(catalog_url, 1, replace(FEW, rate=5)) as (budget,):
+            waiting = asyncio.create_task(budget.ticket(Urgency.PEOPLE))
+            await asyncio.sleep(0.1)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            await asyncio.gather(*(budget.ticket(Urgency.PEOPLE, 10) for _ in range(2)))
+
+    asyncio.run(main())
+
+
+def test_without_a_catalog_nothing_is_let_in() -> None:
+    async def main() -> None:
+        async with processes("postgresql://nobody@127.0.0.1:1/none", 1, FEW) as (budget,):
+            with pytest.raises(CatalogUnavailable):
+                await budget.ticket(Urgency.PEOPLE)
+
+    asyncio.run(main())
+
+
+class _Plenty:
+    """A budget without a limit."""
+
+    def __init__(self) -> None:
+        self.closed: list[float] = []
+
+    async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
+        return Grant(dict(wanted), 1, 0)
+
+    async def close(self, seconds: float) -> None:
+        self.closed.append(seconds)
+
+
+def test_a_change_is_not_let_in_on_a_stale_permission() -> None:
+    """Neither the first time nor when it is sent again."""
+
+    async def main() -> None:
+        turn = Turn(Budget(_Plenty(), FEW), Urgency.PEOPLE)
+        await turn.admit(GET)
+        await turn.reserve()
+        turn.permitted(asyncio.get_running_loop().time() + 60)
+        await turn.admit(POST)
+        await turn.admit(POST)
+        turn.permitted(asyncio.get_running_loop().time() - 0.001)
+        await turn.reserve()
+        with pytest.raises(NeonNotSent):
+            await turn.admit(POST)
+        await turn.admit(GET)
+
+    asyncio.run(main())
+
+
+def test_a_refusal_for_there_being_too_many_closes_the_door_for_all() -> None:
+    """And is followed by another try after the time that Neon asked for."""
+    slices = _Plenty()
+    statuses = iter((429, 200))
+
+    async def script(peer: Peer) -> None:
+        while await peer.request() is not None:
+            await peer.answer(next(statuses), {"account_id": "a"}, "Retry-After: 1\r\n")
+
+    def with_gate(script: Script, wait: str | None = None) -> tuple[object, list[str], Seen]:
+        gate = Turn(Budget(slices, FEW), Urgency.PEOPLE)
+        result, server, seen = run(script, lambda client: client.get_auth(), gate=gate)
+        return result, [each.decode() for each in server.requests], seen
+
+    result, requests, seen = with_gate(script)
+    assert not isinstance(result, NeonRateLimited)
+    assert [status for _, status in seen] == [429, 200]
+    assert len(requests) == 2
+    assert slices.closed == [1.0]

@@ -6,9 +6,12 @@ ReconcileError
 │   │   ├── NeonUnauthorized        401, 403, or a 404 that is about the key
 │   │   ├── NeonNotFound            404, 410: absent, or not visible to this key
 │   │   ├── NeonConflict            409
-│   │   ├── NeonLimitReached        422 by a plan's limit
+│   │   ├── NeonLimitReached        by a plan's limit
+│   │   │   └── NeonProjectLimitReached   of projects
+│   │   ├── NeonQuotaExceeded       consumption is used up
 │   │   ├── NeonPasswordsNotStored  412
 │   │   └── NeonInvalidRequest      every other 4xx
+│   │       └── NeonBranchProtected       422 while a branch is protected
 │   ├── NeonSafeToSendAgain         nothing was done, and the same request may be sent again
 │   │   ├── NeonNotSent             no connection was made, so no byte left
 │   │   ├── NeonLocked              423
@@ -87,12 +90,24 @@ class NeonLimitReached(NeonRefused):
     """The account's plan allows no more of these."""
 
 
+class NeonProjectLimitReached(NeonLimitReached):
+    """The account's plan allows no more projects."""
+
+
+class NeonQuotaExceeded(NeonRefused):
+    """The account or the project has used up what it may consume in this period."""
+
+
 class NeonPasswordsNotStored(NeonRefused):
     """The project was made with ``store_passwords: false``."""
 
 
 class NeonInvalidRequest(NeonRefused):
     """Neon did not accept the request as it was written."""
+
+
+class NeonBranchProtected(NeonInvalidRequest):
+    """A protected branch stands in the way."""
 
 
 class NeonSafeToSendAgain(NeonAPIError):

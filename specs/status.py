@@ -66,6 +66,8 @@ class Reason(StrEnum):
     NEON_UNAUTHORIZED = "NeonUnauthorized"
     NEON_REFUSED = "NeonRefused"
     PROJECT_LIMIT_REACHED = "ProjectLimitReached"
+    PLAN_LIMIT_REACHED = "PlanLimitReached"
+    QUOTA_EXCEEDED = "QuotaExceeded"
     MUTATION_STOPPED = "MutationStopped"
     NOT_PROVEN_OURS = "NotProvenOurs"
     HELD = "Held"
@@ -76,6 +78,9 @@ NEEDS_A_PERSON = frozenset(
     {
         Reason.NEON_REFUSED,
         Reason.PROJECT_LIMIT_REACHED,
+        Reason.PLAN_LIMIT_REACHED,
+        Reason.QUOTA_EXCEEDED,
+        Reason.OPERATION_FAILED,
         Reason.IMMUTABLE_DRIFT,
         Reason.NOT_PROVEN_OURS,
         Reason.HELD,

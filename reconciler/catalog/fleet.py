@@ -113,6 +113,11 @@ class FleetCatalog:
         """How many apps a deep round has."""
         return int((await self._row("count_connected"))["apps"])
 
+    async def witnesses(self, start: str, besides: str, limit: int) -> list[str]:
+        """Projects of ready apps from ``start`` on, around the end of the fleet, without the app ``besides``."""
+        parameters = {"start": start, "besides": besides, "limit": limit}
+        return [row["project_id"] for row in await self._rows("witnesses", parameters)]
+
     async def wake(self, app_ids: Sequence[str], *, missing: bool = False) -> None:
         """Have these apps looked at soon, behind what people asked for."""
         if app_ids:

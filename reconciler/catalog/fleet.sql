@@ -58,6 +58,23 @@ LIMIT %(limit)s;
 -- How many apps a deep round has to look at.
 SELECT count(*) AS apps FROM app_metadata WHERE connected_at IS NOT NULL AND delete_requested_at IS NULL;
 
+-- name: witnesses
+-- Some projects that a good key must see: those of the next ready apps in a circle, without one app.
+(
+    SELECT project_id FROM app_metadata
+    WHERE app_id >= %(start)s AND app_id <> %(besides)s AND status = 'ready' AND delete_requested_at IS NULL
+    ORDER BY app_id
+    LIMIT %(limit)s
+)
+UNION ALL
+(
+    SELECT project_id FROM app_metadata
+    WHERE app_id < %(start)s AND app_id <> %(besides)s AND status = 'ready' AND delete_requested_at IS NULL
+    ORDER BY app_id
+    LIMIT %(limit)s
+)
+LIMIT %(limit)s;
+
 -- name: wake
 -- Look at these apps soon; work of this kind waits behind what people asked for.
 UPDATE app_work

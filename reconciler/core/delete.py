@@ -22,7 +22,7 @@ from reconciler.core.effects import (
     UnprotectBranch,
     perform,
 )
-from reconciler.core.find import Found, ProvenAbsent, find_created
+from reconciler.core.find import Copied, Found, ProvenAbsent, find_created
 from reconciler.core.mark import belongs_to, carries_annotation, carries_name
 from reconciler.core.report import Said, progress, record
 from reconciler.core.snapshot import Event, Next, Snapshot
@@ -51,7 +51,8 @@ def delete(s: Snapshot) -> Steps[Next]:
         return (yield from _confirm(s, s.app.project_id))
     if not (yield from _proven_ours(s, org_id, project)):
         text = (
-            "The project carries neither the app's name nor its annotations; it is not deleted. An operator must look."
+            "The project belongs to another organization, or carries neither the app's name nor its annotations; it is "
+            "not deleted. An operator must look."
         )
         yield from record(s, progress(s, synced=Said("False", Reason.NOT_PROVEN_OURS, text)))
         return Next(CAP_SECONDS, failed=True)
@@ -69,6 +70,9 @@ def _resolve(s: Snapshot, org_id: str) -> Steps[Next]:
             return Next(0.0)
         case ProvenAbsent():
             return Next(0.0)
+        case Copied():
+            yield from record(s, progress(s, synced=outcome.said))
+            return outcome.again
         case _:
             return outcome.again
 

@@ -1,19 +1,26 @@
 """Finding a project that an unknown outcome may have left behind.
 
 Neon has no idempotency key and names are not unique, so the search matches a part of the name and every candidate is
-proven by name *and* nonce. Absence needs a complete list, after the settle time, twice.
+proven by name *and* nonce. One request makes one project: where two carry the same nonce, one is a copy, and nothing
+here can tell which. Neither one nor none may be concluded from a partial list, and none only from a key that is proven
+good, after the settle time, twice.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from reconciler.core.effects import ListBranches, ListProjects, NoteAbsence, Steps, perform
+from reconciler.core.backoff import CAP_SECONDS, delay
+from reconciler.core.effects import ConfirmAccess, ListBranches, ListProjects, NoteAbsence, Steps, perform
 from reconciler.core.mark import belongs_to, carries_name, made_by
+from reconciler.core.report import Said
 from reconciler.core.snapshot import CreateIntent, Next, Snapshot
 from reconciler.errors import NeonNotFound
 from specs.neon import Project
+from specs.status import Reason
 
 # How much later the second of two lists must be, in parts of the settle time.
 SECOND_LOOK = 0.25
@@ -28,6 +35,28 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """Several projects carry the name and the nonce of one create: a person must say which is the app's."""
+
+    project_ids: tuple[str, ...]
+
+    @property
+    def said(self) -> Said:
+        """What a person can do about it."""
+        text = (
+            f"The projects {', '.join(self.project_ids)} all carry this app's name and the nonce of one create, which "
+            "made at most one of them. None is taken or deleted, and nothing is sent: an operator must find out which "
+            "one is the app's, and rename or delete the others."
+        )
+        return Said("False", Reason.NOT_PROVEN_OURS, text)
+
+    @property
+    def again(self) -> Next:
+        """A person may act at any time."""
+        return Next(CAP_SECONDS, failed=True)
+
+
+@dataclass(frozen=True, slots=True)
 class NotYetKnown:
     """It may still appear: look again then."""
 
@@ -39,12 +68,13 @@ class ProvenAbsent:
     """No request of this intent took effect or will."""
 
 
-Search: TypeAlias = Found | NotYetKnown | ProvenAbsent
+Search: TypeAlias = Found | Copied | NotYetKnown | ProvenAbsent
 
 
 def find_created(s: Snapshot, org_id: str, intent: CreateIntent) -> Steps[Search]:
-    """Look for the project of an open intent; the oldest wins where there are several."""
+    """Look for the project of an open intent; the oldest wins where several intents made one each."""
     listing = yield from perform(ListProjects(s.app.app_id))
+    found: list[Found] = []
     for project in sorted(listing.projects, key=lambda p: (p.created_at, p.id)):
         if not carries_name(project, s.app) or not belongs_to(project, org_id):
             continue
@@ -52,25 +82,40 @@ def find_created(s: Snapshot, org_id: str, intent: CreateIntent) -> Steps[Search
             branches = yield from perform(ListBranches(project.id))
         except NeonNotFound:
             return NotYetKnown(Next(1.0, failed=True))
-        made = made_by(branches, s.app, s.plane, s.intents)
+        made = made_by(branches, s.app, s.plane, s.current_intents)
         if made is not None:
-            return Found(project, made)
-    return (yield from _absent(s, intent, complete=listing.complete))
+            found.append(Found(project, made))
+    copied = _copied(found)
+    if copied is not None:
+        return copied
+    if not listing.complete and (found or s.now >= intent.sent_at + s.settle):
+        return NotYetKnown(Next(delay(s.attempts, s.jitter, 1.0), failed=True))
+    if found:
+        return found[0]
+    return (yield from _absent(s, intent))
 
 
-def _absent(s: Snapshot, intent: CreateIntent, *, complete: bool) -> Steps[Search]:
+def _copied(found: Iterable[Found]) -> Copied | None:
+    """Projects of which at most one is ours."""
+    made = [(each.intent.create_seq, each.project.id) for each in found]
+    times = Counter(create_seq for create_seq, _ in made)
+    several = sorted(project_id for create_seq, project_id in made if times[create_seq] > 1)
+    return Copied(tuple(several)) if several else None
+
+
+def _absent(s: Snapshot, intent: CreateIntent) -> Steps[Search]:
     settled_at = intent.sent_at + s.settle
     if s.now < settled_at:
         # Found early is found; not found early says nothing.
         wait = min((settled_at - s.now).total_seconds(), max(1.0, (s.now - intent.sent_at).total_seconds()))
         return NotYetKnown(Next(wait))
-    if not complete:
-        return NotYetKnown(Next(1.0, failed=True))
     second_look = SECOND_LOOK * s.settle
+    if intent.first_absent_at is not None and s.now < intent.first_absent_at + second_look:
+        return NotYetKnown(Next((intent.first_absent_at + second_look - s.now).total_seconds()))
+    # An empty list is also what a key sees that may not look.
+    yield from perform(ConfirmAccess(fresh=True))
     if intent.first_absent_at is None:
         yield from perform(NoteAbsence(intent.create_seq, proven=False))
         return NotYetKnown(Next(second_look.total_seconds()))
-    if s.now < intent.first_absent_at + second_look:
-        return NotYetKnown(Next((intent.first_absent_at + second_look - s.now).total_seconds()))
     yield from perform(NoteAbsence(intent.create_seq, proven=True))
     return ProvenAbsent()

@@ -6,11 +6,9 @@ case the whole is looked at: project, default branch, its compute, its URI.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pydantic import SecretStr
 
-from reconciler.core.backoff import CAP_SECONDS, delay
+from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.desired import drift, drifted_fields, endpoint_to_create, immutable_drift
 from reconciler.core.effects import (
     CreateEndpoint,
@@ -18,23 +16,22 @@ from reconciler.core.effects import (
     GetProject,
     ListBranches,
     ListEndpoints,
-    ListOperations,
     OpenSeal,
     Permit,
-    ProbeDatabase,
     RecordCredentials,
     Steps,
     UpdateProject,
     perform,
 )
 from reconciler.core.mark import belongs_to
+from reconciler.core.operations import await_operations, probe
 from reconciler.core.pace import seconds_taken
 from reconciler.core.report import AVAILABLE, IN_SYNC, Said, progress, record
 from reconciler.core.snapshot import Credentials, Event, Next, Snapshot
 from reconciler.core.trust import believed, same_address
 from reconciler.core.vanish import vanished
 from reconciler.errors import NeonNotFound, NeonPasswordsNotStored
-from specs.neon import Branch, Operation, Project, ProjectUpdate
+from specs.neon import Branch, Project, ProjectUpdate
 from specs.status import ConditionType, Reason, condition_of
 
 SLOW = Next(CAP_SECONDS, failed=True)
@@ -63,33 +60,17 @@ def maintain(s: Snapshot, org_id: str, project_id: str) -> Steps[Next]:
 
 
 def _finish_create(s: Snapshot, project_id: str, credentials: Credentials) -> Steps[Next]:
-    operations = yield from perform(ListOperations(project_id))
-    waiting = yield from _wait_for(s, operations)
-    if waiting is not None:
-        return waiting
-    yield from perform(ProbeDatabase(credentials.connection_uri))
+    waited = yield from await_operations(s, project_id)
+    if waited.again is not None:
+        return waited.again
+    unanswered = yield from probe(s, project_id, credentials.connection_uri, waited)
+    if unanswered is not None:
+        return unanswered
     yield from record(
         s, progress(s, ready=AVAILABLE, synced=IN_SYNC, columns={"connected_at": s.now, "missing_since": None})
     )
-    return Next(None, took=seconds_taken(operations, s.since_recorded))
-
-
-def _await_operations(s: Snapshot, project_id: str) -> Steps[Next | None]:
-    """When to look again while operations run, or None when they have ended, well or not."""
-    operations = yield from perform(ListOperations(project_id))
-    return (yield from _wait_for(s, operations))
-
-
-def _wait_for(s: Snapshot, operations: Iterable[Operation]) -> Steps[Next | None]:
-    pending = [operation for operation in operations if not operation.is_settled]
-    if not pending:
-        return None
-    if any(operation.status == "failed" for operation in pending):
-        # "A failed operation is not terminal and may be retried" (Neon API reference, Operations).
-        failing = Said("False", Reason.OPERATION_FAILED, "An operation failed at Neon, which may try it again.")
-        yield from record(s, progress(s, ready=failing))
-        return Next(delay(s.attempts, s.jitter, 1.0), failed=True)
-    return Next(s.pace.next_look(s.since_recorded) if s.app.connected_at is None else 1.0)
+    # What took exceptionally long says nothing of the next one.
+    return Next(None, took=None if waited.blamed else seconds_taken(waited.operations, s.since_recorded))
 
 
 def _put_back(s: Snapshot, project_id: str, update: ProjectUpdate) -> Steps[Next]:
@@ -130,9 +111,9 @@ def _serve(s: Snapshot, project: Project) -> Steps[Next]:
 
 
 def _give_endpoint(s: Snapshot, project_id: str, branch: Branch) -> Steps[Next]:
-    waiting = yield from _await_operations(s, project_id)
-    if waiting is not None:
-        return waiting
+    waited = yield from await_operations(s, project_id)
+    if waited.again is not None:
+        return waited.again
     yield from perform(Permit())
     yield from perform(CreateEndpoint(project_id, endpoint_to_create(s.app, branch.id)))
     said = Said("False", Reason.ENDPOINT_MISSING, "The database's compute was gone; a new one is being made.")
@@ -153,10 +134,12 @@ def _prove(s: Snapshot, project: Project, branch: Branch, reported: SecretStr) -
         # An idle compute is Neon's normal state: what was proven is not connected to again.
         yield from record(s, progress(s, ready=AVAILABLE, synced=synced, columns={"missing_since": None}))
         return Next(None)
-    waiting = yield from _await_operations(s, project.id)
-    if waiting is not None:
-        return waiting
-    yield from perform(ProbeDatabase(reported))
+    waited = yield from await_operations(s, project.id)
+    if waited.again is not None:
+        return waited.again
+    unanswered = yield from probe(s, project.id, reported, waited)
+    if unanswered is not None:
+        return unanswered
     read = Event("CredentialsRead", "ReportedByNeon", "The app's URI was read from Neon and connected to.")
     said = progress(
         s,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from reconciler.core.backoff import CAP_SECONDS, delay
+from reconciler.core.backoff import CAP_SECONDS, delay, gentle
 from reconciler.core.effects import Record, Steps, perform
 from reconciler.core.snapshot import Column, Event, Next, Progress, Snapshot
 from reconciler.errors import (
@@ -16,6 +16,8 @@ from reconciler.errors import (
     NeonLocked,
     NeonNotFound,
     NeonOutcomeUnknown,
+    NeonProjectLimitReached,
+    NeonQuotaExceeded,
     NeonRateLimited,
     NeonRefused,
     NeonSafeToSendAgain,
@@ -53,9 +55,10 @@ def progress(
 ) -> Progress:
     """The whole of what a pass says, with an event for each condition whose reason changed."""
     app, conditions, told = s.app, s.app.conditions, list(events)
-    for kind, said in ((ConditionType.READY, ready), (ConditionType.SYNCED, synced)):
-        if said is None:
+    for kind, news in ((ConditionType.READY, ready), (ConditionType.SYNCED, synced)):
+        if news is None:
             continue
+        said = news._replace(message=_printable(news.message))
         old = condition_of(conditions, kind)
         if old is None or (old.status, old.reason) != (said.status, str(said.reason)):
             told.append(Event(kind, said.reason, said.message))
@@ -80,7 +83,8 @@ def progress(
     )
     settled = ready is not None and ready.status == "True"
     observed = app.generation if settled or "deleted_at" in written else app.observed_generation
-    return Progress(status, conditions, observed, written, tuple(told))
+    events_told = tuple(Event(each.type, each.reason, _printable(each.message)) for each in told)
+    return Progress(status, conditions, observed, written, events_told)
 
 
 def record(s: Snapshot, said: Progress) -> Steps[None]:
@@ -123,9 +127,8 @@ def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
                 f"Neon refused the control plane's API key; the operator must put it right. Neon said: {error.detail}"
             )
             return Said("False", Reason.NEON_UNAUTHORIZED, text), backoff
-        case NeonLimitReached():
-            text = f"Neon's plan allows no more of these; the operator must raise the limit. Neon said: {error.detail}"
-            return Said("False", Reason.PROJECT_LIMIT_REACHED, text), slow
+        case NeonLimitReached() | NeonQuotaExceeded():
+            return _limit(error), Next(gentle(s.attempts, s.jitter), failed=True)
         case NeonNotFound():
             text = "Neon's answers do not agree with each other; looking again."
             return Said("Unknown", Reason.OUTCOME_UNKNOWN, text), backoff
@@ -143,3 +146,21 @@ def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
             return Said("Unknown", Reason.NEON_UNAVAILABLE, text), backoff
         case _:
             return Said("False", Reason.HELD, f"An operator must look: {error}."), slow
+
+
+def _limit(error: NeonLimitReached | NeonQuotaExceeded) -> Said:
+    """What the account or the project has no more of."""
+    match error:
+        case NeonProjectLimitReached():
+            reason, what = Reason.PROJECT_LIMIT_REACHED, "The Neon account may have no more projects"
+        case NeonLimitReached():
+            reason, what = Reason.PLAN_LIMIT_REACHED, "The Neon account's plan allows no more of these"
+        case _:
+            reason, what = Reason.QUOTA_EXCEEDED, "What the Neon account or project may consume is used up"
+    text = f"{what}; the operator must raise the limit. The app goes on by itself then. Neon said: {error.detail}"
+    return Said("False", reason, text)
+
+
+def _printable(text: str) -> str:
+    """A text that repeats words of Neon's, as the catalog can hold it and a person read it."""
+    return "".join(each if each.isprintable() else "?" for each in text)

@@ -107,15 +107,16 @@ class Snapshot:
     @property
     def open_intent(self) -> CreateIntent | None:
         """The newest intent whose outcome is unknown."""
-        return max((i for i in self._current if i.state == "open"), key=lambda i: i.create_seq, default=None)
+        return max((i for i in self.current_intents if i.state == "open"), key=lambda i: i.create_seq, default=None)
 
     @property
     def refused_intent(self) -> CreateIntent | None:
         """The newest intent that was definitely not carried out."""
-        return max((i for i in self._current if i.state == "refused"), key=lambda i: i.create_seq, default=None)
+        return max((i for i in self.current_intents if i.state == "refused"), key=lambda i: i.create_seq, default=None)
 
     @property
-    def _current(self) -> tuple[CreateIntent, ...]:
+    def current_intents(self) -> tuple[CreateIntent, ...]:
+        """The intents of this incarnation; what an earlier one made is not this app's any more."""
         return tuple(i for i in self.intents if i.incarnation == self.app.incarnation)
 
     @property

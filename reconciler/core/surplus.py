@@ -1,7 +1,9 @@
 """Projects of ours for an app that are not its recorded one: a create that arrived late, or a person's doing.
 
-Only a sweep names candidates. One is deleted when a fresh look proves name *and* nonce, after the settle time, from
-the sweeps' delete budget. Everything else is reported and left alone, the project that a person brought back too.
+Only a sweep names candidates. One is deleted when a fresh look proves name *and* the nonce of a create whose project
+was never recorded, and a complete list shows that no other project carries it: one request makes one project, so what
+carries the nonce of the recorded project, or shares one, may be a copy. It happens after the settle time and from the
+sweeps' delete budget. Everything else is reported and left alone, the project that a person brought back too.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ from reconciler.core.effects import (
     DropSurplus,
     GetProject,
     ListBranches,
+    ListProjects,
     Permit,
     Steps,
     perform,
 )
 from reconciler.core.mark import belongs_to, carries_name, made_by
 from reconciler.core.report import Said, progress, record
-from reconciler.core.snapshot import Event, Next, Snapshot
+from reconciler.core.snapshot import CreateIntent, Event, Next, Snapshot
 from reconciler.errors import NeonNotFound
 from specs.neon import Project
 from specs.status import Reason
@@ -39,7 +42,13 @@ def sweep_surplus(s: Snapshot, org_id: str) -> Steps[Next | None]:
     if project_id == s.app.project_id:
         yield from _hold(s, project_id)
         return Next(0.0)
-    if not (yield from _proven_surplus(s, org_id, project)):
+    proven = yield from _proven_surplus(s, org_id, project)
+    if proven is None:
+        yield from perform(DropSurplus(project_id, report=False))
+        return Next(0.0)
+    if not proven:
+        text = f"Project {project_id} bears the app's name and is not proven to be a surplus of it; it is left alone."
+        yield from record(s, progress(s, events=(Event("LeftAlone", Reason.NOT_PROVEN_OURS, text),)))
         yield from perform(DropSurplus(project_id, report=True))
         return Next(0.0)
     if s.now < project.created_at + s.settle:
@@ -52,11 +61,30 @@ def sweep_surplus(s: Snapshot, org_id: str) -> Steps[Next | None]:
     return Next(0.0)
 
 
-def _proven_surplus(s: Snapshot, org_id: str, project: Project) -> Steps[bool]:
+def _proven_surplus(s: Snapshot, org_id: str, project: Project) -> Steps[bool | None]:
+    """Whether a create that was never recorded made it and nothing copied that one; None where a list says too little.
+
+    The next sweep names it again then.
+    """
     if not belongs_to(project, org_id) or project.deleted_at is not None or not carries_name(project, s.app):
         return False
     branches = yield from perform(ListBranches(project.id))
-    return made_by(branches, s.app, s.plane, s.intents) is not None
+    made = made_by(branches, s.app, s.plane, s.intents)
+    if made is None or made.state == "recorded":
+        return False
+    copied = yield from _copied(s, org_id, project, made)
+    return None if copied is None else not copied
+
+
+def _copied(s: Snapshot, org_id: str, project: Project, made: CreateIntent) -> Steps[bool | None]:
+    """Whether another project carries the same name and nonce; None where a list says too little."""
+    listing = yield from perform(ListProjects(s.app.app_id))
+    for other in listing.projects:
+        if other.id != project.id and carries_name(other, s.app) and belongs_to(other, org_id):
+            branches = yield from perform(ListBranches(other.id))
+            if made_by(branches, s.app, s.plane, (made,)) is not None:
+                return True
+    return False if listing.complete else None
 
 
 def _hold(s: Snapshot, project_id: str) -> Steps[None]:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from reconciler.errors import (
     NeonAPIError,
+    NeonBranchProtected,
     NeonConflict,
     NeonInvalidRequest,
     NeonLimitReached,
@@ -28,6 +29,8 @@ from reconciler.errors import (
     NeonNotSent,
     NeonOutcomeUnknown,
     NeonPasswordsNotStored,
+    NeonProjectLimitReached,
+    NeonQuotaExceeded,
     NeonRateLimited,
     NeonUnauthorized,
     NeonUnavailable,
@@ -44,6 +47,10 @@ CONNECTION_URI_ROUTE: Final = "/projects/{project_id}/connection_uri"
 SAFE_STATUSES: Final = frozenset({423, 429, 503})
 """Statuses whose meaning does not depend on the body."""
 
+_TOLD_BY_CODE: Final = frozenset({400, 402, 403, 409, 422})
+_USED_UP: Final = frozenset(
+    {"COMPUTE_TIME_EXCEEDED", "NON_PRIMARY_BRANCH_COMPUTE_TIME_EXCEEDED", "DATA_TRANSFER_LIMIT_EXCEEDED"}
+)
 _LONGEST_MESSAGE = 300
 _LONGEST_READ_MESSAGE = 4000
 _SECONDS = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
@@ -231,10 +238,22 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def _json(body: bytes) -> tuple[bool, object]:
+    """Whether a body is JSON that means one thing, and what: a name given twice, or no number at all, is none."""
     try:
-        return True, json.loads(body)
+        return True, json.loads(body, object_pairs_hook=_object, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return False, None
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        raise ValueError("a name is given twice")
+    return read
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(constant)
 
 
 def _places(problem: ValidationError) -> str:
@@ -282,19 +301,33 @@ def _kind(request: NeonRequest, status: int, code: str, message: str) -> type[Ne
         return _BY_STATUS.get(status, NeonOutcomeUnknown)
     if status == HTTPStatus.NOT_FOUND and "not allowed" in message:
         return NeonUnauthorized  # Neon hides a missing scope behind a 404
+    told = _by_code(code.upper()) if status in _TOLD_BY_CODE else None
+    if told is not None:
+        return told
     if status == HTTPStatus.PRECONDITION_FAILED and request.route == CONNECTION_URI_ROUTE:
         return NeonPasswordsNotStored
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        return _unprocessable(code, message)
+        return _unprocessable(message)
     return _BY_STATUS.get(status, NeonInvalidRequest)
 
 
-def _unprocessable(code: str, message: str) -> type[NeonAPIError]:
-    if "LIMIT_EXCEEDED" in code.upper() or "limit exceeded" in message:
-        return NeonLimitReached
+def _by_code(code: str) -> type[NeonAPIError] | None:
+    """What Neon's own word for the error says; there usually is none."""
+    if code == "PROJECTS_LIMIT_EXCEEDED":
+        return NeonProjectLimitReached
+    if code in _USED_UP or "QUOTA_EXCEEDED" in code:
+        return NeonQuotaExceeded
+    return NeonLimitReached if "LIMIT_EXCEEDED" in code else None
+
+
+def _unprocessable(message: str) -> type[NeonAPIError]:
+    if "limit exceeded" in message:
+        return NeonProjectLimitReached if "projects limit" in message else NeonLimitReached
+    if "quota" in message and "exceeded" in message:
+        return NeonQuotaExceeded
     if "branch not ready yet" in message:
         return NeonLocked
-    return NeonInvalidRequest
+    return NeonBranchProtected if "protected" in message else NeonInvalidRequest
 
 
 def _clean(message: str) -> str:

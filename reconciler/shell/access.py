@@ -1,30 +1,28 @@
-"""Which organization the key works for, and whether this catalog may work with it.
+"""Which organization the key works for, whether this catalog may work with it, and whether the key sees what is there.
 
-Asked once and remembered; a refusal is remembered for a while too, so that a wrong key costs a request now and then
-and not one for every app.
+Asked once and remembered. A refusal closes the door for every pass at once, also one that a request in mid-life met,
+and is remembered for a while, so that a wrong key costs a request now and then and not one for every app. The door
+opens by itself when Neon accepts the key again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from reconciler.catalog.fleet import FleetCatalog, Pins
-from reconciler.core.backoff import delay
-from reconciler.errors import MutationStopped, NeonAPIError, NeonNotFound, NeonUnauthorized, ReconcileError
+from reconciler.errors import MutationStopped, NeonNotFound, NeonUnauthorized, ReconcileError
 from reconciler.neon.client import NeonClient
+from reconciler.shell.door import Door
+from specs.names import app_id_from_bytes
 from specs.settings import is_loopback
 
 LOOPBACK_API = "http://localhost"
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    error: ReconcileError
-    until: float
-    attempts: int
+WITNESSES = 3
+"""How many other projects are looked for before a key counts as blind."""
 
 
 class Access:
@@ -35,6 +33,7 @@ class Access:
         fleet: keeps the pins.
         org_id: ``NEON_ORG_ID``, or None for the key's single organization.
         neon_api_url, control_plane_id: pinned along with the organization.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -45,6 +44,7 @@ class Access:
         org_id: str | None,
         neon_api_url: str,
         control_plane_id: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._fleet = fleet
@@ -52,42 +52,48 @@ class Access:
         # On this machine the port is no part of who is meant.
         self._neon_api_url = LOOPBACK_API if is_loopback(neon_api_url) else neon_api_url
         self._control_plane_id = control_plane_id
-        self._confirmed: str | None = None
-        self._refusal: _Refusal | None = None
+        self._door = Door(clock, random.random)
         self._one_at_a_time = asyncio.Lock()
 
-    async def confirm(self, *, fresh: bool = False) -> str:
-        """The organization's id; ``fresh`` asks Neon again.
+    async def confirm(self, *, fresh: bool = False, besides: str | None = None) -> str:
+        """The organization's id.
+
+        Args:
+            fresh: ask Neon again, and have the key show that it sees what the catalog records: what a key that is
+                meant for one project does not see is no absence (Neon docs, Manage API keys).
+            besides: the app that is in question, and so proves nothing about the key.
 
         Raises:
             MutationStopped: this catalog works with another organization, API or plane, or the key with several.
-            NeonAPIError: Neon did not say.
+            NeonAPIError: Neon did not say, or refused the key.
             CatalogUnavailable: the pins cannot be read.
         """
-        if self._confirmed is not None and not fresh:
-            return self._confirmed
-        async with self._one_at_a_time:
-            if self._confirmed is not None and not fresh:
-                return self._confirmed
-            if self._refusal is not None and time.monotonic() < self._refusal.until:
-                raise self._refusal.error
-            try:
-                self._confirmed = await self._ask(fresh=fresh)
-            except ReconcileError as error:
-                self._confirmed = None
-                attempts = self._refusal.attempts + 1 if self._refusal else 0
-                asked = error.retry_after if isinstance(error, NeonAPIError) else None
-                pause = delay(attempts, random.random(), asked or 1.0)  # noqa: S311 - spreads requests, guards nothing
-                self._refusal = _Refusal(error, time.monotonic() + pause, attempts)
-                raise
-            self._refusal = None
-            return self._confirmed
+        org_id = self._door.known(fresh=fresh)
+        if org_id is None:
+            async with self._one_at_a_time:
+                # Another pass may have asked meanwhile.
+                org_id = self._door.known(fresh=fresh) or await self._open()
+        if fresh:
+            await self._see_others(org_id, besides)
+        return org_id
 
-    async def _ask(self, *, fresh: bool) -> str:
-        org_id, pinned = self._configured, await self._fleet.pins()
-        if org_id is None or pinned is None or fresh:
-            # What is pinned stays: a mistyped organization is not kept unless Neon knows it.
-            org_id = await self._organization()
+    def heard(self, error: NeonUnauthorized) -> None:
+        """Take in a refusal that a request met in mid-life."""
+        self._door.heard(error)
+
+    async def _open(self) -> str:
+        try:
+            org_id = await self._ask()
+        except ReconcileError as error:
+            self._door.close(error)
+            raise
+        self._door.open(org_id)
+        return org_id
+
+    async def _ask(self) -> str:
+        pinned = await self._fleet.pins()
+        # What is pinned stays: a mistyped organization is not kept unless Neon knows it.
+        org_id = await self._organization()
         kept = pinned or await self._fleet.pin(Pins(org_id, self._neon_api_url, self._control_plane_id))
         for name, here, there in (
             ("NEON_ORG_ID", org_id, kept.org_id),
@@ -122,3 +128,27 @@ class Access:
                 f"NEON_ORG_ID must be set: the key sees {len(visible)} organizations. Nothing is changed."
             )
         return visible[0]
+
+    async def _see_others(self, org_id: str, besides: str | None) -> None:
+        """Raise NeonUnauthorized where the key sees none of some projects that the catalog records."""
+        start = app_id_from_bytes(secrets.token_bytes(15))
+        others = await self._fleet.witnesses(start, besides or "", WITNESSES)
+        for project_id in others:
+            if await self._sees(org_id, project_id):
+                return
+        if others:
+            raise NeonUnauthorized(
+                method="GET",
+                route="/projects/{project_id}",
+                status=404,
+                detail="the key sees none of the other projects that were looked for, so what it does not see is "
+                "not taken for gone",
+            )
+
+    async def _sees(self, org_id: str, project_id: str) -> bool:
+        try:
+            await self._client.get_project(project_id)
+        except NeonNotFound:
+            deleted = await self._client.list_all_projects(org_id=org_id, search=project_id, recoverable=True)
+            return any(project.id == project_id for project in deleted.projects)
+        return True

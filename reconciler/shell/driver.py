@@ -23,7 +23,7 @@ from reconciler.core.budget import Urgency, urgency_of
 from reconciler.core.pace import Pace
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Plane, Snapshot
-from reconciler.errors import NeonNotFound, NeonPasswordsNotStored, ReconcileError
+from reconciler.errors import NeonNotFound, NeonPasswordsNotStored, NeonUnauthorized, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.budget import Budget, Turn
@@ -159,6 +159,13 @@ class _Hand:
 
     async def perform(self, effect: e.Effect[Any]) -> Any:
         """The answer to one effect; raises a ReconcileError."""
+        try:
+            return await self._perform(effect)
+        except NeonUnauthorized as error:
+            self._world.access.heard(error)
+            raise
+
+    async def _perform(self, effect: e.Effect[Any]) -> Any:
         if effect.mutates:
             if not self._permitted:
                 raise RuntimeError(f"{type(effect).__name__} without a permission")
@@ -186,7 +193,7 @@ class _Hand:
         client = self._client
         match effect:
             case e.ConfirmAccess(fresh):
-                self._org_id = await self._world.access.confirm(fresh=fresh)
+                self._org_id = await self._world.access.confirm(fresh=fresh, besides=self._claimed.app.app_id)
                 return self._org_id
             case e.ListProjects(search, recoverable):
                 return await client.list_all_projects(org_id=self._org_id, search=search, recoverable=recoverable)

@@ -86,8 +86,8 @@ async def _every_call(client: NeonClient) -> None:
     await _settled(client, project)
     await client.create_endpoint(project, EndpointCreate(branch_id=below))
     await _settled(client, project)
-    await client.update_branch(project, below, protected=True)
-    await client.update_branch(project, below, protected=False)
+    await client.update_branch(project, main, protected=True)
+    await client.update_branch(project, main, protected=False)
     assert {each.id for each in (await client.list_branches(project)).branches} == {main, below}
     assert len(await client.list_endpoints(project)) == 2
     for pooled in (False, True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -12,11 +12,12 @@ import pytest
 
 from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
-from reconciler.core.budget import Grant, Terms, Urgency
+from reconciler.core.budget import Terms, Urgency
 from reconciler.errors import BudgetSpent, CatalogUnavailable, NeonNotSent, NeonRateLimited
 from reconciler.neon.wire import NeonRequest
 from reconciler.shell.budget import Budget, Turn
 from tests.integration.loopback import Peer, Script, Seen, run
+from tests.plenty import Plenty
 
 GET = NeonRequest("GET", "/projects", "/projects")
 POST = NeonRequest("POST", "/projects", "/projects", mutates=True)
@@ -110,24 +111,11 @@ def test_without_a_catalog_nothing_is_let_in() -> None:
     asyncio.run(main())
 
 
-class _Plenty:
-    """A budget without a limit."""
-
-    def __init__(self) -> None:
-        self.closed: list[float] = []
-
-    async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
-        return Grant(dict(wanted), 1, 0)
-
-    async def close(self, seconds: float) -> None:
-        self.closed.append(seconds)
-
-
 def test_a_change_is_not_let_in_on_a_stale_permission() -> None:
     """Neither the first time nor when it is sent again."""
 
     async def main() -> None:
-        turn = Turn(Budget(_Plenty(), FEW), Urgency.PEOPLE)
+        turn = Turn(Budget(Plenty(), FEW), Urgency.PEOPLE)
         await turn.admit(GET)
         await turn.reserve()
         turn.permitted(asyncio.get_running_loop().time() + 60)
@@ -144,7 +132,7 @@ def test_a_change_is_not_let_in_on_a_stale_permission() -> None:
 
 def test_a_refusal_for_there_being_too_many_closes_the_door_for_all() -> None:
     """And is followed by another try after the time that Neon asked for."""
-    slices = _Plenty()
+    slices = Plenty()
     statuses = iter((429, 200))
 
     async def script(peer: Peer) -> None:

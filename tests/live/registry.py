@@ -10,7 +10,7 @@ from importlib import import_module
 from tests.live.context import Live
 
 # In the order in which they are done within a phase: what life needs, then what decides the design, then the rest.
-MODULES = ("life", "decisive", "general")
+MODULES = ("life", "decisive", "general", "projects", "branches", "computes", "roles", "snapshots")
 
 
 class Verdict(StrEnum):

@@ -59,6 +59,8 @@ def _is_ours(world: World, app: AppMetadata, project_id: str, nonces: Iterable[C
     if nonces is None:
         return named or any(each.get(APP_ID) == app.app_id for each in found)
     known = {intent.nonce for intent in nonces}
+    if project_id in world.neon.foreign:
+        return False
     return named and any(each.get(NONCE) in known for each in found)
 
 
@@ -104,6 +106,8 @@ class Watch:
     def _check_recorded(self, app: AppMetadata, project_id: str) -> None:
         if list(self._recorded.values()).count(project_id):
             raise Violation(f"{project_id} is recorded twice")
+        if project_id in self._world.neon.foreign:
+            raise Violation(f"{project_id} is recorded for {app.app_id}, and no intent of it made it but a person")
         known = {intent.nonce for intent in self._world.catalog.intents[app.app_id]}
         project = self._world.neon.machine._world.projects.get(project_id)
         found = project is not None and [branch.annotation.get(NONCE) for branch in project.branches.values()]

@@ -173,6 +173,33 @@ def destroy_project(app: App) -> bool:
     return project is None
 
 
+def copy_mark(app: App) -> bool:
+    """A second project with the app's name and all its annotations, the nonce too."""
+    row, neon = app.row, app.world.neon
+    for project, found in neon.ours():
+        if found[APP_ID] == app.app_id:
+            body = {"project": {"name": row.project_name, "branch": {"annotations": dict(found)}}}
+            before = {each.id for each in neon.projects()}
+            neon.send("POST", "/projects", body)
+            made = {each.id for each in neon.projects()} - before
+            neon.foreign |= made
+            app.lookalikes |= made
+            app.parsed |= made
+            assert project.id not in made
+            return True
+    return True
+
+
+def delete_copies(app: App) -> bool:
+    """Who made them takes them away."""
+    for project_id in sorted(app.lookalikes):
+        if app.world.neon.send("DELETE", f"/projects/{project_id}").status == 423:
+            return False
+        app.lookalikes.discard(project_id)
+        app.parsed.discard(project_id)
+    return True
+
+
 def copy_names(app: App) -> bool:
     """Projects that only look like ours."""
     row, neon = app.row, app.world.neon

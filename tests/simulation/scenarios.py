@@ -143,6 +143,24 @@ def lookalikes_and_no_project(world: World) -> list[App]:
     return [app]
 
 
+def copied(world: World) -> list[App]:
+    """While the outcome of the create is unknown, a person copies name and mark; later the copies go."""
+    world.plan.first.setdefault(e.CreateProject, Kind.LOST_AFTER)
+    app = _one(world)
+    app.once_sent(people.copy_mark, "copies the mark", 1.0)
+
+    def settled() -> bool:
+        return app.pending == 1 and (app.is_(AppStatus.FAILED) or app.is_(AppStatus.READY))
+
+    app.then(settled, people.delete_copies, "deletes the copies", 700.0)
+    return [app]
+
+
+def copied_when_ready(world: World) -> list[App]:
+    """Name and mark of a recorded project are copied, and the copy is left alone."""
+    return _repaired(world, people.copy_mark)
+
+
 def unmarked(world: World) -> list[App]:
     """Nothing proves the project ours any more when it is to be deleted."""
     return _repaired(world, people.strip_mark)
@@ -211,6 +229,8 @@ SCENARIOS: Mapping[str, Story] = {
         late_after_delete,
         lookalikes,
         lookalikes_and_no_project,
+        copied,
+        copied_when_ready,
         unmarked,
         fleet_vanished,
         mixed,

@@ -244,6 +244,8 @@ class Task:
         if isinstance(step, e.ConfirmAccess):
             answered = self.daemon.access.learn(answered)
             self._org_id = answered.value or self._org_id
+        elif self.claimed is not None:
+            self.daemon.access.heard(answered.error)
         return answered
 
     def _probe(self, uri: SecretStr) -> Answered:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,8 @@ from reconciler.core import create, delete, find, surplus
 from reconciler.core import effects as e
 from reconciler.core.desired import project_to_create
 from reconciler.core.effects import Steps
-from reconciler.core.snapshot import CreateIntent, Next, Snapshot
+from reconciler.core.mark import made_by as made_by_nonce
+from reconciler.core.snapshot import CreateIntent, Next, Plane, Snapshot
 from reconciler.errors import NeonAPIError
 from specs.metadata import AppMetadata
 from specs.neon import BranchList, Project, ProjectListing
@@ -35,10 +37,30 @@ def nonce_not_checked(patch: pytest.MonkeyPatch) -> None:
     """The name alone proves a project ours."""
 
     def made_by(_b: BranchList, _a: AppMetadata, _p: object, intents: tuple[CreateIntent, ...]) -> CreateIntent | None:
-        return next(iter(intents), None)
+        return replace(intents[0], state="absent") if intents else None
 
     patch.setattr(find, "made_by", made_by)
     patch.setattr(surplus, "made_by", made_by)
+    patch.setattr(find, "_copied", lambda _found: None)
+    copies_are_surplus(patch)
+
+
+def copies_are_surplus(patch: pytest.MonkeyPatch) -> None:
+    """A nonce proves a project ours however many carry it."""
+    honest = made_by_nonce
+
+    def made_by(
+        branches: BranchList, app: AppMetadata, plane: Plane, intents: tuple[CreateIntent, ...]
+    ) -> CreateIntent | None:
+        made = honest(branches, app, plane, intents)
+        return None if made is None else replace(made, state="absent")
+
+    def copied(*_: object) -> Steps[bool]:
+        yield from ()
+        return False
+
+    patch.setattr(surplus, "made_by", made_by)
+    patch.setattr(surplus, "_copied", copied)
 
 
 def no_fence(patch: pytest.MonkeyPatch) -> None:
@@ -120,6 +142,7 @@ def delete_does_not_stop_a_create(patch: pytest.MonkeyPatch) -> None:
 MUTANTS: tuple[tuple[Mutate, str], ...] = (
     (no_settle_wait, "projects of .* are alive"),
     (nonce_not_checked, "no intent of it made it|not proven"),
+    (copies_are_surplus, "not proven"),
     (no_fence, "stale writer"),
     (project_replaced, "stale writer|replaced"),
     (no_intent, "without a committed intent"),
@@ -127,7 +150,7 @@ MUTANTS: tuple[tuple[Mutate, str], ...] = (
     (surplus_unproven, "not proven"),
     (partial_lists_believed, "projects of .* are alive"),
     (held_up_create_sent, "too long after its intent"),
-    (create_sent_again, "projects of .* are alive"),
+    (create_sent_again, "projects of .* are alive|2 projects"),
     (delete_does_not_stop_a_create, "delete was acknowledged before"),
 )
 

@@ -79,6 +79,7 @@ OPERATION = ["id", "project_id", "action", "status", "failures_count", "created_
 ANNOTATION = ["object", "value", "created_at", "updated_at"]
 API_KEY = ["id", "name", "created_at", "created_by", "last_used_from_addr"]
 ORGANIZATION = ["id", "name", "handle", "plan", "created_at", "updated_at", "managed_by"]
+SNAPSHOT = ["id", "name", "created_at"]
 ERROR = ["request_id", "code", "message"]
 
 _ONE = {
@@ -88,6 +89,7 @@ _ONE = {
     "database": DATABASE,
     "operation": OPERATION,
     "annotation": ANNOTATION,
+    "snapshot": SNAPSHOT,
 }
 _MANY = {
     "branches": BRANCH,
@@ -97,6 +99,7 @@ _MANY = {
     "operations": OPERATION,
     "organizations": ORGANIZATION,
     "regions": ["region_id", "name", "default", "geo_lat", "geo_long"],
+    "snapshots": SNAPSHOT,
 }
 
 

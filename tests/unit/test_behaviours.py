@@ -114,7 +114,7 @@ def test_the_table_is_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed == render(topics())
     words = " ".join(printed.split())
     for row in ROWS.values():
-        mark = "?" if row.assumed else " "
+        mark = {"documented": " ", "assumed": "?", "local": "*"}[row.basis]
         assert f"\n{mark} {row.id}  [{row.call}]\n" in printed
         for text in (row.says, row.source, row.why, row.test):
             assert " ".join(text.split()) in words

@@ -66,7 +66,7 @@ def branch_address(world: World, branch: Branch) -> Address:
 def names_in(world: World, branch: Branch, database: str, role: str) -> tuple[str, str]:
     """Return the names of a database and a role in URIs: in a cluster that all branches share they are others."""
     if world.options.cell is None:
-        return database_name(branch.id, database), role_name(branch.id, role)
+        return database_name(branch.place, database), role_name(branch.place, role)
     return database, role
 
 

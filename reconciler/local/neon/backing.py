@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import assert_never
 
 from psycopg import AsyncConnection, errors, sql
 from psycopg_pool import AsyncConnectionPool
 
 from reconciler.local.neon.cluster import GROUP, TEMPLATE, exists, prepare
-from reconciler.local.neon.commands import NAME_PATTERN, Command, Ensure, Login, Remove, RemoveRole, Store
+from reconciler.local.neon.commands import Command, Ensure, Login, Remove, RemoveRole, Store
+from reconciler.local.neon.reshape import allow, empty, end_sessions, identifier, is_fresh, rename, role_exists
 from reconciler.local.postgres import EmbeddedPostgres
-
-_NAME = re.compile(NAME_PATTERN)
 
 
 class Backing:
@@ -65,69 +63,81 @@ class Backing:
                     assert_never(command)
 
     async def _ensure(self, connection: AsyncConnection, command: Ensure) -> None:
+        await rename(connection, command)
         async with connection.transaction():
             for login in command.logins:
-                await _ensure_role(connection, login, may_login=command.open)
+                await _ensure_role(connection, login, may_login=command.open and login.may_login)
         for store in command.stores:
             await self._ensure_database(connection, store, command)
+            if command.ends_sessions:
+                await end_sessions(connection, store.name)
 
     async def _ensure_database(self, connection: AsyncConnection, store: Store, command: Ensure) -> None:
-        name = _identifier(store.name)
+        name = identifier(store.name)
         try:
             if not await exists(connection, store.name):
                 await _create(connection, store)
         finally:
             # Also when a former attempt was cut short after it had closed the source.
             if store.source is not None:
-                await _allow(connection, store.source, allow=command.source_open)
+                await allow(connection, store.source, allowed=command.source_open)
         async with connection.transaction():
+            # The owner first: a new one takes over what had been granted to the old one.
+            await connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, identifier(store.owner)))
             for login in command.logins:
                 await connection.execute(
-                    sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(name, _identifier(login.name))
+                    sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(name, identifier(login.name))
                 )
-            await connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, _identifier(store.owner)))
             await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
         if store.source is not None:
-            await self._hand_over(connection, store.name, command.handover)
-        await _allow(connection, store.name, allow=command.open)
+            await self._make_own(connection, store)
+        await allow(connection, store.name, allowed=command.open)
         if not command.open:
-            await _end_sessions(connection, store.name)
+            await end_sessions(connection, store.name)
 
-    async def _hand_over(self, connection: AsyncConnection, database: str, pairs: tuple[tuple[str, str], ...]) -> None:
-        """In a copy, give to the branch's own roles what its parent's roles own."""
-        await _allow(connection, database, allow=True)
-        async with await self._inside(database) as inside, inside.transaction():
-            for old, new in pairs:
+    async def _make_own(self, connection: AsyncConnection, store: Store) -> None:
+        """In a new copy, give to the branch's own roles what its source's own, and take the rows if so wanted.
+
+        Until that is done nobody else is let in, so that it is never done to what was written since.
+        """
+        if not await is_fresh(connection, store.name):
+            return
+        await allow(connection, store.name, allowed=True)
+        async with await self._inside(store.name) as inside, inside.transaction():
+            if store.schema_only:
+                await empty(inside)
+            for old, new in store.handover:
                 await _reassign(inside, old, new)
+            await inside.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT -1").format(identifier(store.name)))
 
     async def _remove_role(self, connection: AsyncConnection, role: str) -> None:
-        if not await _role_exists(connection, role):
+        if not await role_exists(connection, role):
             return
-        await connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(_identifier(role)))
+        await connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(identifier(role)))
         await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (role,))
         # A database that the role itself made passes on with the first one that it does not own, and comes next.
         while (found := await _database_of_another(connection, role)) is not None:
             database, owner, is_open = found
             await self._pass_on(connection, role, database, owner, is_open=is_open)
-        await connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(_identifier(role)))
+        await connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(identifier(role)))
 
     async def _pass_on(
         self, connection: AsyncConnection, role: str, database: str, owner: str, *, is_open: bool
     ) -> None:
         """Give what a role owns in a database to the database's owner, and take its rights there."""
         if not is_open:
-            await _allow(connection, database, allow=True)
+            await allow(connection, database, allowed=True)
         async with await self._inside(database) as inside, inside.transaction():
-            await inside.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(_identifier(role), sql.Identifier(owner)))
-            await inside.execute(sql.SQL("DROP OWNED BY {}").format(_identifier(role)))
+            await inside.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(identifier(role), sql.Identifier(owner)))
+            await inside.execute(sql.SQL("DROP OWNED BY {}").format(identifier(role)))
         if not is_open:
-            await _allow(connection, database, allow=False)
+            await allow(connection, database, allowed=False)
 
     async def _remove(self, connection: AsyncConnection, command: Remove) -> None:
         for database in command.databases:
-            await connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(_identifier(database)))
+            await connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier(database)))
         for role in command.roles:
-            if not await _role_exists(connection, role):
+            if not await role_exists(connection, role):
                 continue
             for made in await _owned(connection, role):
                 await connection.execute(
@@ -145,18 +155,11 @@ class Backing:
         return await AsyncConnection.connect(self._postgres.dsn(database), autocommit=True)
 
 
-def _identifier(name: str) -> sql.Identifier:
-    """Quote a name of ours; anything else is a mistake that must not reach the cluster."""
-    if _NAME.fullmatch(name) is None:
-        raise ValueError("not a name that local Neon makes")
-    return sql.Identifier(name)
-
-
 async def _ensure_role(connection: AsyncConnection, login: Login, *, may_login: bool) -> None:
-    name = _identifier(login.name)
+    name = identifier(login.name)
     # Only a verifier goes into the statement: statements are logged, and seen by others.
     verifier = connection.pgconn.encrypt_password(login.password.encode(), login.name.encode(), b"scram-sha-256")
-    verb = "ALTER" if await _role_exists(connection, login.name) else "CREATE"
+    verb = "ALTER" if await role_exists(connection, login.name) else "CREATE"
     await connection.execute(
         sql.SQL("{} ROLE {} {} INHERIT CREATEROLE CREATEDB BYPASSRLS REPLICATION PASSWORD {}").format(
             sql.SQL(verb), name, sql.SQL("LOGIN" if may_login else "NOLOGIN"), sql.Literal(verifier.decode())
@@ -168,44 +171,27 @@ async def _ensure_role(connection: AsyncConnection, login: Login, *, may_login: 
 
 
 async def _create(connection: AsyncConnection, store: Store) -> None:
-    """Make a database that nobody can connect to yet: a new one is open to all until that is revoked."""
+    """Make a database that nobody can connect to yet: a new one is open to all until that is revoked.
+
+    What was to be copied may be gone, by SQL: then so is what it held, and there is an empty one.
+    """
     statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} ALLOW_CONNECTIONS false")
-    name, owner = _identifier(store.name), _identifier(store.owner)
-    if store.source is None:
+    name, owner = identifier(store.name), identifier(store.owner)
+    if store.source is None or not await exists(connection, store.source):
         await connection.execute(statement.format(name, owner, sql.Identifier(TEMPLATE)))
         return
-    await _allow(connection, store.source, allow=False)
-    await _end_sessions(connection, store.source)
-    await connection.execute(statement.format(name, owner, _identifier(store.source)))
-
-
-async def _allow(connection: AsyncConnection, database: str, *, allow: bool) -> None:
-    await connection.execute(
-        sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(
-            sql.Identifier(database), sql.SQL("true" if allow else "false")
-        )
-    )
-
-
-async def _end_sessions(connection: AsyncConnection, database: str) -> None:
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (database,)
-    )
+    await allow(connection, store.source, allowed=False)
+    await end_sessions(connection, store.source)
+    copied = statement.format(name, owner, identifier(store.source))
+    await connection.execute(copied + sql.SQL(" CONNECTION LIMIT 0"))
 
 
 async def _reassign(inside: AsyncConnection, old: str, new: str) -> None:
     """Reassign what lies in this database. Postgres reassigns whole databases too, so those are given back."""
     databases = await _owned(inside, old)
-    await inside.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(_identifier(old), _identifier(new)))
+    await inside.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(identifier(old), identifier(new)))
     for database in databases:
-        await inside.execute(
-            sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(database), _identifier(old))
-        )
-
-
-async def _role_exists(connection: AsyncConnection, role: str) -> bool:
-    found = await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
-    return await found.fetchone() is not None
+        await inside.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(database), identifier(old)))
 
 
 async def _owned(connection: AsyncConnection, role: str) -> list[str]:

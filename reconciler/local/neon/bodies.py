@@ -214,6 +214,35 @@ class DatabaseUpdate(Body):
     owner_name: PgName | None = None
 
 
+class BranchRestore(Body):
+    """``POST …/branches/{id}/restore``; here the whole body."""
+
+    source_branch_id: Identifier
+    source_lsn: str | None = None
+    source_timestamp: str | None = None
+    preserve_under_name: Annotated[str, Field(max_length=256)] | None = None
+
+
+class FinalizeRestore(Body):
+    """``POST …/branches/{id}/finalize_restore``; here the whole body, and it may be empty."""
+
+    name: Name | None = None
+
+
+class SnapshotRestore(Body):
+    """``POST …/snapshots/{id}/restore``; here the whole body, and it may be empty."""
+
+    name: Name | None = None
+    target_branch_id: Identifier | None = None
+    finalize_restore: bool | None = None
+
+
+class SnapshotUpdate(Body):
+    """``PATCH …/snapshots/{id}``."""
+
+    name: Name | None = None
+
+
 B = TypeVar("B", bound=Body)
 
 

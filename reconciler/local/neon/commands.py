@@ -11,19 +11,30 @@ DATABASE_PATTERN = r"nd_[0-9a-f]{24}"
 
 @dataclass(frozen=True)
 class Login:
-    """A role of one branch."""
+    """A role of one branch, which may be one that nobody can log in as."""
 
     name: str
     password: str = field(repr=False)
+    may_login: bool = True
 
 
 @dataclass(frozen=True)
 class Store:
-    """A database of one branch, and the database it is first copied from."""
+    """A database of one branch, and the database it is first copied from.
+
+    Attributes:
+        name: the database.
+        owner: its owner.
+        source: what it is copied from; None for a new one.
+        handover: in a copy, what belonged to the first role of a pair belongs to the second.
+        schema_only: whether a copy is without rows.
+    """
 
     name: str
     owner: str
     source: str | None = None
+    handover: tuple[tuple[str, str], ...] = ()
+    schema_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,10 @@ class Ensure:
         stores: all its databases.
         open: whether connections are let in.
         source_open: whether the databases that are copied from are to be connected to afterwards.
-        handover: in a copied database, what belonged to the first role of a pair belongs to the second.
+        renamed_databases: pairs of names, from and to. Before all else the first is renamed, in this order, unless
+            there is the second already; it is closed then.
+        renamed_roles: likewise.
+        ends_sessions: whether connections that there are already are ended.
     """
 
     operation_id: str
@@ -44,7 +58,9 @@ class Ensure:
     stores: tuple[Store, ...]
     open: bool
     source_open: bool = False
-    handover: tuple[tuple[str, str], ...] = ()
+    renamed_databases: tuple[tuple[str, str], ...] = ()
+    renamed_roles: tuple[tuple[str, str], ...] = ()
+    ends_sessions: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,14 +83,14 @@ class Remove:
 Command = Ensure | RemoveRole | Remove
 
 
-def database_name(branch_id: str, name: str) -> str:
-    """Derive the name that a branch's database has in the cluster that all branches share."""
-    return "nd_" + _digest("database", branch_id, name)
+def database_name(place: str, name: str) -> str:
+    """Derive the name that a database has in the cluster that all branches share, from the place of its branch."""
+    return "nd_" + _digest("database", place, name)
 
 
-def role_name(branch_id: str, name: str) -> str:
-    """Derive the name that a branch's role has in the cluster that all branches share."""
-    return "nr_" + _digest("role", branch_id, name)
+def role_name(place: str, name: str) -> str:
+    """Derive the name that a role has in the cluster that all branches share, from the place of its branch."""
+    return "nr_" + _digest("role", place, name)
 
 
 def _digest(*parts: str) -> str:

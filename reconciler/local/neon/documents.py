@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from reconciler.local.neon.addresses import address_of, branch_address, names_in, proxy_host
 from reconciler.local.neon.metering import period_end, period_start
-from reconciler.local.neon.state import Branch, Database, Endpoint, Json, Operation, Project, Role
+from reconciler.local.neon.state import Branch, Database, Endpoint, Json, Operation, Project, Role, Snapshot
+from reconciler.local.neon.timeline import lsn_at
 from reconciler.local.neon.world import World
 
 _DEFAULT_SUSPEND_SECONDS = 300
@@ -78,12 +79,14 @@ def project_item(world: World, project: Project, *, deleted: bool | None = None)
 
 def branch_document(project: Project, branch: Branch) -> Json:
     """Render a ``Branch``."""
+    settled = branch.ready and not branch.resetting
+    state = "ready" if settled else "resetting" if branch.ready else "init"
     document: Json = {
         "id": branch.id,
         "project_id": project.id,
         "name": branch.name,
         "slug": branch.id,
-        "current_state": "ready" if branch.ready else "init",
+        "current_state": state,
         "state_changed_at": when(branch.state_changed_at),
         "creation_source": "console",
         "primary": branch.default,
@@ -96,16 +99,48 @@ def branch_document(project: Project, branch: Branch) -> Json:
         "data_transfer_bytes": 0,
         "created_at": when(branch.created_at),
         "updated_at": when(branch.updated_at),
-        "init_source": "parent-data",
+        "init_source": branch.init_source,
+        "restricted_actions": [{"name": name, "reason": reason} for name, reason in restrictions(branch)],
     }
-    if not branch.ready:
+    if not settled:
         document["pending_state"] = "ready"
     if branch.parent_id is not None:
-        document |= {"parent_id": branch.parent_id, "parent_lsn": "0/1A2B3C8"}
-        document["parent_timestamp"] = when(branch.parent_timestamp or branch.created_at)
-    if branch.expires_at is not None:
-        document["expires_at"] = branch.expires_at
+        moment = branch.created_at if branch.parent_timestamp is None else branch.parent_timestamp
+        document |= {"parent_id": branch.parent_id, "parent_lsn": lsn_at(project, moment)}
+        document["parent_timestamp"] = when(moment)
+    for name in ("expires_at", "last_reset_at"):
+        stamp = getattr(branch, name)
+        if stamp is not None:
+            document[name] = when(stamp)
+    for name in ("ttl_interval_seconds", "restore_status", "restored_from", "restored_as"):
+        value = getattr(branch, name)
+        if value is not None:
+            document[name] = value
     return document
+
+
+def restrictions(branch: Branch) -> list[tuple[str, str]]:
+    """Say what is refused on a branch at present, and why: names and reasons of ``BranchRestrictedAction``."""
+    refused = []
+    if branch.protected:
+        refused = [(name, "branch is protected") for name in ("restore", "delete-rw-endpoint")]
+    if branch.restored_from is not None:
+        refused.append(("restore", "restore from snapshot on target branch is still ongoing"))
+    return refused
+
+
+def snapshot_document(project: Project, snapshot: Snapshot) -> Json:
+    """Render a ``Snapshot``. Its size is not known yet, so that it is not charged."""
+    document: Json = {
+        "id": snapshot.id,
+        "name": snapshot.name,
+        "lsn": lsn_at(project, snapshot.taken_at),
+        "timestamp": when(snapshot.taken_at),
+        "source_branch_id": snapshot.source_branch_id,
+        "created_at": when(snapshot.created_at),
+        "manual": True,
+    }
+    return document if snapshot.expires_at is None else document | {"expires_at": when(snapshot.expires_at)}
 
 
 def annotation_document(branch: Branch) -> Json:
@@ -128,10 +163,23 @@ def endpoint_state(endpoint: Endpoint, now: float) -> str:
     return "active" if patience < 0 or now < endpoint.last_active + patience else "idle"
 
 
+def _pending_state(world: World, project: Project, endpoint: Endpoint, state: str) -> str | None:
+    """Say what a compute is about to be, by the first operation on it that is not over."""
+    if state == "init":
+        return "active"
+    if project.id not in world.active:
+        return None
+    mine = (each.action for each in project.unfinished() if each.endpoint_id == endpoint.id)
+    leads_to = {"start_compute": "active", "apply_config": "active", "suspend_compute": "idle"}
+    pending = leads_to.get(next(mine, ""))
+    return None if pending == state else pending
+
+
 def endpoint_document(world: World, project: Project, endpoint: Endpoint, now: float) -> Json:
     """Render an ``Endpoint``."""
     state = endpoint_state(endpoint, now)
-    pending = {"pending_state": "active"} if state == "init" else {}
+    coming = _pending_state(world, project, endpoint, state)
+    pending = {} if coming is None else {"pending_state": coming}
     address = address_of(world, project, endpoint)
     direct, pooled = address.direct, address.pooled
     stamps = {"created_at": when(endpoint.created_at), "updated_at": when(endpoint.updated_at)}
@@ -180,7 +228,7 @@ def role_document(branch: Branch, role: Role, *, password: str | None = None) ->
         "branch_id": branch.id,
         "name": role.name,
         "protected": False,
-        "authentication_method": "password",
+        "authentication_method": "no_login" if role.no_login else "password",
         "created_at": when(role.created_at),
         "updated_at": when(role.updated_at),
     }

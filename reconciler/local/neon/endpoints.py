@@ -6,10 +6,11 @@ from typing import cast
 
 from reconciler.local.neon.bodies import Compute, EndpointCreate, EndpointSettings, EndpointUpdate, parse
 from reconciler.local.neon.call import Call, with_operations
+from reconciler.local.neon.configuring import configure
 from reconciler.local.neon.documents import endpoint_document, endpoint_state
 from reconciler.local.neon.messages import Response
-from reconciler.local.neon.problems import bad_request, conflict, unprocessable
-from reconciler.local.neon.state import Branch, Endpoint, Json, Operation, Project
+from reconciler.local.neon.problems import bad_request, conflict, over_limit, unprocessable
+from reconciler.local.neon.state import Branch, Endpoint, Json, Operation, Project, Work
 from reconciler.local.neon.world import World, endpoints_of, find_branch, find_endpoint, read_write
 
 
@@ -65,13 +66,30 @@ def _listed(call: Call, project: Project, endpoints: list[Endpoint]) -> Response
     return Response(200, {"endpoints": rendered})
 
 
+def check_active(
+    world: World, project: Project, branch: Branch, now: float, *, but: Endpoint | None = None, more: int = 1
+) -> None:
+    """Refuse more active computes than there may be at once; those of the default branch are not counted.
+
+    Raises:
+        Problem: 422 with the code of the limit.
+    """
+    others = [each for each in project.endpoints.values() if not project.branches[each.branch_id].default]
+    active = sum(each is not but and endpoint_state(each, now) != "idle" for each in others)
+    if not branch.default and more and active + more > world.options.limits.active_computes:
+        raise over_limit("active endpoints limit exceeded", "ACTIVE_ENDPOINTS_LIMIT_EXCEEDED")
+
+
 def create_endpoint(call: Call) -> Response:
     """Answer ``POST …/endpoints``."""
     project = call.world.free_project(call.path["project"])
     asked = parse(EndpointCreate, call.request.body, "endpoint")
     if asked.settings is not None and asked.settings.pg_settings is None:
         raise bad_request("settings must not be nil")
+    if asked.region_id not in {None, project.region_id}:
+        raise unprocessable("an endpoint must be in the region of its project")
     branch = find_branch(project, asked.branch_id)
+    check_active(call.world, project, branch, call.now)
     endpoint = new_endpoint(call.world, project, branch, asked.type, asked, call.now)
     endpoint.name = asked.name
     endpoint.disabled = asked.disabled is True
@@ -87,7 +105,7 @@ def read_endpoint(call: Call) -> Response:
 
 
 def update_endpoint(call: Call) -> Response:
-    """Answer ``PATCH …/endpoints/{id}``."""
+    """Answer ``PATCH …/endpoints/{id}``. One that is idle is woken for it; a disabled one is suspended and stays so."""
     project = call.world.free_project(call.path["project"])
     endpoint = find_endpoint(project, call.path["endpoint"])
     asked = parse(EndpointUpdate, call.request.body, "endpoint")
@@ -103,19 +121,29 @@ def update_endpoint(call: Call) -> Response:
     endpoint.name = endpoint.name if asked.name is None else asked.name
     if asked.passwordless_access is not None:
         endpoint.passwordless_access = asked.passwordless_access
-    was_disabled = endpoint.disabled
     endpoint.disabled = endpoint.disabled if asked.disabled is None else asked.disabled
-    action = "suspend_compute" if endpoint.disabled and not was_disabled else "apply_config"
-    return _started(call, project, endpoint, action)
+    if endpoint.disabled:
+        return _suspended(call, project, endpoint)
+    endpoint.updated_at = call.now
+    branch, work = project.branches[endpoint.branch_id], _ending(endpoint)
+    return _answered(
+        call, project, endpoint, configure(call.world, project, branch, call.now, work=work, endpoint=endpoint)
+    )
 
 
 def start_endpoint(call: Call) -> Response:
     """Answer ``POST …/endpoints/{id}/start``."""
     project = call.world.free_project(call.path["project"])
-    endpoint = find_endpoint(project, call.path["endpoint"])
-    if endpoint.disabled:
-        raise unprocessable("endpoint is disabled")
-    return _started(call, project, endpoint, "start_compute")
+    endpoint = _startable(call, project)
+    return _answered(call, project, endpoint, [_start(call, project, endpoint, "start_compute")])
+
+
+def restart_endpoint(call: Call) -> Response:
+    """Answer ``POST …/endpoints/{id}/restart``: it is suspended, which ends its connections, and started."""
+    project = call.world.free_project(call.path["project"])
+    endpoint = _startable(call, project)
+    suspended = _start(call, project, endpoint, "suspend_compute", _ending(endpoint))
+    return _answered(call, project, endpoint, [suspended, _start(call, project, endpoint, "start_compute")])
 
 
 def suspend_endpoint(call: Call) -> Response:
@@ -124,25 +152,47 @@ def suspend_endpoint(call: Call) -> Response:
     endpoint = find_endpoint(project, call.path["endpoint"])
     if endpoint_state(endpoint, call.now) == "idle":
         return _answered(call, project, endpoint, [])
-    return _started(call, project, endpoint, "suspend_compute")
+    return _suspended(call, project, endpoint)
 
 
 def delete_endpoint(call: Call) -> Response:
-    """Answer ``DELETE …/endpoints/{id}``; 204 when there is none."""
+    """Answer ``DELETE …/endpoints/{id}``; 204 when there is none. A protected branch keeps its computes."""
     project = call.world.free_project(call.path["project"])
-    endpoint = project.endpoints.pop(call.path["endpoint"], None)
+    endpoint = project.endpoints.get(call.path["endpoint"])
     if endpoint is None:
         return Response(204)
     branch = project.branches[endpoint.branch_id]
+    if branch.protected:
+        raise unprocessable("computes of a protected branch cannot be deleted")
+    del project.endpoints[endpoint.id]
     operation = call.world.start(project, call.now, "suspend_compute", branch, endpoint)
+    operation.work = _ending(endpoint)
     return _answered(call, project, endpoint, [operation])
 
 
-def _started(call: Call, project: Project, endpoint: Endpoint, action: str) -> Response:
+def _startable(call: Call, project: Project) -> Endpoint:
+    endpoint = find_endpoint(project, call.path["endpoint"])
+    if endpoint.disabled:
+        raise unprocessable("endpoint is disabled")
+    check_active(call.world, project, project.branches[endpoint.branch_id], call.now, but=endpoint)
+    return endpoint
+
+
+def _ending(endpoint: Endpoint) -> Work:
+    """End the connections to a compute. Those to one that only reads cannot be told from the others, and stay."""
+    return Work(ends_sessions=endpoint.type == "read_write")
+
+
+def _suspended(call: Call, project: Project, endpoint: Endpoint) -> Response:
+    operation = _start(call, project, endpoint, "suspend_compute", _ending(endpoint))
+    return _answered(call, project, endpoint, [operation])
+
+
+def _start(call: Call, project: Project, endpoint: Endpoint, action: str, work: Work | None = None) -> Operation:
     endpoint.updated_at = call.now
-    branch = project.branches[endpoint.branch_id]
-    operation = call.world.start(project, call.now, action, branch, endpoint)
-    return _answered(call, project, endpoint, [operation])
+    operation = call.world.start(project, call.now, action, project.branches[endpoint.branch_id], endpoint)
+    operation.work = work
+    return operation
 
 
 def _answered(

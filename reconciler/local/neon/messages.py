@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.local.neon.limits import Limits
 from reconciler.local.neon.tenancy import GivenKey, Organization
 
 # Neon's documentation, Limits.
@@ -53,6 +54,7 @@ class LocalNeonOptions:
         physical: True when a backing carries out commands, so that operations wait for them too.
         project_limit: how many projects an organization may have, those included that can be recovered; None for no
             limit.
+        limits: how much there may be in a project.
         requests_per_minute: at which rate an account's requests are let in again; None for no limit at all, neither
             this one nor those below.
         burst: how many requests of an account may come at once, when there is a limit.
@@ -80,6 +82,7 @@ class LocalNeonOptions:
     operation_seconds: tuple[float, float] = (0.1, 0.4)
     physical: bool = False
     project_limit: int | None = None
+    limits: Limits = field(default_factory=Limits)
     requests_per_minute: float | None = None
     burst: int = 40
     direct_host: str = "127.0.0.1"

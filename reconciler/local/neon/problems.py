@@ -85,3 +85,8 @@ def too_many_requests(retry_after: int | None = None) -> Problem:
     """More requests than the account may send."""
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return Problem(429, "rate limit exceeded", headers=headers)
+
+
+def over_limit(message: str, code: str) -> Problem:
+    """There are as many as there may be; ``code`` is Neon's own word for it, where one is known."""
+    return Problem(422, message, code)

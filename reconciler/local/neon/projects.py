@@ -8,7 +8,6 @@ from reconciler.local.neon.call import Call, with_operations
 from reconciler.local.neon.documents import (
     branch_document,
     connection_details,
-    connection_uri,
     database_document,
     endpoint_document,
     project_document,
@@ -21,12 +20,11 @@ from reconciler.local.neon.problems import (
     bad_request,
     locked,
     not_found,
-    passwords_not_stored,
     unprocessable,
 )
 from reconciler.local.neon.state import Branch, Database, Json, Project, Role
 from reconciler.local.neon.system import settle_quota
-from reconciler.local.neon.world import World, endpoints_of, find_branch, find_endpoint, read_write
+from reconciler.local.neon.world import World, endpoints_of, read_write
 
 _SETTINGS: Json = {
     "allowed_ips": {"ips": [], "protected_branches_only": False},
@@ -215,26 +213,3 @@ def recover_project(call: Call) -> Response:
         "branches": [branch_document(project, branch) for branch in project.branches.values()],
     }
     return Response(200, body)
-
-
-def read_connection_uri(call: Call) -> Response:
-    """Answer ``GET /projects/{id}/connection_uri``; role and database are asked for by their API names."""
-    project = call.world.project(call.path["project"])
-    database_name, role_name = call.required("database_name"), call.required("role_name")
-    branch_id, endpoint_id = call.request.query.get("branch_id"), call.request.query.get("endpoint_id")
-    branch = project.default_branch if branch_id is None else find_branch(project, branch_id)
-    if endpoint_id is None:
-        endpoint = read_write(project, branch)
-    else:
-        endpoint = find_endpoint(project, endpoint_id)
-        branch = find_branch(project, endpoint.branch_id) if branch_id is None else branch
-    if endpoint is None or endpoint.branch_id != branch.id:
-        raise not_found("endpoint")
-    if database_name not in branch.databases:
-        raise not_found("database")
-    if role_name not in branch.roles:
-        raise not_found("role")
-    if not project.store_passwords:
-        raise passwords_not_stored()
-    role, pooled = branch.roles[role_name], call.flag("pooled")
-    return Response(200, {"uri": connection_uri(call.world, branch, database_name, role, pooled=pooled)})

@@ -9,7 +9,10 @@ from urllib.parse import unquote
 
 from reconciler.local.neon import (
     account,
+    branch_list,
     branches,
+    branching,
+    connection,
     consumption,
     databases,
     endpoints,
@@ -17,7 +20,9 @@ from reconciler.local.neon import (
     listing,
     organizations,
     projects,
+    restore,
     roles,
+    snapshots,
 )
 from reconciler.local.neon.call import Call
 from reconciler.local.neon.messages import Response
@@ -28,6 +33,7 @@ Route = Callable[[Call], Response]
 PROJECTS = "/projects"
 PROJECT = "/projects/{project}"
 BRANCH = PROJECT + "/branches/{branch}"
+SNAPSHOT = PROJECT + "/snapshots/{snapshot}"
 ENDPOINT = PROJECT + "/endpoints/{endpoint}"
 ROLE = BRANCH + "/roles/{role}"
 DATABASE = BRANCH + "/databases/{database}"
@@ -57,17 +63,23 @@ _ROUTES: Mapping[str, Mapping[str, Route]] = {
         "DELETE": projects.delete_project,
     },
     PROJECT + "/recover": {"POST": projects.recover_project},
-    PROJECT + "/connection_uri": {"GET": projects.read_connection_uri},
+    PROJECT + "/connection_uri": {"GET": connection.read_connection_uri},
     PROJECT + "/operations": {"GET": history.list_operations},
     PROJECT + "/operations/{operation}": {"GET": history.read_operation},
-    PROJECT + "/branches": {"GET": branches.list_branches, "POST": branches.create_branch},
-    PROJECT + "/branches/count": {"GET": branches.count_branches},
+    PROJECT + "/branches": {"GET": branch_list.list_branches, "POST": branching.create_branch},
+    PROJECT + "/branches/count": {"GET": branch_list.count_branches},
     BRANCH: {
         "GET": branches.read_branch,
         "PATCH": branches.update_branch,
         "DELETE": branches.delete_branch,
     },
     BRANCH + "/set_as_default": {"POST": branches.set_default},
+    BRANCH + "/restore": {"POST": restore.restore_branch},
+    BRANCH + "/finalize_restore": {"POST": snapshots.finalize_restore},
+    BRANCH + "/snapshot": {"POST": snapshots.create_snapshot},
+    PROJECT + "/snapshots": {"GET": snapshots.list_snapshots},
+    SNAPSHOT: {"PATCH": snapshots.update_snapshot, "DELETE": snapshots.delete_snapshot},
+    SNAPSHOT + "/restore": {"POST": snapshots.restore_snapshot},
     BRANCH + "/endpoints": {"GET": endpoints.list_branch_endpoints},
     BRANCH + "/roles": {"GET": roles.list_roles, "POST": roles.create_role},
     ROLE: {"GET": roles.read_role, "DELETE": roles.delete_role},
@@ -87,6 +99,7 @@ _ROUTES: Mapping[str, Mapping[str, Route]] = {
     },
     ENDPOINT + "/start": {"POST": endpoints.start_endpoint},
     ENDPOINT + "/suspend": {"POST": endpoints.suspend_endpoint},
+    ENDPOINT + "/restart": {"POST": endpoints.restart_endpoint},
 }
 
 

@@ -39,7 +39,10 @@ def settle_quota(world: World, project: Project, now: float) -> list[Operation]:
     project.suspended = over
     world.touch(project, now)
     if over is None:
-        return _each_compute(world, project, now, "apply_config")
+        lifted = _each_compute(world, project, now, "apply_config")
+        for operation in lifted:
+            operation.wakes = False
+        return lifted
     return _each_compute(world, project, now, "suspend_compute") if before is None else []
 
 

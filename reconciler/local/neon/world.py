@@ -56,6 +56,7 @@ class World:
         self._homes: dict[str, str] = {}
         self.keys = Keyring(options)
         self.fates = Fates(seed, options.mishap_rate)
+        self.expiring: dict[str, None] = {}
         self._random = random.Random(seed)  # noqa: S311 - served, passwords come from ``token``
         self._token = token
 
@@ -98,6 +99,10 @@ class World:
             self.active[project.id] = None
         if project.deleted_at is not None:
             self.deleted[project.id] = None
+        expiries = [each.expires_at for each in project.branches.values()]
+        expiries += [each.expires_at for each in project.snapshots.values()]
+        if any(moment is not None for moment in expiries):
+            self.expiring[project.id] = None
 
     def forget(self, project: Project) -> None:
         """Drop a project whose time to be recovered is over."""

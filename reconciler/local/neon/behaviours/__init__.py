@@ -1,7 +1,8 @@
 """What local Neon does, and how it is known: one row a behaviour, kept as data in TOML files, one a topic.
 
 A row is documented by Neon, or assumed. What is assumed is the strictest reading, and says why being wrong about it
-cannot hurt. ``pytest -m live`` asks the real Neon about each assumed row.
+cannot hurt. ``pytest -m live`` asks the real Neon about each assumed row. A few rows are local: there one Postgres
+behind the model cannot be what Neon is, and they say what it is instead.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class Behaviour(BaseModel):
         id: names the row; kebab-case, unique over all files.
         call: method and route template of Neon's API, or ``any``.
         says: what local Neon does.
-        basis: whether Neon documents it, or it is assumed.
+        basis: whether Neon documents it, it is assumed, or it is local: known to be other than Neon.
         source: the document by its name; for what is assumed, the one that is silent or contradicts itself.
-        why: why being wrong about it cannot hurt; of assumed rows only.
+        why: why being wrong about it, or being other than Neon, cannot hurt; of rows that are not documented.
         test: a test that fails when local Neon does otherwise, ``tests/file.py::name``.
     """
 
@@ -40,15 +41,15 @@ class Behaviour(BaseModel):
     id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)
     call: str = Field(pattern=r"^(any|(GET|POST|PUT|PATCH|DELETE) /\S*)$")
     says: _Text
-    basis: Literal["documented", "assumed"]
+    basis: Literal["documented", "assumed", "local"]
     source: _Text
     why: str = ""
     test: str = Field(pattern=r"^tests/[\w/]+\.py(::\w+){1,2}$")
 
     @model_validator(mode="after")
     def _only_what_is_assumed_says_why(self) -> Self:
-        if (self.basis == "assumed") != bool(self.why.strip()):
-            raise ValueError("an assumed behaviour says why being wrong cannot hurt, a documented one does not")
+        if (self.basis == "documented") == bool(self.why.strip()):
+            raise ValueError("a behaviour that is not documented says why it cannot hurt, a documented one does not")
         return self
 
     @property

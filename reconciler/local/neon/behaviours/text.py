@@ -9,13 +9,16 @@ from reconciler.local.neon.behaviours import Behaviour
 
 _WIDTH = 100
 _INDENT = "    "
+_MARKS = {"documented": " ", "assumed": "?", "local": "*"}
 
 
 def render(topics: Mapping[str, tuple[Behaviour, ...]]) -> str:
-    """The whole table, a block for each row; what is assumed is marked with ``?``."""
+    """The whole table, a block for each row; what is assumed is marked with ``?``, what is local with ``*``."""
     rows = [row for topic in topics.values() for row in topic]
     assumed = sum(row.assumed for row in rows)
-    lines = [f"{len(rows)} behaviours: {len(rows) - assumed} documented by Neon, {assumed} assumed (marked with ?)"]
+    local = sum(row.basis == "local" for row in rows)
+    known = f"{len(rows)} behaviours: {len(rows) - assumed - local} documented by Neon"
+    lines = [f"{known}, {assumed} assumed (marked with ?), {local} other than Neon's (marked with *)"]
     for topic, listed in topics.items():
         lines += ["", topic.upper()]
         for row in listed:
@@ -25,7 +28,7 @@ def render(topics: Mapping[str, tuple[Behaviour, ...]]) -> str:
 
 def _block(row: Behaviour) -> Iterator[str]:
     yield ""
-    yield f"{'?' if row.assumed else ' '} {row.id}  [{row.call}]"
+    yield f"{_MARKS[row.basis]} {row.id}  [{row.call}]"
     yield from _wrapped(row.says)
     yield from _wrapped(f"{'silent' if row.assumed else 'source'}: {row.source}")
     if row.why:

@@ -1,0 +1,38 @@
+"""How a change of roles, databases or a compute's settings reaches a compute."""
+
+from __future__ import annotations
+
+from reconciler.local.neon.documents import endpoint_state
+from reconciler.local.neon.state import Branch, Endpoint, Operation, Project, Work
+from reconciler.local.neon.world import World, read_write
+
+
+def configure(
+    world: World,
+    project: Project,
+    branch: Branch,
+    now: float,
+    *,
+    work: Work | None = None,
+    endpoint: Endpoint | None = None,
+    dropped_role: str | None = None,
+    dropped_database: str | None = None,
+) -> list[Operation]:
+    """Apply a change, by default through the branch's compute that writes.
+
+    A compute that is idle is woken for it, and suspended again (Neon API reference, Create role; Update endpoint).
+    """
+    compute = endpoint or read_write(project, branch)
+    operation = world.start(
+        project,
+        now,
+        "apply_config",
+        branch,
+        compute,
+        dropped_role=dropped_role,
+        dropped_database=dropped_database,
+    )
+    operation.work = work
+    if compute is None or endpoint_state(compute, now) != "idle":
+        return [operation]
+    return [operation, world.start(project, now, "suspend_compute", branch, compute, carried_out=True)]

@@ -1,0 +1,93 @@
+"""Statements that open, close, rename and empty databases of the shared cluster."""
+
+from __future__ import annotations
+
+import re
+
+from psycopg import AsyncConnection, sql
+
+from reconciler.local.neon.cluster import exists
+from reconciler.local.neon.commands import NAME_PATTERN, Ensure
+
+_NAME = re.compile(NAME_PATTERN)
+
+# What an extension has put into its own tables is part of the schema, as in a dump of it.
+_NAMED = """
+    SELECT space.nspname, kind.relname
+    FROM pg_class AS kind JOIN pg_namespace AS space ON space.oid = kind.relnamespace
+    WHERE kind.relkind::text = ANY (%s) AND space.nspname !~ '^pg_' AND space.nspname <> 'information_schema'
+      AND NOT EXISTS (
+          SELECT FROM pg_depend AS link
+          WHERE link.classid = 'pg_class'::regclass AND link.objid = kind.oid AND link.deptype = 'e'
+      )
+"""
+
+
+def identifier(name: str) -> sql.Identifier:
+    """Quote a name of ours; anything else is a mistake that must not reach the cluster."""
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("not a name that local Neon makes")
+    return sql.Identifier(name)
+
+
+async def allow(connection: AsyncConnection, database: str, *, allowed: bool) -> None:
+    await connection.execute(
+        sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(
+            sql.Identifier(database), sql.SQL("true" if allowed else "false")
+        )
+    )
+
+
+async def end_sessions(connection: AsyncConnection, database: str) -> None:
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (database,)
+    )
+
+
+async def role_exists(connection: AsyncConnection, role: str) -> bool:
+    found = await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+    return await found.fetchone() is not None
+
+
+async def is_fresh(connection: AsyncConnection, database: str) -> bool:
+    """Say whether a database is a copy that is not yet its branch's own: only a superuser is let in."""
+    found = await connection.execute("SELECT datconnlimit FROM pg_database WHERE datname = %s", (database,))
+    row = await found.fetchone()
+    return row is not None and row[0] == 0
+
+
+async def rename(connection: AsyncConnection, command: Ensure) -> None:
+    """Rename databases and roles, which nobody can use until they are opened again.
+
+    What has its new name already is left alone, so that a rename that was cut short goes on where it was.
+    """
+    for old, new in command.renamed_databases:
+        if not await exists(connection, old) or await exists(connection, new):
+            continue
+        await allow(connection, old, allowed=False)
+        await end_sessions(connection, old)
+        await connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(identifier(old), identifier(new)))
+    for old, new in command.renamed_roles:
+        if not await role_exists(connection, old) or await role_exists(connection, new):
+            continue
+        await connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(identifier(old)))
+        await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (old,))
+        await connection.execute(sql.SQL("ALTER ROLE {} RENAME TO {}").format(identifier(old), identifier(new)))
+
+
+async def empty(inside: AsyncConnection) -> None:
+    """Take all rows out of a database and leave its schema, without any trigger having a say."""
+    await inside.execute("SET LOCAL session_replication_role = replica")
+    tables = await _named(inside, "r", "p")
+    if tables:
+        await inside.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(tables)))
+    for sequence in await _named(inside, "S"):
+        await inside.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sequence))
+    for view in await _named(inside, "m"):
+        await inside.execute(sql.SQL("REFRESH MATERIALIZED VIEW {} WITH NO DATA").format(view))
+    await inside.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
+
+
+async def _named(inside: AsyncConnection, *kinds: str) -> list[sql.Identifier]:
+    found = await inside.execute(_NAMED, (list(kinds),))
+    return [sql.Identifier(*row) for row in await found.fetchall()]

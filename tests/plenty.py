@@ -1,0 +1,34 @@
+"""A request budget without a limit, for tests that are about something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reconciler.core.budget import Grant, Terms, Urgency
+from reconciler.shell.budget import Budget
+
+TERMS = Terms.of(requests_per_minute=700, burst=40)
+
+
+class Plenty:
+    """Gives whatever is asked for.
+
+    Attributes:
+        closed: for how many seconds each time nothing was to be leased.
+    """
+
+    def __init__(self) -> None:
+        self.closed: list[float] = []
+
+    async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
+        """All that is wanted."""
+        return Grant(dict(wanted), 1, 0)
+
+    async def close(self, seconds: float) -> None:
+        """Remember it."""
+        self.closed.append(seconds)
+
+
+def plenty() -> Budget:
+    """A budget that holds nobody back."""
+    return Budget(Plenty(), TERMS)

@@ -59,17 +59,20 @@ LIMIT %(limit)s;
 SELECT count(*) AS apps FROM app_metadata WHERE connected_at IS NOT NULL AND delete_requested_at IS NULL;
 
 -- name: witnesses
--- Some projects that a good key must see: those of the next ready apps in a circle, without one app.
+-- Some projects that a good key must see: of the next apps in a circle that were connected to, without one app. An app
+-- whose project is not seen at the moment counts too: a key that sees nothing must not make its own witnesses away.
 (
     SELECT project_id FROM app_metadata
-    WHERE app_id >= %(start)s AND app_id <> %(besides)s AND status = 'ready' AND delete_requested_at IS NULL
+    WHERE app_id >= %(start)s AND app_id <> %(besides)s AND connected_at IS NOT NULL AND status <> 'lost'
+      AND delete_requested_at IS NULL
     ORDER BY app_id
     LIMIT %(limit)s
 )
 UNION ALL
 (
     SELECT project_id FROM app_metadata
-    WHERE app_id < %(start)s AND app_id <> %(besides)s AND status = 'ready' AND delete_requested_at IS NULL
+    WHERE app_id < %(start)s AND app_id <> %(besides)s AND connected_at IS NOT NULL AND status <> 'lost'
+      AND delete_requested_at IS NULL
     ORDER BY app_id
     LIMIT %(limit)s
 )

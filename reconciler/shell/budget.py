@@ -194,5 +194,9 @@ class Turn:
         await self._budget.refused(retry_after)
 
     async def _next(self) -> Ticket:
+        """A ticket that has not lapsed on its way, as it does where the catalog or this process stood still."""
         patience = REPAIR_PATIENCE_SECONDS if self._urgency is Urgency.REPAIRS else None
-        return await self._budget.ticket(self._urgency, patience)
+        while True:
+            ticket = await self._budget.ticket(self._urgency, patience)
+            if time.monotonic() <= ticket.lapses:
+                return ticket

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
-from reconciler.core.budget import Terms, Urgency
+from reconciler.core.budget import Grant, Terms, Urgency
 from reconciler.errors import BudgetSpent, CatalogUnavailable, NeonNotSent, NeonRateLimited
 from reconciler.neon.wire import NeonRequest
 from reconciler.shell.budget import Budget, Turn
@@ -128,6 +128,26 @@ def test_a_change_is_not_let_in_on_a_stale_permission() -> None:
         await turn.admit(GET)
 
     asyncio.run(main())
+
+
+def test_nobody_goes_in_with_a_ticket_that_has_lapsed() -> None:
+    """The catalog answers so late that others may have the same place by then."""
+
+    class Late(Plenty):
+        asked = 0
+
+        async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
+            self.asked += 1
+            if self.asked < 3:
+                await asyncio.sleep(2 * FEW.slice_seconds)
+            return await super().lease(wanted)
+
+    async def main() -> int:
+        slices = Late()
+        await Turn(Budget(slices, FEW), Urgency.PEOPLE).admit(GET)
+        return slices.asked
+
+    assert asyncio.run(main()) == 3
 
 
 def test_a_refusal_for_there_being_too_many_closes_the_door_for_all() -> None:

@@ -114,7 +114,7 @@ class FleetCatalog:
         return int((await self._row("count_connected"))["apps"])
 
     async def witnesses(self, start: str, besides: str, limit: int) -> list[str]:
-        """Projects that were connected to, of apps from ``start`` on, around the end of the fleet, without the app ``besides``."""
+        """Projects that were connected to, of apps from ``start`` on in a circle, without the app ``besides``."""
         parameters = {"start": start, "besides": besides, "limit": limit}
         return [row["project_id"] for row in await self._rows("witnesses", parameters)]
 

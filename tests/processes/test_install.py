@@ -104,9 +104,9 @@ def installed() -> Iterator[Installed]:
 
 
 def test_the_wheel_has_what_is_read_at_run_time_and_nothing_of_the_tests(installed: Installed) -> None:
-    """SQL, migrations and the typing marker of every package."""
-    wanted = {str(f.relative_to(ROOT)) for package in PACKAGES for f in (ROOT / package).rglob("*.sql")}
-    wanted |= {str(f.relative_to(ROOT)) for package in PACKAGES for f in (ROOT / package).rglob("*.py")}
+    """SQL, migrations, the table of behaviours and the typing marker of every package."""
+    kinds = ("*.py", "*.sql", "*.toml")
+    wanted = {str(f.relative_to(ROOT)) for package in PACKAGES for kind in kinds for f in (ROOT / package).rglob(kind)}
     wanted |= {f"{package}/py.typed" for package in PACKAGES}
     assert {name for name in installed.wheel if ".dist-info/" not in name} == wanted
 

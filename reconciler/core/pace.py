@@ -19,6 +19,8 @@ SHORTEST_SECONDS = 0.25
 LONGEST_SECONDS = 15.0
 # Of creates that take 2 to 4 s, this sees the end 0.35 s late with 1.6 looks; a look each second: 0.5 s and 3.5 looks.
 _SHARES = (0.6, 0.85, 1.0)
+# Neon's times are whole seconds.
+_RESOLUTION_SECONDS = 1.0
 # A clock is read a moment before what it is compared with was planned.
 _SLACK_SECONDS = 0.05
 
@@ -34,10 +36,13 @@ class Pace:
         return Pace((*self.took, seconds)[-WINDOW:])
 
     def next_look(self, elapsed: float) -> float:
-        """Seconds until the next look, ``elapsed`` seconds after the create."""
+        """Seconds until the next look, ``elapsed`` seconds after the create; never more than ``LONGEST_SECONDS``.
+
+        What was learned may be wrong: a create that was looked at after an outage seems to have taken as long as that.
+        """
         for expected in self._expected():
             if expected > elapsed + _SLACK_SECONDS:
-                return max(SHORTEST_SECONDS, expected - elapsed)
+                return min(LONGEST_SECONDS, max(SHORTEST_SECONDS, expected - elapsed))
         return min(LONGEST_SECONDS, max(FIRST_LOOK_SECONDS, elapsed / 2))
 
     def _expected(self) -> tuple[float, ...]:
@@ -48,10 +53,13 @@ class Pace:
 
 
 def seconds_taken(operations: Iterable[Operation], elapsed: float) -> float:
-    """How long operations took by Neon's own clock, at most ``elapsed``; that where Neon does not say."""
+    """How long operations took by Neon's own clock, at most ``elapsed``; that where Neon does not say.
+
+    Times that are equal say that it took less than a second, however late anybody looked.
+    """
     told = [(one.created_at, one.updated_at) for one in operations]
     begun = [at for at, _ in told if isinstance(at, datetime)]
     ended = [at for _, at in told if isinstance(at, datetime)]
-    if not begun or not ended or max(ended) <= min(begun):
+    if not begun or not ended or max(ended) < min(begun):
         return elapsed
-    return min(elapsed, (max(ended) - min(begun)).total_seconds())
+    return min(elapsed, (max(ended) - min(begun)).total_seconds() or _RESOLUTION_SECONDS)

@@ -52,13 +52,20 @@ def test_a_change_of_neons_times_is_learned_both_ways() -> None:
     assert _looks(fast, 8.0)[:4] == [0.5, 1.5, 2.5, 3.75]
 
 
+def test_a_create_that_was_seen_to_end_after_an_outage_teaches_no_outage() -> None:
+    """Neither one whose times Neon says, in whole seconds, nor one whose times nobody knows holds up the next one."""
+    day = 86_400.0
+    assert _looks(Pace().with_another(seconds_taken([_operation(0, 0)], day)), 0.5) == [1.0]
+    assert _looks(Pace().with_another(seconds_taken([], day)), 0.5) == [LONGEST_SECONDS]
+
+
 @given(st.lists(st.floats(0, 1e6), max_size=50), st.floats(0, 1e6))
 def test_a_next_look_always_comes(took: list[float], elapsed: float) -> None:
     pace = Pace()
     for one in took:
         pace = pace.with_another(one)
     assert len(pace.took) <= WINDOW
-    assert SHORTEST_SECONDS <= pace.next_look(elapsed) <= max([LONGEST_SECONDS, *pace.took])
+    assert SHORTEST_SECONDS <= pace.next_look(elapsed) <= LONGEST_SECONDS
 
 
 def _operation(begun: float | None, ended: float | None) -> Operation:
@@ -73,7 +80,7 @@ def _operation(begun: float | None, ended: float | None) -> Operation:
     [
         ([(0, 1.5), (0, 2.5)], 2.5),
         ([(0, 60)], 5.0),
-        ([(0, 0), (0, 0)], 5.0),
+        ([(0, 0), (0, 0)], 1.0),
         ([(None, 2.0)], 5.0),
         ([(3.0, 2.0)], 5.0),
         ([], 5.0),

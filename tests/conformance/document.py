@@ -64,7 +64,10 @@ class Document:
     def load(cls, path: Path) -> Self:
         """Read a document, JSON or YAML."""
         text = path.read_text()
-        return cls(json.loads(text) if path.suffix == ".json" else yaml.load(text, yaml.CSafeLoader))
+        if path.suffix != ".json":
+            # YAML reads a status as a number, and an example of a time as a time.
+            text = json.dumps(yaml.load(text, yaml.CSafeLoader), default=str)
+        return cls(json.loads(text))
 
     def routes(self) -> Iterator[tuple[str, str]]:
         """All methods and path templates."""

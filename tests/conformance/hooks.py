@@ -1,7 +1,7 @@
 """Where traffic is overheard: what ``NeonClient`` hands to the network, and what local Neon answers.
 
 Local Neon is overheard at its application where it is served and else at the machine, so that each answer counts once
-and as its client gets it.
+and as its client gets it. With quirks on it is beyond the document on purpose, as the real one is, and not judged.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ def overheard(document: Document, tell: Tell) -> Iterator[None]:
 
     def machine(self: LocalNeon, request: Request, now: float) -> Response:
         response = handle(self, request, now)
-        # With quirks on it is beyond the document on purpose, as the real one is.
         if not _served.get() and not self.options.quirks:
             verdict = document.answer(request.method, request.path, response.status, response.body)
             tell(_answer(request.method, response.status, verdict))
@@ -52,7 +51,8 @@ def overheard(document: Document, tell: Tell) -> Iterator[None]:
 
     def server(self: LocalNeonServer, *arguments: Any, **options: Any) -> None:
         serve(self, *arguments, **options)
-        self.app.add_middleware(Overhearing, document=document, tell=tell)
+        if not self.machine.options.quirks:
+            self.app.add_middleware(Overhearing, document=document, tell=tell)
 
     with (
         patch.object(NeonTransport, "__init__", client),

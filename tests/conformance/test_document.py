@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.conformance.document import Document
 from tests.conformance.schemas import Json, UnknownKeyword, translated
@@ -106,6 +109,16 @@ def test_a_valid_answer_passes(method: str, path: str, status: int, body: object
 )
 def test_a_wrong_answer_is_caught(method: str, path: str, status: int, body: object) -> None:
     assert SMALL.answer(method, path, status, body).problems != ()
+
+
+def test_a_document_in_yaml_says_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "document.yaml"
+    file.write_text(re.sub(r"'(\d{3})':", r"\1:", yaml.safe_dump(DOCUMENT)))
+    assert 200 in yaml.safe_load(file.read_text())["paths"]["/auth"]["get"]["responses"]
+    read = Document.load(file)
+    assert read.answer("GET", "/things/abc", 200, THING).problems == ()
+    assert read.answer("GET", "/things/abc", 200, {}).problems != ()
+    assert read.answer("DELETE", "/things/abc", 204, None).problems == ()
 
 
 def test_a_keyword_that_cannot_be_checked_is_refused() -> None:

@@ -98,6 +98,17 @@ def test_the_whole_suite_must_have_seen_every_call_and_ten_statuses(tmp_path: Pa
     assert json.loads((tmp_path / "build" / "conformance.json").read_text())["answers"] == 1
 
 
+@pytest.mark.parametrize(("marker", "whole"), [("live", True), ("slow", False)])
+def test_what_was_deselected_is_part_of_the_suite_unless_it_is_about_the_real_neon(
+    tmp_path: Path, marker: str, whole: bool
+) -> None:
+    left_out = f"import pytest\n{ASKS}\n@pytest.mark.{marker}\ndef test_left_out() -> None: ...\n"
+    code, output = _pytest(tmp_path, left_out, DOCUMENT, "-m", f"not {marker}")
+    assert "1 passed, 1 deselected" in output
+    assert ("no request was checked" in output) == whole
+    assert code == int(whole), output
+
+
 @pytest.mark.parametrize(("required", "code"), [("", 0), ("1", 1)])
 def test_without_a_document_it_says_why_and_fails_where_it_is_required(
     tmp_path: Path, required: str, code: int

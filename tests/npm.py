@@ -41,7 +41,7 @@ def installed() -> Path:
         return found
     npm = shutil.which("npm")
     if npm is None or node() is None:
-        raise NotThere("there is no npm on this machine")
+        raise NotThere("there is no npm with Node 20.19 or newer on this machine")
     _FOLDER.mkdir(parents=True, exist_ok=True)
     (_FOLDER / "package.json").write_text(json.dumps({"private": True, "dependencies": PACKAGES}))
     command = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error"]

@@ -176,6 +176,13 @@ class Catalog:
         self._wrote(lease)
         return True
 
+    def give_back(self, lease: Lease) -> None:
+        """``give_back``, for one lease."""
+        work = self.work[lease.app_id]
+        if work.lease_token == lease.token and work.lease_expires_at is not None:
+            work.lease_expires_at, work.due_at, work.rank_at = None, self._clock.now, self._clock.now
+            self._changed()
+
     # What a pass writes
 
     def permit(self, lease: Lease, *, swept: bool) -> None:

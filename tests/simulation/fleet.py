@@ -122,6 +122,12 @@ class FleetCatalog(Catalog):
         if job.token == token:
             job.lease_expires_at, job.position = None, position
 
+    def give_back_job(self, name: str, token: int) -> None:
+        """``give_back_jobs``, for one job."""
+        job = self.jobs[name]
+        if job.token == token:
+            job.lease_expires_at = None
+
     def _connected(self) -> list[AppMetadata]:
         rows = [self.rows[app_id] for app_id in sorted(self.rows)]
         return [row for row in rows if row.connected_at is not None and row.delete_requested_at is None]

@@ -74,7 +74,7 @@ class AppMetadata(BaseModel):
 
     @property
     def serves_uri(self) -> bool:
-        """Whether its owner may see the URI: it was connected to, the owner is certain, and no deletion is asked for."""
+        """Whether its owner may see the URI: it was connected to, its owner is certain, no deletion is asked for."""
         return (
             self.connection_uri_sealed is not None
             and self.connected_at is not None

@@ -54,6 +54,15 @@ class IdentityCatalog:
         """Stop every change until a person's claim; whether that is news."""
         return bool(await self._rows("doubt", {"reason": reason, "claimed_at": standing.claimed_at}))
 
+    async def ended_by(self) -> str | None:
+        """The command by which a person ends the stop of every change; None where nothing is stopped."""
+        for row in await self._rows("stopped", {}):
+            if row["doubted"]:
+                return "morphik-apps claim"
+            if row["stopped"]:
+                return "morphik-apps resume"
+        return None
+
     async def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
         async with self._database.connection() as connection:
             return await (await connection.execute(_SQL[statement], parameters)).fetchall()

@@ -30,4 +30,12 @@ WITH doubted AS (
     WHERE doubted_at IS NULL AND claimed_at IS NOT DISTINCT FROM %(claimed_at)s
     RETURNING singleton
 )
-SELECT setval('lease_tokens', nextval('lease_tokens') + 1000000) FROM doubted;
+SELECT CASE WHEN has_sequence_privilege('lease_tokens', 'UPDATE')
+            THEN setval('lease_tokens', nextval('lease_tokens') + 1000000) END
+FROM doubted;
+
+-- name: stopped
+-- Whether every change is stopped, and whether only a claim ends that.
+SELECT doubted_at IS NOT NULL AS doubted,
+       mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped
+FROM catalog_identity;

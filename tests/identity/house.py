@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from reconciler.catalog.apps import AppCatalog
-from reconciler.catalog.database import Database
+from reconciler.catalog.database import TRUSTED_SECONDS, Database
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.rows import app_from_row
@@ -169,6 +169,11 @@ class House:
         self.sql("UPDATE periodic_jobs SET started_at = NULL")
         await self._rounds.sweep()
         await self.passes(2)
+
+    @staticmethod
+    async def disconnected() -> None:
+        """Every connection was cut off: wait until the pool trusts none of them."""
+        await asyncio.sleep(TRUSTED_SECONDS + 0.1)
 
     async def long(self) -> None:
         """So long that everything that time alone may conclude is concluded."""

@@ -128,6 +128,7 @@ def test_a_running_daemon_notices_it_in_the_next_sweep(postgres: TestServer, cat
             await house.ready("kept")
             await house.sweep()
             with copied(postgres, _closed(catalog_url)) as yesterday:
+                await house.disconnected()
                 await house.ready("lost")
                 put_back(catalog_url, yesterday)
             assert house.doubt() is None
@@ -196,6 +197,7 @@ def test_a_failover_that_lost_commits_is_noticed_by_the_very_next_change(safe: b
                 behind.as_replica()
                 server.start()
                 promote(url)
+                await house.disconnected()
                 neon.changes.clear()
                 if not safe:
                     house.sql(FORGET_SERVER)
@@ -219,6 +221,7 @@ def test_a_server_that_was_started_again_is_looked_at_and_goes_on() -> None:
                 [before] = house.sql("SELECT looked_start FROM catalog_identity")
                 server.stop()
                 server.start()
+                await house.disconnected()
                 await house.ready("after")
                 [after] = house.sql("SELECT looked_start FROM catalog_identity")
                 assert before["looked_start"] < after["looked_start"]
@@ -244,6 +247,7 @@ def test_a_disk_of_yesterday_is_noticed_by_what_was_created_since(monkeypatch: p
                 server.stop()
                 yesterday.put_back()
                 server.start()
+                await house.disconnected()
                 neon.changes.clear()
                 if not safe:
                     _blind(monkeypatch)

@@ -51,7 +51,15 @@ async def claim(*, act: bool) -> str:
     sealer = Sealer(SealSettings.load().keys()) if act else None
     async with _opened() as database, _neon(database) as client:
         fleet = FleetCatalog(database, owner="operator", lease_seconds=1)
-        seen = await _look(client, fleet, ClaimCatalog(database), plane.control_plane_id)
+        loop = LoopSettings.load()
+        access = Access(
+            client,
+            fleet,
+            org_id=loop.neon_org_id,
+            neon_api_url=loop.neon_api_url,
+            control_plane_id=plane.control_plane_id,
+        )
+        seen = await look(client, access, fleet, ClaimCatalog(database), plane.control_plane_id)
         lines = [*_describe(seen, plane.control_plane_id)]
         if sealer is None:
             lines += ["", "Nothing was changed. If this catalog is the right one: morphik-apps claim --yes", _COPY]
@@ -93,9 +101,14 @@ async def _neon(database: Database) -> AsyncIterator[NeonClient]:
             await budget.aclose()
 
 
-async def _look(client: NeonClient, fleet: FleetCatalog, catalog: ClaimCatalog, plane: str) -> Seen:
-    loop = LoopSettings.load()
-    access = Access(client, fleet, org_id=loop.neon_org_id, neon_api_url=loop.neon_api_url, control_plane_id=plane)
+async def look(client: NeonClient, access: Access, fleet: FleetCatalog, catalog: ClaimCatalog, plane: str) -> Seen:
+    """Compare the whole of Neon's list with the catalog, with the annotations of all that no row records.
+
+    Raises:
+        ClaimRefused: there is nothing to claim, or the list is not complete.
+        MutationStopped: the settings are not those that the catalog works with.
+        NeonAPIError, CatalogUnavailable: something did not answer.
+    """
     if await fleet.pins() is None:
         raise ClaimRefused("this catalog has made nothing at Neon yet, so there is nothing to claim")
     org_id, at = await access.organization(), await fleet.clock()

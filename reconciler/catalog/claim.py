@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from psycopg.errors import InsufficientPrivilege
 from psycopg.types.json import Jsonb
 
 from reconciler.catalog.database import Connection, Database, Row
@@ -59,10 +61,10 @@ class ClaimCatalog:
             at: when the list was begun that it was made from.
 
         Raises:
-            ClaimRefused: the catalog or its server is not as it was then.
+            ClaimRefused: the catalog or its server is not as it was then, or the login may not.
             CatalogUnavailable: the same again is safe.
         """
-        async with self._database.transaction() as connection:
+        async with self._writing() as connection:
             now = (await _all(connection, "hold_identity", {}))[0]
             if (now["claimed_at"], now["server"], now["started"]) != (
                 standing.claimed_at,
@@ -96,7 +98,7 @@ class ClaimCatalog:
             ClaimRefused: there is no such app, it is not held, or it cannot be that owner's.
         """
         named = {"app_id": app_id, "owner_id": owner_id}
-        async with self._database.transaction() as connection:
+        async with self._writing() as connection:
             found = await _all(connection, "held_app", named)
             if not found or found[0]["held_for"] is None:
                 raise ClaimRefused(f"no app {app_id} waits for a person's word")
@@ -106,6 +108,14 @@ class ClaimCatalog:
             told = f"An operator said that the app, held for its {row['held_for']}, is {owner_id}'s and goes on."
             await connection.execute(_SQL["confirm"], {**named, "told": told})
         return str(row["held_for"])
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Connection]:
+        try:
+            async with self._database.transaction() as connection:
+                yield connection
+        except InsufficientPrivilege:
+            raise ClaimRefused("this login may not claim; take the one that migrate uses") from None
 
     async def _transfer(self, connection: Connection, row: Row, owner_id: str) -> None:
         if row["held_for"] != "owner":
@@ -125,7 +135,6 @@ def _lost(lost: LostApp, sealer: Sealer, org_id: str) -> dict[str, Any]:
         "owner_id": lost.owner_id,
         "quota": Jsonb(lost.desired.quota),
         "org_id": org_id,
-        "project_id": lost.trace.project.id,
         "data_key": key.sealed,
         "wrapped_by": key.wrapped_by,
         "data_key_version": key.version,
@@ -141,6 +150,7 @@ def _trace(trace: Trace) -> dict[str, Any]:
         "incarnation": trace.incarnation,
         "create_seq": trace.create_seq,
         "nonce": trace.nonce,
+        "project_id": trace.project.id,
         "created_at": trace.project.created_at,
         "told": f"The create that made the project {trace.project.id} is known again.",
     }

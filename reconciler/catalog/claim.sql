@@ -38,6 +38,9 @@ counted AS (
     INSERT INTO app_owners AS o (owner_id, living) SELECT owner_id, 1 FROM made
     ON CONFLICT (owner_id) DO UPDATE SET living = o.living + 1
 ),
+forgotten AS (
+    DELETE FROM orphan_projects o USING made WHERE o.project_id = %(project_id)s
+),
 told AS (
     INSERT INTO app_events (app_id, type, reason, message, actor, generation)
     SELECT app_id, 'Rebuilt', 'Claimed', %(told)s, 'operator', 1 FROM made
@@ -59,6 +62,9 @@ woken AS (
     SET wakes = wakes + 1, attempts = 0, due_at = now(), rank_at = now(),
         lease_token = nextval('lease_tokens'), lease_owner = NULL, lease_expires_at = NULL
     FROM made WHERE w.app_id = made.app_id
+),
+forgotten AS (
+    DELETE FROM orphan_projects o USING made WHERE o.project_id = %(project_id)s
 ),
 told AS (
     INSERT INTO app_events (app_id, type, reason, message, actor, generation)

@@ -131,10 +131,11 @@ class Daemon:
             scheduler.pause()
             await rounds.stop()
             scheduler.shutdown(wait=False)
-            for task in (listening, looking):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
 
 
 def _schedule(rounds: Rounds, period: float) -> AsyncIOScheduler:

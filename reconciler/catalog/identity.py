@@ -40,8 +40,8 @@ class IdentityCatalog:
             return set()
         return {row["project_id"] for row in await self._rows("unrecorded", {"project_ids": wanted})}
 
-    async def looked(self, standing: Standing, at: datetime) -> bool:
-        """Keep that Neon's list of that time agrees with the catalog; False where it is another one by now."""
+    async def looked(self, standing: Standing, at: datetime | None) -> bool:
+        """Keep that Neon's list of that time, None for a partial one, agrees; False where all is another by now."""
         parameters = {
             "server": standing.server,
             "started": standing.started,

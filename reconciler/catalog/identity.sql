@@ -16,7 +16,7 @@ WHERE NOT EXISTS (SELECT FROM app_metadata a WHERE a.project_id = given.project_
 -- name: looked
 -- The catalog was compared with Neon; nothing where the server, or a person's word, is another one by now.
 UPDATE catalog_identity
-SET server_identity = %(server)s, looked_start = %(started)s, looked_at = greatest(looked_at, %(at)s)
+SET server_identity = %(server)s, looked_start = %(started)s, looked_at = greatest(looked_at, %(at)s::timestamptz)
 WHERE doubted_at IS NULL AND claimed_at IS NOT DISTINCT FROM %(claimed_at)s
   AND coalesce(server_identity, %(server)s) = %(server)s AND server_identity(tableoid) = %(server)s
   AND pg_postmaster_start_time() = %(started)s

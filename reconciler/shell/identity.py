@@ -17,6 +17,8 @@ from reconciler.logs import fields
 from reconciler.neon.client import NeonClient
 from specs.neon import ProjectListing
 
+# A list that always lacks something, in an organization where something is always going on, is not waited for for ever.
+PARTIAL_LISTS = 3
 log = logging.getLogger(__name__)
 
 
@@ -36,6 +38,7 @@ class Lookout:
         self._control_plane_id = control_plane_id
         # An annotation cannot change, and the high-water mark only grows: what was harmless once stays so.
         self._harmless: set[str] = set()
+        self._partial = 0
 
     async def stand(self) -> Standing:
         """What is known of the catalog.
@@ -54,6 +57,9 @@ class Lookout:
     async def look(self, org_id: str) -> None:
         """List Neon's projects and compare.
 
+        The third list in a row that lacks something is taken as it is, and counts as no look for what is older: the
+        sweeps look again, back to the last complete one.
+
         Raises:
             MutationStopped: as for ``stand``.
             NeonOutcomeUnknown: the list lacks projects that might tell.
@@ -61,7 +67,14 @@ class Lookout:
         """
         standing, at = await self.stand(), await self._fleet.clock()
         listing = await self._client.list_all_projects(org_id=org_id)
-        if not await self.judge(standing, listing, at):
+        if await self.judge(standing, listing, at):
+            self._partial = 0
+            return
+        self._partial += 1
+        if self._partial >= PARTIAL_LISTS:
+            log.warning("the first look at Neon had to do with a list that lacks projects")
+            await self._keep(standing, None)
+        else:
             raise NeonOutcomeUnknown(
                 method="GET",
                 route="/projects",
@@ -90,9 +103,12 @@ class Lookout:
             self._harmless.add(project.id)
         if listing.repeated_project_ids or await self._identity.unrecorded(listing.unavailable_project_ids):
             return False
+        await self._keep(standing, at)
+        return True
+
+    async def _keep(self, standing: Standing, at: datetime | None) -> None:
         if not await self._identity.looked(standing, at):
             raise CatalogUnseen("the catalog's server changed while it was compared with Neon")
-        return True
 
     async def _doubt(self, standing: Standing, reason: str) -> None:
         if await self._identity.doubt(standing, reason):

@@ -45,6 +45,7 @@ class Folder:
     def __init__(self, server: TestServer, name: str) -> None:
         assert server.data is not None
         self._live, self._kept = server.data / "db", server.data / name
+        shutil.rmtree(self._kept, ignore_errors=True)
         self._copy(self._live, self._kept)
 
     def put_back(self) -> None:

@@ -93,6 +93,9 @@ class House:
     Args:
         url: the catalog.
         neon: whose projects it works with.
+
+    Attributes:
+        fleet, work, records, client, access: the daemon's parts.
     """
 
     def __init__(self, url: str, neon: Neon) -> None:
@@ -106,8 +109,8 @@ class House:
         self._stack.push_async_callback(database.close)
         self._apps = AppCatalog(database)
         self.fleet = FleetCatalog(database, owner="d", lease_seconds=LEASE)
-        self._records = RecordCatalog(database, SEALER, lease_seconds=LEASE)
-        self._work = WorkCatalog(database, owner="d", lease_seconds=LEASE)
+        self.records = RecordCatalog(database, SEALER, lease_seconds=LEASE)
+        self.work = WorkCatalog(database, owner="d", lease_seconds=LEASE)
         self._catalog_id = await self.fleet.catalog_id()
         self.client = self._neon.client()
         self.restart()
@@ -122,7 +125,7 @@ class House:
         self.access = Access(
             self.client, self.fleet, org_id=ORG, neon_api_url="http://localhost", control_plane_id=PLANE_ID
         )
-        world = World(self.client, plenty(), self.access, self._records, self._probe, LEASE - 21, Witness())
+        world = World(self.client, plenty(), self.access, self.records, self._probe, LEASE - 21, Witness())
         driver = Driver(world, plane)
         self._rounds = Rounds(
             self.client, self.access, self.fleet, driver, plane, resync_seconds=1e-6, lease_seconds=LEASE
@@ -147,12 +150,12 @@ class House:
         """So many passes over every app."""
         for _ in range(number):
             self.sql("UPDATE app_work SET due_at = now() WHERE lease_expires_at IS NULL")
-            for claimed in await self._work.claim(100):
+            for claimed in await self.work.claim(100):
                 try:
                     outcome = await self._driver.run(claimed)
                 except (LeaseLost, CatalogUnavailable):
                     outcome = Next(0.1)
-                await self._work.release(claimed.lease, outcome)
+                await self.work.release(claimed.lease, outcome)
 
     async def until(self, app_id: str, status: AppStatus) -> None:
         """Passes until an app has a status."""

@@ -10,6 +10,8 @@ import pytest
 from api.commands.claim import Seen, look
 from reconciler.catalog.claim import ClaimCatalog, Claimed, ClaimRefused
 from reconciler.catalog.database import Database
+from reconciler.core.effects import OpenIntent
+from reconciler.errors import LeaseLost
 from specs.status import AppStatus, ConditionType
 from tests.catalogs import SEALER, execute, opened
 from tests.identity.copies import copied
@@ -251,6 +253,41 @@ def test_two_claims_at_once_are_one(postgres: TestServer, catalog_url: str) -> N
         before=lambda house: house.ready("kept"),
         since=lambda h: h.ready("lost"),
         after=after,
+    )
+
+
+def test_a_pass_that_began_before_the_claim_makes_no_second_project(postgres: TestServer, catalog_url: str) -> None:
+    """It knows nothing of the create that the claim remembers; its lease is gone."""
+    neon, apps = Neon(), list[str]()
+
+    async def before(house: House) -> None:
+        await house.ready("first")
+        apps.append(await house.ask("forgetful"))
+
+    async def after(house: House) -> None:
+        [stale] = await house.work.claim(1)
+        assert (stale.app.app_id, stale.intents) == (apps[0], ())
+        await claimed(house)
+        with pytest.raises(LeaseLost):
+            await house.records.open_intent(stale.lease, OpenIntent("nonce", None))
+
+    restored(postgres, catalog_url, neon, before=before, since=lambda h: h.until(apps[0], AppStatus.READY), after=after)
+
+
+@pytest.mark.parametrize("role", ["morphik_apps_api", "morphik_apps_reconciler"])
+def test_no_daemon_and_no_api_can_claim(postgres: TestServer, catalog_url: str, role: str) -> None:
+    """The login that owns the tables is needed, and the message says so."""
+    neon = Neon()
+
+    async def after(house: House) -> None:
+        async with opened(house.url) as database:
+            seen = await _seen(house, database)
+        async with opened(f"{house.url}?options=-c%20role%3D{role}") as database:
+            with pytest.raises(ClaimRefused, match="this login"):
+                await ClaimCatalog(database).claim(seen.claim, seen.standing, SEALER, org_id=seen.org_id, at=seen.at)
+
+    restored(
+        postgres, catalog_url, neon, before=lambda h: h.ready("kept"), since=lambda h: h.ready("lost"), after=after
     )
 
 

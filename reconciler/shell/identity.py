@@ -38,15 +38,23 @@ class Lookout:
         self._control_plane_id = control_plane_id
         # An annotation cannot change, and the high-water mark only grows: what was harmless once stays so.
         self._harmless: set[str] = set()
+        self._catalog_id: str | None = None
         self._partial = 0
 
     async def stand(self) -> Standing:
         """What is known of the catalog.
 
         Raises:
-            MutationStopped: a person must say which catalog is the right one.
+            MutationStopped: a person must say which catalog is the right one, or start this process again.
         """
         standing = await self._identity.standing()
+        # What this process makes carries the id that it has read at its start.
+        self._catalog_id = self._catalog_id or standing.catalog_id
+        if standing.catalog_id != self._catalog_id:
+            raise MutationStopped(
+                f"The daemon was started over the catalog {self._catalog_id}, and this is {standing.catalog_id}; "
+                "nothing is changed until it is started again."
+            )
         if standing.doubt is not None:
             raise MutationStopped(standing.doubt)
         reason = elsewhere(standing)

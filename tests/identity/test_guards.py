@@ -87,6 +87,24 @@ def test_a_change_is_refused_on_a_server_that_was_not_looked_over(catalog_url: s
     told(story)
 
 
+def test_a_daemon_changes_nothing_in_another_catalog_than_it_was_started_over(catalog_url: str) -> None:
+    """Also after a claim: what it makes would carry the wrong catalog's id."""
+    neon = Neon()
+
+    async def story() -> None:
+        async with House(catalog_url, neon) as house:
+            await house.ready("before")
+            house.sql("UPDATE catalog_identity SET catalog_id = gen_random_uuid(), looked_start = now()")
+            neon.changes.clear()
+            app_id = await house.ask("after")
+            await house.passes(4)
+            assert neon.changes == []
+            assert house.doubt() is None
+            assert house.reason(app_id) == "MutationStopped"
+
+    told(story)
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_list_that_lacks_what_no_row_records_is_no_look_until_the_third(
     catalog_url: str, monkeypatch: pytest.MonkeyPatch, known: bool

@@ -26,7 +26,7 @@ from reconciler.catalog.wakeup import Wakeup
 from reconciler.catalog.work import WorkCatalog
 from reconciler.core.budget import Terms, Urgency
 from reconciler.core.snapshot import Plane
-from reconciler.errors import CatalogUnavailable
+from reconciler.errors import CatalogUnavailable, ReconcileError
 from reconciler.logs import Troubles
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
@@ -122,6 +122,7 @@ class Daemon:
             witness=self._witness,
         )
         listening = asyncio.create_task(Wakeup(self._catalog.direct_url, worker.wake).run())
+        looking = asyncio.create_task(_look(access, self._witness))
         scheduler = _schedule(rounds, loop.resync_seconds)
         log.info("reconciling as %s", owner)
         try:
@@ -130,6 +131,8 @@ class Daemon:
             scheduler.pause()
             await rounds.stop()
             scheduler.shutdown(wait=False)
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening
@@ -152,6 +155,18 @@ def _schedule(rounds: Rounds, period: float) -> AsyncIOScheduler:
         )
     scheduler.start()
     return scheduler
+
+
+async def _look(access: Access, witness: Witness) -> None:
+    """Have the first look at the start, so that what is wrong with the catalog is said before anybody asks."""
+    while True:
+        try:
+            await access.confirm()
+        except ReconcileError as error:
+            witness.failed(error)
+            await asyncio.sleep(CATALOG_PAUSE_SECONDS)
+        else:
+            return
 
 
 async def _catalog_id(fleet: FleetCatalog) -> str:

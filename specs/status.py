@@ -71,6 +71,7 @@ class Reason(StrEnum):
     MUTATION_STOPPED = "MutationStopped"
     NOT_PROVEN_OURS = "NotProvenOurs"
     HELD = "Held"
+    OWNER_UNCONFIRMED = "OwnerUnconfirmed"
 
 
 # A person must act before the loop can go on.
@@ -84,6 +85,7 @@ NEEDS_A_PERSON = frozenset(
         Reason.IMMUTABLE_DRIFT,
         Reason.NOT_PROVEN_OURS,
         Reason.HELD,
+        Reason.OWNER_UNCONFIRMED,
     }
 )
 

@@ -61,6 +61,10 @@ class Door:
         pause = delay(attempts, self._chance(), max(SHORTEST_SECONDS, asked or 0.0))
         self._org_id, self._refusal = None, _Refusal(error, now + pause, attempts)
 
+    def forget(self) -> None:
+        """Ask again before the next pass."""
+        self._org_id = None
+
     def heard(self, error: NeonUnauthorized) -> None:
         """Take in a refusal that a request behind the door met.
 

@@ -24,6 +24,7 @@ from reconciler.logs import Troubles, bound, fields
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.driver import Driver
+from reconciler.shell.identity import Lookout
 from reconciler.telemetry.witness import Witness
 from specs.metadata import AppMetadata
 from specs.neon import Project
@@ -73,6 +74,7 @@ class Rounds:
         self._access = access
         self._fleet = fleet
         self._driver = driver
+        self._lookout = Lookout(client, fleet, plane.control_plane_id)
         self._plane = plane
         self._period = resync_seconds
         self._lease_seconds = lease_seconds
@@ -132,8 +134,9 @@ class Rounds:
 
     async def _compare(self) -> Verdict:
         org_id = await self._access.confirm()
-        listed_from = await self._fleet.clock()
+        standing, listed_from = await self._lookout.stand(), await self._fleet.clock()
         listing = await self._client.list_all_projects(org_id=org_id)
+        await self._lookout.judge(standing, listing, listed_from)
         rows = [row async for row in self._fleet.rows()]
         reported = await self._fleet.reported()
         if listing.complete:

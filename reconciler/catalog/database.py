@@ -31,8 +31,8 @@ Connection = AsyncConnection[Row]
 BLOCK_SECONDS = 30.0
 # A connection that worked so lately is not asked again whether it does: under load that would double the questions.
 TRUSTED_SECONDS = 1.0
-# An undefined table or function: the catalog was not migrated yet.
-_NOT_MIGRATED = frozenset({"42P01", "42883"})
+# An undefined table, function or column: the catalog was not migrated yet.
+_NOT_MIGRATED = frozenset({"42P01", "42883", "42703"})
 # A read-only server is a standby after a failover.
 _UNAVAILABLE_STATES = frozenset({"25006", *_NOT_MIGRATED})
 _UNAVAILABLE_CLASSES = frozenset({"08", "53", "57"})

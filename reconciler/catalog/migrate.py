@@ -131,3 +131,13 @@ async def schema_is_current(database: Database) -> bool:
             return False
         rows = await (await connection.execute(_SQL["applied"])).fetchall()
     return packaged_migrations() <= {row["migration_id"] for row in rows}
+
+
+async def require_current_schema(database: Database) -> None:
+    """Nothing, where every migration that this program carries was applied.
+
+    Raises:
+        CatalogUnavailable: one was not, or the catalog did not answer.
+    """
+    if not await schema_is_current(database):
+        raise CatalogUnavailable("its schema is not current; run morphik-apps migrate")

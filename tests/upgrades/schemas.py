@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -78,3 +79,22 @@ def fill(url: str, apps: int = APPS) -> None:
 def _has(connection: psycopg.Connection, table: str) -> bool:
     row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
     return row is not None and bool(row[0])
+
+
+def shape_of(url: str) -> str:
+    """A digest of all that is in the schema; two catalogs with the same one are the same but for their rows."""
+    with psycopg.connect(url) as connection:
+        seen = [connection.execute(asked.encode()).fetchall() for asked in _SHAPE]
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
+
+
+_SHAPE = (
+    """SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
+       WHERE table_schema = 'public' ORDER BY 1, 2""",
+    """SELECT conrelid::regclass::text, conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint
+       WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2""",
+    "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+    "SELECT oid::regprocedure::text, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
+    "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
+    "SELECT migration_id FROM _yoyo_migration ORDER BY 1",
+)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 
-import pytest
-
 from reconciler.catalog.seal import key_id
 from tests.catalogs import execute
 from tests.processes.clients import Document, api_of, connects, document, for_psql
@@ -25,45 +23,37 @@ UNPROVEN = """UPDATE app_metadata SET connected_at = NULL, observed_generation =
               WHERE app_id = %(app_id)s"""
 
 
-@pytest.mark.parametrize("proven", [True, False], ids=["ready", "not yet connected to"])
-def test_a_daemon_without_the_key(stage: Stage, proven: bool) -> None:
-    """The condition names the key, nothing is lost, other work goes on, and all is well once a daemon has the key."""
+def test_processes_without_the_key(stage: Stage) -> None:
+    """The condition and the log name the key, nothing is lost, other work goes on; a daemon with the key ends it."""
     url = stage.environment["DATABASE_URL"]
-    api = api_of(stage, stage.serve(**BOTH))
+    serving, blind = stage.serve(**BOTH), stage.serve()
     knowing = stage.reconcile(**BOTH)
-    app = api.until(api.create("sealed with the new key"), "ready")
-    doomed = api.until(api.create("to be deleted"), "ready")
-    sealed = execute(url, SEALED, app)
-    assert sealed[0]["data_key_wrapped_by"] == key_id(NEW)
+    api = api_of(stage, serving)
+    apps = [api.create(name) for name in ("connected to", "not yet connected to", "to be deleted")]
+    proven, unproven, doomed = [api.until(app, "ready") for app in apps]
+    sealed = [execute(url, SEALED, app) for app in (proven, unproven)]
+    assert {row["data_key_wrapped_by"] for [row] in sealed} == {key_id(NEW)}
     assert knowing.stop() == 0
 
+    shown: Document = document(api_of(stage, blind).http.get(f"/ee/apps/{proven['app_id']}"))
+    assert (shown["status"], shown["morphik_uri"], shown["pooled_uri"]) == ("ready", None, None)
+    until(lambda: NEEDS in blind.err, "the log names the key")
+
     unknowing = stage.reconcile()
-    if not proven:
-        execute(url, UNPROVEN, app)
-    execute(url, LOOK_AT, app)
-    assert NEEDS in api.until_reason(app, "Held")
-    assert api.get(app)["status"] == ("degraded" if proven else "failed")
-    assert execute(url, SEALED, app) == sealed
-    assert connects(for_psql(app["morphik_uri"]))
+    execute(url, UNPROVEN, unproven)
+    for app, status in ((proven, "degraded"), (unproven, "failed")):
+        execute(url, LOOK_AT, app)
+        assert NEEDS in api.until_reason(app, "Held")
+        assert api.get(app)["status"] == status
     assert api.delete(doomed).status_code == 202
     api.until(doomed, "deleted")
     assert unknowing.stop() == 0
+    assert [execute(url, SEALED, app) for app in (proven, unproven)] == sealed
 
     stage.reconcile(**BOTH)
-    execute(url, LOOK_AT, app)
-    again = api.until(app, "ready")
-    assert again["morphik_uri"] == app["morphik_uri"]
-    assert execute(url, SEALED, app) == sealed
-    assert {condition["reason"] for condition in again["conditions"]} == {"Available", "InSync"}
-
-
-def test_an_api_without_the_key(stage: Stage) -> None:
-    """It shows the app without its URI, and its log names the key; one that has it shows the URI."""
-    knowing, unknowing = stage.serve(**BOTH), stage.serve()
-    stage.reconcile(**BOTH)
-    api = api_of(stage, knowing)
-    app = api.until(api.create("sealed with the new key"), "ready")
-    shown: Document = document(api_of(stage, unknowing).http.get(f"/ee/apps/{app['app_id']}"))
-    assert (shown["status"], shown["morphik_uri"], shown["pooled_uri"]) == ("ready", None, None)
-    until(lambda: NEEDS in unknowing.err, "the log names the key")
-    assert api.get(app)["morphik_uri"] == app["morphik_uri"]
+    for app in (proven, unproven):
+        execute(url, LOOK_AT, app)
+        again = api.until(app, "ready")
+        assert again["morphik_uri"] == app["morphik_uri"]
+        assert connects(for_psql(again["morphik_uri"]))
+        assert {condition["reason"] for condition in again["conditions"]} == {"Available", "InSync"}

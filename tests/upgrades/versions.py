@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -71,11 +72,12 @@ class Versions:
         return self._stage.start_module(_COMMAND, *arguments, PYTHONPATH=str(self._old), **changes)
 
     def roll_back(self, first: str) -> Running:
-        """Start what the README says: yoyo takes back a migration and all that came after it."""
-        address = self._stage.environment["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")
-        yoyo = ["-m", "yoyo", "rollback", "--batch", "--no-config-file", "--database", address, "--revision", first]
-        command = [sys.executable, *yoyo, "package:migrations:catalog"]
-        return self._stage.start_program(command, "yoyo", PGOPTIONS="-c lock_timeout=2s")
+        """Start the README's command: yoyo takes back a migration and all that came after it."""
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        [script] = re.findall(r"^```sh\n(FIRST=.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+        script = re.sub(r"^FIRST=\S+$", f"FIRST={first}", script, flags=re.MULTILINE)
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return self._stage.start_program(["bash", "-euc", script], "rollback", PATH=path)
 
     def carried(self) -> tuple[str, ...]:
         """The migrations of version N."""

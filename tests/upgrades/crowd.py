@@ -13,6 +13,8 @@ from tests.catalogs import execute
 from tests.processes.clients import Api, Document, Neon, connects, document, for_psql
 from tests.processes.running import Stage, until
 
+TAKEN_BACK = 0.4
+KEPT = 4
 OPEN_INTENTS = "SELECT app_id FROM create_intents WHERE state = 'open'"
 BUSY = "SELECT app_id FROM app_work WHERE due_at < 'infinity' OR lease_owner IS NOT NULL"
 REPORTED = "SELECT project_id FROM orphan_projects"
@@ -28,17 +30,19 @@ class Crowd:
     _asked: int = 0
 
     def act(self, apis: Callable[[], list[Api]]) -> None:
-        """One turn: two apps are asked for, one of them is taken back at once; and one that was there goes.
+        """One turn: an app is asked for, and kept or taken back while it is made; now and then, one that was kept goes.
 
         Args:
             apis: those that may be asked at the moment.
         """
         older = sorted(self.living)
-        kept, taken_back = self._create(apis), self._create(apis)
-        self.living[kept["app_id"]] = kept
-        time.sleep(self.chance.random() * 0.4)
-        self._delete(apis, taken_back)
-        if len(older) > 2:
+        app = self._create(apis)
+        time.sleep(self.chance.random() * 0.5)
+        if self.chance.random() < TAKEN_BACK:
+            self._delete(apis, app)
+        else:
+            self.living[app["app_id"]] = app
+        if len(older) >= KEPT:
             self._delete(apis, self.living.pop(self.chance.choice(older)))
 
     def check(self, stage: Stage, apis: list[Api]) -> None:

@@ -20,6 +20,7 @@ from reconciler import tenant_db
 from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
+from reconciler.catalog.migrate import require_current_schema
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.seal import Sealer
 from reconciler.catalog.wakeup import Wakeup
@@ -95,7 +96,7 @@ class Daemon:
         fleet = FleetCatalog(database, owner=owner, lease_seconds=loop.lease_seconds)
         plane = Plane(
             control_plane_id=self._plane.control_plane_id,
-            catalog_id=await _catalog_id(fleet),
+            catalog_id=await _catalog_id(database, fleet),
             settle_seconds=loop.settle_seconds,
             host_suffixes=loop.host_suffixes,
         )
@@ -169,11 +170,12 @@ async def _look(access: Access, witness: Witness) -> None:
             return
 
 
-async def _catalog_id(fleet: FleetCatalog) -> str:
-    """Wait for a catalog that answers and is migrated."""
+async def _catalog_id(database: Database, fleet: FleetCatalog) -> str:
+    """Wait for a catalog that answers, and whose schema is at least this program's: before that nothing is touched."""
     troubles = Troubles(log)
     while True:
         try:
+            await require_current_schema(database)
             catalog_id = await fleet.catalog_id()
         except CatalogUnavailable as error:
             troubles.met("catalog", logging.WARNING, f"waiting for the catalog: {error}")

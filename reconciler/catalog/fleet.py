@@ -9,7 +9,7 @@ from typing import Any
 
 from reconciler.catalog.database import Database, Row
 from reconciler.catalog.identity import IdentityCatalog
-from reconciler.catalog.rows import app_from_row
+from reconciler.catalog.rows import app_from_fields, app_from_row
 from reconciler.catalog.statements import load
 from reconciler.catalog.work import AGEING_SECONDS
 from specs.metadata import AppMetadata
@@ -106,7 +106,7 @@ class FleetCatalog:
         after = ""
         while page := await self._rows("sweep_rows", {"after": after, "limit": PAGE}):
             for row in page:
-                yield AppMetadata.model_validate(row)
+                yield app_from_fields(row)
             after = page[-1]["app_id"]
 
     async def audit_rows(self, after: str, limit: int) -> list[AppMetadata]:

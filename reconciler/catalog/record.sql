@@ -77,7 +77,7 @@ UPDATE create_intents i
 SET state = %(state)s,
     first_absent_at = CASE WHEN %(absent)s THEN coalesce(i.first_absent_at, clock_timestamp()) ELSE i.first_absent_at END
 FROM held
-WHERE i.app_id = held.app_id AND i.create_seq = %(create_seq)s AND i.state = 'open'
+WHERE i.app_id = held.app_id AND i.create_seq = %(create_seq)s AND i.state NOT IN ('refused', 'recorded', 'absent')
 RETURNING i.create_seq;
 
 -- name: record

@@ -1,0 +1,212 @@
+"""All that can happen in a state.
+
+``FAIR``: it will happen if nothing else does, and needs no luck. ``CHANCE``: it may happen or never. ``FAULT``: it is
+one of the faults that are counted: of processes, of the network, of Neon's answers, and of people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+from tests.model import catalog as c
+from tests.model import neon as n
+from tests.model.passes import CHANGES, CREATE, DELETE, END, RECOVER, Answer, Claim, Program, Step
+from tests.model.people import behind_our_back, when_asked
+from tests.model.rules import Broken, check_create, check_delete
+from tests.model.safeguards import ALL, Safeguards
+from tests.model.state import DAEMONS, DEAD, GOOD, NAMES, NONE, STALE, UNASKED, Pass, Request, State
+from tests.model.sweeps import Sweeps
+from tests.model.timing import time_passes
+
+FAIR, CHANCE, FAULT = 0, 1, 2
+NOT_SENT: Answer = ("error", "NeonNotSent")
+NO_CATALOG: Answer = ("error", "CatalogUnavailable")
+# What comes twice makes a difference for these.
+_TWICE = (CREATE, DELETE, RECOVER)
+_LISTS = {n.LAGGING: "a list that lags", n.PARTIAL: "a partial list", n.BLIND: "a key that sees nothing"}
+
+
+class Move(NamedTuple):
+    """One thing that can happen."""
+
+    kind: int
+    label: str
+    state: State
+
+
+class Actions:
+    """The moves of a state.
+
+    Attributes:
+        trying: the label of the move that is being worked out.
+    """
+
+    def __init__(self, program: Program, safe: Safeguards = ALL) -> None:
+        self.program = program
+        self.safe = safe
+        self.sweeps = Sweeps(program, safe)
+        self.trying = ""
+        self._faults = True
+        self._out: list[Move] = []
+
+    def moves(self, state: State, *, faults: bool = True) -> list[Move]:
+        """All that can happen next, in a fixed order; without the faults where these are not asked for.
+
+        Raises:
+            Broken: one of it breaks a rule.
+        """
+        self._out = out = []
+        self._faults = faults
+        for daemon in DAEMONS:
+            found = state.passes[daemon]
+            if found is not None:
+                self._daemon(state, daemon, found)
+            elif c.claimable(state.work):
+                work = state.work
+                node = self.program.begin(Claim(state.row, state.intents, work.confirmed, work.surplus))
+                out.append(Move(FAIR, f"{NAMES[daemon]} claims", c.claim(state, daemon, node)))
+        for index, request in enumerate(state.requests):
+            self._request(state, index, request)
+        for label, late, after in time_passes(state, self.program, self.safe):
+            if faults or not late:
+                out.append(Move(FAULT if late else FAIR, label, after))
+        self._others(state)
+        return out
+
+    def _try(self, kind: int, label: str, act: Callable[[], State]) -> None:
+        self.trying = label
+        self._out.append(Move(kind, label, act()))
+
+    # People and sweeps
+
+    def _others(self, state: State) -> None:
+        out = self._out
+        if not state.row.asked:
+            out.append(Move(CHANCE, "the owner deletes the app", c.ask_for_deletion(state, self.safe)))
+        out.append(Move(FAIR, "a sweep", self.sweeps.sweep(state, n.WHOLE)))
+        out.extend(Move(FAIR, label, after) for label, after in when_asked(state, self.program))
+        if self._faults:
+            for how, text in _LISTS.items():
+                out.append(Move(FAULT, f"a sweep with {text}", self.sweeps.sweep(state, how)))
+            self.trying = "people"
+            out.extend(Move(FAULT, label, after) for label, after in behind_our_back(state))
+
+    # Daemons
+
+    def _daemon(self, state: State, daemon: int, found: Pass) -> None:
+        name = NAMES[daemon]
+        if not found.waiting:
+            self._step(state, daemon, found, self.program.steps[found.node])
+        if not self._faults:
+            return
+        self._out.append(Move(FAULT, f"{name} crashes", _crashed(state, daemon)))
+        if not found.paused:
+            permit = STALE if found.permit == GOOD else found.permit
+            stands = found._replace(paused=True, permit=permit)
+            self._out.append(Move(FAULT, f"{name} stands still", c.with_pass(state, daemon, stands)))
+
+    def _step(self, state: State, daemon: int, found: Pass, step: Step) -> None:
+        name, kind = NAMES[daemon], step.kind
+        if kind == END:
+            self._try(FAIR, f"{name} releases", lambda: c.release(state, daemon, again=step.arg))
+        elif kind in CHANGES:
+            self._send(state, daemon, found, step)
+        elif kind in n.READS:
+            self._read(state, daemon, found, step)
+        else:
+            self._write(state, daemon, step)
+
+    def _read(self, state: State, daemon: int, found: Pass, step: Step) -> None:
+        name, kind = NAMES[daemon], step.kind
+        truth = n.read(state, kind, step.arg, blind=found.blind)
+        self._go_on(FAIR, f"{name}: {kind}", state, daemon, found, truth)
+        if not self._faults:
+            return
+        if kind == "ListProjects":
+            for how, text in _LISTS.items():
+                told = found._replace(blind=True) if how == n.BLIND else found
+                self._go_on(FAULT, f"{name}: {kind}, {text}", state, daemon, told, n.listed(state, step.arg, how))
+        elif kind in ("GetProject", "ListBranches"):
+            blinded = found._replace(blind=True)
+            self._go_on(FAULT, f"{name}: {kind}, a key that sees nothing", state, daemon, blinded, n.NOT_FOUND)
+            self._go_on(FAULT, f"{name}: {kind}, a lone 404", state, daemon, found, n.NOT_FOUND)
+        self._go_on(FAULT, f"{name}: {kind}, no answer", state, daemon, found, n.UNKNOWN)
+
+    def _go_on(self, kind: int, label: str, state: State, daemon: int, found: Pass, answer: Answer) -> None:
+        node = self.program.after(found.node, answer)
+        after = Pass(node, found.permit, False, found.blind, False)
+        self._out.append(Move(kind, label, c.with_pass(state, daemon, after)))
+
+    def _write(self, state: State, daemon: int, step: Step) -> None:
+        name = NAMES[daemon]
+        label = self.trying = f"{name}: {step.kind}"
+        written, answer = c.write(state, daemon, step.kind, step.arg, self.safe)
+        self._go_on(FAIR, label, written, daemon, cast(Pass, written.passes[daemon]), answer)
+        if not self._faults:
+            return
+        found = cast(Pass, state.passes[daemon])
+        self._go_on(FAULT, f"{label}, not written", state, daemon, found, NO_CATALOG)
+        self._go_on(FAULT, f"{label}, written, no answer", written, daemon, found, NO_CATALOG)
+
+    # Changes of Neon
+
+    def _send(self, state: State, daemon: int, found: Pass, step: Step) -> None:
+        name, kind = NAMES[daemon], step.kind
+        label = self.trying = f"{name} sends {kind}"
+        if found.permit == UNASKED:
+            raise Broken("a change is sent without a permission")
+        unasked = found._replace(permit=UNASKED)
+        if found.permit == STALE and self.safe.dated:
+            refused = NOT_SENT if kind == CREATE else c.LOST
+            self._go_on(FAIR, f"{label}, too late", state, daemon, unasked, refused)
+            return
+        if kind == CREATE:
+            check_create(state, step.arg)
+        elif kind == DELETE:
+            check_delete(state, step.arg)
+        elif step.arg != state.row.project:
+            raise Broken("a change is sent for a project that is not the recorded one")
+        if self._faults:
+            self._go_on(FAULT, f"{label}, refused with 503", state, daemon, unasked, n.UNAVAILABLE)
+        waiting = unasked._replace(waiting=True, paused=False)
+        requests = (*state.requests, Request(kind, step.arg, daemon, False))
+        sent = c.with_pass(state, daemon, waiting)._replace(requests=requests)
+        self._out.append(Move(FAIR, label, sent))
+
+    def _request(self, state: State, index: int, request: Request) -> None:
+        rest = state._replace(requests=(*state.requests[:index], *state.requests[index + 1 :]))
+        label = self.trying = f"{request.verb} of {request.target} arrives"
+        arrived, answer = n.arrive(rest, request)
+        daemon = request.sender
+        if daemon == NONE:
+            self._out.append(Move(FAIR, f"{label}, late", arrived))
+            self._out.append(Move(CHANCE, f"{request.verb} of {request.target} is lost, late", rest))
+            return
+        found = cast(Pass, state.passes[daemon])
+        self._go_on(FAIR, label, arrived, daemon, found, answer)
+        if self._faults:
+            self._misfortunes(rest, arrived, request, answer)
+
+    def _misfortunes(self, rest: State, arrived: State, request: Request, answer: Answer) -> None:
+        """What can become of a request whose sender waits."""
+        daemon, label = request.sender, f"{request.verb} of {request.target} arrives"
+        found = cast(Pass, rest.passes[daemon])
+        self._go_on(FAULT, f"{label}, no answer", arrived, daemon, found, n.UNKNOWN)
+        self._go_on(FAULT, f"{request.verb} of {request.target} is lost", rest, daemon, found, n.UNKNOWN)
+        kept = (*rest.requests, request._replace(sender=NONE))
+        late = rest._replace(requests=kept)
+        self._go_on(FAULT, f"{request.verb} of {request.target} is given up", late, daemon, found, n.UNKNOWN)
+        if request.verb in _TWICE:
+            twice = arrived._replace(requests=(*rest.requests, request._replace(sender=NONE, excused=True)))
+            self._go_on(FAULT, f"{label}, and once more", twice, daemon, found, answer)
+
+
+def _crashed(state: State, daemon: int) -> State:
+    requests = tuple(each._replace(sender=NONE) if each.sender == daemon else each for each in state.requests)
+    work: Any = state.work
+    if work.holder == daemon:
+        work = work._replace(holder=DEAD, lapsed=False, woken=False)
+        if state.work.lapsed:
+            work = work._replace(holder=NONE, due=True)
+    return c.with_pass(state._replace(work=work, requests=requests), daemon, None)

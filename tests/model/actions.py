@@ -7,7 +7,7 @@ one of the faults that are counted: of processes, of the network, of Neon's answ
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from tests.model import catalog as c
 from tests.model import neon as n
@@ -15,7 +15,7 @@ from tests.model.passes import CHANGES, CREATE, DELETE, END, RECOVER, Answer, Cl
 from tests.model.people import behind_our_back, when_asked
 from tests.model.rules import Broken, check_create, check_delete
 from tests.model.safeguards import ALL, Safeguards
-from tests.model.state import DAEMONS, DEAD, GOOD, NAMES, NONE, STALE, UNASKED, Pass, Request, State
+from tests.model.state import DEAD, FREE, GOOD, NAMES, NEWEST, NONE, OVERTAKEN, STALE, UNASKED, Pass, Request, State
 from tests.model.sweeps import Sweeps
 from tests.model.timing import time_passes
 
@@ -58,14 +58,13 @@ class Actions:
         """
         self._out = out = []
         self._faults = faults
-        for daemon in DAEMONS:
-            found = state.passes[daemon]
+        if c.claimable(state):
+            node = self.program.begin(Claim(state.row, state.intents, state.work.confirmed, state.work.surplus))
+            out.append(Move(FAIR, "a daemon claims", c.claim(state, node)))
+        for which in (NEWEST, OVERTAKEN):
+            found = state.passes[which]
             if found is not None:
-                self._daemon(state, daemon, found)
-            elif c.claimable(state.work):
-                work = state.work
-                node = self.program.begin(Claim(state.row, state.intents, work.confirmed, work.surplus))
-                out.append(Move(FAIR, f"{NAMES[daemon]} claims", c.claim(state, daemon, node)))
+                self._pass(state, which, found)
         for index, request in enumerate(state.requests):
             self._request(state, index, request)
         for label, late, after in time_passes(state, self.program, self.safe):
@@ -92,121 +91,120 @@ class Actions:
             self.trying = "people"
             out.extend(Move(FAULT, label, after) for label, after in behind_our_back(state))
 
-    # Daemons
+    # Passes
 
-    def _daemon(self, state: State, daemon: int, found: Pass) -> None:
-        name = NAMES[daemon]
+    def _pass(self, state: State, which: int, found: Pass) -> None:
+        name = NAMES[which]
         if not found.waiting:
-            self._step(state, daemon, found, self.program.steps[found.node])
+            self._step(state, which, found, self.program.steps[found.node])
         if not self._faults:
             return
-        self._out.append(Move(FAULT, f"{name} crashes", _crashed(state, daemon)))
+        self._out.append(Move(FAULT, f"{name} crashes", _crashed(state, which)))
         if not found.paused:
             permit = STALE if found.permit == GOOD else found.permit
             stands = found._replace(paused=True, permit=permit)
-            self._out.append(Move(FAULT, f"{name} stands still", c.with_pass(state, daemon, stands)))
+            self._out.append(Move(FAULT, f"{name} stands still", c.with_pass(state, which, stands)))
 
-    def _step(self, state: State, daemon: int, found: Pass, step: Step) -> None:
-        name, kind = NAMES[daemon], step.kind
+    def _step(self, state: State, which: int, found: Pass, step: Step) -> None:
+        name, kind = NAMES[which], step.kind
         if kind == END:
-            self._try(FAIR, f"{name} releases", lambda: c.release(state, daemon, again=step.arg))
+            self._try(FAIR, f"{name} releases", lambda: c.release(state, which, again=step.arg))
         elif kind in CHANGES:
-            self._send(state, daemon, found, step)
+            self._send(state, which, found, step)
         elif kind in n.READS:
-            self._read(state, daemon, found, step)
+            self._read(state, which, found, step)
         else:
-            self._write(state, daemon, step)
+            self._write(state, which, step)
 
-    def _read(self, state: State, daemon: int, found: Pass, step: Step) -> None:
-        name, kind = NAMES[daemon], step.kind
+    def _read(self, state: State, which: int, found: Pass, step: Step) -> None:
+        name, kind = NAMES[which], step.kind
         truth = n.read(state, kind, step.arg, blind=found.blind)
-        self._go_on(FAIR, f"{name}: {kind}", state, daemon, found, truth)
+        self._go_on(FAIR, f"{name}: {kind}", state, which, found, truth)
         if not self._faults:
             return
         if kind == "ListProjects":
             for how, text in _LISTS.items():
                 told = found._replace(blind=True) if how == n.BLIND else found
-                self._go_on(FAULT, f"{name}: {kind}, {text}", state, daemon, told, n.listed(state, step.arg, how))
+                self._go_on(FAULT, f"{name}: {kind}, {text}", state, which, told, n.listed(state, step.arg, how))
         elif kind in ("GetProject", "ListBranches"):
             blinded = found._replace(blind=True)
-            self._go_on(FAULT, f"{name}: {kind}, a key that sees nothing", state, daemon, blinded, n.NOT_FOUND)
-            self._go_on(FAULT, f"{name}: {kind}, a lone 404", state, daemon, found, n.NOT_FOUND)
-        self._go_on(FAULT, f"{name}: {kind}, no answer", state, daemon, found, n.UNKNOWN)
+            self._go_on(FAULT, f"{name}: {kind}, a key that sees nothing", state, which, blinded, n.NOT_FOUND)
+            self._go_on(FAULT, f"{name}: {kind}, a lone 404", state, which, found, n.NOT_FOUND)
+        self._go_on(FAULT, f"{name}: {kind}, no answer", state, which, found, n.UNKNOWN)
 
-    def _go_on(self, kind: int, label: str, state: State, daemon: int, found: Pass, answer: Answer) -> None:
+    def _go_on(self, kind: int, label: str, state: State, which: int, found: Pass, answer: Answer) -> None:
         node = self.program.after(found.node, answer)
         after = Pass(node, found.permit, False, found.blind, False)
-        self._out.append(Move(kind, label, c.with_pass(state, daemon, after)))
+        self._out.append(Move(kind, label, c.with_pass(state, which, after)))
 
-    def _write(self, state: State, daemon: int, step: Step) -> None:
-        name = NAMES[daemon]
+    def _write(self, state: State, which: int, step: Step) -> None:
+        name = NAMES[which]
         label = self.trying = f"{name}: {step.kind}"
-        written, answer = c.write(state, daemon, step.kind, step.arg, self.safe)
-        self._go_on(FAIR, label, written, daemon, cast(Pass, written.passes[daemon]), answer)
+        written, answer = c.write(state, which, step.kind, step.arg, self.safe)
+        self._go_on(FAIR, label, written, which, cast(Pass, written.passes[which]), answer)
         if not self._faults:
             return
-        found = cast(Pass, state.passes[daemon])
-        self._go_on(FAULT, f"{label}, not written", state, daemon, found, NO_CATALOG)
-        self._go_on(FAULT, f"{label}, written, no answer", written, daemon, found, NO_CATALOG)
+        found = cast(Pass, state.passes[which])
+        self._go_on(FAULT, f"{label}, not written", state, which, found, NO_CATALOG)
+        self._go_on(FAULT, f"{label}, written, no answer", written, which, found, NO_CATALOG)
 
     # Changes of Neon
 
-    def _send(self, state: State, daemon: int, found: Pass, step: Step) -> None:
-        name, kind = NAMES[daemon], step.kind
+    def _send(self, state: State, which: int, found: Pass, step: Step) -> None:
+        name, kind = NAMES[which], step.kind
         label = self.trying = f"{name} sends {kind}"
         if found.permit == UNASKED:
             raise Broken("a change is sent without a permission")
         unasked = found._replace(permit=UNASKED)
         if found.permit == STALE and self.safe.dated:
             refused = NOT_SENT if kind == CREATE else c.LOST
-            self._go_on(FAIR, f"{label}, too late", state, daemon, unasked, refused)
+            self._go_on(FAIR, f"{label}, too late", state, which, unasked, refused)
             return
         if kind == CREATE:
             check_create(state, step.arg)
         elif kind == DELETE:
-            check_delete(state, step.arg)
+            check_delete(state, step.arg, named=step.shown[0], marked=step.shown[1])
         elif step.arg != state.row.project:
             raise Broken("a change is sent for a project that is not the recorded one")
         if self._faults:
-            self._go_on(FAULT, f"{label}, refused with 503", state, daemon, unasked, n.UNAVAILABLE)
+            self._go_on(FAULT, f"{label}, refused with 503", state, which, unasked, n.UNAVAILABLE)
         waiting = unasked._replace(waiting=True, paused=False)
-        requests = (*state.requests, Request(kind, step.arg, daemon, False))
-        sent = c.with_pass(state, daemon, waiting)._replace(requests=requests)
+        requests = (*state.requests, Request(kind, step.arg, which, False))
+        sent = c.with_pass(state, which, waiting)._replace(requests=requests)
         self._out.append(Move(FAIR, label, sent))
 
     def _request(self, state: State, index: int, request: Request) -> None:
         rest = state._replace(requests=(*state.requests[:index], *state.requests[index + 1 :]))
         label = self.trying = f"{request.verb} of {request.target} arrives"
         arrived, answer = n.arrive(rest, request)
-        daemon = request.sender
-        if daemon == NONE:
+        which = request.sender
+        if which == NONE:
             self._out.append(Move(FAIR, f"{label}, late", arrived))
             self._out.append(Move(CHANCE, f"{request.verb} of {request.target} is lost, late", rest))
             return
-        found = cast(Pass, state.passes[daemon])
-        self._go_on(FAIR, label, arrived, daemon, found, answer)
+        found = cast(Pass, state.passes[which])
+        self._go_on(FAIR, label, arrived, which, found, answer)
         if self._faults:
             self._misfortunes(rest, arrived, request, answer)
 
     def _misfortunes(self, rest: State, arrived: State, request: Request, answer: Answer) -> None:
         """What can become of a request whose sender waits."""
-        daemon, label = request.sender, f"{request.verb} of {request.target} arrives"
-        found = cast(Pass, rest.passes[daemon])
-        self._go_on(FAULT, f"{label}, no answer", arrived, daemon, found, n.UNKNOWN)
-        self._go_on(FAULT, f"{request.verb} of {request.target} is lost", rest, daemon, found, n.UNKNOWN)
+        which, label = request.sender, f"{request.verb} of {request.target} arrives"
+        found = cast(Pass, rest.passes[which])
+        self._go_on(FAULT, f"{label}, no answer", arrived, which, found, n.UNKNOWN)
+        self._go_on(FAULT, f"{request.verb} of {request.target} is lost", rest, which, found, n.UNKNOWN)
         kept = (*rest.requests, request._replace(sender=NONE))
         late = rest._replace(requests=kept)
-        self._go_on(FAULT, f"{request.verb} of {request.target} is given up", late, daemon, found, n.UNKNOWN)
+        self._go_on(FAULT, f"{request.verb} of {request.target} is given up", late, which, found, n.UNKNOWN)
         if request.verb in _TWICE:
             twice = arrived._replace(requests=(*rest.requests, request._replace(sender=NONE, excused=True)))
-            self._go_on(FAULT, f"{label}, and once more", twice, daemon, found, answer)
+            self._go_on(FAULT, f"{label}, and once more", twice, which, found, answer)
 
 
-def _crashed(state: State, daemon: int) -> State:
-    requests = tuple(each._replace(sender=NONE) if each.sender == daemon else each for each in state.requests)
-    work: Any = state.work
-    if work.holder == daemon:
-        work = work._replace(holder=DEAD, lapsed=False, woken=False)
-        if state.work.lapsed:
-            work = work._replace(holder=NONE, due=True)
-    return c.with_pass(state._replace(work=work, requests=requests), daemon, None)
+def _crashed(state: State, which: int) -> State:
+    requests = tuple(each._replace(sender=NONE) if each.sender == which else each for each in state.requests)
+    work = state.work
+    if which == NEWEST:
+        left = FREE if work.lapsed else DEAD
+        work = work._replace(holder=left, lapsed=False, due=True, woken=False)
+    return c.with_pass(state._replace(work=work, requests=requests), which, None)

@@ -17,12 +17,16 @@ from tests.model.state import (
     DEAD,
     FREE,
     GOOD,
+    HELD,
+    NEWEST,
     NONE,
     NOT_SEEN,
     OPEN,
+    OVERTAKEN,
     RECORDED,
     REFUSED,
     SEEN_ABSENT,
+    UNASKED,
     Intent,
     Pass,
     State,
@@ -34,20 +38,27 @@ Outcome: TypeAlias = tuple[State, Answer]
 LOST: Answer = ("error", "LeaseLost")
 
 
-def claim(state: State, daemon: int, node: int) -> State:
-    """Take the lease under a new token, and begin a pass."""
-    work = Work(daemon, False, True, False, state.work.confirmed, state.work.surplus)
-    return with_pass(state._replace(work=work), daemon, Pass(node, 0, False, False, False))
+def claim(state: State, node: int) -> State:
+    """Take the lease under a new token, and begin a pass; the one that stood still too long is overtaken."""
+    work = Work(HELD, False, True, False, state.work.confirmed, state.work.surplus)
+    begun = Pass(node, UNASKED, False, False, False)
+    before, requests = state.passes[NEWEST], state.requests
+    if before is None:
+        return state._replace(work=work, passes=(begun, state.passes[OVERTAKEN]))
+    requests = tuple(each._replace(sender=OVERTAKEN) if each.sender == NEWEST else each for each in requests)
+    return state._replace(work=work, passes=(begun, before), requests=requests)
 
 
-def claimable(work: Work) -> bool:
-    """Whether the row is due and nobody holds it."""
-    return work.due if work.holder == FREE else work.lapsed and work.holder != DEAD
+def claimable(state: State) -> bool:
+    """Whether the row is due, nobody holds it, and a which has nothing else to do."""
+    work = state.work
+    due = work.due if work.holder == FREE else work.lapsed
+    return due and None in state.passes
 
 
-def with_pass(state: State, daemon: int, found: Pass | None) -> State:
-    """The state with another pass of a daemon."""
-    passes = (found, state.passes[1]) if daemon == 0 else (state.passes[0], found)
+def with_pass(state: State, which: int, found: Pass | None) -> State:
+    """The state with the newest or the overtaken pass changed."""
+    passes = (found, state.passes[1]) if which == NEWEST else (state.passes[0], found)
     return state._replace(passes=passes)
 
 
@@ -71,60 +82,60 @@ def ask_for_deletion(state: State, safe: Safeguards) -> State:
     return state._replace(row=state.row._replace(asked=True), work=wake(state.work, safe))
 
 
-def release(state: State, daemon: int, *, again: bool) -> State:
+def release(state: State, which: int, *, again: bool) -> State:
     """End a pass; nothing is written where another has the lease."""
     work = state.work
-    if work.holder == daemon:
+    if which == NEWEST:
         confirmed = work.confirmed and (again or work.woken)
         work = Work(FREE, False, again or work.woken, False, confirmed, work.surplus)
-    return with_pass(state._replace(work=work), daemon, None)
+    return with_pass(state._replace(work=work), which, None)
 
 
-def write(state: State, daemon: int, kind: str, arg: Any, safe: Safeguards) -> Outcome:
+def write(state: State, which: int, kind: str, arg: Any, safe: Safeguards) -> Outcome:
     """Carry out what a pass writes, under its token."""
-    if safe.fenced and state.work.holder != daemon:
+    if safe.fenced and which != NEWEST:
         return state, LOST
     if kind not in STATEMENTS:
         raise Broken(f"the model has no statement for {kind}")
-    return STATEMENTS[kind](state, daemon, arg, safe)
+    return STATEMENTS[kind](state, which, arg, safe)
 
 
-def _open_intent(state: State, daemon: int, again: int, safe: Safeguards) -> Outcome:
+def _open_intent(state: State, which: int, again: int, safe: Safeguards) -> Outcome:
     row = state.row
     if row.project != NONE or (row.asked and safe.refused):
         return state, LOST
     fresh = Intent(OPEN, False, NOT_SEEN)
     if again == NONE:
         number = len(state.intents)
-        return _permitted(state._replace(intents=(*state.intents, fresh)), daemon), ("intent", number)
+        return _permitted(state._replace(intents=(*state.intents, fresh)), which), ("intent", number)
     if state.intents[again].state != REFUSED:
         return state, LOST
-    return _permitted(_with_intent(state, again, fresh), daemon), ("intent", again)
+    return _permitted(_with_intent(state, again, fresh), which), ("intent", again)
 
 
-def _permit(state: State, daemon: int, _swept: bool, _safe: Safeguards) -> Outcome:
-    return _permitted(state, daemon), DONE
+def _permit(state: State, which: int, _swept: bool, _safe: Safeguards) -> Outcome:
+    return _permitted(state, which), DONE
 
 
-def _permitted(state: State, daemon: int) -> State:
-    found = cast(Pass, state.passes[daemon])
+def _permitted(state: State, which: int) -> State:
+    found = cast(Pass, state.passes[which])
     work = state.work
-    if work.holder == daemon and work.lapsed:
+    if which == NEWEST and work.lapsed:
         state = state._replace(work=work._replace(lapsed=False))
-    return with_pass(state, daemon, found._replace(permit=GOOD))
+    return with_pass(state, which, found._replace(permit=GOOD))
 
 
 def _with_intent(state: State, number: int, intent: Intent) -> State:
     return state._replace(intents=cast(tuple[Intent, ...], replaced(state.intents, number, intent)))
 
 
-def _refuse_intent(state: State, _daemon: int, number: int, _safe: Safeguards) -> Outcome:
+def _refuse_intent(state: State, _which: int, number: int, _safe: Safeguards) -> Outcome:
     if number not in range(len(state.intents)) or state.intents[number].state != OPEN:
         return state, LOST
     return _with_intent(state, number, Intent(REFUSED, True, NOT_SEEN)), DONE
 
 
-def _note_absence(state: State, _daemon: int, arg: tuple[int, bool], _safe: Safeguards) -> Outcome:
+def _note_absence(state: State, _which: int, arg: tuple[int, bool], _safe: Safeguards) -> Outcome:
     number, proven = arg
     intent = state.intents[number]
     if intent.state != OPEN:
@@ -134,7 +145,7 @@ def _note_absence(state: State, _daemon: int, arg: tuple[int, bool], _safe: Safe
     return _with_intent(state, number, intent._replace(absent=intent.absent or SEEN_ABSENT)), DONE
 
 
-def _record_project(state: State, _daemon: int, arg: tuple[int, int, Written, bool], safe: Safeguards) -> Outcome:
+def _record_project(state: State, _which: int, arg: tuple[int, int, Written, bool], safe: Safeguards) -> Outcome:
     number, project, written, sealed_same = arg
     if safe.compared and state.row.project != NONE:
         return state, LOST
@@ -146,7 +157,7 @@ def _record_project(state: State, _daemon: int, arg: tuple[int, int, Written, bo
     return state, DONE
 
 
-def _record(state: State, _daemon: int, written: Written, safe: Safeguards) -> Outcome:
+def _record(state: State, _which: int, written: Written, safe: Safeguards) -> Outcome:
     row = state.row
     missing = row.missing if written.missing is None else written.missing
     sealed = (row.sealed or written.sealed) and not (written.deleted and safe.dropped)
@@ -162,14 +173,14 @@ def _record(state: State, _daemon: int, written: Written, safe: Safeguards) -> O
     return state, DONE
 
 
-def _record_credentials(state: State, daemon: int, arg: tuple[Written, bool], safe: Safeguards) -> Outcome:
+def _record_credentials(state: State, which: int, arg: tuple[Written, bool], safe: Safeguards) -> Outcome:
     written, same = arg
     if not same:
         raise Broken("the URI of another project is published")
-    return _record(state, daemon, written, safe)
+    return _record(state, which, written, safe)
 
 
-def _drop_surplus(state: State, _daemon: int, arg: tuple[int, bool], _safe: Safeguards) -> Outcome:
+def _drop_surplus(state: State, _which: int, arg: tuple[int, bool], _safe: Safeguards) -> Outcome:
     number, report = arg
     left = tuple(each for each in state.work.surplus if each != number)
     state = state._replace(work=state.work._replace(surplus=left))

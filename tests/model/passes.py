@@ -30,10 +30,15 @@ _QUIET = (e.ConfirmAccess, e.OpenSeal, e.GetConnectionURI, e.ListEndpoints)
 
 
 class Step(NamedTuple):
-    """What a pass does next: the name of its effect, and that of it which matters."""
+    """What a pass does next: the name of its effect, and that of it which matters.
+
+    Attributes:
+        shown: what the pass has seen of the project that it deletes: its name, its mark.
+    """
 
     kind: str
     arg: Any = None
+    shown: tuple[bool, bool] = (False, False)
 
 
 class Written(NamedTuple):
@@ -104,18 +109,25 @@ class Program:
         snapshot = c.snapshot_of(claim.row, claim.intents, work, self.sayings)
         steps = reconcile(snapshot)
         left = list(reversed(answers))
+        named: set[int] = set()
+        marked: set[int] = set()
         try:
             effect = next(steps)
             while True:
                 if isinstance(effect, _QUIET) and not getattr(effect, "fresh", False):
                     effect = steps.send(_quiet(effect, claim.row))
                 elif not left:
-                    return self._step(effect, snapshot, claim)
+                    step = self._step(effect, snapshot, claim)
+                    return step._replace(shown=(step.arg in named, step.arg in marked)) if step.kind == DELETE else step
                 else:
                     answer = left.pop()
                     if answer[0] == "error":
                         effect = steps.throw(c.error_of(answer[1]))
                     else:
+                        if isinstance(effect, e.GetProject) and answer[1].named:
+                            named.add(answer[1].number)
+                        elif isinstance(effect, e.ListBranches) and answer[1] != m.NONE:
+                            marked.add(c.number_of(effect.project_id))
                         effect = steps.send(_value(effect, answer))
         except StopIteration as end:
             outcome: Next = end.value

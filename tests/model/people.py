@@ -34,11 +34,13 @@ def _allowed_back(state: State, number: int) -> bool:
 def _at_a_living(state: State, number: int, project: Project, out: list[Acted]) -> None:
     deleted = project._replace(life=DELETED, lagging=TURNED, reported=False, brought=False)
     out.append((f"a person deletes project {number}", with_project(state, number, deleted)))
+    # What nobody has recorded yet is found by its name and mark: who takes one of them away takes the project away.
+    excused = project.excused or state.row.project != number
     if project.named:
-        renamed = project._replace(named=False)
+        renamed = project._replace(named=False, excused=excused)
         out.append((f"a person renames project {number}", with_project(state, number, renamed)))
     if project.nonce != NONE:
-        stripped = project._replace(nonce=NONE)
+        stripped = project._replace(nonce=NONE, excused=excused)
         out.append((f"project {number} loses its annotations", with_project(state, number, stripped)))
         if project.named and len(state.projects) < MOST_PROJECTS:
             copy = Project(project.nonce, True, ALIVE, NEW, True, False, False, False)

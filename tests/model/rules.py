@@ -42,20 +42,18 @@ def check_create(state: State, nonce: int) -> None:
         raise Broken("a create is sent too long after its intent")
 
 
-def check_delete(state: State, number: int) -> None:
-    """Whether a DELETE of a project may be sent now."""
+def check_delete(state: State, number: int, *, named: bool, marked: bool) -> None:
+    """Whether a DELETE of a project may be sent now by a pass that has seen its name, or its mark."""
     row, project = state.row, state.projects[number]
     if number == row.project:
         if not row.asked:
             raise Broken("the recorded project is deleted, and nobody asked")
-        if project.life == ALIVE and not project.named and project.nonce == NONE:
+        if not named and not marked:
             raise Broken("a DELETE of the recorded project is sent, which is not proven ours")
         return
     if row.project == NONE and not row.deleted:
         raise Broken("a DELETE is sent before it is known which project is the app's")
-    if project.life != ALIVE:
-        return
-    if project.foreign or not project.named or project.nonce == NONE:
+    if project.foreign or not named or not marked:
         raise Broken("a DELETE of an unproven surplus is sent")
 
 
@@ -91,11 +89,14 @@ def is_goal(state: State, what_is_said: str, *, swept: bool) -> bool:
 
 
 def _may_outlive(state: State, number: int) -> bool:
-    """Whether a project that is not the app's may stay: a person's, one brought back, a double of the recorded one."""
+    """Whether a project that is not the app's may stay.
+
+    A person's may, one that a person brought back or took the name of, and an excused one that is reported.
+    """
     project = state.projects[number]
     if project.life in (DELETED, GONE) or project.foreign or project.brought:
         return True
-    return project.excused and project.reported
+    return project.excused and (project.reported or not project.named)
 
 
 def doubles(state: State) -> list[int]:

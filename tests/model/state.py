@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-DAEMONS = (0, 1)
-NAMES = ("A", "B")
+# The two passes that two daemons can have under way: the one with the newest fencing token, and one that was overtaken.
+NEWEST, OVERTAKEN = 0, 1
+NAMES = ("the pass", "the overtaken pass")
 
-# Who holds the lease, besides the daemons.
-FREE, DEAD = -1, -2
+# Who holds the lease: nobody, the newest pass, or one that died.
+FREE, HELD, DEAD = "free", "held", "dead"
 # No project, no intent, no sender.
 NONE = -1
 
@@ -54,7 +55,6 @@ class Work(NamedTuple):
     """The app's row of work.
 
     Attributes:
-        holder: the daemon whose pass has the newest fencing token while the lease was not given back.
         lapsed: the lease ran out while its holder stood still.
         due: it may be claimed at some time without anything else happening.
         woken: a wake-up was counted since the claim.
@@ -62,7 +62,7 @@ class Work(NamedTuple):
         surplus: projects that a sweep took for a surplus.
     """
 
-    holder: int
+    holder: str
     lapsed: bool
     due: bool
     woken: bool
@@ -121,7 +121,7 @@ class Request(NamedTuple):
 
     Attributes:
         target: a nonce for a create, else a project.
-        sender: the daemon whose pass waits for the answer.
+        sender: the pass that waits for the answer, or ``NONE``.
         excused: it is delivered a second time, or beyond the settle time.
     """
 

@@ -17,6 +17,7 @@ from tests.model.state import (
     GOOD,
     KNOWN,
     MISSING,
+    NEWEST,
     NONE,
     OPEN,
     SECOND_DUE,
@@ -37,17 +38,16 @@ def time_passes(state: State, program: Program, safe: Safeguards) -> list[Passed
     out: list[Passed] = []
     work = state.work
     dead = work.holder == DEAD
-    if dead or (work.holder >= 0 and not work.lapsed and _stands_still(state, work.holder)):
-        if safe.expiring:
-            out.append(("the lease runs out", False, lease_ends(state)))
+    if safe.expiring and (dead or (not work.lapsed and _stands_still(state))):
+        out.append(("the lease runs out", False, lease_ends(state)))
     _intents_settle(state, program, out)
     _looks_come_due(state, out)
     _missing_ages(state, program, out)
     return out
 
 
-def _stands_still(state: State, daemon: int) -> bool:
-    found = state.passes[daemon]
+def _stands_still(state: State) -> bool:
+    found = state.passes[NEWEST]
     return found is not None and found.paused
 
 
@@ -84,9 +84,7 @@ def _missing_ages(state: State, program: Program, out: list[Passed]) -> None:
             out.append(("another settle time passes", late, aged))
 
 
-def _if_delivered(
-    state: State, verb: str, target: int, program: Program
-) -> tuple[bool, tuple[Request, ...]] | None:
+def _if_delivered(state: State, verb: str, target: int, program: Program) -> tuple[bool, tuple[Request, ...]] | None:
     """Whether a settle time can pass: not while it may be sent, or its living sender waits; with what is left late."""
     for found in state.passes:
         if found is None:

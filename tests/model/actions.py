@@ -7,11 +7,12 @@ one of the faults that are counted: of processes, of the network, of Neon's answ
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntFlag
 from typing import NamedTuple, cast
 
 from tests.model import catalog as c
 from tests.model import neon as n
-from tests.model.passes import CHANGES, CREATE, DELETE, END, RECOVER, Answer, Claim, Program, Step
+from tests.model.passes import CREATE, DELETE, END, RECOVER, VERBS, Answer, Claim, Program, Step
 from tests.model.people import behind_our_back, when_asked
 from tests.model.rules import Broken, check_create, check_delete
 from tests.model.safeguards import ALL, Safeguards
@@ -20,6 +21,27 @@ from tests.model.sweeps import Sweeps
 from tests.model.timing import time_passes
 
 FAIR, CHANCE, FAULT = 0, 1, 2
+
+
+class Faults(IntFlag):
+    """The kinds of faults.
+
+    A process dies; one stands still; a change is refused, lost, late, doubled or unanswered; a read lies or fails; a
+    statement of the catalog fails; a person acts behind our back.
+    """
+
+    NONE = 0
+    CRASHES = 1
+    PAUSES = 2
+    CHANGES = 4
+    READS = 8
+    CATALOG = 16
+    PEOPLE = 32
+    ALL = 63
+
+
+# As plain numbers, which is what is quick.
+CRASHES, PAUSES, CHANGES, READS, CATALOG, PEOPLE = (int(each) for each in Faults if each and each != Faults.ALL)
 NOT_SENT: Answer = ("error", "NeonNotSent")
 NO_CATALOG: Answer = ("error", "CatalogUnavailable")
 # What comes twice makes a difference for these.
@@ -47,17 +69,17 @@ class Actions:
         self.safe = safe
         self.sweeps = Sweeps(program, safe)
         self.trying = ""
-        self._faults = True
+        self._faults = 0
         self._out: list[Move] = []
 
-    def moves(self, state: State, *, faults: bool = True) -> list[Move]:
-        """All that can happen next, in a fixed order; without the faults where these are not asked for.
+    def moves(self, state: State, faults: int = Faults.ALL) -> list[Move]:
+        """All that can happen next, in a fixed order, with the faults of some kinds.
 
         Raises:
             Broken: one of it breaks a rule.
         """
         self._out = out = []
-        self._faults = faults
+        self._faults = int(faults)
         if c.claimable(state):
             node = self.program.begin(Claim(state.row, state.intents, state.work.confirmed, state.work.surplus))
             out.append(Move(FAIR, "a daemon claims", c.claim(state, node)))
@@ -68,7 +90,7 @@ class Actions:
         for index, request in enumerate(state.requests):
             self._request(state, index, request)
         for label, late, after in time_passes(state, self.program, self.safe):
-            if faults or not late:
+            if not late or faults & CHANGES:
                 out.append(Move(FAULT if late else FAIR, label, after))
         self._others(state)
         return out
@@ -85,9 +107,10 @@ class Actions:
             out.append(Move(CHANCE, "the owner deletes the app", c.ask_for_deletion(state, self.safe)))
         out.append(Move(FAIR, "a sweep", self.sweeps.sweep(state, n.WHOLE)))
         out.extend(Move(FAIR, label, after) for label, after in when_asked(state, self.program))
-        if self._faults:
+        if self._faults & READS:
             for how, text in _LISTS.items():
                 out.append(Move(FAULT, f"a sweep with {text}", self.sweeps.sweep(state, how)))
+        if self._faults & PEOPLE:
             self.trying = "people"
             out.extend(Move(FAULT, label, after) for label, after in behind_our_back(state))
 
@@ -97,10 +120,9 @@ class Actions:
         name = NAMES[which]
         if not found.waiting:
             self._step(state, which, found, self.program.steps[found.node])
-        if not self._faults:
-            return
-        self._out.append(Move(FAULT, f"{name} crashes", _crashed(state, which)))
-        if not found.paused:
+        if self._faults & CRASHES:
+            self._out.append(Move(FAULT, f"{name} crashes", _crashed(state, which)))
+        if self._faults & PAUSES and not found.paused:
             permit = STALE if found.permit == GOOD else found.permit
             stands = found._replace(paused=True, permit=permit)
             self._out.append(Move(FAULT, f"{name} stands still", c.with_pass(state, which, stands)))
@@ -109,7 +131,7 @@ class Actions:
         name, kind = NAMES[which], step.kind
         if kind == END:
             self._try(FAIR, f"{name} releases", lambda: c.release(state, which, again=step.arg))
-        elif kind in CHANGES:
+        elif kind in VERBS:
             self._send(state, which, found, step)
         elif kind in n.READS:
             self._read(state, which, found, step)
@@ -120,7 +142,7 @@ class Actions:
         name, kind = NAMES[which], step.kind
         truth = n.read(state, kind, step.arg, blind=found.blind)
         self._go_on(FAIR, f"{name}: {kind}", state, which, found, truth)
-        if not self._faults:
+        if not self._faults & READS:
             return
         if kind == "ListProjects":
             for how, text in _LISTS.items():
@@ -142,7 +164,7 @@ class Actions:
         label = self.trying = f"{name}: {step.kind}"
         written, answer = c.write(state, which, step.kind, step.arg, self.safe)
         self._go_on(FAIR, label, written, which, cast(Pass, written.passes[which]), answer)
-        if not self._faults:
+        if not self._faults & CATALOG:
             return
         found = cast(Pass, state.passes[which])
         self._go_on(FAULT, f"{label}, not written", state, which, found, NO_CATALOG)
@@ -166,7 +188,7 @@ class Actions:
             check_delete(state, step.arg, named=step.shown[0], marked=step.shown[1])
         elif step.arg != state.row.project:
             raise Broken("a change is sent for a project that is not the recorded one")
-        if self._faults:
+        if self._faults & CHANGES:
             self._go_on(FAULT, f"{label}, refused with 503", state, which, unasked, n.UNAVAILABLE)
         waiting = unasked._replace(waiting=True, paused=False)
         requests = (*state.requests, Request(kind, step.arg, which, False))
@@ -184,7 +206,7 @@ class Actions:
             return
         found = cast(Pass, state.passes[which])
         self._go_on(FAIR, label, arrived, which, found, answer)
-        if self._faults:
+        if self._faults & CHANGES:
             self._misfortunes(rest, arrived, request, answer)
 
     def _misfortunes(self, rest: State, arrived: State, request: Request, answer: Answer) -> None:

@@ -11,7 +11,7 @@ import time
 from array import array
 from dataclasses import dataclass, field
 
-from tests.model.actions import FAIR, FAULT, Actions
+from tests.model.actions import FAIR, FAULT, Actions, Faults
 from tests.model.neon import WHOLE
 from tests.model.passes import Program
 from tests.model.rules import Broken, is_goal
@@ -53,10 +53,11 @@ def initial(program: Program) -> State:
 class Explorer:
     """One exploration."""
 
-    def __init__(self, faults: int, safe: Safeguards = ALL) -> None:
+    def __init__(self, faults: int, kinds: Faults = Faults.ALL, safe: Safeguards = ALL) -> None:
         self.program = Program()
         self.actions = Actions(self.program, safe)
         self.found = Explored(faults)
+        self._kinds = kinds
         self._numbers: dict[State, int] = {}
         self._states: list[State] = []
         self._parents = array("i")
@@ -98,7 +99,7 @@ class Explorer:
     def _expand(self, number: int, costly: list[tuple[State, int]], *, last: bool) -> bool:
         state = self._states[number]
         try:
-            moves = self.actions.moves(state, faults=not last)
+            moves = self.actions.moves(state, Faults.NONE if last else self._kinds)
         except Broken as broken:
             last_step = self.actions.trying
             self.found.violations.append(str(broken))
@@ -179,6 +180,6 @@ class Explorer:
         return labels
 
 
-def explore(faults: int, safe: Safeguards = ALL) -> Explored:
-    """Explore everything that so many faults can lead to."""
-    return Explorer(faults, safe).run()
+def explore(faults: int, kinds: Faults = Faults.ALL, safe: Safeguards = ALL) -> Explored:
+    """Explore everything that so many faults of some kinds can lead to."""
+    return Explorer(faults, kinds, safe).run()

@@ -23,7 +23,7 @@ from tests.model import state as m
 Answer: TypeAlias = tuple[Any, ...]
 DONE: Answer = ("done",)
 CREATE, UPDATE, RECOVER, DELETE = "CreateProject", "UpdateProject", "RecoverProject", "DeleteProject"
-CHANGES = (CREATE, UPDATE, RECOVER, DELETE)
+VERBS = (CREATE, UPDATE, RECOVER, DELETE)
 END = "End"
 # What these answer depends on nothing that can change during a pass.
 _QUIET = (e.ConfirmAccess, e.OpenSeal, e.GetConnectionURI, e.ListEndpoints)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
 from tests.model.passes import DONE, Answer, Written
-from tests.model.rules import Broken, check_recorded, check_row
+from tests.model.rules import Broken, check_opened, check_recorded, check_row
 from tests.model.safeguards import Safeguards
 from tests.model.state import (
     ABSENT,
@@ -104,6 +104,7 @@ def _open_intent(state: State, which: int, again: int, safe: Safeguards) -> Outc
     row = state.row
     if row.project != NONE or (row.asked and safe.refused):
         return state, LOST
+    check_opened(state)
     fresh = Intent(OPEN, False, NOT_SEEN)
     if again == NONE:
         number = len(state.intents)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.model.state import ALIVE, DELETED, FREE, GONE, NONE, OPEN, PRESENT, Project, State
+from tests.model.state import ALIVE, DELETED, FREE, GONE, NONE, OPEN, PRESENT, RECORDED, Project, State
 
 READY, LOST, SERVED = "ready", "lost", "served"
 
@@ -34,6 +34,12 @@ def check_row(state: State) -> None:
         raise Broken("an app is deleted that nobody asked to delete")
 
 
+def check_opened(state: State) -> None:
+    """Whether an intent to create may be opened."""
+    if state.row.asked:
+        raise Broken("an intent is opened for an app whose delete was acknowledged before")
+
+
 def check_create(state: State, nonce: int) -> None:
     """Whether a create may be sent now."""
     if nonce not in range(len(state.intents)) or state.intents[nonce].state != OPEN:
@@ -55,6 +61,8 @@ def check_delete(state: State, number: int, *, named: bool, marked: bool) -> Non
         raise Broken("a DELETE is sent before it is known which project is the app's")
     if project.foreign or not named or not marked:
         raise Broken("a DELETE of an unproven surplus is sent")
+    if project.nonce != NONE and state.intents[project.nonce].state == RECORDED:
+        raise Broken("a DELETE is sent of what may be a copy of the recorded project, or that project")
 
 
 def check_projects(projects: tuple[Project, ...]) -> None:

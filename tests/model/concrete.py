@@ -149,8 +149,8 @@ def snapshot_of(row: m.Row, intents: tuple[m.Intent, ...], work: m.Work, sayings
 
 @lru_cache(maxsize=None)
 def project_of(seen: m.Seen) -> Project:
-    """A project as Neon describes it; a younger one has the higher number."""
-    born = LATELY if seen.young else LONG_AGO
+    """A project as Neon describes it; a younger one has the higher number, but for those that say otherwise."""
+    born = LATELY if seen.young else LONG_AGO - timedelta(days=seen.early)
     return Project(
         id=project_id(seen.number),
         name=BASE.project_name if seen.named else "renamed by hand",

@@ -57,6 +57,9 @@ class Mutant:
             yield
 
 
+_STOPS = Faults.PAUSES | Faults.CHANGES
+_LIES = Faults.CHANGES | Faults.READS
+_PEOPLE = Faults.CHANGES | Faults.PEOPLE
 TRAP = "trap"
 TWO = "two projects of the app are alive"
 
@@ -112,26 +115,26 @@ _ALWAYS: Callable[[Any], bool] = lambda _: True  # noqa: E731 - a property's get
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant("no fence", TWO, ALL._replace(fenced=False)),
-    Mutant("no compare-and-set", "replaced", ALL._replace(fenced=False, compared=False), faults=2),
+    Mutant("no compare-and-set", "replaced", ALL._replace(compared=False), faults=2, kinds=_STOPS),
     Mutant("wake-ups during a lease are ignored", TRAP, ALL._replace(counted=False)),
     Mutant("a delete does not stop a create", "acknowledged before", ALL._replace(refused=False)),
     Mutant("a held-up create is sent", "too long after", ALL._replace(dated=False)),
     Mutant("a lease never expires", TRAP, ALL._replace(expiring=False)),
-    Mutant("the tombstone is ignored", TRAP, ALL._replace(buried=False), faults=2),
+    Mutant("the tombstone is ignored", TRAP, ALL._replace(buried=False), faults=2, kinds=Faults.CHANGES),
     Mutant("a deleted app keeps its credentials", "keeps its credentials", ALL._replace(dropped=False)),
     Mutant("a sweep confirms nothing", TRAP, ALL._replace(confirming=False)),
     Mutant("no settle wait", TWO, patches=((Snapshot, "settle", property(lambda _: timedelta(0))),)),
-    Mutant("the nonce is not checked", "person made", patches=((find, "made_by", _named), (find, "_copied", _nothing)), faults=2),
+    Mutant("the nonce is not checked", "person made", patches=((find, "made_by", _named), (find, "_copied", _nothing)), faults=2, kinds=_PEOPLE),
     Mutant("the intent is written after the create", "without a committed intent", patches=((create, "_send", _send_first),)),
     Mutant("what is recorded is deleted unproven", "not proven ours", patches=((delete, "_proven_ours", _yes),), faults=2),
     Mutant("a surplus is deleted unproven", "unproven surplus", patches=((surplus, "_proven_surplus", _yes),)),
-    Mutant("partial lists are believed", TWO, patches=((ProjectListing, "complete", property(_ALWAYS)),), faults=3),
+    Mutant("partial lists are believed", TWO, patches=((ProjectListing, "complete", property(_ALWAYS)),), faults=3, kinds=_LIES),
     Mutant("a create is sent again after a lost answer", TWO, patches=((create, "NeonSafeToSendAgain", NeonAPIError),)),
-    Mutant("no second look", TWO, patches=((find, "SECOND_LOOK", 0.0),), faults=2),
-    Mutant("an empty list of a bad key is believed", TWO, patches=((find, "ConfirmAccess", _any_key),), faults=3),
-    Mutant("a copy is taken", "person made", patches=((find, "_copied", _nothing),), faults=2),
+    Mutant("no second look", TWO, patches=((find, "SECOND_LOOK", 0.0),), faults=3, kinds=_LIES),
+    Mutant("an empty list of a bad key is believed", TWO, patches=((find, "ConfirmAccess", _any_key),), faults=3, kinds=_LIES),
+    Mutant("a copy is taken", "person made", patches=((find, "_copied", _nothing),), faults=2, kinds=_PEOPLE),
     Mutant("a copy is a surplus", "unproven surplus|may be a copy", patches=((surplus, "_copied", _no), (surplus, "made_by", _unrecorded))),
-    Mutant("a late recover is forgotten", TRAP, patches=((delete, "recover_may_arrive", _nothing), (maintain, "recover_may_arrive", _nothing)), faults=2),
-    Mutant("a lone 404 is believed", TRAP, patches=((vanish, "proven_gone", _alive_or_not), (delete, "proven_gone", _alive_or_not)), faults=2),
+    Mutant("a late recover is forgotten", TRAP, patches=((delete, "recover_may_arrive", _nothing), (maintain, "recover_may_arrive", _nothing)), faults=2, kinds=_PEOPLE),
+    Mutant("a lone 404 is believed", TRAP, patches=((vanish, "proven_gone", _alive_or_not), (delete, "proven_gone", _alive_or_not)), faults=2, kinds=_LIES),
     Mutant("an unknown create is never looked at", TRAP, patches=((passes_of_core, "create", _never_look),)),
 )

@@ -49,14 +49,14 @@ def read(state: State, kind: str, arg: Any, *, blind: bool) -> Answer:
 
 def seen(number: int, project: Project) -> Seen:
     """What a fresh look at a project shows."""
-    return Seen(number, project.named, project.lagging == NEW, project.life == DELETED)
+    return Seen(number, project.named, project.lagging == NEW, project.life == DELETED, project.foreign)
 
 
 def listed(state: State, arg: tuple[int, bool], how: str) -> Answer:
     """A list of projects by the app's name (``NONE``) or a project's id, of those alive or of those recoverable."""
     searched, recoverable = arg
     found = [
-        Seen(number, project.named, False, recoverable)
+        Seen(number, project.named, False, recoverable, project.foreign)
         for number, project in enumerate(state.projects)
         if (project.named if searched == NONE else number == searched)
         and in_list(project, recoverable=recoverable, how=how)

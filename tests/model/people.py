@@ -14,8 +14,11 @@ MOST_PROJECTS = 5
 def behind_our_back(state: State) -> list[Acted]:
     """What people do in Neon's console."""
     out: list[Acted] = []
+    if not any(project.foreign for project in state.projects) and len(state.projects) < MOST_PROJECTS:
+        namesake = Project(NONE, True, ALIVE, NEW, True, False, False, False)
+        out.append(("a person makes a project of that name", state._replace(projects=(*state.projects, namesake))))
     for number, project in enumerate(state.projects):
-        if project.life == ALIVE:
+        if project.life == ALIVE and not (project.foreign and project.nonce == NONE):
             _at_a_living(state, number, project, out)
         elif project.life == DELETED:
             back = project._replace(life=ALIVE, lagging=TURNED, brought=True)

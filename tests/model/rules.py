@@ -18,12 +18,18 @@ def check_recorded(state: State, project: int, *, sealed_same: bool) -> None:
     if state.row.project not in (NONE, project):
         raise Broken("the recorded project is replaced")
     found = state.projects[project]
-    if found.foreign:
+    if found.foreign and (found.nonce == NONE or _twin(state, project)):
         raise Broken("a project that a person made is recorded")
     if found.nonce != NONE and found.nonce not in range(len(state.intents)):
         raise Broken("a project is recorded that no intent of the app made")
     if not sealed_same:
         raise Broken("the URI of another project is sealed")
+
+
+def _twin(state: State, number: int) -> bool:
+    """Whether what a project was copied from is there; without it nothing can tell that it is a copy."""
+    nonce = state.projects[number].nonce
+    return any(p.nonce == nonce and p.life == ALIVE and not p.foreign for p in state.projects)
 
 
 def check_row(state: State) -> None:

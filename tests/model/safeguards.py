@@ -10,7 +10,7 @@ class Safeguards(NamedTuple):
 
     Attributes:
         fenced: a write needs the newest fencing token.
-        compared: a project is recorded only where there is none.
+        compared: a project is recorded only where there is none, and under the fence.
         counted: a wake-up counts while somebody holds the lease.
         refused: no intent is opened for an app that shall be deleted.
         dated: a permission grows too old to send with.

@@ -108,12 +108,17 @@ class Project(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What Neon shows of a project."""
+    """What Neon shows of a project.
+
+    Attributes:
+        early: it says that it is older than all others, as a copy may.
+    """
 
     number: int
     named: bool
     young: bool
     deleted: bool
+    early: bool
 
 
 class Request(NamedTuple):

@@ -36,7 +36,7 @@ class Sweeps:
         if row.deleted and not self._safe.buried:
             return state
         listed = tuple(
-            Seen(number, project.named, False, False)
+            Seen(number, project.named, False, False, project.foreign)
             for number, project in enumerate(state.projects)
             if how != PARTIAL and in_list(project, recoverable=False, how=how)
         )

@@ -163,10 +163,10 @@ class Actions:
         name = NAMES[which]
         label = self.trying = f"{name}: {step.kind}"
         written, answer = c.write(state, which, step.kind, step.arg, self.safe)
-        self._go_on(FAIR, label, written, which, cast(Pass, written.passes[which]), answer)
+        self._go_on(FAIR, label, written, which, cast("Pass", written.passes[which]), answer)
         if not self._faults & CATALOG:
             return
-        found = cast(Pass, state.passes[which])
+        found = cast("Pass", state.passes[which])
         self._go_on(FAULT, f"{label}, not written", state, which, found, NO_CATALOG)
         self._go_on(FAULT, f"{label}, written, no answer", written, which, found, NO_CATALOG)
 
@@ -204,7 +204,7 @@ class Actions:
             self._out.append(Move(FAIR, f"{label}, late", arrived))
             self._out.append(Move(CHANCE, f"{request.verb} of {request.target} is lost, late", rest))
             return
-        found = cast(Pass, state.passes[which])
+        found = cast("Pass", state.passes[which])
         self._go_on(FAIR, label, arrived, which, found, answer)
         if self._faults & CHANGES:
             self._misfortunes(rest, arrived, request, answer)
@@ -212,7 +212,7 @@ class Actions:
     def _misfortunes(self, rest: State, arrived: State, request: Request, answer: Answer) -> None:
         """What can become of a request whose sender waits."""
         which, label = request.sender, f"{request.verb} of {request.target} arrives"
-        found = cast(Pass, rest.passes[which])
+        found = cast("Pass", rest.passes[which])
         self._go_on(FAULT, f"{label}, no answer", arrived, which, found, n.UNKNOWN)
         self._go_on(FAULT, f"{request.verb} of {request.target} is lost", rest, which, found, n.UNKNOWN)
         kept = (*rest.requests, request._replace(sender=NONE))

@@ -120,7 +120,7 @@ def _permit(state: State, which: int, _swept: bool, _safe: Safeguards) -> Outcom
 
 
 def _permitted(state: State, which: int) -> State:
-    found = cast(Pass, state.passes[which])
+    found = cast("Pass", state.passes[which])
     work = state.work
     if which == NEWEST and work.lapsed:
         state = state._replace(work=work._replace(lapsed=False))
@@ -128,7 +128,7 @@ def _permitted(state: State, which: int) -> State:
 
 
 def _with_intent(state: State, number: int, intent: Intent) -> State:
-    return state._replace(intents=cast(tuple[Intent, ...], replaced(state.intents, number, intent)))
+    return state._replace(intents=cast("tuple[Intent, ...]", replaced(state.intents, number, intent)))
 
 
 def _refuse_intent(state: State, _which: int, number: int, _safe: Safeguards) -> Outcome:
@@ -189,7 +189,7 @@ def _drop_surplus(state: State, _which: int, arg: tuple[int, bool], _safe: Safeg
     project = state.projects[number]
     if report and project.life == ALIVE:
         projects = replaced(state.projects, number, project._replace(reported=True))
-        state = state._replace(projects=cast(Any, projects))
+        state = state._replace(projects=cast("Any", projects))
     return state, DONE
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from pydantic import SecretStr
@@ -147,7 +147,7 @@ def snapshot_of(row: m.Row, intents: tuple[m.Intent, ...], work: m.Work, sayings
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def project_of(seen: m.Seen) -> Project:
     """A project as Neon describes it; a younger one has the higher number, but for those that say otherwise."""
     born = LATELY if seen.young else LONG_AGO - timedelta(days=seen.early)

@@ -7,6 +7,7 @@ fewest faults. What was reached with fewer faults is not met again with more: it
 from __future__ import annotations
 
 import gc
+import itertools
 import time
 from array import array
 from dataclasses import dataclass, field
@@ -18,19 +19,23 @@ from tests.model.rules import Broken, is_goal
 from tests.model.safeguards import ALL, Safeguards
 from tests.model.state import FREE, NONE, PRESENT, Row, State, Work
 
+TRAP = "trap"
+
 
 @dataclass
 class Explored:
     """What an exploration found.
 
     Attributes:
+        faults: of how many faults.
         states: how many.
         edges: how many moves between them.
         goals: how many of them are goals.
-        traps: states from which no goal can be reached by fair moves, each with the path to the first.
-        violations: the rules that were broken, each with its path.
+        traps: states from which no goal can be reached by fair moves.
+        violations: the rule that was broken; the exploration ends there.
         passes: how many different points within passes were met.
         seconds: how long it took.
+        path: the moves to what was broken, or to the first trap.
     """
 
     faults: int
@@ -42,6 +47,23 @@ class Explored:
     seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
     path: list[str] = field(default_factory=list)
+
+    @property
+    def failure(self) -> str:
+        """What is wrong, in words; empty when nothing is."""
+        if self.violations:
+            return self.violations[0]
+        return f"{TRAP}: no way out of {self.traps} states" if self.traps else ""
+
+    def __str__(self) -> str:
+        """The counts, and how to see what is wrong."""
+        counts = (
+            f"faults {self.faults}: {self.states} states, {self.edges} moves, {self.goals} goals, {self.traps} traps, "
+            f"{self.passes} points within passes, {self.seconds:.1f} s"
+        )
+        if not self.failure:
+            return counts
+        return f'{counts}\n{self.failure}\npython -m tests.model --replay "{"; ".join(self.path)}"'
 
 
 def initial(program: Program) -> State:
@@ -174,7 +196,7 @@ class Explorer:
             way.append(self._parents[way[-1]])
         way.reverse()
         labels = []
-        for parent, child in zip(way, way[1:], strict=False):
+        for parent, child in itertools.pairwise(way):
             moves = self.actions.moves(self._states[parent])
             labels.append(next(move.label for move in moves if move.state == self._states[child]))
         return labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from reconciler.errors import NeonAPIError
 from specs.metadata import AppMetadata
 from specs.neon import BranchList, ProjectListing
 from tests.model.actions import Faults
-from tests.model.explore import Explored, explore
+from tests.model.explore import TRAP, Explored, explore
 from tests.model.safeguards import ALL, Safeguards
 
 Patch = tuple[Any, str, Any]
@@ -46,11 +47,16 @@ class Mutant:
 
     def explore(self) -> Explored:
         """What the model finds with it."""
-        with self._applied():
+        with self.applied():
             return explore(self.faults, self.kinds, self.safe)
 
+    def is_found(self, found: Explored) -> bool:
+        """Whether what was found is what the safeguard is there for."""
+        return re.search(self.wrong, found.failure) is not None
+
     @contextmanager
-    def _applied(self) -> Iterator[None]:
+    def applied(self) -> Iterator[None]:
+        """The safeguard is off in here."""
         with ExitStack() as stack:
             for target, name, instead in self.patches:
                 stack.enter_context(patch.object(target, name, instead))
@@ -60,7 +66,6 @@ class Mutant:
 _STOPS = Faults.PAUSES | Faults.CHANGES
 _LIES = Faults.CHANGES | Faults.READS
 _PEOPLE = Faults.CHANGES | Faults.PEOPLE
-TRAP = "trap"
 TWO = "two projects of the app are alive"
 
 
@@ -124,17 +129,57 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a deleted app keeps its credentials", "keeps its credentials", ALL._replace(dropped=False)),
     Mutant("a sweep confirms nothing", TRAP, ALL._replace(confirming=False)),
     Mutant("no settle wait", TWO, patches=((Snapshot, "settle", property(lambda _: timedelta(0))),)),
-    Mutant("the nonce is not checked", "person made", patches=((find, "made_by", _named), (find, "_copied", _nothing)), faults=2, kinds=_PEOPLE),
-    Mutant("the intent is written after the create", "without a committed intent", patches=((create, "_send", _send_first),)),
-    Mutant("what is recorded is deleted unproven", "not proven ours", patches=((delete, "_proven_ours", _yes),), faults=2),
+    Mutant(
+        "the nonce is not checked",
+        "person made",
+        patches=((find, "made_by", _named), (find, "_copied", _nothing)),
+        faults=2,
+        kinds=_PEOPLE,
+    ),
+    Mutant(
+        "the intent is written after the create",
+        "without a committed intent",
+        patches=((create, "_send", _send_first),),
+    ),
+    Mutant(
+        "what is recorded is deleted unproven", "not proven ours", patches=((delete, "_proven_ours", _yes),), faults=2
+    ),
     Mutant("a surplus is deleted unproven", "unproven surplus", patches=((surplus, "_proven_surplus", _yes),)),
-    Mutant("partial lists are believed", TWO, patches=((ProjectListing, "complete", property(_ALWAYS)),), faults=3, kinds=_LIES),
+    Mutant(
+        "partial lists are believed",
+        TWO,
+        patches=((ProjectListing, "complete", property(_ALWAYS)),),
+        faults=3,
+        kinds=_LIES,
+    ),
     Mutant("a create is sent again after a lost answer", TWO, patches=((create, "NeonSafeToSendAgain", NeonAPIError),)),
     Mutant("no second look", TWO, patches=((find, "SECOND_LOOK", 0.0),), faults=3, kinds=_LIES),
-    Mutant("an empty list of a bad key is believed", TWO, patches=((find, "ConfirmAccess", _any_key),), faults=3, kinds=_LIES),
+    Mutant(
+        "an empty list of a bad key is believed",
+        TWO,
+        patches=((find, "ConfirmAccess", _any_key),),
+        faults=3,
+        kinds=_LIES,
+    ),
     Mutant("a copy is taken", "person made", patches=((find, "_copied", _nothing),), faults=2, kinds=_PEOPLE),
-    Mutant("a copy is a surplus", "unproven surplus|may be a copy", patches=((surplus, "_copied", _no), (surplus, "made_by", _unrecorded))),
-    Mutant("a late recover is forgotten", TRAP, patches=((delete, "recover_may_arrive", _nothing), (maintain, "recover_may_arrive", _nothing)), faults=2, kinds=_PEOPLE),
-    Mutant("a lone 404 is believed", TRAP, patches=((vanish, "proven_gone", _alive_or_not), (delete, "proven_gone", _alive_or_not)), faults=2, kinds=_LIES),
+    Mutant(
+        "a copy is a surplus",
+        "unproven surplus|may be a copy",
+        patches=((surplus, "_copied", _no), (surplus, "made_by", _unrecorded)),
+    ),
+    Mutant(
+        "a late recover is forgotten",
+        TRAP,
+        patches=((delete, "recover_may_arrive", _nothing), (maintain, "recover_may_arrive", _nothing)),
+        faults=2,
+        kinds=_PEOPLE,
+    ),
+    Mutant(
+        "a lone 404 is believed",
+        TRAP,
+        patches=((vanish, "proven_gone", _alive_or_not), (delete, "proven_gone", _alive_or_not)),
+        faults=2,
+        kinds=_LIES,
+    ),
     Mutant("an unknown create is never looked at", TRAP, patches=((passes_of_core, "create", _never_look),)),
 )

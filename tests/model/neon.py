@@ -101,6 +101,6 @@ def with_project(state: State, number: int, project: Project) -> State:
     """The state with a project changed; what is gone for ever has no more properties."""
     if project.life == GONE:
         project = Project(project.nonce, False, GONE, KNOWN, project.foreign, project.excused, False, False)
-    projects = cast(Any, replaced(state.projects, number, project))
+    projects = cast("Any", replaced(state.projects, number, project))
     check_projects(projects)
     return state._replace(projects=projects)

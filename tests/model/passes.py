@@ -13,10 +13,10 @@ from reconciler.core import effects as e
 from reconciler.core.mark import NONCE
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Progress, Snapshot
-from reconciler.errors import CatalogUnavailable, LeaseLost, ReconcileError
+from reconciler.errors import CatalogUnavailable, LeaseLost
 from specs.neon import Endpoint, ProjectChanged, RecoveredProject
-from specs.status import Reason, condition_of
 from specs.status import ConditionType as Kind
+from specs.status import Reason, condition_of
 from tests.model import concrete as c
 from tests.model import state as m
 

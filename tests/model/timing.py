@@ -54,7 +54,7 @@ def _stands_still(state: State) -> bool:
 def _intents_settle(state: State, program: Program, out: list[Passed]) -> None:
     for number, intent in enumerate(state.intents):
         if intent.state == OPEN and not intent.settled:
-            settled = cast(Any, replaced(state.intents, number, intent._replace(settled=True)))
+            settled = cast("Any", replaced(state.intents, number, intent._replace(settled=True)))
             after = _if_delivered(state, CREATE, number, program)
             if after is not None:
                 late, requests = after

@@ -58,8 +58,9 @@ def claimable(state: State) -> bool:
 
 def with_pass(state: State, which: int, found: Pass | None) -> State:
     """The state with the newest or the overtaken pass changed."""
-    passes = (found, state.passes[1]) if which == NEWEST else (state.passes[0], found)
-    return state._replace(passes=passes)
+    row, work, intents, projects, requests, passes = state
+    passes = (found, passes[1]) if which == NEWEST else (passes[0], found)
+    return State(row, work, intents, projects, requests, passes)
 
 
 def wake(work: Work, safe: Safeguards) -> Work:

@@ -11,7 +11,7 @@ from tests.model.catalog import wake
 from tests.model.neon import PARTIAL, in_list
 from tests.model.passes import Program
 from tests.model.safeguards import Safeguards
-from tests.model.state import Row, Seen, State, Work
+from tests.model.state import Project, Row, Seen, State, Work
 
 
 class _Found(NamedTuple):
@@ -22,26 +22,26 @@ class _Found(NamedTuple):
     surplus: tuple[int, ...]
 
 
+_NOTHING = _Found(False, False, ())
+
+
 class Sweeps:
     """Sweeps, each comparison remembered."""
 
     def __init__(self, program: Program, safe: Safeguards) -> None:
         self._program = program
         self._safe = safe
-        self._known: dict[tuple[Row, tuple[Seen, ...], tuple[int, ...], bool], _Found] = {}
+        self._known: dict[tuple[Row, tuple[Project, ...], str], _Found] = {}
 
     def sweep(self, state: State, how: str) -> State:
         """The state after a sweep whose list was whole, lagging, partial or blind."""
         row = state.row
-        if row.deleted and not self._safe.buried:
+        key = (row, state.projects, how)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._compare(row, state.projects, how)
+        if found == _NOTHING:
             return state
-        listed = tuple(
-            Seen(number, project.named, False, False, project.foreign)
-            for number, project in enumerate(state.projects)
-            if how != PARTIAL and in_list(project, recoverable=False, how=how)
-        )
-        reported = tuple(number for number, project in enumerate(state.projects) if project.reported)
-        found = self._compare(row, listed, reported, complete=how != PARTIAL)
         return state._replace(work=self._act(state.work, found))
 
     def _act(self, work: Work, found: _Found) -> Work:
@@ -52,17 +52,20 @@ class Sweeps:
             work = work._replace(confirmed=True)
         return work._replace(surplus=tuple(sorted((*work.surplus, *new)))) if new else work
 
-    def _compare(self, row: Row, listed: tuple[Seen, ...], reported: tuple[int, ...], *, complete: bool) -> _Found:
-        key = (row, listed, reported, complete)
-        found = self._known.get(key)
-        if found is None:
-            verdict = compare(
-                [c.app_of(row, self._program.sayings)],
-                c.listing_of(listed, complete=complete),
-                reported=[c.project_id(number) for number in reported],
-                listed_from=c.NOW,
-                settle=timedelta(seconds=c.SETTLE),
-            )
-            surplus = tuple(c.number_of(project_id) for _, project_id in verdict.surplus)
-            found = self._known[key] = _Found(bool(verdict.drifted), bool(verdict.missing), surplus)
-        return found
+    def _compare(self, row: Row, projects: tuple[Project, ...], how: str) -> _Found:
+        if row.deleted and not self._safe.buried:
+            return _NOTHING
+        listed = tuple(
+            Seen(number, project.named, False, False, project.foreign)
+            for number, project in enumerate(projects)
+            if how != PARTIAL and in_list(project, recoverable=False, how=how)
+        )
+        verdict = compare(
+            [c.app_of(row, self._program.sayings)],
+            c.listing_of(listed, complete=how != PARTIAL),
+            reported=[c.project_id(number) for number, project in enumerate(projects) if project.reported],
+            listed_from=c.NOW,
+            settle=timedelta(seconds=c.SETTLE),
+        )
+        surplus = tuple(c.number_of(project_id) for _, project_id in verdict.surplus)
+        return _Found(bool(verdict.drifted), bool(verdict.missing), surplus)

@@ -63,8 +63,8 @@ def _intents_settle(state: State, program: Program, out: list[Passed]) -> None:
 
 
 def _looks_come_due(state: State, out: list[Passed]) -> None:
-    absent = any(intent.absent == SEEN_ABSENT for intent in state.intents)
-    if absent or any(project.lagging for project in state.projects):
+    absent = [intent for intent in state.intents if intent.absent == SEEN_ABSENT]
+    if absent or [True for project in state.projects if project.lagging]:
         intents = tuple(
             intent._replace(absent=SECOND_DUE) if intent.absent == SEEN_ABSENT else intent for intent in state.intents
         )

@@ -34,6 +34,7 @@ class Explored:
         traps: states from which no goal can be reached by fair moves.
         violations: the rule that was broken; the exploration ends there.
         passes: how many different points within passes were met.
+        effects: the names of what passes did.
         seconds: how long it took.
         path: the moves to what was broken, or to the first trap.
     """
@@ -44,6 +45,7 @@ class Explored:
     goals: int = 0
     traps: int = 0
     passes: int = 0
+    effects: frozenset[str] = frozenset()
     seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
     path: list[str] = field(default_factory=list)
@@ -100,6 +102,7 @@ class Explorer:
                 gc.enable()
         self.found.states = len(self._states)
         self.found.passes = len(self.program.steps)
+        self.found.effects = frozenset(step.kind for step in self.program.steps)
         self.found.seconds = time.perf_counter() - begun
         return self.found
 
@@ -197,9 +200,16 @@ class Explorer:
         way.reverse()
         labels = []
         for parent, child in itertools.pairwise(way):
-            moves = self.actions.moves(self._states[parent])
-            labels.append(next(move.label for move in moves if move.state == self._states[child]))
+            labels.append(self._label(self._states[parent], self._states[child]))
         return labels
+
+    def _label(self, before: State, after: State) -> str:
+        """The move between two states; without faults first, as a fault of the first may break a rule."""
+        for kinds in (Faults.NONE, self._kinds):
+            for move in self.actions.moves(before, kinds):
+                if move.state == after:
+                    return move.label
+        raise LookupError("no such move")
 
 
 def explore(faults: int, kinds: Faults = Faults.ALL, safe: Safeguards = ALL) -> Explored:

@@ -64,7 +64,8 @@ def _intents_settle(state: State, program: Program, out: list[Passed]) -> None:
 
 def _looks_come_due(state: State, out: list[Passed]) -> None:
     absent = [intent for intent in state.intents if intent.absent == SEEN_ABSENT]
-    if absent or [True for project in state.projects if project.lagging]:
+    lagging = [project for project in state.projects if project.lagging]
+    if absent or lagging:
         intents = tuple(
             intent._replace(absent=SECOND_DUE) if intent.absent == SEEN_ABSENT else intent for intent in state.intents
         )

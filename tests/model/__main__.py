@@ -1,7 +1,8 @@
 """``python -m tests.model``: explore, switch safeguards off, or replay a path.
 
-``--faults N [--kinds CRASHES,CHANGES]`` counts; ``--mutants`` adds each missing safeguard and what it breaks;
-``--replay "A; B"`` walks the moves of these labels and shows each state.
+``--faults N [--kinds CRASHES,CHANGES]`` counts; ``--long`` explores the long block instead; ``--mutants`` adds each
+missing safeguard and what it breaks, ``--mutant NAME`` shows the path; ``--replay "A; B"`` walks the moves of these
+labels and shows what changes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import reduce
 from operator import or_
 
 from tests.model.actions import Faults
+from tests.model.blocks import explore_all
 from tests.model.explore import Explored, explore
 from tests.model.mutants import MUTANTS, Mutant
 from tests.model.replay import replay
@@ -22,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.model", description=__doc__)
     parser.add_argument("--faults", type=int, default=2)
     parser.add_argument("--kinds", type=_kinds, default=Faults.ALL, metavar="KIND,KIND")
+    parser.add_argument("--long", action="store_true")
     parser.add_argument("--mutants", action="store_true")
     parser.add_argument("--mutant", choices=[mutant.name for mutant in MUTANTS], metavar="NAME")
     parser.add_argument("--replay", metavar="PATH")
@@ -31,10 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _replay(chosen.replay, mutant)
     if mutant is not None:
         return _judge(mutant, paths=True)
-    found = explore(chosen.faults, chosen.kinds)
-    sys.stdout.write(f"{found}\n")
+    failed = False
+    for found in explore_all() if chosen.long else (explore(chosen.faults, chosen.kinds),):
+        sys.stdout.write(f"{found}\n")
+        failed = failed or bool(found.failure)
     missed = sum(_judge(each, paths=False) for each in MUTANTS) if chosen.mutants else 0
-    return 1 if found.failure or missed else 0
+    return 1 if failed or missed else 0
 
 
 def _kinds(text: str) -> Faults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model.actions import Faults
+from tests.model.blocks import SHORT, Block
 from tests.model.catalog import STATEMENTS
 from tests.model.explore import explore
 from tests.model.mutants import MUTANTS, Mutant
@@ -12,19 +12,13 @@ from tests.model.neon import READS
 from tests.model.passes import END, VERBS
 from tests.model.replay import replay
 
-BLOCKS = {
-    "two faults, but no pauses": (2, Faults.ALL & ~Faults.PAUSES, 120_000),
-    "two faults of processes and changes": (2, Faults.CRASHES | Faults.PAUSES | Faults.CHANGES, 110_000),
-}
 
-
-@pytest.mark.parametrize("block", BLOCKS)
-def test_no_rule_breaks_and_no_state_is_a_trap(block: str) -> None:
+@pytest.mark.parametrize("block", SHORT, ids=[block.name for block in SHORT])
+def test_no_rule_breaks_and_no_state_is_a_trap(block: Block) -> None:
     """All rules hold at every step, and from every state fair moves alone lead to the goal."""
-    faults, kinds, at_least = BLOCKS[block]
-    found = explore(faults, kinds)
+    found = block.explore()
     assert not found.failure, str(found)
-    assert found.states > at_least
+    assert found.states > block.at_least
     assert found.goals > 0
 
 

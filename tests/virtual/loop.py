@@ -186,7 +186,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _timer_handle_cancelled(self, _handle: TimerHandle) -> None:
         """It is passed over when its time comes."""
 
-    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
+    def create_task(  # type: ignore[override]
+        self, coro: Any, *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[Any]:
         """A task, kept until it is done: what is dropped while it waits would run its ``finally``."""
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
         self._tasks.append(task)
@@ -195,7 +197,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._sweep_tasks_at = 2 * len(self._tasks) + 256
         return task
 
-    def run_in_executor(self, _executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]
+        self, _executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """At once, in place of a thread."""
         future = self.create_future()
         try:
@@ -205,7 +209,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return future
 
     def _run_once(self) -> None:
-        waiting = self._waiting
         while not self._stopping:  # type: ignore[attr-defined]
             waiting = self._waiting
             if not waiting:
@@ -230,7 +233,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return waiting.pop()
 
     def _may_run(self, handle: Handle) -> bool:
-        host = handle._context.get(HOST, "")
+        host: str = handle._context.get(HOST, "")  # type: ignore[attr-defined]
         if host in self._dead:
             self._buried.append(handle)
             return False

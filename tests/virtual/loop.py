@@ -51,6 +51,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         skew: by how many seconds the wall clock of a host is wrong.
         chance: what the product's own chance is drawn from.
         complaints: what the loop was told by tasks that nobody asked for their exceptions.
+        nobody: the context of no host.
     """
 
     def __init__(self, seed: int | str, *, start: float = 1_000.0, shuffled: bool = True) -> None:
@@ -74,6 +75,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._sweep_tasks_at = 256
         self._failure: BaseException | None = None
         self._abandoned = False
+        self.nobody = _of("")
         self.set_exception_handler(lambda _, context: self.complaints.append(context))
 
     # Hosts
@@ -113,7 +115,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def after(self, seconds: float, act: Callable[[], object]) -> TimerHandle:
         """Act later, on behalf of no host."""
-        return self.call_at(self._now + seconds, act, context=_of(""))
+        return self.call_at(self._now + seconds, act, context=self.nobody)
 
     def never(self) -> asyncio.Future[Any]:
         """What a task awaits whose host is dead."""

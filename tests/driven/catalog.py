@@ -56,6 +56,7 @@ class Database:
         fault = Fault.CATALOG_REFUSED if away else world.meets(world.swarm.of_statements)
         if fault is not None:
             world.say(f"{name} !{fault}")
+            world.catalog_troubles += 1
         seconds = chance.uniform(0.0005, 0.02)
         if fault in {Fault.CATALOG_REFUSED, Fault.CATALOG_AWAY}:
             if fault is Fault.CATALOG_AWAY:
@@ -67,19 +68,21 @@ class Database:
             world.busy(world.clock.now + seconds)
         answer: asyncio.Future[T] = world.loop.create_future()
         late = chance.uniform(0.0005, 0.02) if chance.random() < 0.2 else 0.0
-        world.loop.after(seconds, lambda: self._happen(name, act, answer, fault, late))
+        planned = world.loop.after(seconds, lambda: self._happen(act, answer, fault, late))
         try:
             async with asyncio.timeout(BLOCK_SECONDS):
                 return await answer
         except TimeoutError:
             raise CatalogUnavailable("the catalog did not answer in time") from None
+        except asyncio.CancelledError:
+            # The driver tells the server and waits until it is over, one way or the other.
+            if planned.when() > world.loop.time() and chance.random() < 0.5:
+                self._happen(act, answer, fault, late)
+            planned.cancel()
+            raise
 
-    def _happen(
-        self, name: str, act: Callable[[], T], answer: asyncio.Future[T], fault: Fault | None, late: float
-    ) -> None:
+    def _happen(self, act: Callable[[], T], answer: asyncio.Future[T], fault: Fault | None, late: float) -> None:
         world = self.world
-        if answer.cancelled() and world.chance.random() < 0.5:
-            return  # the server heard of it in time
         error: ReconcileError | None = None
         value: Any = None
         try:

@@ -157,6 +157,15 @@ def swarm(seed: int) -> Swarm:
         return Swarm(chance)
     often = chance.choice((0.15, 0.3, 0.5))
     kinds = [fault for fault in Fault if chance.random() < often]
-    rates = {kind: chance.choice((0.01, 0.03, 0.08)) for kind in kinds}
-    rates |= {kind: chance.choice((0.3, 1.0, 3.0)) for kind in kinds if kind in PROCESS}
-    return Swarm(chance, rates, until=chance.uniform(20, 500), most=chance.randint(1, 16))
+    rates = {kind: chance.choice(_RATES[kind in STATEMENT, kind in PROCESS]) for kind in kinds}
+    made = Swarm(chance, rates, until=chance.uniform(20, 500), most=chance.randint(1, 16))
+    made.fired.update(kind for kind in kinds if kind in WHOLE_RUN)
+    return made
+
+
+# A pass sends a few requests, and runs ten times as many statements; the third is how often a minute.
+_RATES = {
+    (False, False): (0.02, 0.06, 0.15),
+    (True, False): (0.002, 0.006, 0.02),
+    (False, True): (0.3, 1.0, 3.0),
+}

@@ -35,7 +35,7 @@ class Process:
         self._life = 0
         self.host = ""
         self._ending = False
-        self._catalog_faults = 0
+        self._troubles = self._pauses = 0
         self.start()
 
     def start(self) -> None:
@@ -46,7 +46,6 @@ class Process:
         self._ending = False
         world.say(f"{host} starts")
         if Fault.SKEW in world.swarm.rates:
-            world.swarm.fired[Fault.SKEW] += 1
             world.loop.skew[host] = world.chance.uniform(-MOST_SKEW_SECONDS, MOST_SKEW_SECONDS)
         daemon = Daemon(*_settings(*world.limits))
         self._task = world.loop.spawn(host, daemon.run())
@@ -72,7 +71,7 @@ class Process:
         world = self._world
         world.say(f"{self.host} is told to end")
         self._ending = True
-        self._catalog_faults = self._faults_of_catalog()
+        self._troubles, self._pauses = world.catalog_troubles, world.swarm.fired[Fault.PAUSE]
         host = self.host
         self._task.cancel()
         world.busy(world.clock.now + END_SECONDS)
@@ -84,13 +83,8 @@ class Process:
         world.loop.after(END_SECONDS, check)
 
     def _is_undisturbed(self) -> bool:
-        return self._catalog_faults == self._faults_of_catalog() and not self._world.loop.is_paused(self.host)
-
-    def _faults_of_catalog(self) -> int:
         world = self._world
-        of_catalog = (Fault.CATALOG_REFUSED, Fault.CATALOG_LOST, Fault.CATALOG_SLOW, Fault.CATALOG_AWAY, Fault.PAUSE)
-        away = 1 if world.clock.now < world.catalog_away_until else 0
-        return sum(world.swarm.fired[fault] for fault in of_catalog) + away
+        return self._troubles == world.catalog_troubles and self._pauses == world.swarm.fired[Fault.PAUSE]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         world, host = self._world, self.host
@@ -103,7 +97,7 @@ class Process:
         if not task.cancelled():
             world.violated(f"{host} ended otherwise than it was told to: {task.exception()!r}")
         held = world.table.held_by(world.owner_of.get(host, ""))
-        if held and self._catalog_faults == self._faults_of_catalog():
+        if held and self._is_undisturbed():
             world.violated(f"{host} has ended and holds {held}")
         self._again()
 
@@ -141,7 +135,6 @@ class Processes:
         """A NOTIFY goes out; now and then one is lost."""
         world = self._world
         if Fault.NO_HINTS in world.swarm.rates:
-            world.swarm.fired[Fault.NO_HINTS] += 1
             return
         for process in self._all:
             told = world.listeners.get(process.host)

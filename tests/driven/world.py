@@ -59,6 +59,7 @@ class World(world.World):
         ended: hosts of processes that have ended by themselves.
         owner_of: the name under which each host holds leases.
         catalog_away_until: no statement is carried out before.
+        catalog_troubles: statements that met a fault.
         limits: requests a minute and at once that Neon allows.
         apps: the story's.
         listeners: of each host, what is set when it is told that there is work.
@@ -73,6 +74,7 @@ class World(world.World):
         self.ended: set[str] = set()
         self.owner_of: dict[str, str] = {}
         self.catalog_away_until = 0.0
+        self.catalog_troubles = 0
         self.limits = WIDE
         self.apps: list[App] = []
         self.listeners: dict[str, asyncio.Event] = {}
@@ -80,7 +82,6 @@ class World(world.World):
         super().__init__(seed, Plan(), clock=LoopClock(loop))
         if Fault.NARROW in swarm.rates:
             self.limits = NARROW
-            swarm.fired[Fault.NARROW] += 1
         self.terms = Terms.of(requests_per_minute=self.limits[0], burst=self.limits[1])
         self.table = Table(self.clock, LEASE, self.terms)
         self.table.on_write = self._check_holder

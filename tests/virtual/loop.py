@@ -71,7 +71,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._parked: dict[str, list[Handle]] = {}
         self._strikes: dict[str, tuple[int, Callable[[], None]]] = {}
         self._buried: list[Handle] = []
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._tasks: list[tuple[asyncio.Task[Any], Context]] = []
         self._sweep_tasks_at = 256
         self._failure: BaseException | None = None
         self._abandoned = False
@@ -144,10 +144,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def abandon(self) -> None:
         """Drop all that is left; what is closed on the way can start nothing."""
         self._abandoned = True
-        for task in self._tasks:
+        for task, context in self._tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                _close(task.get_coro())
+                context.run(_close, task.get_coro())
         for left in (self._tasks, self._waiting, self._timers, self._buried, self._parked):
             left.clear()
         self.close()
@@ -192,10 +192,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, coro: Any, *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Any]:
         """A task, kept until it is done: what is dropped while it waits would run its ``finally``."""
+        context = copy_context() if context is None else context
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
-        self._tasks.append(task)
+        self._tasks.append((task, context))
         if len(self._tasks) > self._sweep_tasks_at:
-            self._tasks = [each for each in self._tasks if not each.done()]
+            self._tasks = [each for each in self._tasks if not each[0].done()]
             self._sweep_tasks_at = 2 * len(self._tasks) + 256
         return task
 

@@ -63,14 +63,17 @@ class Database:
                 world.catalog_is_away(chance.uniform(1.0, 60.0))
             await asyncio.sleep(seconds)
             raise CatalogUnavailable("the catalog did not answer")
+        patience: float | None = None
         if fault is Fault.CATALOG_SLOW:
-            seconds = chance.uniform(0.3, 1.2 * BLOCK_SECONDS)
+            seconds, patience = chance.uniform(0.3, 1.2 * BLOCK_SECONDS), BLOCK_SECONDS
             world.busy(world.clock.now + seconds)
         answer: asyncio.Future[T] = world.loop.create_future()
         late = chance.uniform(0.0005, 0.02) if chance.random() < 0.2 else 0.0
         planned = world.loop.after(seconds, lambda: self._happen(act, answer, fault, late))
         try:
-            async with asyncio.timeout(BLOCK_SECONDS):
+            if patience is None:
+                return await answer
+            async with asyncio.timeout(patience):
                 return await answer
         except TimeoutError:
             raise CatalogUnavailable("the catalog did not answer in time") from None

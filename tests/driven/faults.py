@@ -129,17 +129,17 @@ class Swarm:
     @cached_property
     def of_lists(self) -> tuple[tuple[Fault, float], ...]:
         """What a list of projects can meet."""
-        return self._of(REQUEST + LISTS)
+        return self._of(LISTS + REQUEST)
 
     @cached_property
     def of_changes(self) -> tuple[tuple[Fault, float], ...]:
         """What a change can meet."""
-        return self._of(REQUEST + CHANGES)
+        return self._of(CHANGES + REQUEST)
 
     @cached_property
     def of_recoveries(self) -> tuple[tuple[Fault, float], ...]:
         """Beyond the settle time nothing tells a recovery from a person's doing, and that is held."""
-        return self._of((*REQUEST, Fault.LATE))
+        return self._of((Fault.LATE, *REQUEST))
 
     @cached_property
     def of_statements(self) -> tuple[tuple[Fault, float], ...]:
@@ -167,5 +167,5 @@ def swarm(seed: int) -> Swarm:
 _RATES = {
     (False, False): (0.02, 0.06, 0.15),
     (True, False): (0.002, 0.006, 0.02),
-    (False, True): (0.3, 1.0, 3.0),
+    (False, True): (1.0, 3.0, 8.0),
 }

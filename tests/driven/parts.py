@@ -31,7 +31,7 @@ from tests.simulation.world import LEASE, RESYNC, SETTLE, TIMEOUT
 from tests.virtual.ambient import Ambient
 from tests.virtual.loop import HOST
 
-POLL_SECONDS = 15.0
+POLL_SECONDS = 60.0
 """Polling is the truth behind hints; between two looks at nothing there is nothing to see."""
 THROUGH_HTTPX = 20
 """One run of so many goes through ``httpx.AsyncClient``, the others straight to what is behind it."""

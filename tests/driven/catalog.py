@@ -125,12 +125,21 @@ class WorkCatalog:
 
     async def claim(self, limit: int) -> list[Claimed]:
         """Take up to ``limit`` due apps."""
-        taken = await self._database.run("claim", lambda: self._claim(limit))
+        host = HOST.get()
+        taken = await self._database.run("claim", lambda: self._claim(host, limit))
         return await self._database.run("claimed", lambda: self._table.claimed(taken)) if taken else []
 
-    def _claim(self, limit: int) -> list[Claimed]:
+    def _claim(self, host: str, limit: int) -> list[Claimed]:
+        world, owners = self._database.world, dict(self._table.owners)
         claimed = self._table.claim_for(self._owner, limit)
-        self._database.world.holders |= {one.lease.app_id: one.lease.token for one in claimed}
+        for one in claimed:
+            app_id = one.lease.app_id
+            world.holders[app_id] = one.lease.token
+            holder, disturbances = self._table.claims.get(app_id, ("", 0))
+            undisturbed = world.loop.lives(holder) and disturbances == world.disturbances()
+            if app_id in owners and undisturbed:
+                raise Violation(f"{holder} works on {app_id} and has lost its lease")
+            self._table.claims[app_id] = host, world.disturbances()
         return claimed
 
     async def next_due(self) -> float | None:
@@ -145,9 +154,7 @@ class WorkCatalog:
     async def renew(self, leases: Sequence[Lease]) -> set[str]:
         """Prolong the leases that are still held."""
         held = [*leases]
-        return await self._database.run(
-            "renew", lambda: {lease.app_id for lease in held if self._table.renew(lease)}
-        )
+        return await self._database.run("renew", lambda: {lease.app_id for lease in held if self._table.renew(lease)})
 
     async def release(self, lease: Lease, outcome: Next) -> bool:
         """End a pass."""
@@ -169,7 +176,12 @@ class RecordCatalog:
 
     async def permit(self, lease: Lease, *, swept: bool) -> None:
         """Ask whether a change may be sent."""
-        await self._database.run("permit", lambda: self._table.permit(lease, swept=swept))
+
+        def permit() -> None:
+            self._table.permit(lease, swept=swept)
+            self._database.world.on_permit(lease.app_id)
+
+        await self._database.run("permit", permit)
 
     async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
         """Commit the intent to create."""
@@ -251,9 +263,7 @@ class FleetCatalog:
 
     async def stop_overridden(self) -> bool:
         """Whether an operator's word holds."""
-        return await self._run(
-            "stop_overridden", lambda: self._table.plane.overridden_until > self._world.clock.now
-        )
+        return await self._run("stop_overridden", lambda: self._table.plane.overridden_until > self._world.clock.now)
 
     async def clock(self) -> datetime:
         """The catalog's clock."""
@@ -335,8 +345,14 @@ class BudgetCatalog:
 
     async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
         """Requests that may be sent."""
-        asked = dict(wanted)
-        return await self._database.run("lease_budget", lambda: self._database.table.lease_requests(asked))
+        asked, host, world = dict(wanted), HOST.get(), self._database.world
+
+        def grant() -> Grant:
+            given = world.table.lease_requests(asked)
+            world.on_grant(host, given)
+            return given
+
+        return await self._database.run("lease_budget", grant)
 
     async def close(self, seconds: float) -> None:
         """Lease nothing for a while."""

@@ -67,9 +67,7 @@ WHOLE_RUN = (Fault.SKEW, Fault.NO_HINTS, Fault.NARROW)
 STATEMENT = (Fault.CATALOG_REFUSED, Fault.CATALOG_LOST, Fault.CATALOG_SLOW, Fault.CATALOG_AWAY)
 LISTS = (Fault.STALE, Fault.PARTIAL)
 CHANGES = (Fault.LATE, Fault.BEYOND, Fault.TWICE)
-REQUEST = tuple(
-    fault for fault in Fault if fault not in {*PROCESS, *WHOLE_RUN, *STATEMENT, *LISTS, *CHANGES}
-)
+REQUEST = tuple(fault for fault in Fault if fault not in {*PROCESS, *WHOLE_RUN, *STATEMENT, *LISTS, *CHANGES})
 STATUSES = {
     Fault.S403: 403,
     Fault.S404: 404,

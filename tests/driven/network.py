@@ -1,15 +1,13 @@
-"""The way to Neon and back, as the real client meets it: what is sent arrives though its sender is gone, or does not."""
+"""The way to Neon and back, as the real client meets it: what is sent may arrive though its sender is gone."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import format_datetime
-from types import SimpleNamespace
 from typing import Any
-from urllib.parse import unquote
 
 import httpx
 
@@ -19,14 +17,15 @@ from reconciler.local.neon.messages import Response
 from reconciler.local.neon.quirks import Quirks
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.driven.faults import STATUSES, WITHOUT_EFFECT, Fault
+from tests.driven.rules import Rules, Sent
 from tests.driven.world import SETTLE, World
-from tests.simulation import invariants
 from tests.simulation.faults import Kind
 from tests.simulation.steps import Violation
 from tests.virtual.loop import HOST
 
 BASE = "https://neon.invalid/api/v2"
 CONNECT_SECONDS = 10.0
+_HELD_UP = {Fault.LATE, Fault.BEYOND}
 _UNANSWERED = {Fault.SILENT_BEFORE, Fault.SILENT_AFTER, Fault.LATE, Fault.BEYOND}
 _SCRIPTED = {
     Kind.LOST_BEFORE: Fault.SILENT_BEFORE,
@@ -34,35 +33,6 @@ _SCRIPTED = {
     Kind.LATE: Fault.LATE,
     Kind.BEYOND: Fault.BEYOND,
 }
-_CHANGES: Mapping[str, Any] = {"PATCH": e.UpdateProject, "DELETE": e.DeleteProject, "POST": e.CreateEndpoint}
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A request on its way."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    body: Any
-
-    @property
-    def mutates(self) -> bool:
-        """Whether it may change anything at Neon."""
-        return self.method != "GET"
-
-    @property
-    def route(self) -> str:
-        """Method and path without ids."""
-        parts = self.path.split("/")
-        named = ["*" if at % 2 == 0 and at > 0 and parts[1] == "projects" else part for at, part in enumerate(parts)]
-        return f"{self.method} {'/'.join(named)}"
-
-    @property
-    def project_id(self) -> str | None:
-        """The project that it is about."""
-        parts = self.path.split("/")
-        return parts[2] if len(parts) > 2 and parts[1] == "projects" else None
 
 
 @dataclass(frozen=True)
@@ -81,8 +51,7 @@ class Network:
     def __init__(self, world: World) -> None:
         self._world = world
         self._quirks = Quirks(world.seed)
-        self._tokens = float(world.limits[1])
-        self._filled_at = world.clock.now
+        self._rules = Rules(world)
 
     async def exchange(self, sent: Sent) -> Answer:
         """Send a request from the present host and wait for its answer.
@@ -97,18 +66,17 @@ class Network:
             await world.violated(f"{host} has ended and sends {sent.route}")
         fault = self._fault(sent)
         world.say(f"{sent.method} {sent.path}{'' if fault is None else f' !{fault}'}")
+        try:
+            self._rules.sends(host, sent)
+        except Violation as broken:
+            await world.violated(str(broken))
         if fault is Fault.REFUSED:
             await asyncio.sleep(chance.uniform(0.001, 0.1))
             raise httpx.ConnectError("refused")
         if fault is Fault.NO_CONNECTION:
             await asyncio.sleep(CONNECT_SECONDS)
             raise httpx.ConnectTimeout("no connection")
-        if sent.mutates:
-            try:
-                self._check_sending(sent)
-            except Violation as broken:
-                await world.violated(str(broken))
-            world.mutations += 1
+        world.mutations += sent.mutates
         answer: asyncio.Future[Answer] = world.loop.create_future()
         world.in_flight += 1
         world.loop.after(self._way(sent, fault), lambda: self._arrive(sent, fault, host, answer))
@@ -148,30 +116,13 @@ class Network:
         rows = self._world.table.rows.values()
         return next((row.app_id for row in rows if row.project_id == sent.project_id), None)
 
-    def _check_sending(self, sent: Sent) -> None:
-        """The rules of what may be sent, of the effect that a request stands for."""
-        world = self._world
-        if sent.project_id is None:
-            branch = SimpleNamespace(annotations=sent.body["project"]["branch"]["annotations"])
-            create: Any = e.CreateProject(SimpleNamespace(branch=branch))  # type: ignore[arg-type]
-            invariants.check_sending(world, branch.annotations[APP_ID], create)
-            return
-        apps = [row.app_id for row in world.table.rows.values() if row.project_id == sent.project_id]
-        whose = apps or [app_id for app_id, work in world.table.work.items() if sent.project_id in work.surplus_ids]
-        if sent.method == "DELETE" and not whose:
-            whose = [mark[APP_ID] for project, mark in world.neon.ours() if project.id == sent.project_id]
-        if not whose:
-            raise Violation(f"{sent.route} is sent for {sent.project_id}, which no row knows")
-        for app_id in whose:
-            invariants.check_sending(world, app_id, _effect(sent))
-
     # At Neon
 
     def _arrive(self, sent: Sent, fault: Fault | None, host: str, answer: asyncio.Future[Answer]) -> None:
         world = self._world
         world.in_flight -= 1
-        if fault not in {Fault.LATE, Fault.BEYOND}:
-            self._admit()
+        if fault not in _HELD_UP:
+            self._rules.arrives()
         told = self._carry_out(sent, fault)
         world.judge()
         if fault is Fault.CRASH_ON_ARRIVAL:
@@ -182,16 +133,18 @@ class Network:
         if fault is Fault.SLOW:
             seconds = world.chance.uniform(3.0, 25.0)
             world.busy(world.clock.now + seconds)
-        world.loop.after(seconds, lambda: _deliver(answer, told))
+        world.loop.after(seconds, lambda: self._deliver(host, answer, told))
 
-    def _admit(self) -> None:
-        """All processes together keep within what Neon allows."""
-        world = self._world
-        per_minute, burst = world.limits
-        passed, self._filled_at = world.clock.now - self._filled_at, world.clock.now
-        self._tokens = min(float(burst), self._tokens + passed * per_minute / 60) - 1.0
-        if self._tokens < 0:
-            world.violated("more requests are sent than Neon allows")
+    def _deliver(self, host: str, answer: asyncio.Future[Answer], told: Answer | httpx.HTTPError) -> None:
+        if answer.done():
+            return
+        if isinstance(told, httpx.HTTPError):
+            answer.set_exception(told)
+            return
+        answer.set_result(told)
+        asked = told.headers.get("Retry-After", "")
+        if told.status == 429 and asked.isdigit():
+            self._rules.refused(host, float(asked))
 
     def _carry_out(self, sent: Sent, fault: Fault | None) -> Answer | httpx.HTTPError:
         world, chance = self._world, self._world.chance
@@ -293,85 +246,3 @@ class Network:
 
 
 _WINDOWS = {Fault.S401: Kind.UNAUTHORIZED, Fault.STALE: Kind.STALE, Fault.PARTIAL: Kind.PARTIAL}
-
-
-def _effect(sent: Sent) -> Any:
-    if sent.method == "DELETE":
-        return e.DeleteProject(sent.project_id or "")
-    return SimpleNamespace(project_id=sent.project_id)
-
-
-def _deliver(answer: asyncio.Future[Answer], told: Answer | httpx.HTTPError) -> None:
-    if answer.done():
-        return
-    if isinstance(told, Answer):
-        answer.set_result(told)
-    else:
-        answer.set_exception(told)
-
-
-class Wire:
-    """In place of ``httpx.AsyncClient`` behind the real transport: the same calls without its making of bytes."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-
-    def stream(self, method: str, url: str, *, params: Any, headers: Mapping[str, str], content: Any) -> _Streaming:
-        """A request whose answer is read piece by piece."""
-        del headers
-        query = {name: str(value) for name, value in params or ()}
-        body = None if content is None else json.loads(content)
-        return _Streaming(self._network, Sent(method, unquote(url.removeprefix(BASE)), query, body))
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
-
-class _Streaming:
-    def __init__(self, network: Network, sent: Sent) -> None:
-        self._network = network
-        self._sent = sent
-
-    async def __aenter__(self) -> _Streaming:
-        self._answer = await self._network.exchange(self._sent)
-        self.status_code = self._answer.status
-        self.headers = httpx.Headers(dict(self._answer.headers))
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        return
-
-    async def aiter_bytes(self) -> AsyncIterator[bytes]:
-        """The body."""
-        body = self._answer.body
-        if self._answer.cut:
-            yield body[: len(body) // 2]
-            raise httpx.RemoteProtocolError("cut")
-        yield body
-
-
-class Transport(httpx.AsyncBaseTransport):
-    """The same for runs that go through ``httpx.AsyncClient``."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """One request and its answer."""
-        path = str(request.url.copy_with(query=None)).removeprefix(BASE)
-        body = json.loads(request.content) if request.content else None
-        sent = Sent(request.method, unquote(path), dict(request.url.params), body)
-        answer = await self._network.exchange(sent)
-        return httpx.Response(answer.status, headers=dict(answer.headers), stream=_Body(answer))
-
-
-class _Body(httpx.AsyncByteStream):
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        body = self._answer.body
-        if self._answer.cut:
-            yield body[: len(body) // 2]
-            raise httpx.RemoteProtocolError("cut")
-        yield body

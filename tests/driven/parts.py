@@ -24,7 +24,8 @@ from reconciler.shell import worker
 from reconciler.telemetry.metrics import LoopMetrics
 from specs.settings import CatalogSettings, LoopSettings, PlaneSettings, SealSettings
 from tests.driven import catalog
-from tests.driven.network import BASE, Network, Transport, Wire
+from tests.driven.network import BASE, Network
+from tests.driven.wires import Transport, Wire
 from tests.driven.world import World
 from tests.simulation.neon import PLANE_ID
 from tests.simulation.world import LEASE, RESYNC, SETTLE, TIMEOUT
@@ -43,8 +44,10 @@ class Parts:
     Attributes:
         world: the run's.
         network: the run's.
+        ambient: the clocks of all runs.
     """
 
+    ambient: ClassVar[Ambient]
     world: ClassVar[World]
     network: ClassVar[Network]
 
@@ -117,7 +120,7 @@ class Scheduler:
     ) -> None:
         """A job at an interval."""
         assert (trigger, coalesce, max_instances, misfire_grace_time) == ("interval", True, 1, None)
-        first = (next_run_time - daemon.datetime.now(tz=UTC)).total_seconds()
+        first = (next_run_time - vars(daemon)["datetime"].now(tz=UTC)).total_seconds()
         self._jobs.append((job, first, seconds, jitter))
 
     def start(self) -> None:
@@ -148,6 +151,7 @@ class Scheduler:
 def parts() -> Iterator[Ambient]:
     """Daemons that are made within are made of these parts, and of the clocks of the loop that is followed."""
     patch, ambient = pytest.MonkeyPatch(), Ambient()
+    Parts.ambient = ambient
     ambient.put()
     metrics = LoopMetrics(CollectorRegistry())
     for name, stand_in in {

@@ -45,8 +45,7 @@ class Process:
         self.host = host = f"{self._name}.{self._life}"
         self._ending = False
         world.say(f"{host} starts")
-        if Fault.SKEW in world.swarm.rates:
-            world.loop.skew[host] = world.chance.uniform(-MOST_SKEW_SECONDS, MOST_SKEW_SECONDS)
+        self._set_clock()
         daemon = Daemon(*_settings(*world.limits))
         self._task = world.loop.spawn(host, daemon.run())
         self._task.add_done_callback(self._ended, context=world.loop.nobody)
@@ -65,6 +64,13 @@ class Process:
         world.say(f"{self.host} stands still for {seconds:g} s")
         world.busy(world.clock.now + seconds)
         world.loop.pause(self.host, seconds)
+        self._set_clock()
+
+    def _set_clock(self) -> None:
+        """The clock on the wall is wrong, and set to something else while nobody looks."""
+        world = self._world
+        if Fault.SKEW in world.swarm.rates:
+            world.loop.skew[self.host] = world.chance.uniform(-MOST_SKEW_SECONDS, MOST_SKEW_SECONDS)
 
     def terminate(self) -> None:
         """SIGTERM."""

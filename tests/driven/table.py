@@ -1,4 +1,4 @@
-"""The catalog's rows, with what only the shell of a daemon asks of them: owners of leases, pins, witnesses, the budget."""
+"""The catalog's rows, with what only the shell of a daemon asks of them: owners of leases, pins, the budget."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ class Table(FleetCatalog):
 
     Attributes:
         owners: who holds the lease of each app.
+        claims: the host that claimed each app last, and what had befallen processes by then.
         job_owners: who holds each job.
     """
 
     def __init__(self, clock: Clock, lease_seconds: float, terms: Terms) -> None:
         super().__init__(clock, lease_seconds)
         self.owners: dict[str, str] = {}
+        self.claims: dict[str, tuple[str, int]] = {}
         self.job_owners: dict[str, str] = {}
         self._pins: Pins | None = None
         self._terms = terms

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from reconciler.core.budget import Terms
-from tests.driven.faults import Fault, Swarm
+from reconciler.core.budget import Grant, Terms
+from tests.driven.faults import PROCESS, Fault, Swarm
 from tests.driven.table import Table
 from tests.simulation import people, world
 from tests.simulation.clock import START, Clock
@@ -22,7 +22,7 @@ from tests.virtual.loop import HOST, VirtualLoop
 
 WIDE = (700, 40)
 """Neon's documented limits: requests a minute, and at once."""
-NARROW = (150, 16)
+NARROW = (60, 8)
 COPIES_STAY_SECONDS = 700.0
 
 
@@ -64,6 +64,7 @@ class World(world.World):
         apps: the story's.
         listeners: of each host, what is set when it is told that there is work.
         crash: kills a host.
+        on_grant, on_permit: told when a host is granted requests, and when a change for an app is permitted.
     """
 
     def __init__(self, seed: int, loop: VirtualLoop, swarm: Swarm) -> None:
@@ -79,6 +80,8 @@ class World(world.World):
         self.apps: list[App] = []
         self.listeners: dict[str, asyncio.Event] = {}
         self.crash: Callable[[str], None] = lambda _: None
+        self.on_grant: Callable[[str, Grant], None] = lambda _host, _grant: None
+        self.on_permit: Callable[[str], None] = lambda _: None
         super().__init__(seed, Plan(), clock=LoopClock(loop))
         if Fault.NARROW in swarm.rates:
             self.limits = NARROW
@@ -118,6 +121,10 @@ class World(world.World):
         """From now on, and for so long."""
         self.catalog_away_until = self.clock.now + seconds
         self.busy(self.catalog_away_until)
+
+    def disturbances(self) -> int:
+        """Grows with all that befalls a process or a statement: what was about to be done then may not be."""
+        return self.catalog_troubles + sum(self.swarm.fired[fault] for fault in PROCESS)
 
     def say(self, text: str) -> None:
         """Add a line to the trace, of the present host."""

@@ -56,7 +56,7 @@ class Database:
         fault = Fault.CATALOG_REFUSED if away else world.meets(world.swarm.of_statements)
         if fault is not None:
             world.say(f"{name} !{fault}")
-            world.catalog_troubles += 1
+            world.troubles[HOST.get()] += 1
         seconds = chance.uniform(0.0005, 0.02)
         if fault in {Fault.CATALOG_REFUSED, Fault.CATALOG_AWAY}:
             if fault is Fault.CATALOG_AWAY:
@@ -125,22 +125,25 @@ class WorkCatalog:
 
     async def claim(self, limit: int) -> list[Claimed]:
         """Take up to ``limit`` due apps."""
-        host = HOST.get()
-        taken = await self._database.run("claim", lambda: self._claim(host, limit))
-        return await self._database.run("claimed", lambda: self._table.claimed(taken)) if taken else []
+        world, table, host = self._database.world, self._table, HOST.get()
+        taken = await self._database.run("claim", lambda: self._claim(limit))
+        if not taken:
+            return []
+        claimed = await self._database.run("claimed", lambda: table.claimed(taken))
+        table.claims |= {one.lease.app_id: (host, world.troubles[host]) for one in claimed}
+        return claimed
 
-    def _claim(self, host: str, limit: int) -> list[Claimed]:
-        world, owners = self._database.world, dict(self._table.owners)
-        claimed = self._table.claim_for(self._owner, limit)
-        for one in claimed:
+    def _claim(self, limit: int) -> list[Claimed]:
+        world, table = self._database.world, self._table
+        owned = set(table.owners)
+        taken = table.claim_for(self._owner, limit)
+        for one in taken:
             app_id = one.lease.app_id
             world.holders[app_id] = one.lease.token
-            holder, disturbances = self._table.claims.get(app_id, ("", 0))
-            undisturbed = world.loop.lives(holder) and disturbances == world.disturbances()
-            if app_id in owners and undisturbed:
+            holder, troubles = table.claims.pop(app_id, ("", -1))
+            if app_id in owned and world.loop.lives(holder) and troubles == world.troubles[holder]:
                 raise Violation(f"{holder} works on {app_id} and has lost its lease")
-            self._table.claims[app_id] = host, world.disturbances()
-        return claimed
+        return taken
 
     async def next_due(self) -> float | None:
         """Seconds until something is due."""

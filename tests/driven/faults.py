@@ -156,6 +156,8 @@ def swarm(seed: int) -> Swarm:
     often = chance.choice((0.15, 0.3, 0.5))
     kinds = [fault for fault in Fault if chance.random() < often]
     rates = {kind: chance.choice(_RATES[kind in STATEMENT, kind in PROCESS]) for kind in kinds}
+    favourite = chance.choice((*REQUEST, *CHANGES))
+    rates[favourite] = 0.5
     made = Swarm(chance, rates, until=chance.uniform(20, 500), most=chance.randint(1, 16))
     made.fired.update(kind for kind in kinds if kind in WHOLE_RUN)
     return made

@@ -35,7 +35,7 @@ class Process:
         self._life = 0
         self.host = ""
         self._ending = False
-        self._troubles = self._pauses = 0
+        self._troubles = 0
         self.start()
 
     def start(self) -> None:
@@ -62,6 +62,7 @@ class Process:
         world = self._world
         seconds = world.chance.choice((0.7, 3.0, 25.0, LEASE + 10, LEASE + 45, 3 * LEASE))
         world.say(f"{self.host} stands still for {seconds:g} s")
+        world.troubles[self.host] += 1
         world.busy(world.clock.now + seconds)
         world.loop.pause(self.host, seconds)
         self._set_clock()
@@ -77,7 +78,7 @@ class Process:
         world = self._world
         world.say(f"{self.host} is told to end")
         self._ending = True
-        self._troubles, self._pauses = world.catalog_troubles, world.swarm.fired[Fault.PAUSE]
+        self._troubles = world.troubles[self.host]
         host = self.host
         self._task.cancel()
         world.busy(world.clock.now + END_SECONDS)
@@ -89,8 +90,7 @@ class Process:
         world.loop.after(END_SECONDS, check)
 
     def _is_undisturbed(self) -> bool:
-        world = self._world
-        return self._troubles == world.catalog_troubles and self._pauses == world.swarm.fired[Fault.PAUSE]
+        return self._troubles == self._world.troubles[self.host]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         world, host = self._world, self.host

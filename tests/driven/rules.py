@@ -76,14 +76,14 @@ class Rules:
         world = self._world
         begins = world.clock.now + TELL_SECONDS + world.terms.slice_seconds
         ends = world.clock.now + min(seconds, MOST_CLOSED_SECONDS)
-        self._closed.append((begins, ends, host, world.disturbances()))
+        self._closed.append((begins, ends, host, world.troubles[host]))
 
     def sends(self, host: str, sent: Sent) -> None:
         """A process sends a request now. Raises Violation."""
         world = self._world
         self._check_ticket(host, sent)
-        for begins, ends, whose, disturbances in self._closed:
-            undisturbed = world.loop.lives(whose) and disturbances == world.disturbances()
+        for begins, ends, whose, troubles in self._closed:
+            undisturbed = world.loop.lives(whose) and troubles == world.troubles[whose]
             if undisturbed and begins < world.clock.now < ends:
                 raise Violation(f"{sent.route} is sent though Neon asked to wait")
         if sent.mutates:

@@ -156,7 +156,7 @@ MUTANTS: tuple[tuple[Mutate, str], ...] = (
     (ticket_used_late, "without a ticket"),
     (asked_to_wait_and_does_not, "Neon asked to wait"),
     (leases_not_given_back, "has ended and holds"),
-    (jobs_not_given_back, "has ended and holds"),
+    (jobs_not_given_back, "has ended and"),
     (passes_outlive_the_process, "has ended and"),
     (no_deadline, "not converged"),
 )

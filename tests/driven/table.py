@@ -21,7 +21,7 @@ class Table(FleetCatalog):
 
     Attributes:
         owners: who holds the lease of each app.
-        claims: the host that claimed each app last, and what had befallen processes by then.
+        claims: the host that knows of its claim of each app, and what had befallen processes by then.
         job_owners: who holds each job.
     """
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.core.budget import Grant, Terms
-from tests.driven.faults import PROCESS, Fault, Swarm
+from tests.driven.faults import Fault, Swarm
 from tests.driven.table import Table
 from tests.simulation import people, world
 from tests.simulation.clock import START, Clock
@@ -59,7 +59,7 @@ class World(world.World):
         ended: hosts of processes that have ended by themselves.
         owner_of: the name under which each host holds leases.
         catalog_away_until: no statement is carried out before.
-        catalog_troubles: statements that met a fault.
+        troubles: how often something befell each host, or a statement of it: what it was about to do may not be done.
         limits: requests a minute and at once that Neon allows.
         apps: the story's.
         listeners: of each host, what is set when it is told that there is work.
@@ -75,7 +75,7 @@ class World(world.World):
         self.ended: set[str] = set()
         self.owner_of: dict[str, str] = {}
         self.catalog_away_until = 0.0
-        self.catalog_troubles = 0
+        self.troubles: Counter[str] = Counter()
         self.limits = WIDE
         self.apps: list[App] = []
         self.listeners: dict[str, asyncio.Event] = {}
@@ -121,10 +121,6 @@ class World(world.World):
         """From now on, and for so long."""
         self.catalog_away_until = self.clock.now + seconds
         self.busy(self.catalog_away_until)
-
-    def disturbances(self) -> int:
-        """Grows with all that befalls a process or a statement: what was about to be done then may not be."""
-        return self.catalog_troubles + sum(self.swarm.fired[fault] for fault in PROCESS)
 
     def say(self, text: str) -> None:
         """Add a line to the trace, of the present host."""

@@ -92,7 +92,7 @@ class Database:
             value = act()
         except ReconcileError as refusal:
             error = refusal
-        except Violation as broken:
+        except Exception as broken:  # noqa: BLE001 - a daemon would swallow it
             world.loop.fail(broken)
             return
         if fault is Fault.CATALOG_LOST:
@@ -161,8 +161,7 @@ class WorkCatalog:
 
     async def release(self, lease: Lease, outcome: Next) -> bool:
         """End a pass."""
-        await self._database.run("release", lambda: self._table.release(lease, outcome))
-        return True
+        return await self._database.run("release", lambda: self._table.release(lease, outcome))
 
     async def give_back(self) -> None:
         """Let others have every app of this process at once."""
@@ -257,12 +256,11 @@ class FleetCatalog:
 
     async def stop(self, reason: str) -> bool:
         """Stop every change at Neon."""
-        await self._run("stop", lambda: self._table.stop(reason))
-        return True
+        return await self._run("stop", lambda: self._table.stop(reason))
 
     async def lift_stop(self) -> bool:
         """End a stop."""
-        return await self._run("lift_stop", self._table.lift)
+        return await self._run("lift_stop", self._table.lift_stop)
 
     async def stop_overridden(self) -> bool:
         """Whether an operator's word holds."""

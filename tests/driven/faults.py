@@ -90,6 +90,7 @@ class Swarm:
     """The faults of one run: a part of all kinds, each at its rate.
 
     Attributes:
+        chance: which brings them.
         rates: how likely a request or statement meets a kind, or how often a minute it befalls a process.
         until: seconds from the start after which chance brings no more.
         most: how many it may bring.
@@ -155,17 +156,22 @@ def swarm(seed: int) -> Swarm:
         return Swarm(chance)
     often = chance.choice((0.15, 0.3, 0.5))
     kinds = [fault for fault in Fault if chance.random() < often]
-    rates = {kind: chance.choice(_RATES[kind in STATEMENT, kind in PROCESS]) for kind in kinds}
-    favourite = chance.choice((*REQUEST, *CHANGES))
-    rates[favourite] = 0.5
+    rates = {kind: chance.choice(_rates(kind)) for kind in kinds}
+    rates[chance.choice((*REQUEST, *CHANGES))] = 0.5
+    return made_of(rates, chance)
+
+
+def made_of(rates: dict[Fault, float], chance: random.Random) -> Swarm:
+    """The faults of a run from how often each strikes."""
     made = Swarm(chance, rates, until=chance.uniform(20, 500), most=chance.randint(1, 16))
-    made.fired.update(kind for kind in kinds if kind in WHOLE_RUN)
+    made.fired.update(kind for kind in rates if kind in WHOLE_RUN)
     return made
 
 
-# A pass sends a few requests, and runs ten times as many statements; the third is how often a minute.
-_RATES = {
-    (False, False): (0.02, 0.06, 0.15),
-    (True, False): (0.002, 0.006, 0.02),
-    (False, True): (1.0, 3.0, 8.0),
-}
+def _rates(kind: Fault) -> tuple[float, float, float]:
+    """A pass sends a few requests, fewer lists and changes, and ten times as many statements."""
+    if kind in PROCESS:
+        return (1.0, 3.0, 8.0)
+    if kind in STATEMENT:
+        return (0.002, 0.006, 0.02)
+    return (0.05, 0.1, 0.3) if kind in {*LISTS, *CHANGES} else (0.02, 0.06, 0.15)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import random
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -19,7 +22,10 @@ from reconciler.shell.driver import _Hand
 from reconciler.shell.rounds import Rounds
 from reconciler.shell.worker import Worker
 from tests.driven import catalog
+from tests.driven.faults import Fault, Swarm, made_of, swarm
 from tests.driven.parts import Parts
+from tests.driven.run import Failure, run
+from tests.virtual.ambient import Ambient
 
 T = TypeVar("T")
 Mutate = Callable[[pytest.MonkeyPatch], None]
@@ -145,18 +151,65 @@ def no_deadline(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(transport, "asyncio", SimpleNamespace(timeout=lambda _: asyncio.timeout(None)))
 
 
-MUTANTS: tuple[tuple[Mutate, str], ...] = (
-    (leases_not_renewed, "lost its lease"),
-    (permission_not_checked, "too long after"),
-    (permission_counted_from_its_answer, "too long after"),
-    (permission_by_the_wall_clock, "too long after|without a ticket"),
-    (change_sent_again, "projects of .* are alive|without a committed intent|too long after"),
-    (budget_ignored, "without a ticket"),
-    (ticket_used_twice, "without a ticket"),
-    (ticket_used_late, "without a ticket"),
-    (asked_to_wait_and_does_not, "Neon asked to wait"),
-    (leases_not_given_back, "has ended and holds"),
-    (jobs_not_given_back, "has ended and"),
-    (passes_outlive_the_process, "has ended and"),
-    (no_deadline, "not converged"),
+@dataclass(frozen=True)
+class Mutant:
+    """A safeguard that is switched off.
+
+    Attributes:
+        mutate: switches it off.
+        broken: what a run must say.
+        rates: the faults under which it matters; chance's own where there are none.
+    """
+
+    mutate: Mutate
+    broken: str
+    rates: Mapping[Fault, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.mutate.__name__
+
+    def swarm(self, seed: int) -> Swarm:
+        """The faults of its run."""
+        return made_of(dict(self.rates), random.Random(f"{seed}/mutant")) if self.rates else swarm(seed)
+
+
+_PAUSES = {Fault.PAUSE: 20.0}
+_ENDS = {Fault.TERMINATE: 20.0}
+MUTANTS = (
+    Mutant(leases_not_renewed, "lost its lease", {Fault.SILENT_BEFORE: 0.3, Fault.SLOW: 0.3}),
+    Mutant(permission_not_checked, "too long after", _PAUSES),
+    Mutant(permission_counted_from_its_answer, "too long after", _PAUSES),
+    Mutant(permission_by_the_wall_clock, "too long after|without a ticket", _PAUSES | {Fault.SKEW: 1.0}),
+    Mutant(change_sent_again, "projects of .* are alive|2 projects", {Fault.SILENT_AFTER: 0.2, Fault.S500_AFTER: 0.2}),
+    Mutant(budget_ignored, "without a ticket"),
+    Mutant(ticket_used_twice, "without a ticket"),
+    Mutant(ticket_used_late, "without a ticket", _PAUSES | {Fault.NARROW: 1.0}),
+    Mutant(asked_to_wait_and_does_not, "Neon asked to wait", {Fault.S429_SECONDS: 0.3}),
+    Mutant(leases_not_given_back, "has ended and holds", _ENDS),
+    Mutant(jobs_not_given_back, "has ended and", _ENDS),
+    Mutant(passes_outlive_the_process, "has ended and", _ENDS),
+    Mutant(no_deadline, "not converged", {Fault.SILENT_BEFORE: 0.1}),
 )
+MOST_RUNS = 400
+
+
+def runs_to_find(mutant: Mutant, ambient: Ambient) -> int:
+    """How many runs it takes until one says what is wrong.
+
+    Raises:
+        AssertionError: none does, or the first that fails says something else.
+    """
+    patch = pytest.MonkeyPatch()
+    mutant.mutate(patch)
+    try:
+        for seed in range(MOST_RUNS):
+            try:
+                run(seed, ambient, mutant.swarm(seed))
+            except Failure as failure:
+                assert re.search(mutant.broken, failure.reason), f"{mutant.name}: {failure.reason}"
+                return seed + 1
+    finally:
+        patch.undo()
+    raise AssertionError(f"{MOST_RUNS} runs do not miss it: {mutant.name}")

@@ -72,11 +72,12 @@ class Table(FleetCatalog):
             for one in taken
         ]
 
-    def release(self, lease: Lease, outcome: Next) -> None:
+    def release(self, lease: Lease, outcome: Next) -> bool:
         """``release``."""
-        if self._owns(self.work[lease.app_id], lease):
+        released = super().release(lease, outcome)
+        if released:
             self.owners.pop(lease.app_id, None)
-        super().release(lease, outcome)
+        return released
 
     def give_back(self, owner: str) -> None:
         """``give_back``."""
@@ -101,12 +102,6 @@ class Table(FleetCatalog):
         if self._pins is None:
             self._pins = pins
             self.pin(pins.org_id)
-
-    def lift(self) -> bool:
-        """``lift_stop``."""
-        stopped = self.plane.stop_reason is not None
-        self.lift_stop()
-        return stopped
 
     def witnesses(self, start: str, besides: str, limit: int) -> list[str]:
         """``witnesses``."""

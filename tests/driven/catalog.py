@@ -20,7 +20,7 @@ from reconciler.errors import CatalogUnavailable, ReconcileError
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.neon import Project
-from tests.driven.faults import Fault
+from tests.driven.faults import BEFALLS, Fault
 from tests.driven.world import World
 from tests.simulation.steps import Violation
 from tests.virtual.loop import HOST
@@ -69,7 +69,14 @@ class Database:
             world.busy(world.clock.now + seconds)
         answer: asyncio.Future[T] = world.loop.create_future()
         late = chance.uniform(0.0005, 0.02) if chance.random() < 0.2 else 0.0
-        planned = world.loop.after(seconds, lambda: self._happen(act, answer, fault, late))
+        host = HOST.get()
+
+        def happen() -> None:
+            self._happen(act, answer, fault, late)
+            if fault in BEFALLS:
+                world.befall(BEFALLS[fault], host)
+
+        planned = world.loop.after(seconds, happen)
         try:
             if patience is None:
                 return await answer
@@ -126,11 +133,11 @@ class WorkCatalog:
     async def claim(self, limit: int) -> list[Claimed]:
         """Take up to ``limit`` due apps."""
         world, table, host = self._database.world, self._table, HOST.get()
-        taken = await self._database.run("claim", lambda: self._claim(limit))
+        taken, troubles = await self._database.run("claim", lambda: (self._claim(limit), world.troubles[host]))
         if not taken:
             return []
         claimed = await self._database.run("claimed", lambda: table.claimed(taken))
-        table.claims |= {one.lease.app_id: (host, world.troubles[host]) for one in claimed}
+        table.claims |= {one.lease.app_id: (host, troubles) for one in claimed}
         return claimed
 
     def _claim(self, limit: int) -> list[Claimed]:

@@ -12,11 +12,16 @@ from functools import cached_property
 class Fault(StrEnum):
     """A kind of fault."""
 
-    # A process, at any step of its loop; or when a request of it arrives.
+    # A process, at any step of its loop.
     CRASH = "crash"
-    CRASH_ON_ARRIVAL = "crash-on-arrival"
     PAUSE = "pause"
     TERMINATE = "terminate"
+    # The same, at the moment when a request of it arrives, or a statement takes effect.
+    CRASH_ON_ARRIVAL = "crash-on-arrival"
+    PAUSE_ON_ARRIVAL = "pause-on-arrival"
+    TERMINATE_ON_ARRIVAL = "terminate-on-arrival"
+    CRASH_ON_STATEMENT = "crash-on-statement"
+    PAUSE_ON_STATEMENT = "pause-on-statement"
     # A request that Neon never carries out, or carries out without a word.
     REFUSED = "connection-refused"
     NO_CONNECTION = "connect-timeout"
@@ -63,8 +68,23 @@ class Fault(StrEnum):
 
 
 PROCESS = (Fault.CRASH, Fault.PAUSE, Fault.TERMINATE)
+BEFALLS = {
+    Fault.CRASH_ON_ARRIVAL: Fault.CRASH,
+    Fault.PAUSE_ON_ARRIVAL: Fault.PAUSE,
+    Fault.TERMINATE_ON_ARRIVAL: Fault.TERMINATE,
+    Fault.CRASH_ON_STATEMENT: Fault.CRASH,
+    Fault.PAUSE_ON_STATEMENT: Fault.PAUSE,
+}
+"""What befalls the process of a request or statement."""
 WHOLE_RUN = (Fault.SKEW, Fault.NO_HINTS, Fault.NARROW)
-STATEMENT = (Fault.CATALOG_REFUSED, Fault.CATALOG_LOST, Fault.CATALOG_SLOW, Fault.CATALOG_AWAY)
+STATEMENT = (
+    Fault.CATALOG_REFUSED,
+    Fault.CATALOG_LOST,
+    Fault.CATALOG_SLOW,
+    Fault.CATALOG_AWAY,
+    Fault.CRASH_ON_STATEMENT,
+    Fault.PAUSE_ON_STATEMENT,
+)
 LISTS = (Fault.STALE, Fault.PARTIAL)
 CHANGES = (Fault.LATE, Fault.BEYOND, Fault.TWICE)
 REQUEST = tuple(fault for fault in Fault if fault not in {*PROCESS, *WHOLE_RUN, *STATEMENT, *LISTS, *CHANGES})
@@ -158,12 +178,12 @@ def swarm(seed: int) -> Swarm:
     kinds = [fault for fault in Fault if chance.random() < often]
     rates = {kind: chance.choice(_rates(kind)) for kind in kinds}
     rates[chance.choice((*REQUEST, *CHANGES))] = 0.5
-    return made_of(rates, chance)
+    return made_of(rates, chance, most=chance.randint(1, 16))
 
 
-def made_of(rates: dict[Fault, float], chance: random.Random) -> Swarm:
-    """The faults of a run from how often each strikes."""
-    made = Swarm(chance, rates, until=chance.uniform(20, 500), most=chance.randint(1, 16))
+def made_of(rates: dict[Fault, float], chance: random.Random, most: int) -> Swarm:
+    """The faults of a run from how often each strikes, and how many there may be."""
+    made = Swarm(chance, rates, until=chance.uniform(20, 500), most=most)
     made.fired.update(kind for kind in rates if kind in WHOLE_RUN)
     return made
 

@@ -16,7 +16,7 @@ from reconciler.core.mark import APP_ID
 from reconciler.local.neon.messages import Response
 from reconciler.local.neon.quirks import Quirks
 from specs.settings import SEND_MARGIN_SECONDS
-from tests.driven.faults import STATUSES, WITHOUT_EFFECT, Fault
+from tests.driven.faults import BEFALLS, STATUSES, WITHOUT_EFFECT, Fault
 from tests.driven.rules import Rules, Sent
 from tests.driven.world import SETTLE, World
 from tests.simulation.faults import Kind
@@ -125,8 +125,8 @@ class Network:
             self._rules.arrives()
         told = self._carry_out(sent, fault)
         world.judge()
-        if fault is Fault.CRASH_ON_ARRIVAL:
-            world.crash(host)
+        if fault in BEFALLS:
+            world.befall(BEFALLS[fault], host)
         if fault in _UNANSWERED:
             return
         seconds = world.chance.uniform(0.02, 0.3)

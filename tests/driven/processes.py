@@ -126,16 +126,17 @@ class Processes:
     def __init__(self, world: World, number: int) -> None:
         self._world = world
         self._all = [Process(world, f"daemon-{each}") for each in range(number)]
-        world.crash = self._crash
+        world.befall = self._befall
         world.table.on_change = self._tell
         for fault in PROCESS:
             if fault in world.swarm.rates:
                 self._plan(fault, world.swarm.rates[fault])
 
-    def _crash(self, host: str) -> None:
+    def _befall(self, fault: Fault, host: str) -> None:
         for process in self._all:
             if process.host == host and host:
-                process.crash()
+                act: Any = {Fault.CRASH: process.crash, Fault.PAUSE: process.pause, Fault.TERMINATE: process.terminate}
+                act[fault]()
 
     def _tell(self) -> None:
         """A NOTIFY goes out; now and then one is lost."""
@@ -158,15 +159,14 @@ class Processes:
             process = world.chance.choice(self._all)
             if process.host and world.swarm.most > 0 and not world.loop.is_paused(process.host):
                 steps = world.chance.randrange(world.chance.choice((FEW_STEPS, MANY_STEPS)))
-                world.loop.at_step(process.host, steps, lambda: befall(process, process.host))
+                host = process.host
+                world.loop.at_step(host, steps, lambda: befall(host))
             self._plan(fault, a_minute)
 
-        def befall(process: Process, host: str) -> None:
-            if world.swarm.most <= 0 or world.elapsed > world.swarm.until or process.host != host:
-                return
-            world.swarm.strike(fault)
-            world.busy()
-            act: Any = {Fault.CRASH: process.crash, Fault.PAUSE: process.pause, Fault.TERMINATE: process.terminate}
-            act[fault]()
+        def befall(host: str) -> None:
+            if world.swarm.most > 0 and world.elapsed <= world.swarm.until:
+                world.swarm.strike(fault)
+                world.busy()
+                self._befall(fault, host)
 
         world.loop.after(seconds, strike)

@@ -63,7 +63,7 @@ class World(world.World):
         limits: requests a minute and at once that Neon allows.
         apps: the story's.
         listeners: of each host, what is set when it is told that there is work.
-        crash: kills a host.
+        befall: lets what befalls processes befall a host.
         on_grant, on_permit: told when a host is granted requests, and when a change for an app is permitted.
     """
 
@@ -79,7 +79,7 @@ class World(world.World):
         self.limits = WIDE
         self.apps: list[App] = []
         self.listeners: dict[str, asyncio.Event] = {}
-        self.crash: Callable[[str], None] = lambda _: None
+        self.befall: Callable[[Fault, str], None] = lambda _fault, _host: None
         self.on_grant: Callable[[str, Grant], None] = lambda _host, _grant: None
         self.on_permit: Callable[[str], None] = lambda _: None
         super().__init__(seed, Plan(), clock=LoopClock(loop))

@@ -74,11 +74,13 @@ class Process:
             world.loop.skew[self.host] = world.chance.uniform(-MOST_SKEW_SECONDS, MOST_SKEW_SECONDS)
 
     def terminate(self) -> None:
-        """SIGTERM."""
+        """SIGTERM; a second one says nothing new."""
         world = self._world
+        if self._ending:
+            return
         world.say(f"{self.host} is told to end")
         self._ending = True
-        self._troubles = world.troubles[self.host]
+        self._troubles = -1 if world.loop.is_paused(self.host) else world.troubles[self.host]
         host = self.host
         self._task.cancel()
         world.busy(world.clock.now + END_SECONDS)

@@ -23,6 +23,7 @@ LOOK_SECONDS = 5.0
 # Nothing that Neon asks to be waited for, and no catalog that is slow, holds one process up for longer.
 PATIENCE_SECONDS = 2 * 60.0
 FLEETS = 0.01
+ORPHANS = 0.1
 MIXED = 0.7
 
 
@@ -94,6 +95,8 @@ async def _story(world: World) -> float:
         world.busy(START + world.swarm.until)
     Processes(world, chance.choice((1, 2, 2, 3)))
     world.apps = SCENARIOS[name](world)
+    if chance.random() < ORPHANS:
+        world.clock.after(chance.uniform(0.0, 100.0), world.leave_an_orphan)
     world.settle_waiting()
     longest = bound(len(world.apps))
     while not _is_at_rest(world):
@@ -117,7 +120,7 @@ def _scenario(chance: random.Random) -> str:
 def _is_at_rest(world: World) -> bool:
     if world.clock.now < world.active_until or world.waiting or world.in_flight or world.table.running_jobs():
         return False
-    if any(app.pending for app in world.apps):
+    if any(app.pending for app in world.apps) or world.unreported():
         return False
     if world.table.next_due() != math.inf and not any(app.unproven for app in world.apps):
         return False
@@ -139,11 +142,14 @@ async def _be_silent(world: World) -> None:
     for app in world.apps:
         if (reason := differs(app)) is not None:
             raise Violation(f"left the fixed point: {reason}")
+    if any(world.neon.living(project_id) is None for project_id in world.left):
+        raise Violation("an orphan is gone")
 
 
 def _why(world: World) -> str:
     differing = [reason for app in world.apps if (reason := differs(app)) is not None]
     due, pending = world.table.next_due() - world.clock.now, [app.pending for app in world.apps]
+    differing += [f"{project_id} is not reported" for project_id in world.unreported()]
     return f"{differing}, due in {due:.1f} s, pending {pending}, {len(world.waiting)} waiting"
 
 

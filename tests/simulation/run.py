@@ -221,7 +221,7 @@ def differs(app: App) -> str | None:
         said = condition_of(row.conditions, ConditionType.SYNCED)
         proven = said is None or said.reason != Reason.NOT_PROVEN_OURS or neon.living(row.project_id) is None
         return "deleted without proof, or silent about it" if proven else None
-    return None
+    return f"{len(living)} projects of a lost app" if living else None
 
 
 def _not_ready(app: App) -> str | None:

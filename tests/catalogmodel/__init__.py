@@ -1,5 +1,1 @@
 """The catalog against its in-memory twin, operation by operation, on a real Postgres whose clock stands still."""
-
-from tests.catalogmodel.running import Seen, run
-
-__all__ = ["Seen", "run"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import get_args
+from typing import Literal, TypeAlias
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -13,20 +13,25 @@ from reconciler.catalog.work import Claimed, Lease
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import Column, Credentials, Event, Next, Progress
 from specs.status import AppStatus, Condition, ConditionType, Reason
-from tests.catalogmodel.machine import WHICH, Base
+from tests.catalogmodel.machine import WHICH, Base, sometimes
 from tests.catalogmodel.pair import WORKERS, Handle
 from tests.catalogmodel.state import plain, twin_row
 
 WORKER = st.sampled_from(WORKERS)
 PROJECTS = st.sampled_from([f"project-{number}" for number in range(6)])
+How: TypeAlias = Literal["refused", "open", "absent"]
+HOW: tuple[How, ...] = ("refused", "open", "absent")
 LATER = st.none() | st.sampled_from((0.0, 30.0, 86_400.0))
-COLUMNS = st.dictionaries(st.sampled_from([*get_args(Column)][:4]), LATER, max_size=2)
+COLUMNS: st.SearchStrategy[dict[Column, float | None]] = st.dictionaries(
+    st.sampled_from(("connected_at", "missing_since", "recoverable_until")), LATER, max_size=2
+)
 
 
 def _uri(text: str) -> SecretStr:
     return SecretStr(f"postgresql://role:{text}@host.neon.tech/app")
 
 
+BOTH = Credentials(_uri("p"), _uri("s"))
 CREDENTIALS = st.none() | st.builds(
     Credentials, st.sampled_from("pqr").map(_uri), st.none() | st.sampled_from("st").map(_uri)
 )
@@ -40,7 +45,7 @@ class Passes(Base):
         """Up to so many; apps of one rank come together, since their order is nobody's promise."""
         pair, twin = self.pair, self.pair.twin
         limit = twin.ties(limit)
-        real: list[Claimed] = pair.wait(pair.work[worker].claim(limit))
+        real = sorted(pair.wait(pair.work[worker].claim(limit)), key=lambda each: each.lease.app_id)
         taken = {each.lease.app_id: each for each in twin.take(worker, limit)}
         assert {each.lease.app_id for each in real} == set(taken), (real, taken)
         fresh = [each.lease.token for each in real]
@@ -52,6 +57,7 @@ class Passes(Base):
             assert self._seen(each) == (twin_row(twin, model.app), *self._rest(model))
         pair.met["claim", "answered"] += bool(real)
 
+    @precondition(sometimes)
     @rule()
     def next_due(self) -> None:
         """How long there is nothing to do."""
@@ -93,6 +99,7 @@ class Passes(Base):
             lambda: lease.app_id in pair.twin.work and pair.twin.release(lease, outcome),
         )
 
+    @precondition(sometimes)
     @rule(worker=WORKER)
     def give_back(self, worker: str) -> None:
         """A daemon that ends."""
@@ -115,7 +122,9 @@ class Passes(Base):
     def open_intent(self, which: int, again: int | None) -> None:
         """A create to come, or one that was refused and is sent again."""
         handle = self.handle(which)
-        effect = OpenIntent(f"nonce-{self.pair.twin.plane.high_water}", None if again is None else self._seq(again))
+        effect = OpenIntent(
+            f"nonce-{self.pair.twin.plane.high_water}", None if again is None else self._seq(handle, again)
+        )
         self._write(
             "open_intent",
             self.pair.records.open_intent(handle.real.lease, effect),
@@ -123,22 +132,17 @@ class Passes(Base):
         )
 
     @precondition(lambda self: self.has_handles)
-    @rule(which=WHICH, seq=st.integers(0, 1), how=st.sampled_from(("refused", "open", "absent")))
-    def settle_intent(self, which: int, seq: int, how: str) -> None:
+    @rule(which=WHICH, seq=st.integers(0, 1), how=st.sampled_from(HOW))
+    def settle_intent(self, which: int, seq: int, how: How) -> None:
         """A create that was refused, is not seen yet, or is proven not to have happened."""
-        handle, records, create_seq = self.handle(which), self.pair.records, self._seq(seq)
-        lease = handle.real.lease
+        handle, records = self.handle(which), self.pair.records
+        lease, create_seq = handle.real.lease, self._seq(handle, seq)
         self._write(
             "settle_intent",
             records.refuse_intent(lease, create_seq)
             if how == "refused"
             else records.note_absence(lease, create_seq, proven=how == "absent"),
-            lambda: self.pair.twin.settle_intent(
-                handle.twin.lease,
-                create_seq,
-                how,
-                absent=how != "refused",  # type: ignore[arg-type]
-            ),
+            lambda: self.pair.twin.settle_intent(handle.twin.lease, create_seq, how, absent=how != "refused"),
         )
 
     @precondition(lambda self: self.has_handles)
@@ -163,7 +167,7 @@ class Passes(Base):
         """A project's id, which may stand in another row already."""
         handle, said = self.handle(which), self._progress(AppStatus.PROVISIONING, 0, {})
         effect = RecordProject(
-            create_seq=self._seq(seq), project_id=project, org_id="org-1", credentials=held, progress=said
+            create_seq=self._seq(handle, seq), project_id=project, org_id="org-1", credentials=held, progress=said
         )
         self._write(
             "record_project",
@@ -176,7 +180,9 @@ class Passes(Base):
     def record_credentials(self, which: int, held: Credentials | None) -> None:
         """New URIs, sealed with the key that the pass read at its claim."""
         handle, said = self.handle(which), self._progress(AppStatus.READY, 1, {"connected_at": 0.0})
-        if held is None or handle.real.app.data_key_sealed is None:
+        row = self.pair.twin.rows.get(handle.twin.lease.app_id)
+        # No pass goes on to this once it has recorded the app's end, which takes the key away.
+        if held is None or handle.real.app.data_key_sealed is None or (row is not None and row.deleted_at is not None):
             return
         self._write(
             "record_credentials",
@@ -220,8 +226,10 @@ class Passes(Base):
             status, (condition,), generation, times, (Event("First", "One", "1"), Event("Then", "Two", "2"))
         )
 
-    def _seq(self, back: int) -> int:
-        return max(1, self.pair.twin.plane.high_water - back)
+    def _seq(self, handle: Handle, back: int) -> int:
+        """One of the app's intents, the newest first, or one that is not there."""
+        intents = self.pair.twin.intents.get(handle.twin.lease.app_id, [])
+        return intents[-1 - back].create_seq if back < len(intents) else 9999
 
     def _seen(self, claimed: Claimed) -> tuple[object, ...]:
         lease = Lease(claimed.lease.app_id, self.pair.tokens[claimed.lease.token], claimed.lease.wakes)

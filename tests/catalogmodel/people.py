@@ -12,7 +12,7 @@ from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
 from specs.status import AppStatus
-from tests.catalogmodel.machine import WHICH, Base
+from tests.catalogmodel.machine import WHICH, Base, sometimes
 from tests.catalogmodel.state import plain, twin_row
 
 OWNERS = st.sampled_from(("alice", "bob"))
@@ -87,6 +87,7 @@ class People(Base):
         )
         self.pair.wait(pair.apps.notify())
 
+    @precondition(sometimes)
     @rule(
         owner=OWNERS,
         status=st.none() | st.sampled_from(AppStatus),

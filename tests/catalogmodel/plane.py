@@ -10,7 +10,7 @@ from reconciler.core.budget import Urgency
 from specs.metadata import AppMetadata
 from specs.names import format_project_name
 from specs.neon import Project
-from tests.catalogmodel.machine import WHICH, Base
+from tests.catalogmodel.machine import WHICH, Base, sometimes
 from tests.catalogmodel.pair import TERMS, WORKERS
 from tests.catalogmodel.passes import PROJECTS, WORKER
 from tests.catalogmodel.state import SEALED, plain, twin_row
@@ -26,7 +26,7 @@ class ThePlane(Base):
         super().__init__()
         self.jobs: list[Job] = []
 
-    @precondition(lambda self: self.has_apps)
+    @precondition(lambda self: self.has_apps and sometimes(self))
     @rule(which=st.lists(WHICH, max_size=3), missing=st.booleans())
     def wake(self, which: list[int], missing: bool) -> None:
         """What a sweep found to differ; an app may be named twice, and one may be buried."""
@@ -37,7 +37,7 @@ class ThePlane(Base):
             lambda: self.pair.twin.wake(self._standing(app_ids), missing=missing),
         )
 
-    @precondition(lambda self: self.has_apps)
+    @precondition(lambda self: self.has_apps and sometimes(self))
     @rule(found=st.lists(st.tuples(WHICH, PROJECTS), max_size=3))
     def name_surplus(self, found: list[tuple[int, str]]) -> None:
         """Candidates for a surplus, several of an app too."""
@@ -48,21 +48,25 @@ class ThePlane(Base):
             lambda: self.pair.twin.name_surplus([each for each in pairs if each[0] in self.pair.twin.rows]),
         )
 
+    @precondition(sometimes)
     @rule(reason=REASONS)
     def stop(self, reason: str) -> None:
         """Everything stops."""
         self.pair.both("stop", self.pair.fleets[WORKERS[0]].stop(reason), lambda: self.pair.twin.stop(reason))
 
+    @precondition(sometimes)
     @rule()
     def lift_stop(self) -> None:
         """The fleet is there again."""
         self.pair.both("lift_stop", self.pair.fleets[WORKERS[0]].lift_stop(), self.pair.twin.lift_stop)
 
+    @precondition(sometimes)
     @rule()
     def override_stop(self) -> None:
         """An operator's word."""
         self.pair.both("override_stop", self.pair.fleets[WORKERS[0]].override_stop(), self.pair.twin.override_stop)
 
+    @precondition(sometimes)
     @rule(org=st.sampled_from(("org-1", "org-2")))
     def pin(self, org: str) -> None:
         """The first change, or a daemon with another organization."""
@@ -71,6 +75,7 @@ class ThePlane(Base):
         self.pair.both("pins", fleet.pins(), lambda: twin.pinned)
         self.pair.both("pin", fleet.pin(pins), lambda: twin.keep(pins))
 
+    @precondition(sometimes)
     @rule(project=PROJECTS, which=WHICH)
     def report_orphan(self, project: str, which: int) -> None:
         """A project of ours that no row names, once more or for the first time."""
@@ -84,6 +89,7 @@ class ThePlane(Base):
             lambda: self.pair.twin.report_orphan(project, app_id),
         )
 
+    @precondition(sometimes)
     @rule(seen=st.sets(PROJECTS, max_size=3))
     def forget_orphans(self, seen: set[str]) -> None:
         """A complete list that shows only so much."""
@@ -91,6 +97,7 @@ class ThePlane(Base):
         self.pair.both("forget_orphans", fleet.forget_orphans(seen), lambda: twin.forget_orphans(seen))
         self.pair.both("reported", fleet.reported(), lambda: set(twin.orphans))
 
+    @precondition(sometimes)
     @rule(which=WHICH, besides=WHICH, limit=st.integers(1, 3))
     def read(self, which: int, besides: int, limit: int) -> None:
         """What rounds read of all apps."""
@@ -116,6 +123,7 @@ class ThePlane(Base):
         overridden = twin.plane.overridden_until > self.pair.clock.now
         self.pair.both("stop_overridden", fleet.stop_overridden(), lambda: overridden)
 
+    @precondition(sometimes)
     @rule()
     def bury(self) -> None:
         """What is beyond its tombstone goes."""
@@ -123,6 +131,7 @@ class ThePlane(Base):
         self.pair.both("bury", self.pair.fleets[WORKERS[0]].bury(), self.pair.twin.bury)
         self.pair.met["bury", "buried"] += len(self.pair.twin.rows) < before
 
+    @precondition(sometimes)
     @rule(worker=WORKER, name=JOBS, period=st.sampled_from((0.5, 60.0)))
     def claim_job(self, worker: str, name: str, period: float) -> None:
         """A round begins, unless somebody is at it or it is too early."""
@@ -133,7 +142,7 @@ class ThePlane(Base):
             seen=lambda job: job and (job.token, job.position),
         )
 
-    @precondition(lambda self: bool(self.jobs))
+    @precondition(lambda self: bool(self.jobs) and sometimes(self))
     @rule(which=WHICH)
     def renew_job(self, which: int) -> None:
         """A round that goes on."""
@@ -141,7 +150,7 @@ class ThePlane(Base):
         fleet, twin = self.pair.fleets[WORKERS[0]], self.pair.twin
         self.pair.both("renew_job", fleet.renew_job(job), lambda: twin.renew_job(job.name, job.token))
 
-    @precondition(lambda self: bool(self.jobs))
+    @precondition(lambda self: bool(self.jobs) and sometimes(self))
     @rule(which=WHICH, position=st.sampled_from(("", "m")), whole=st.booleans())
     def finish_job(self, which: int, position: str, whole: bool) -> None:
         """A round that ends here, with the whole fleet seen or not."""
@@ -152,12 +161,14 @@ class ThePlane(Base):
             lambda: self.pair.twin.end_job(job.name, job.token, position, whole=whole),
         )
 
+    @precondition(sometimes)
     @rule(worker=WORKER)
     def give_back_jobs(self, worker: str) -> None:
         """A daemon that ends."""
         fleet, twin = self.pair.fleets[worker], self.pair.twin
         self.pair.both("give_back_jobs", fleet.give_back_jobs(), lambda: twin.give_back_jobs(worker))
 
+    @precondition(sometimes)
     @rule(wanted=st.dictionaries(st.sampled_from(Urgency), st.integers(0, 12), max_size=3))
     def lease_requests(self, wanted: dict[Urgency, int]) -> None:
         """A slice of the request budget."""
@@ -167,6 +178,7 @@ class ThePlane(Base):
             lambda: self.pair.twin.lease_requests(wanted, TERMS),
         )
 
+    @precondition(sometimes)
     @rule(seconds=st.sampled_from((0.5, 30.0)))
     def close_budget(self, seconds: float) -> None:
         """Neon refused a request for there being too many."""

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, run_state_machine_as_test
 
-from tests.catalogmodel.pair import Pair, paired
-from tests.catalogmodel.passes import Passes
-from tests.catalogmodel.people import People
+from tests.catalogmodel.pair import LEASE, WORKERS, Pair, paired
+from tests.catalogmodel.passes import BOTH, Passes
+from tests.catalogmodel.people import NAMES, OWNERS, People
 from tests.catalogmodel.plane import ThePlane
+from tests.catalogmodel.tour import Guided
 from tests.postgres import TestServer
 from tests.statements import statements
 from tests.stillclock import still_clock
@@ -32,6 +34,8 @@ WANTED: Mapping[str, tuple[str, ...]] = {
     "drop_surplus": ("answered", "LeaseLost"),
     "bury": ("buried",),
 }
+
+_WAY = ("asked", "claimed", "creating", "recorded", "deleted", "buried")
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,43 @@ def machine_of(pair: Pair) -> type[People]:
     """The machine over this pair."""
 
     class Machine(People, Passes, ThePlane):
-        """All rules together."""
+        """All rules together, from a few apps on that have come so far."""
+
+        @initialize(asked=st.lists(st.tuples(OWNERS, NAMES), max_size=3), so_far=st.sampled_from(_WAY))
+        def begin(self, asked: list[tuple[str, str]], so_far: str) -> None:
+            """Apps that were asked for, and then all that comes before a point of their way."""
+            for owner, name in asked:
+                self.ask(owner=owner, name=name, version=17, key=None, most=9)
+            done = _WAY[: _WAY.index(so_far) + 1]
+            if "claimed" in done:
+                self.claim(worker=WORKERS[0], limit=3)
+            for which in range(len(self.handles)):
+                if "creating" in done:
+                    self.open_intent(which=which, again=None)
+                if "recorded" in done:
+                    self.record_project(which=which, project=f"project-{which}", held=BOTH, seq=0)
+                if "deleted" in done:
+                    self.delete(which=which, owner=self.handles[-1 - which].real.app.owner_id)
+                    self.record_deleted(which=which, ends=30.0)
+            if "recorded" in done:
+                for worker in WORKERS:
+                    self.pass_time(LEASE)
+                    self.claim(worker=worker, limit=3)
+            if "buried" in done:
+                self.bury()
 
     Machine.pair = pair
     return Machine
 
 
+def tour(pair: Pair) -> None:
+    """The one run by hand. Raises AssertionError where the catalog and its twin differ."""
+    Guided.pair = pair
+    Guided().follow()
+
+
 def run(server: TestServer, *, examples: int, steps: int, number: int | None = None) -> Seen:
-    """So many runs of so many steps; without a number always the same ones.
+    """The tour, and so many runs of so many steps by chance; without a number always the same ones.
 
     Raises:
         AssertionError: the catalog and its twin differ; the shortest run that shows it is printed.
@@ -80,6 +113,7 @@ def run(server: TestServer, *, examples: int, steps: int, number: int | None = N
         suppress_health_check=list(HealthCheck),
     )
     with still_clock(server) as clock, paired(clock) as pair:
+        tour(pair)
         machine = machine_of(pair)
         run_state_machine_as_test(machine if number is None else seed(number)(machine), settings=chosen)
         return Seen(pair.ran, pair.met)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Any
 
-from psycopg import AsyncCursor
+from psycopg import AsyncCursor, AsyncTransaction
 
 from reconciler.catalog import database
 from reconciler.catalog.statements import load
@@ -42,17 +43,44 @@ class TappedCursor(AsyncCursor[Any]):
             await run(query, *arguments, **options)
         else:
             await connection.tap(connection, named[1], lambda: run(query, *arguments, **options))
+            connection.fetched = False
         return self
 
 
 class TappedConnection(database._Connection):
-    """A connection of the catalog's pool whose named statements can be watched and spoilt."""
+    """A connection of the catalog's pool whose named statements can be watched and spoilt.
+
+    Attributes:
+        fetched: whether it was fetched from the pool and no named statement ran since.
+        committed: called once behind the next commit.
+    """
 
     tap: Tap
+    fetched = False
+    committed: Run | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.cursor_factory = TappedCursor
+
+    @asynccontextmanager
+    async def transaction(self, *arguments: Any, **options: Any) -> AsyncIterator[AsyncTransaction]:
+        """A transaction, and what is to happen behind its commit."""
+        async with super().transaction(*arguments, **options) as transaction:
+            yield transaction
+        behind, self.committed = self.committed, None
+        if behind is not None:
+            await behind()
+
+
+async def checked(connection: database._Connection) -> None:
+    """What the pool does with a connection that it hands out."""
+    await _check(connection)
+    if isinstance(connection, TappedConnection):
+        connection.fetched = True
+
+
+_check = database._check
 
 
 def tapped(tap: Tap) -> type[TappedConnection]:

@@ -45,6 +45,7 @@ class Fault:
         use: at which use of the statement, counted from 1.
         fired: how often it happened.
         seen: the statements that were asked for since it was armed.
+        asked: how many statements were asked for at all.
         watch: looks at every statement in the fault's place.
     """
 
@@ -54,6 +55,7 @@ class Fault:
         self.use = 1
         self.fired = 0
         self.seen: list[str] = []
+        self.asked = 0
         self.watch: Tap | None = None
 
     def arm(self, statement: str | None, kind: Kind = Kind.SERIALIZATION, use: int = 1) -> None:
@@ -65,6 +67,7 @@ class Fault:
         if self.watch is not None:
             await self.watch(connection, statement, run)
             return
+        self.asked += 1
         self.seen.append(statement)
         if statement != self.statement or self.fired or self.seen.count(statement) != self.use:
             await run()

@@ -40,7 +40,7 @@ class Store:
     def keep(self, name: str) -> None:
         """Keep all that stands in the catalog aside under a name."""
         copies = "".join(f"CREATE TABLE {name}.{table} AS SELECT * FROM {table};" for table in _TABLES)
-        self._clock.rows(f"CREATE SCHEMA {name}; {copies}")
+        self._clock.rows(f"DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}; {copies}")
 
     def put_back(self, name: str) -> None:
         """What was kept under the name, and nothing else."""

@@ -15,10 +15,11 @@ Begin = Callable[[], object]
 
 
 async def create(whole: Whole, begin: Begin) -> None:
-    """An app is asked for, twice by the same key, and looked at."""
+    """An app is asked for, again by the same key and by another, and looked at."""
     begin()
     app_id = await whole.post()
     assert await whole.post() == app_id
+    assert await whole.post(key="another") == app_id
     await whole.patiently(whole.apps.notify)
     await whole.settle()
     whole.expect(app_id, AppStatus.READY)
@@ -33,13 +34,16 @@ async def create(whole: Whole, begin: Begin) -> None:
 
 
 async def delete(whole: Whole, begin: Begin) -> None:
-    """A ready app is deleted while another lives on."""
-    app_id, other = await whole.post(), await whole.post("other")
+    """Two ready apps are deleted, of which a person has deleted one's project before, while another lives on."""
+    app_id, gone, other = await whole.post(), await whole.post("gone"), await whole.post("other")
     await whole.settle()
+    whole.person("DELETE", f"/projects/{whole.own[gone][0]}")
     begin()
-    await whole.patiently(lambda: whole.delete(app_id))
+    for each in (app_id, gone):
+        await whole.patiently(partial(whole.delete, each))
     await whole.settle()
-    whole.expect(app_id, AppStatus.DELETED)
+    for each in (app_id, gone):
+        whole.expect(each, AppStatus.DELETED)
     whole.expect(other, AppStatus.READY)
 
 
@@ -74,4 +78,22 @@ async def rounds(whole: Whole, begin: Begin) -> None:
     whole.expect(app_id, AppStatus.READY)
 
 
-STORIES: Mapping[str, Story] = {each.__name__: each for each in (create, delete, delete_during_create, rounds)}
+async def vanished(whole: Whole, begin: Begin) -> None:
+    """A person has deleted projects of apps that are to live; a sweep misses them. One can be recovered, one not."""
+    app_id, lost, other = await whole.post(), await whole.post("lost"), await whole.post("other")
+    await whole.settle()
+    whole.may_recover = True
+    whole.person("DELETE", f"/projects/{whole.own[lost][0]}")
+    whole.neon_now += 30 * 86_400
+    whole.person("DELETE", f"/projects/{whole.own[app_id][0]}")
+    begin()
+    for _ in range(2):
+        await whole.round()
+    for each in (app_id, other):
+        whole.expect(each, AppStatus.READY)
+    whole.expect(lost, AppStatus.LOST)
+
+
+STORIES: Mapping[str, Story] = {
+    each.__name__: each for each in (create, delete, delete_during_create, rounds, vanished)
+}

@@ -57,7 +57,8 @@ async def _leak(_pool: object, _connection: object) -> None:
 
 
 @asynccontextmanager
-async def _no_transaction(self: Database) -> AsyncIterator[Connection]:
+async def no_transaction(self: Database) -> AsyncIterator[Connection]:
+    """Each statement for itself."""
     async with self.connection() as connection:
         yield connection
 
@@ -81,7 +82,7 @@ OFF: dict[str, tuple[str, Kind, Callable[[pytest.MonkeyPatch], None]]] = {
     "a delete in one transaction": (
         "apps.wake",
         Kind.DEADLOCK,
-        lambda patch: patch.setattr(Database, "transaction", _no_transaction),
+        lambda patch: patch.setattr(Database, "transaction", no_transaction),
     ),
 }
 

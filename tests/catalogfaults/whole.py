@@ -84,11 +84,12 @@ class Whole(Stage):
                 return await ask()
         return await ask()
 
-    async def post(self, name: str = "shop") -> str:
+    async def post(self, name: str = "shop", key: str = "first") -> str:
         """POST with an idempotency key, until it is acknowledged."""
-        app_id = await self.patiently(lambda: self.ask_with_key(name))
-        self.own.setdefault(app_id, [])
-        return app_id
+        given: dict[str, Any] = {"idempotency_key": f"{key} of {name}", "fingerprint": b"body"}
+        made = await self.patiently(lambda: create(self.apps, name, **given))
+        self.own.setdefault(made.app.app_id, [])
+        return made.app.app_id
 
     async def settle(self) -> None:
         """Until nothing is planned any more: from one planned moment to the next."""
@@ -134,11 +135,6 @@ class Whole(Stage):
             self.on_create = None
             await meanwhile()
         return await super()._carry(asked)
-
-    async def ask_with_key(self, name: str) -> str:
-        """POST once."""
-        made = await create(self.apps, name, idempotency_key=f"key of {name}", fingerprint=b"body")
-        return made.app.app_id
 
 
 Story = Callable[[Whole, Callable[[], Any]], Awaitable[None]]

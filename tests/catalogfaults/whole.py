@@ -26,6 +26,7 @@ from reconciler.telemetry.witness import Witness
 from specs.metadata import AppMetadata
 from specs.status import AppStatus
 from tests.catalogfaults.faults import Fault
+from tests.catalogfaults.store import Store
 from tests.catalogs import create
 from tests.deceived.register import POST
 from tests.deceived.stage import LEASE, ORG, PLANE_ID, SETTLE, Json, Stage
@@ -34,6 +35,10 @@ from tests.stillclock import StillClock
 
 TERMS = Terms.of(requests_per_minute=6e6, burst=1e6)
 TRIES = 5
+_END_CONNECTIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'morphik-apps'
+"""
 T = TypeVar("T")
 
 
@@ -110,6 +115,15 @@ class Whole(Stage):
             self._clock.advance(max(0.0, due["due"]))
             self._worker.wake()
         raise AssertionError(f"something is always planned: {self._sql('SELECT * FROM app_work')}")
+
+    def snapshot(self) -> None:
+        """From here on, what is committed is lost in a failover."""
+        Store(self._clock).keep("standby")
+
+    async def fail_over(self) -> None:
+        """The standby takes over: all connections are lost, and what it never got; its clock goes on."""
+        Store(self._clock).put_back("standby")
+        self._sql(_END_CONNECTIONS)
 
     async def round(self) -> None:
         """A sweep, an audit, and what they wake; a round that broke off has left its lease to expire."""

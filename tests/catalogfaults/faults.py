@@ -46,6 +46,7 @@ class Fault:
         fired: how often it happened.
         seen: the statements that were asked for since it was armed.
         asked: how many statements were asked for at all.
+        under_way: how many are being carried out.
         watch: looks at every statement in the fault's place.
     """
 
@@ -56,6 +57,7 @@ class Fault:
         self.fired = 0
         self.seen: list[str] = []
         self.asked = 0
+        self.under_way = 0
         self.watch: Tap | None = None
 
     def arm(self, statement: str | None, kind: Kind = Kind.SERIALIZATION, use: int = 1) -> None:
@@ -68,6 +70,13 @@ class Fault:
             await self.watch(connection, statement, run)
             return
         self.asked += 1
+        self.under_way += 1
+        try:
+            await self._carry_out(connection, statement, run)
+        finally:
+            self.under_way -= 1
+
+    async def _carry_out(self, connection: TappedConnection, statement: str, run: Run) -> None:
         self.seen.append(statement)
         if statement != self.statement or self.fired or self.seen.count(statement) != self.use:
             await run()

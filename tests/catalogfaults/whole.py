@@ -98,13 +98,17 @@ class Whole(Stage):
         return made.app.app_id
 
     async def settle(self) -> None:
-        """Until nothing is planned any more: from one planned moment to the next."""
+        """Until nothing is planned any more: from one planned moment to the next.
+
+        Raises:
+            AssertionError: there is always more to do, or something wrong was done.
+        """
         if self._running is None:
             self._running = asyncio.create_task(self._worker.run())
         for _ in range(3000):
             asked = self.fault.asked
             await asyncio.sleep(0.002)
-            if self._worker._passes or self.fault.asked != asked:
+            if self._worker._passes or self.fault.under_way or self.fault.asked != asked:
                 continue
             self._judge()
             [due] = self._sql(

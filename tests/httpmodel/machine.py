@@ -236,22 +236,12 @@ class HttpMachine(RuleBasedStateMachine):
     # What always holds
 
     @invariant()
-    def look(self) -> None:
-        """Each owner sees their own apps, and nothing else."""
-        for caller in (Caller.ALICE, Caller.BOB):
-            for query in ({"status": "deleted"}, {}):
-                self.ask(Call(caller, "GET", APPS, query=query))
-
-    @invariant()
-    def made_once(self) -> None:
-        """No app was ever given two projects."""
+    def always(self) -> None:
+        """Owners see their own apps and nothing else, no app has two projects, and no record holds a secret."""
+        self.look()
         for app_id in self.model.apps:
             made = self.stage.truth.made_for(app_id)
             assert len(made) <= 1, f"{app_id} has {[project.id for project in made]}"
-
-    @invariant()
-    def told_no_secret(self) -> None:
-        """No record holds a secret."""
         texts = self.stage.records.texts
         told = [text for text in texts if any(secret in text for secret in self.stage.secrets())]
         texts.clear()
@@ -263,6 +253,12 @@ class HttpMachine(RuleBasedStateMachine):
         self.look()
 
     # How it is done
+
+    def look(self) -> None:
+        """Both lists of each owner."""
+        for caller in (Caller.ALICE, Caller.BOB):
+            for query in ({"status": "deleted"}, {}):
+                self.ask(Call(caller, "GET", APPS, query=query))
 
     def post(self, caller: Caller, name: str, region: str | None = None, key: str | None = None) -> Call:
         """A create."""

@@ -196,20 +196,31 @@ class Stage:
 def staged(server: TestServer) -> Iterator[Stage]:
     """A stage over a catalog of its own."""
     name = make_catalog(server)
-    records, logger = Records(), logging.getLogger()
     clock = OwnClock(server.dsn(name))
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, recorded() as records:
         stage = Stage(server.dsn(name), without_time_and_chance(patch, clock), clock, records)
-        levels = {each: logging.getLogger(each).level for each in ("api", "reconciler")}
-        for each in levels:
-            logging.getLogger(each).setLevel(logging.DEBUG)
-        logger.addHandler(records)
         try:
             yield stage
         finally:
-            logger.removeHandler(records)
-            for each, level in levels.items():
-                logging.getLogger(each).setLevel(level)
             stage.close()
             clock.close()
             server.drop_database(name)
+
+
+@contextmanager
+def recorded() -> Iterator[Records]:
+    """All records of the product's, which nobody else gets."""
+    records = Records()
+    loggers = [logging.getLogger(name) for name in ("api", "reconciler")]
+    before = [(each.level, each.propagate) for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.DEBUG)
+        each.addHandler(records)
+        each.propagate = False
+    try:
+        yield records
+    finally:
+        for each, (level, propagate) in zip(loggers, before, strict=True):
+            each.removeHandler(records)
+            each.setLevel(level)
+            each.propagate = propagate

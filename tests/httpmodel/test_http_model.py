@@ -21,6 +21,7 @@ SETTINGS = settings(
     stateful_step_count=STEPS,
     suppress_health_check=[*HealthCheck],
     print_blob=True,
+    report_multiple_bugs=False,
 )
 
 

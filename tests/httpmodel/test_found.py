@@ -1,0 +1,43 @@
+"""What the state machine once found, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.httpmodel.calls import Call, Caller
+from tests.httpmodel.stage import Stage, staged
+from tests.postgres import TestServer
+
+
+@pytest.fixture
+def stage(postgres: TestServer) -> Iterator[Stage]:
+    """An empty stage."""
+    with staged(postgres) as stage:
+        yield stage
+
+
+def _post(name: str, key: str | None = None) -> Call:
+    return Call(Caller.ALICE, "POST", "/ee/apps", {"app_name": name}, key)
+
+
+def _get(app_id: str) -> Call:
+    return Call(Caller.ALICE, "GET", f"/ee/apps/{app_id}")
+
+
+def _delete(app_id: str) -> Call:
+    return Call(Caller.ALICE, "DELETE", f"/ee/apps/{app_id}")
+
+
+@pytest.mark.parametrize("act", ["delete the compute", "reset the password"])
+def test_what_people_change_before_the_first_connection_is_seen(stage: Stage, act: str) -> None:
+    """The database does not answer as the create said it would, and only a look at the whole shows why."""
+    app_id = stage.ask(_post("a")).document["app_id"]
+    stage.step(1)
+    stage.clock.pass_by(5)
+    assert stage.truth.person(act, app_id)
+    stage.rest()
+    seen = stage.ask(_get(app_id)).document
+    assert seen["status"] == "ready"
+    assert (seen["morphik_uri"], seen["pooled_uri"]) == stage.truth.uris(app_id)

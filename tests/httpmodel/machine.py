@@ -156,6 +156,7 @@ class HttpMachine(RuleBasedStateMachine):
     def sweep(self) -> None:
         """The daemon looks at the whole fleet."""
         self.stage.sweep()
+        self.bury()
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 5.0, 31.0, 61.0, 400.0]))
     def wait(self, seconds: float) -> None:
@@ -215,6 +216,7 @@ class HttpMachine(RuleBasedStateMachine):
         stage.door.trouble, stage.door.crash_in = None, None
         stage.clock.pass_by(61.0)
         stage.rest()
+        self.bury()
         for app in [*self.model.apps.values()]:
             self.check_rest(app, self.view(app))
         sent, written = stage.truth.neon.version, stage.clock.written()
@@ -229,9 +231,9 @@ class HttpMachine(RuleBasedStateMachine):
         self.rest()
         self.look()
         self.stage.clock.pass_by(TOMBSTONE_SECONDS)
-        self.model.bury()
+        self.model.end_tombstones()
         if swept:
-            self.stage.sweep()
+            self.sweep()
 
     # What always holds
 
@@ -282,6 +284,10 @@ class HttpMachine(RuleBasedStateMachine):
         """The next request's."""
         self.requests += 1
         return f"request-{self.requests}"
+
+    def bury(self) -> None:
+        """Tell the model what a sweep may have buried."""
+        self.model.bury({str(row["app_id"]) for row in self.stage.clock.rows("SELECT app_id FROM app_metadata")})
 
     def app(self, which: int) -> App:
         """One of the apps."""

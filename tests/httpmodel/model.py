@@ -11,7 +11,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -93,6 +93,7 @@ class Model:
         destroyed: whether an app's project is gone for ever.
         apps: by id, the oldest first; without those whose tombstone is over.
         keys: by owner and key, the request that it stands for and its app.
+        ghosts: apps whose tombstone is over and whose rows are there still: only their keys know of them.
         nothing: the one answer for whatever is not the caller's.
     """
 
@@ -101,6 +102,7 @@ class Model:
     destroyed: Callable[[str], bool]
     apps: dict[str, App] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    ghosts: dict[str, App] = field(default_factory=dict)
     nothing: Answer | None = None
 
     def copy(self) -> Model:
@@ -108,17 +110,22 @@ class Model:
         apps = {each: App(**vars(app)) for each, app in self.apps.items()}
         for app in apps.values():
             app.asked_in, app.events = [*app.asked_in], [*app.events]
-        return Model(self.most, self.uris, self.destroyed, apps, dict(self.keys), self.nothing)
+        return replace(self, apps=apps, keys=dict(self.keys), ghosts=dict(self.ghosts))
 
     def of(self, owner: str) -> list[App]:
         """An owner's apps, newest first."""
         return sorted((app for app in self.apps.values() if app.owner == owner), key=lambda a: a.place, reverse=True)
 
-    def bury(self) -> None:
+    def end_tombstones(self) -> None:
         """The tombstones of all deleted apps are over."""
-        gone = {app.app_id for app in self.apps.values() if app.last["status"] == "deleted"}
-        self.apps = {app_id: app for app_id, app in self.apps.items() if app_id not in gone}
+        self.ghosts |= {app.app_id: app for app in self.apps.values() if app.last["status"] == "deleted"}
+        self.apps = {app_id: app for app_id, app in self.apps.items() if app_id not in self.ghosts}
+
+    def bury(self, rows: set[str]) -> None:
+        """A sweep has been there: of apps whose tombstone is over, those without a row are known no more."""
+        gone = set(self.ghosts) - rows
         self.keys = {key: kept for key, kept in self.keys.items() if kept[1] not in gone}
+        self.ghosts = {app_id: app for app_id, app in self.ghosts.items() if app_id not in gone}
 
     def judge(self, call: Call, answer: Answer) -> None:
         """Take in an answer. Raises Mismatch."""
@@ -170,7 +177,7 @@ class Model:
             found = problem(answer, 422, "invalid-request")
             must([error["field"] for error in found["errors"]] == ["Idempotency-Key"], "another field", answer)
         elif known is not None:
-            self._found(self.apps[known[1]], answer)
+            self._found((self.apps | self.ghosts)[known[1]], answer)
         elif same is not None and same.region != region:
             found = problem(answer, 409, "name-taken")
             must((found["app_id"], found["fields"]) == (same.app_id, ["region"]), "not what differs", answer)

@@ -54,7 +54,7 @@ class OwnClock(Clock):
 
     def begin_again(self) -> None:
         """An empty catalog, at the start of time."""
-        self._connection.execute(_EMPTY)
+        self.execute(_EMPTY)
         self.now = START
         self._tell()
 
@@ -65,6 +65,10 @@ class OwnClock(Clock):
     def rows(self, statement: str) -> list[dict[str, object]]:
         """Look behind everybody's back."""
         return self._connection.execute(statement.encode()).fetchall()
+
+    def execute(self, statements: str) -> None:
+        """Change something behind everybody's back."""
+        self._connection.execute(statements.encode())
 
     def close(self) -> None:
         """Leave the catalog."""

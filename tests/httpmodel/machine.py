@@ -22,6 +22,7 @@ NAMES = st.sampled_from(["a", "a", "b", "c", "d", "caf\u00e9", "cafe\u0301"])
 REGIONS = st.sampled_from([None, None, None, "aws-us-east-1", "aws-eu-central-1"])
 KEYS = st.sampled_from([None, None, None, "k1", "k2"])
 OWNERS = st.sampled_from([Caller.ALICE, Caller.ALICE, Caller.BOB])
+OWNERS_IN_TURN = (Caller.ALICE, Caller.BOB)
 CALLERS = st.sampled_from([*Caller, Caller.ALICE, Caller.BOB, Caller.READER])
 WHICH = st.integers(0, 9)
 WRONG: list[Any] = [
@@ -60,7 +61,7 @@ class HttpMachine(RuleBasedStateMachine):
         truth = stage.truth
         self.model = Model(MOST_APPS, lambda app_id: truth.ever.get(app_id, set()), truth.destroyed.__contains__)
         self.held: set[str] = set()
-        self.requests = 0
+        self.requests = self.steps = 0
 
     # What clients do
 
@@ -81,16 +82,12 @@ class HttpMachine(RuleBasedStateMachine):
 
     @rule(caller=CALLERS, which=WHICH)
     def read(self, caller: Caller, which: int) -> None:
-        """GET an app, whoever's it is."""
-        self.ask(Call(caller, "GET", self.path(which)))
-
-    @rule(caller=CALLERS, which=WHICH)
-    def history(self, caller: Caller, which: int) -> None:
-        """GET an app's history, whoever's it is, and again in pages."""
-        path = f"{self.path(which)}/events"
-        whole = self.ask(Call(caller, "GET", path, query={"limit": "200"}))
+        """GET an app and its history, whoever's it is, and the history again in pages."""
+        path = self.path(which)
+        self.ask(Call(caller, "GET", path))
+        whole = self.ask(Call(caller, "GET", f"{path}/events", query={"limit": "200"}))
         if whole.status == 200:
-            self.in_pages(caller, path, {}, "events", whole.document["events"])
+            self.in_pages(caller, f"{path}/events", {}, "events", whole.document["events"])
 
     @rule(caller=CALLERS, which=WHICH)
     def delete(self, caller: Caller, which: int) -> None:
@@ -100,20 +97,22 @@ class HttpMachine(RuleBasedStateMachine):
     @rule(caller=CALLERS, status=STATUSES, name=st.none() | NAMES)
     def find(self, caller: Caller, status: str | None, name: str | None) -> None:
         """GET the list by status and name, and again in pages."""
-        query = {"limit": "200"} | ({} if status is None else {"status": status})
+        self.look(Caller.BOB if caller is Caller.BOB else Caller.ALICE)
+        query = {} if status is None else {"status": status}
         query |= {} if name is None else {"name": name}
         found = self.ask(Call(caller, "GET", APPS, query=query))
         if found.status == 200:
-            del query["limit"]
             self.in_pages(caller, APPS, query, "apps", found.document["apps"])
 
-    @rule(caller=CALLERS, which=WHICH, change=st.sampled_from(["", "x", "0", "-"]))
-    def find_from(self, caller: Caller, which: int, change: str) -> None:
+    @rule(which=WHICH, change=st.sampled_from(["", "", "x", "0", "-"]))
+    def find_from(self, which: int, change: str) -> None:
         """GET the list from a cursor that may be another owner's, or nobody's."""
-        apps = [*self.model.apps.values()]
-        app = apps[which % len(apps)] if apps else None
-        cursor = f"1-{ABSENT}" if app is None else f"{app.place[0]}-{app.app_id}"
-        self.ask(Call(caller, "GET", APPS, query={"cursor": change + cursor}))
+        cursor = f"1-{ABSENT}"
+        if self.model.apps:
+            app = self.app(which)
+            cursor = f"{app.place[0]}-{app.app_id}"
+        for caller in (Caller.ALICE, Caller.BOB):
+            self.ask(Call(caller, "GET", APPS, query={"cursor": change + cursor}))
 
     @rule(
         calls=st.lists(
@@ -147,9 +146,10 @@ class HttpMachine(RuleBasedStateMachine):
 
     # What happens meanwhile
 
-    @rule(passes=st.integers(1, 4))
-    def reconcile(self, passes: int) -> None:
-        """The daemon works a little."""
+    @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 5.0, 31.0, 61.0, 400.0]), passes=st.integers(0, 6))
+    def work(self, seconds: float, passes: int) -> None:
+        """Time passes, a settle time or a lease, and the daemon works a little."""
+        self.stage.clock.pass_by(seconds)
         self.stage.step(passes)
 
     @rule()
@@ -158,35 +158,20 @@ class HttpMachine(RuleBasedStateMachine):
         self.stage.sweep()
         self.bury()
 
-    @rule(seconds=st.sampled_from([0.5, 1.0, 5.0, 31.0, 61.0, 400.0]))
-    def wait(self, seconds: float) -> None:
-        """Time passes: a settle time, a lease."""
-        self.stage.clock.pass_by(seconds)
-
-    @rule(trouble=st.sampled_from(Trouble))
-    def trouble(self, trouble: Trouble) -> None:
-        """Neon misbehaves from now on."""
+    @rule(trouble=st.none() | st.sampled_from(Trouble))
+    def weather(self, trouble: Trouble | None) -> None:
+        """Neon misbehaves from now on, or behaves again."""
         self.stage.door.trouble = trouble
 
-    @rule()
-    def calm(self) -> None:
-        """Neon behaves again."""
-        self.stage.door.trouble = None
-
-    @rule(requests=st.integers(0, 3), after=st.booleans())
-    def crash(self, requests: int, after: bool) -> None:
-        """The daemon will be gone in the middle of its work, and another one starts."""
+    @rule(requests=st.none() | st.integers(0, 3), after=st.booleans())
+    def crash(self, requests: int | None, after: bool) -> None:
+        """The daemon is gone, now or in the middle of its work, and another one starts."""
+        if requests is None:
+            self.stage.start_daemon()
         self.stage.door.crash_in, self.stage.door.crash_after = requests, after
 
-    @rule()
-    def crash_now(self) -> None:
-        """The daemon is gone, and another one starts."""
-        self.stage.start_daemon()
-
     @precondition(lambda self: self.model.apps)
-    @rule(
-        act=st.sampled_from(["rename", "delete", "recover", "delete the compute", "reset the password"]), which=WHICH
-    )
+    @rule(act=st.sampled_from(["rename", "delete", "recover", "delete the compute", "reset the password"]), which=WHICH)
     def person(self, act: str, which: int) -> None:
         """Somebody works in Neon's console."""
         app = self.app(which)
@@ -229,7 +214,6 @@ class HttpMachine(RuleBasedStateMachine):
     def days_pass(self, swept: bool) -> None:
         """The tombstones end, before a sweep buries the rows or after."""
         self.rest()
-        self.look()
         self.stage.clock.pass_by(TOMBSTONE_SECONDS)
         self.model.end_tombstones()
         if swept:
@@ -240,7 +224,10 @@ class HttpMachine(RuleBasedStateMachine):
     @invariant()
     def always(self) -> None:
         """Owners see their own apps and nothing else, no app has two projects, and no record holds a secret."""
-        self.look()
+        self.steps += 1
+        self.look(OWNERS_IN_TURN[self.steps % 2])
+        for caller in (Caller.ALICE, Caller.BOB, Caller.READER):
+            self.ask(Call(caller, "GET", self.path(self.steps // 2)))
         for app_id in self.model.apps:
             made = self.stage.truth.made_for(app_id)
             assert len(made) <= 1, f"{app_id} has {[project.id for project in made]}"
@@ -252,15 +239,15 @@ class HttpMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Every example ends at rest."""
         self.rest()
-        self.look()
+        for caller in OWNERS_IN_TURN:
+            self.look(caller)
 
     # How it is done
 
-    def look(self) -> None:
-        """Both lists of each owner."""
-        for caller in (Caller.ALICE, Caller.BOB):
-            for query in ({"status": "deleted"}, {}):
-                self.ask(Call(caller, "GET", APPS, query=query))
+    def look(self, caller: Caller) -> None:
+        """Both lists of an owner."""
+        for query in ({"status": "deleted"}, {}):
+            self.ask(Call(caller, "GET", APPS, query=query))
 
     def post(self, caller: Caller, name: str, region: str | None = None, key: str | None = None) -> Call:
         """A create."""

@@ -301,7 +301,8 @@ class Model:
         must(status != "lost" or self.destroyed(app.app_id), "lost without a reason", answer)
         must(microseconds(seen["updated_at"]) >= microseconds(app.last["updated_at"]), "it became younger", answer)
         must(app.last["observed_generation"] <= seen["observed_generation"] <= app.generation, "observed", answer)
-        must(status not in CONNECTED | {"deleted"} or seen["observed_generation"] == app.generation, "behind", answer)
+        settled = status in CONNECTED | {"deleted"}
+        must(settled == (seen["observed_generation"] == app.generation), "observed too early or too late", answer)
         must(status == "deleted" or seen["recoverable_until"] is None, "recoverable", answer)
         self._see_conditions(app, answer, seen)
         self._see_uris(app, answer, view, write=write)

@@ -152,7 +152,7 @@ class Stage:
 
     def touch(self) -> None:
         """Look at everything once more, as if it had been asked for, and at the whole fleet."""
-        self.clock.rows("UPDATE app_work SET due_at = now() RETURNING app_id")
+        self.clock.execute("UPDATE app_work SET due_at = now()")
         self.rest()
 
     def _until_nothing_is_planned(self) -> None:

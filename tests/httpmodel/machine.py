@@ -1,4 +1,4 @@
-"""The state machine: clients, time, Neon's troubles, people and crashes, in any order; the model judges every answer."""
+"""Clients, time, Neon's troubles, people and crashes, in any order; the model judges every answer."""
 
 from __future__ import annotations
 
@@ -335,3 +335,13 @@ class HttpMachine(RuleBasedStateMachine):
             project = truth.of(app.app_id)
             assert project is not None
             assert project.name == format_project_name(app.name, app.app_id)
+
+
+def machine_on(stage: Stage) -> type[HttpMachine]:
+    """The machine on a stage, as Hypothesis makes it."""
+
+    class OnStage(HttpMachine):
+        def __init__(self) -> None:
+            super().__init__(stage)
+
+    return OnStage

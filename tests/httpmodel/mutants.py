@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from api import routes
+from api.bodies import parse_object
+from api.documents import app_document
 from api.problems import FORBIDDEN
 from reconciler.catalog import apps, record
 from reconciler.catalog.apps import AppCatalog, Created
@@ -79,8 +81,7 @@ def _tell_of_others(patch: pytest.MonkeyPatch) -> None:
 
 
 def _uri_for_readers(patch: pytest.MonkeyPatch) -> None:
-    honest = routes.app_document
-    patch.setattr(routes, "app_document", lambda app, _sealer: honest(app, SEALER))
+    patch.setattr(routes, "app_document", lambda app, _sealer: app_document(app, SEALER))
 
 
 def _created_with(patch: pytest.MonkeyPatch, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -106,10 +107,8 @@ def _one_more_than_allowed(patch: pytest.MonkeyPatch) -> None:
 
 
 def _unknown_fields_let_in(patch: pytest.MonkeyPatch) -> None:
-    honest = routes.parse_object
-
     def parse(body: bytes) -> dict[str, Any]:
-        return {name: value for name, value in honest(body).items() if name in {"app_name", "region"}}
+        return {name: value for name, value in parse_object(body).items() if name in {"app_name", "region"}}
 
     patch.setattr(routes, "parse_object", parse)
 

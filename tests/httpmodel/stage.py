@@ -1,4 +1,4 @@
-"""The API, a daemon, local Neon and a real catalog in one process and one time, put back to the start for each example."""
+"""The API, a daemon, local Neon and a real catalog in one process and one time, begun again for each example."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ class Stage:
         truth: what is at Neon.
         daemon: the one that lives.
         records: what was logged.
+        begun: how many examples there were.
     """
+
+    begun = 0
 
     def __init__(self, url: str, chance: Chance, clock: OwnClock, records: Records) -> None:
         self.clock, self.records = clock, records
@@ -81,6 +84,7 @@ class Stage:
 
     def begin_again(self) -> None:
         """Empty the catalog and Neon, and start a daemon."""
+        self.begun += 1
         self.clock.begin_again()
         self._chance.begin_again()
         self._numbers = itertools.count()

@@ -10,7 +10,7 @@ import os
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.httpmodel.machine import HttpMachine
+from tests.httpmodel.machine import machine_on
 from tests.httpmodel.stage import staged
 from tests.postgres import TestServer
 
@@ -28,4 +28,4 @@ SETTINGS = settings(
 def test_every_answer_is_one_that_the_model_knows(postgres: TestServer) -> None:
     """Whatever clients, people and faults do, in any order."""
     with staged(postgres) as stage:
-        run_state_machine_as_test(lambda: HttpMachine(stage), settings=settings(SETTINGS, max_examples=EXAMPLES))
+        run_state_machine_as_test(machine_on(stage), settings=settings(SETTINGS, max_examples=EXAMPLES))

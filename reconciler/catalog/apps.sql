@@ -10,6 +10,10 @@ SELECT *
 FROM app_metadata
 WHERE owner_id = %(owner_id)s AND app_name = %(app_name)s AND delete_requested_at IS NULL
 
+-- name: count_living
+-- How many living apps an owner has.
+SELECT living FROM app_owners WHERE owner_id = %(owner_id)s
+
 -- name: create
 -- Apps with their work and first events, and when; null where the name is taken or the limit reached.
 SELECT number, made_at FROM create_apps(%(wanted)s)

@@ -58,7 +58,7 @@ class Catalog:
             process.send_signal(_SIGNALS[how])
             await process.wait()
             # Two servers over one folder would ruin it: what is left of the killed one ends by itself.
-            while any(is_alive(pid) for pid in below):
+            while any(is_alive(pid) for pid in below):  # noqa: ASYNC110 - the system has no event
                 await asyncio.sleep(0.02)
             await asyncio.sleep(seconds)
             await self._postgres.stop()

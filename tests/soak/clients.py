@@ -97,7 +97,7 @@ class Clients:
 
     async def _ask_for(self, owner: int, name: str, which: str) -> Wish:
         """POST until it is acknowledged, and then perhaps once more."""
-        wish = Wish(owner, name, f"{name} {which}")
+        wish = Wish(owner, name, f"{name}-{which}".replace(" ", "-"))
         self.wishes.append(wish)
         answer = await self._acknowledged("POST", "/ee/apps", wish, (200, 201))
         if answer is None:

@@ -113,7 +113,7 @@ class Household:
         self._send(slot, signal.SIGTERM)
         self.counts["sigterms"] += 1
         until = time.monotonic() + TERM_SECONDS
-        while slot.pid == pid and (time.monotonic() < until or slot.asleep):
+        while slot.pid == pid and (time.monotonic() < until or slot.asleep):  # noqa: ASYNC110 - two ways to end
             await asyncio.sleep(0.1)
         if slot.pid == pid:
             self.wrong.append(f"{name} did not end within {TERM_SECONDS:g} s of SIGTERM")

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def hasty(intents: Rows) -> list[str]:
     """Creates of one app that came sooner after another than the settle time."""
     return [
         f"app {late['app_id']}: create {late['create_seq']} came {seconds:.2f} s after create {early['create_seq']}"
-        for early, late in zip(intents, intents[1:], strict=False)
+        for early, late in pairwise(intents)
         if early["app_id"] == late["app_id"]
         and (seconds := (late["sent_at"] - early["sent_at"]).total_seconds()) < SETTLE_SECONDS
     ]

@@ -47,7 +47,7 @@ class Outcome:
     def none_of(self, name: str, lines: list[str]) -> None:
         """A figure that must be 0."""
         self.figures[name] = len(lines)
-        self.wrong += [f"{name}: {line}" for line in lines]
+        self.wrong += [f"{name}: {line} ({times} times)" for line, times in Counter(lines).items()]
 
     def at_least(self, name: str, number: int, wanted: int) -> None:
         """A figure that says how much was done."""

@@ -16,6 +16,7 @@ from tests.soak.household import Household
 from tests.soak.proxy import Proxy
 from tests.soak.schedule import LEASE_SECONDS, Act, What
 
+_AMBUSH_SECONDS = 1.0
 _HELD = "SELECT count(*) AS held FROM app_work WHERE lease_owner LIKE '%:{pid}:%' AND lease_expires_at > now()"
 
 
@@ -46,6 +47,8 @@ class Chaos:
     async def _do(self, act: Act) -> None:
         match act.what:
             case What.KILL:
+                if act.ambush:
+                    await self.proxies[act.target].hears(change=False, within=_AMBUSH_SECONDS)
                 await self.household.kill(act.target)
             case What.STOP:
                 await self._pause(act)
@@ -72,6 +75,7 @@ class Chaos:
         if act.seconds < LEASE_SECONDS:
             await self.household.stop(act.target, act.seconds)
             return
+        await self.proxies[act.target].hears(change=True, within=2 * _AMBUSH_SECONDS)
         await slot.up.wait()
         pid = slot.pid
         pausing = asyncio.create_task(self.household.stop(act.target, act.seconds))

@@ -56,7 +56,7 @@ class Console:
                 if not done:
                     del self.brought_back[project.id]
         if done:
-            self.counts[what] += 1
+            self.counts[str(what)] += 1
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> bool:
         """One call; a project that is locked at the moment is left alone."""

@@ -73,6 +73,14 @@ class Traffic:
     total: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Ambush:
+    """Somebody waits for a request to come by, perhaps for one that changes something."""
+
+    change: bool
+    sprung: asyncio.Event
+
+
 class Proxy:
     """One daemon's way to Neon.
 
@@ -95,6 +103,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._late: set[asyncio.Task[bytes]] = set()
+        self._ambushes: list[_Ambush] = []
         self._cuts = 0
 
     async def open(self) -> None:
@@ -119,6 +128,16 @@ class Proxy:
         for writer in list(self._writers):
             _reset(writer)
 
+    async def hears(self, *, change: bool, within: float) -> None:
+        """Back when the next request, or the next that changes something, is there and not yet passed on; or later."""
+        ambush = _Ambush(change, asyncio.Event())
+        self._ambushes.append(ambush)
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ambush.sprung.wait(), within)
+        finally:
+            self._ambushes.remove(ambush)
+
     async def settle(self) -> None:
         """Wait for everything that is still to arrive."""
         while self._late:
@@ -129,6 +148,7 @@ class Proxy:
         try:
             while True:
                 request = await self._read(reader)
+                await self._spring(request)
                 cast = Cast(None)
                 if self.faulty:
                     cast = self._dice.cast(creates=(request.method, request.path) == _CREATES)
@@ -143,6 +163,13 @@ class Proxy:
         finally:
             self._writers.discard(writer)
             writer.close()
+
+    async def _spring(self, request: Request) -> None:
+        """Let those who lie in wait act first."""
+        for ambush in self._ambushes:
+            if request.method != "GET" or not ambush.change:
+                ambush.sprung.set()
+        await asyncio.sleep(0)
 
     async def _read(self, reader: asyncio.StreamReader) -> Request:
         head = await reader.readuntil(b"\r\n\r\n")

@@ -48,12 +48,14 @@ class Act:
         what: its kind.
         target: the process that it is done to; empty where it is none.
         seconds: how long it lasts.
+        ambush: whether it waits a moment for its target to be in the middle of something.
     """
 
     at: float
     what: What
     target: str = ""
     seconds: float = 0.0
+    ambush: bool = False
 
 
 class Story(StrEnum):
@@ -112,12 +114,12 @@ class Size:
 
     @classmethod
     def of(cls, seconds: float) -> Size:
-        """What fits into so many seconds on two cores; 300 kills, 200 pauses and 300 apps into 470."""
+        """What fits into so many seconds on two cores; 310 kills, 206 pauses and 423 apps into 470."""
         return cls(
             seconds=seconds,
             kills=math.ceil(seconds * 0.66),
             stops=math.ceil(seconds * 0.44),
-            apps=math.ceil(seconds * 0.68),
+            apps=math.ceil(seconds * 0.9),
             resync=2.0 if seconds < 120 else 5.0,
         )
 
@@ -166,7 +168,8 @@ def _long_pauses(chance: random.Random, size: Size) -> list[Act]:
             each * _LONG_PAUSE_EVERY + chance.uniform(1.0, 3.0),
             What.STOP,
             chance.choice(DAEMONS),
-            LEASE_SECONDS + chance.uniform(0.7, 4.0),
+            LEASE_SECONDS + chance.uniform(0.7, 3.0),
+            ambush=True,
         )
         for each in range(number)
     ]
@@ -187,7 +190,8 @@ def _kills(chance: random.Random, size: Size, pauses: list[Act]) -> list[Act]:
     for _ in range(size.kills):
         at = chance.uniform(0.0, size.seconds)
         awake = _awake(at, pauses)
-        acts.append(Act(at, What.KILL, chance.choice((*awake, *awake, *SERVERS))))
+        target = chance.choice((*awake, *awake, *SERVERS))
+        acts.append(Act(at, What.KILL, target, ambush=target in DAEMONS and chance.random() < 0.5))
     return acts
 
 

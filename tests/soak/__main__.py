@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", type=float, default=SECONDS, help=f"how long things go wrong (default {SECONDS:g})"
     )
+    parser.add_argument("--out", type=Path, default=BUILD / "soak.json", help="where the figures go")
     chosen = parser.parse_args(arguments)
     again = f"make soak SEED={chosen.seed} SECONDS={chosen.seconds:g}"
     sys.stderr.write(f"soak: the same again: {again}\n")
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder.chmod(0o711)
     try:
         outcome = asyncio.run(soak(chosen.seed, Size.of(chosen.seconds), folder))
-        _publish(outcome)
+        _publish(outcome, chosen.out)
         if outcome.wrong:
             kept = _keep_logs(folder, chosen.seed)
             shown = "\n".join(outcome.wrong[:_SHOWN])
@@ -48,9 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if outcome.wrong else 0
 
 
-def _publish(outcome: Outcome) -> None:
-    BUILD.mkdir(exist_ok=True)
-    (BUILD / "soak.json").write_text(json.dumps(outcome.figures, indent=2) + "\n")
+def _publish(outcome: Outcome, file: Path) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(outcome.figures, indent=2) + "\n")
     for name, value in outcome.figures.items():
         sys.stdout.write(f"{name:<24}{value}\n")
 

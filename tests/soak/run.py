@@ -17,12 +17,10 @@ from tests.processes.clients import for_psql
 from tests.soak import judge
 from tests.soak.chaos import Chaos
 from tests.soak.faults import Fault
-from tests.soak.schedule import LEASE_SECONDS, SETTLE_SECONDS, Size, schedule
+from tests.soak.schedule import LEASE_SECONDS, SETTLE_SECONDS, SHORT_SECONDS, Size, schedule
 from tests.soak.stage import Stage, staged
 
 QUIET_SWEEPS = 3
-# From here on the numbers are large enough for shares.
-LONG_SECONDS = 120.0
 _SWEPT = "SELECT finished_at FROM periodic_jobs WHERE name = 'sweep' AND lease_expires_at IS NULL"
 
 
@@ -182,7 +180,7 @@ def _amounts(size: Size, stage: Stage, chaos: Chaos, outcome: Outcome) -> None:
     outcome.at_least("stops", household["stops"], size.stops)
     outcome.at_least("apps", sum(wish.app_id is not None for wish in clients.wishes), size.apps)
     share = round(traffic.faults.total() / max(1, traffic.answers), 3)
-    outcome.at_least("faulty_share", share, 0.2 if size.seconds >= LONG_SECONDS else 0.1)
+    outcome.at_least("faulty_share", share, 0.2 if size.seconds >= SHORT_SECONDS else 0.1)
     for name in ("stops_past_lease", "zombies", "postgres_restarts", "neon_outages", "cuts", "partial_lists"):
         outcome.at_least(name, chaos.counts[name], 1)
     outcome.at_least("sigterms", household["sigterms"], 1)

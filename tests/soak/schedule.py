@@ -13,6 +13,7 @@ OWNERS = 5
 LEASE_SECONDS = 6.0
 SETTLE_SECONDS = 4.0
 TIMEOUT_SECONDS = 2.0
+SHORT_SECONDS = 120.0
 # A pause past the lease begins this often, and is over before the next.
 _LONG_PAUSE_EVERY = 13.0
 
@@ -114,13 +115,18 @@ class Size:
 
     @classmethod
     def of(cls, seconds: float) -> Size:
-        """What fits into so many seconds on two cores; 310 kills, 206 pauses and 423 apps into 470."""
+        """What fits into so many seconds on two cores; 310 kills, 207 pauses and 423 apps into 470.
+
+        In a short one there is more of everything, and sweeps come sooner.
+        """
+        short = seconds < SHORT_SECONDS
+        dense = seconds * (1.4 if short else 1.0)
         return cls(
             seconds=seconds,
-            kills=math.ceil(seconds * 0.66),
-            stops=math.ceil(seconds * 0.44),
-            apps=math.ceil(seconds * 0.9),
-            resync=2.0 if seconds < 120 else 5.0,
+            kills=math.ceil(dense * 0.66),
+            stops=math.ceil(dense * 0.44),
+            apps=math.ceil(dense * 0.9),
+            resync=2.0 if short else 5.0,
         )
 
 

@@ -115,7 +115,7 @@ class Size:
 
     @classmethod
     def of(cls, seconds: float) -> Size:
-        """What fits into so many seconds on two cores; 310 kills, 207 pauses and 423 apps into 470.
+        """What fits into so many seconds on two cores; 310 kills, 207 pauses and 376 apps into 470.
 
         In a short one there is more of everything, and sweeps come sooner.
         """
@@ -125,7 +125,7 @@ class Size:
             seconds=seconds,
             kills=math.ceil(dense * 0.66),
             stops=math.ceil(dense * 0.44),
-            apps=math.ceil(dense * 0.9),
+            apps=math.ceil(dense * 0.8),
             resync=2.0 if short else 5.0,
         )
 
@@ -218,12 +218,12 @@ def _catalog(chance: random.Random, size: Size) -> list[Act]:
 
 
 def _lives(seed: int, size: Size) -> tuple[Life, ...]:
-    """So many that the apps suffice, also where a few never come to be; none begins in the last tenth."""
+    """So many that the apps suffice, also where a few never come to be; they begin until the very end."""
     chance = random.Random(f"soak {seed} lives")
     stories, weights = list(_STORIES), list(_STORIES.values())
     return tuple(
         Life(
-            at=0.9 * size.seconds * number / size.apps,
+            at=0.98 * size.seconds * number / size.apps,
             owner=chance.randrange(OWNERS),
             name=f"app {number}",
             story=chance.choices(stories, weights)[0],

@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from tests.soak.schedule import SETTLE_SECONDS
 
-RATE = 0.22
-"""The share of requests that a fault meets."""
+READS, CHANGES = 0.21, 0.4
+"""The share of requests that a fault meets; most requests are reads."""
 
 LATEST_SECONDS = SETTLE_SECONDS - 1.0
 """How late a request may still arrive: the settle time, less what sending it may take, and a little."""
@@ -69,6 +69,9 @@ _WEIGHTS: Mapping[Fault, int] = {
     Fault.TWICE: 6,
 }
 
+_CREATE = ("POST", "/projects")
+_RATHER_LATE = {Fault.TWICE, Fault.SLOW, Fault.TRICKLE}
+
 
 @dataclass(frozen=True, slots=True)
 class Cast:
@@ -94,17 +97,16 @@ class Dice:
     def __init__(self, seed: int, who: str) -> None:
         self._chance = random.Random(f"soak {seed} faults {who}")
 
-    def cast(self, *, creates: bool) -> Cast:
-        """What becomes of the next request.
+    def cast(self, method: str, path: str) -> Cast:
+        """What becomes of the next request, below the API's prefix.
 
-        Args:
-            creates: whether it makes a project. Such a request is not delivered twice: two projects of one nonce are
-                a case for a person, by design, and would never be swept.
+        A create is not delivered twice: two projects of one nonce are a case for a person, by design, and would never
+        be swept. It is late all the more often.
         """
-        if self._chance.random() >= RATE:
+        if self._chance.random() >= (READS if method == "GET" else CHANGES):
             return Cast(None)
         [fault] = self._chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
-        if creates and fault is Fault.TWICE:
+        if (method, path) == _CREATE and fault in _RATHER_LATE:
             fault = Fault.LATE
         longest = 1.5 if fault is Fault.SLOW else LATEST_SECONDS
         return Cast(fault, self._chance.uniform(0.1, longest))

@@ -15,7 +15,7 @@ from tests.soak.faults import STATUSES, Cast, Dice, Fault
 
 _HOLD_SECONDS = 8.0
 _DRIP_SECONDS = 0.2
-_CREATES = ("POST", "/api/v2/projects")
+_PREFIX = "/api/v2"
 _ABRUPTLY = struct.pack("ii", 1, 0)
 
 
@@ -26,6 +26,7 @@ class Request:
     Attributes:
         who: the process that sent it.
         asked_at: when it was there, in seconds since the epoch.
+        path: below the API's prefix.
         raw: its bytes, with ``Connection: close``.
     """
 
@@ -44,6 +45,7 @@ class Arrival:
         who: the process that sent it.
         asked_at: when it was sent, as the proxy saw it.
         at: when it reached Neon.
+        path: below the API's prefix.
         fault: what was done to it or to its answer; empty for nothing.
     """
 
@@ -93,7 +95,7 @@ class Proxy:
     """
 
     def __init__(self, who: str, port: int, neon_port: int, dice: Dice, traffic: Traffic) -> None:
-        self.url = f"http://127.0.0.1:{port}/api/v2"
+        self.url = f"http://127.0.0.1:{port}{_PREFIX}"
         self.faulty = False
         self._who = who
         self._port = port
@@ -151,7 +153,7 @@ class Proxy:
                 await self._spring(request)
                 cast = Cast(None)
                 if self.faulty:
-                    cast = self._dice.cast(creates=(request.method, request.path) == _CREATES)
+                    cast = self._dice.cast(request.method, request.path)
                     self._traffic.answers += 1
                     if cast.fault is not None:
                         self._traffic.faults[cast.fault] += 1
@@ -179,7 +181,8 @@ class Proxy:
         body = await reader.readexactly(length)
         kept = [line for line in lines if line.split(b":")[0].lower() != b"connection"]
         raw = b"\r\n".join((first, *kept, b"Connection: close")) + b"\r\n\r\n" + body
-        return Request(self._who, time.time(), method, target.partition("?")[0], raw)
+        path = target.partition("?")[0].removeprefix(_PREFIX)
+        return Request(self._who, time.time(), method, path, raw)
 
     async def _treat(
         self, request: Request, cast: Cast, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -57,7 +57,7 @@ class _Case:
 
     def deleted(self, project: Project, at: float) -> list[str]:
         """What the judge says about a delete of a project."""
-        seen = Arrival("daemon-1", at, at + 1, "DELETE", f"/api/v2/projects/{project.id}", 200, "")
+        seen = Arrival("daemon-1", at, at + 1, "DELETE", f"/projects/{project.id}", 200, "")
         return judge.wrong_deletes([self.row], [seen], self.projects, [self.wish], {project.id: 1700.0})
 
 

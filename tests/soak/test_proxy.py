@@ -24,7 +24,7 @@ class _Loaded(Dice):
         super().__init__(1, "test")
         self._fault = fault
 
-    def cast(self, *, creates: bool) -> Cast:  # noqa: ARG002 - the same for all
+    def cast(self, method: str, path: str) -> Cast:  # noqa: ARG002 - the same for all
         return Cast(self._fault, 0.05)
 
 

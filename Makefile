@@ -44,7 +44,7 @@ bench-http: $(READY) ## POST and GET, against bare Starlette routes with one sta
 bench-fleet: $(READY) ## 1,000 apps at once by three daemons, under Neon's request limits (five minutes, 18 GB of disk)
 	$(BIN)/python -m tests.bench.fleet
 
-soak: $(READY) ## kill, pause and cut off real processes for minutes, then look (SEED=, SECONDS=): build/soak.json
+soak: $(READY) ## kill, pause and cut off real processes, then look: build/soak.json (SEED=, SECONDS=540; ten minutes, 6 GB of disk)
 	$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
 
 format: $(READY) ## put the code into its form

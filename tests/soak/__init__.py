@@ -5,13 +5,15 @@ behind it. ``python -m tests.soak --seed N --seconds S`` runs one, and writes ``
 
     schedule    what happens when, all from one seed. Pure
     faults      what may become of a request to Neon. Pure
-    proxy       does it, on real sockets, and remembers what reached Neon
+    proxy       does it, on real sockets
+    traffic     what came by, and what of it reached Neon
     zygote      a warmed process from which the product's commands are forked
     household   keeps them running: kills, pauses, stops, starts again
     catalog     the catalog's Postgres, which is stopped and killed too
     clients     people who ask for apps, look at them and delete them; they remember what was acknowledged
     console     people who meddle with projects at Neon
     chaos       carries out what the schedule says
+    doors       connects to every app at the end
     judge       compares Neon, the catalog and the clients' memory
     run         puts it together
 """

@@ -129,7 +129,7 @@ class Clients:
             await self._rest(LOOK_SECONDS)
 
     async def look(self, wish: Wish) -> dict[str, Any] | None:
-        """GET, and compare with what is known."""
+        """GET, and compare with what is known; now and then another owner tries too, and finds nothing."""
         deleted = wish.deleted
         app = await self._once("GET", f"/ee/apps/{wish.app_id}", wish, (200,))
         if app is None:
@@ -141,7 +141,11 @@ class Clients:
             )
         if uri is not None and wish.uri not in (None, uri):
             self.wrong.append(f"{wish.app_id} has another URI than before")
+        if wish.gone and app["status"] != "deleted":
+            self.wrong.append(f"{wish.app_id} was deleted and is {app['status']}")
         wish.uri, wish.gone = uri or wish.uri, app["status"] == "deleted"
+        if self.chance.random() < 0.05:
+            await self._once("GET", f"/ee/apps/{wish.app_id}", wish, (404,), owner=(wish.owner + 1) % len(self.tokens))
         return app
 
     async def _acknowledged(
@@ -158,9 +162,11 @@ class Clients:
         self.wrong.append(f"{method} of {wish.name} was not acknowledged within {PATIENCE_SECONDS:g} s of calm")
         return None
 
-    async def _once(self, method: str, path: str, wish: Wish, statuses: tuple[int, ...]) -> dict[str, Any] | None:
+    async def _once(
+        self, method: str, path: str, wish: Wish, statuses: tuple[int, ...], *, owner: int | None = None
+    ) -> dict[str, Any] | None:
         """One request to one of the processes; None where it is to be sent again."""
-        headers = {"Authorization": f"Bearer {self.tokens[wish.owner]}"}
+        headers = {"Authorization": f"Bearer {self.tokens[wish.owner if owner is None else owner]}"}
         body = None
         if method == "POST":
             headers["Idempotency-Key"] = wish.key

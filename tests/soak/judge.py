@@ -18,8 +18,8 @@ from reconciler.local.neon.state import Project
 from specs.names import format_project_name
 from tests.soak.clients import Wish
 from tests.soak.console import app_of
-from tests.soak.proxy import Arrival
 from tests.soak.schedule import SETTLE_SECONDS
+from tests.soak.traffic import Arrival
 
 ROWS = """SELECT a.app_id, owner_id, app_name, status, generation, observed_generation, project_id, deleted_at,
     history_retention_seconds, delete_requested_at IS NOT NULL AS deleting,

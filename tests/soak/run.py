@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from tests.processes.clients import for_psql
 from tests.soak import judge
 from tests.soak.chaos import Chaos
+from tests.soak.doors import try_all
 from tests.soak.faults import Fault
 from tests.soak.schedule import LEASE_SECONDS, SETTLE_SECONDS, SHORT_SECONDS, Size, schedule
 from tests.soak.stage import Stage, staged
@@ -25,7 +23,7 @@ _SWEPT = "SELECT finished_at FROM periodic_jobs WHERE name = 'sweep' AND lease_e
 
 
 def bound(size: Size) -> float:
-    """Within how many seconds everything is as it was asked for, once nothing goes wrong any more.
+    """Within how many seconds everything is as it was asked for, once faults have stopped and all is acknowledged.
 
     A lease that nobody renews, two settle times, two waits of a pass that failed often, and three sweeps.
     """
@@ -64,7 +62,8 @@ async def soak(seed: int, size: Size, folder: Path) -> Outcome:
         said = f"{stage.traffic.total} requests to Neon, {len(stage.clients.wishes)} wishes"
         _say(f"{time.monotonic() - began:.0f} s: faults are off after {said}")
         took, findings = await _converge(size, stage)
-        _say(f"{time.monotonic() - began:.0f} s: {'converged' if took else 'did not converge'}; now quiet is awaited")
+        said = "did not converge" if took is None else "converged"
+        _say(f"{time.monotonic() - began:.0f} s: {said}; now quiet is awaited")
         quiet = await _quiet(size, stage)
         outcome.figures = {"seed": seed, "seconds": 0.0, "converged": took is not None, "converged_within": took}
         outcome.none_of("mutations_after_quiet", quiet.changes)
@@ -160,7 +159,8 @@ async def _judge(stage: Stage, outcome: Outcome) -> None:
     changes, projects = stage.traffic.changes, stage.projects
     outcome.none_of("leaked", findings.leaked)
     outcome.none_of("doubled", findings.doubled)
-    outcome.none_of("lost", findings.lost + clients.wrong + await _unreachable(stage, outcome))
+    outcome.figures["reached"], shut = await try_all(clients, projects)
+    outcome.none_of("lost", findings.lost + clients.wrong + shut)
     wrong = judge.wrong_deletes(rows, changes, projects, clients.wishes, console.brought_back)
     outcome.none_of("wrong_deletes", wrong)
     outcome.none_of("copies", judge.copies(projects.values()))
@@ -196,31 +196,6 @@ def _amounts(size: Size, stage: Stage, chaos: Chaos, outcome: Outcome) -> None:
         "client_requests": dict(clients.counts),
         "bound": bound(size),
     }
-
-
-async def _unreachable(stage: Stage, outcome: Outcome) -> list[str]:
-    """Living apps whose URI does not connect to the recorded project's database, or whose data is not there."""
-    wrong, reached = list[str](), 0
-    for wish in stage.clients.wishes:
-        if wish.app_id is None or wish.delete_sent_at is not None:
-            continue
-        app = await stage.clients.look(wish)
-        if app is None or app["morphik_uri"] is None:
-            wrong.append(f"app {wish.app_id} has no URI at the end")
-            continue
-        try:
-            async with await psycopg.AsyncConnection.connect(
-                for_psql(app["morphik_uri"]), connect_timeout=10
-            ) as inside:
-                if wish.kept:
-                    found = await (await inside.execute("SELECT app_id FROM kept")).fetchall()
-                    if found != [(wish.app_id,)]:
-                        wrong.append(f"app {wish.app_id} has other data than was put there: {found}")
-                reached += 1
-        except psycopg.Error as error:
-            wrong.append(f"app {wish.app_id} cannot be connected to: {type(error).__name__} {error.sqlstate}")
-    outcome.figures["reached"] = reached
-    return wrong
 
 
 def _say(text: str) -> None:

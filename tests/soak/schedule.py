@@ -115,7 +115,7 @@ class Size:
 
     @classmethod
     def of(cls, seconds: float) -> Size:
-        """What fits into so many seconds on two cores; 310 kills, 207 pauses and 376 apps into 470.
+        """What fits into so many seconds on two cores; 357 kills, 238 pauses and 378 apps into 540.
 
         In a short one there is more of everything, and sweeps come sooner.
         """
@@ -125,7 +125,7 @@ class Size:
             seconds=seconds,
             kills=math.ceil(dense * 0.66),
             stops=math.ceil(dense * 0.44),
-            apps=math.ceil(dense * 0.8),
+            apps=math.ceil(dense * 0.7),
             resync=2.0 if short else 5.0,
         )
 

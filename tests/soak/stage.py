@@ -29,8 +29,9 @@ from tests.soak.console import Console
 from tests.soak.faults import Dice
 from tests.soak.household import Household
 from tests.soak.ports import quiet_ports
-from tests.soak.proxy import Proxy, Traffic
+from tests.soak.proxy import Proxy
 from tests.soak.schedule import DAEMONS, LEASE_SECONDS, OWNERS, SERVERS, SETTLE_SECONDS, TIMEOUT_SECONDS, Size
+from tests.soak.traffic import Traffic
 
 LIST_LAG_SECONDS = 0.5
 _FIGURES = {

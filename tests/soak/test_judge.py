@@ -15,8 +15,8 @@ from reconciler.local.neon.state import Project
 from specs.names import format_project_name
 from tests.soak import judge
 from tests.soak.clients import Wish
-from tests.soak.proxy import Arrival
 from tests.soak.schedule import SETTLE_SECONDS
+from tests.soak.traffic import Arrival
 
 APP = "a" * 24
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

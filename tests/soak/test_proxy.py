@@ -11,7 +11,8 @@ import pytest
 
 from tests.soak.faults import STATUSES, Cast, Dice, Fault
 from tests.soak.ports import quiet_ports
-from tests.soak.proxy import Proxy, Traffic
+from tests.soak.proxy import Proxy
+from tests.soak.traffic import Traffic
 
 _BODY = b'{"projects": [], "more": "' + b"x" * 200 + b'"}'
 _NEVER = {Fault.RESET, Fault.SILENCE, Fault.ERROR, Fault.GATEWAY, Fault.UNAVAILABLE, Fault.LOCKED, Fault.RATE_LIMITED}

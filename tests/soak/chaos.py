@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 from reconciler.local.neon.machine import LocalNeon
 from tests.soak.catalog import Catalog
+from tests.soak.clients import Clients
 from tests.soak.console import Console
 from tests.soak.household import Household
 from tests.soak.proxy import Proxy
 from tests.soak.schedule import LEASE_SECONDS, Act, What
 
-_AMBUSH_SECONDS = 1.0
+_AMBUSH_SECONDS = 1.5
 _HELD = "SELECT count(*) AS held FROM app_work WHERE lease_owner LIKE '%:{pid}:%' AND lease_expires_at > now()"
 
 
@@ -32,6 +33,7 @@ class Chaos:
     catalog: Catalog
     proxies: dict[str, Proxy]
     machine: LocalNeon
+    clients: Clients
     console: Console
     chance: random.Random
     counts: Counter[str] = field(default_factory=Counter)
@@ -56,7 +58,8 @@ class Chaos:
                 await self.household.term(act.target)
             case What.CATALOG_FAST | What.CATALOG_IMMEDIATE | What.CATALOG_KILL:
                 self.counts["postgres_restarts"] += 1
-                self.counts[act.what] += 1
+                # What was just acknowledged must not be lost.
+                await self.clients.hear(_AMBUSH_SECONDS)
                 await self.catalog.restart(act.what, act.seconds)
             case What.OUTAGE:
                 self.counts["neon_outages"] += 1

@@ -59,6 +59,7 @@ class Clients:
         tokens: of the owners.
         chance: their own.
         calm: set when nothing new is to be begun.
+        word: set whenever a POST or a DELETE is acknowledged.
         wishes: what was asked for.
         wrong: what they were told and should not have been.
         counts: what they did.
@@ -73,9 +74,16 @@ class Clients:
         )
     )
     calm: asyncio.Event = field(default_factory=asyncio.Event)
+    word: asyncio.Event = field(default_factory=asyncio.Event)
     wishes: list[Wish] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+
+    async def hear(self, within: float) -> None:
+        """Back as soon as something is acknowledged, or later."""
+        self.word.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.word.wait(), within)
 
     async def live(self, life: Life) -> None:
         """One app's life, as its client leads it."""
@@ -155,6 +163,7 @@ class Clients:
         while until is None or time.monotonic() < until:
             answer = await self._once(method, path, wish, statuses)
             if answer is not None:
+                self.word.set()
                 return answer
             await asyncio.sleep(self.chance.uniform(0.1, 1.0))
             if until is None and self.calm.is_set():

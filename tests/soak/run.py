@@ -80,7 +80,7 @@ async def _storm(seed: int, size: Size, stage: Stage) -> Chaos:
     """Clients do what they do while the schedule's acts and the proxies' faults go on; then all is calm."""
     plan = schedule(seed, size)
     chance = random.Random(f"soak {seed} chaos")
-    chaos = Chaos(stage.household, stage.catalog, stage.proxies, stage.machine, stage.console, chance)
+    chaos = Chaos(stage.household, stage.catalog, stage.proxies, stage.machine, stage.clients, stage.console, chance)
     for proxy in stage.proxies.values():
         proxy.faulty = True
     began = time.monotonic()

@@ -90,7 +90,6 @@ class Household:
         """kill -9."""
         slot = await self._there(name)
         self._send(slot, signal.SIGKILL)
-        self.counts["kills"] += 1
 
     async def stop(self, name: str, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after a while if it is still the same."""
@@ -112,9 +111,9 @@ class Household:
             return
         self._send(slot, signal.SIGTERM)
         self.counts["sigterms"] += 1
-        until = time.monotonic() + TERM_SECONDS
-        while slot.pid == pid and (time.monotonic() < until or slot.asleep):  # noqa: ASYNC110 - two ways to end
-            await asyncio.sleep(0.1)
+        awake = 0.0
+        while slot.pid == pid and awake < TERM_SECONDS:
+            awake += await _tick(slot)
         if slot.pid == pid:
             self.wrong.append(f"{name} did not end within {TERM_SECONDS:g} s of SIGTERM")
             self._send(slot, signal.SIGKILL)
@@ -153,8 +152,12 @@ class Household:
         return self._folder / f"{name}.log"
 
     async def _there(self, name: str) -> Slot:
+        """A process that is there, and not as good as dead."""
         slot = self.slots[name]
         await slot.up.wait()
+        while signal.SIGKILL in slot.told and not self._closing:
+            await asyncio.sleep(0.02)
+            await slot.up.wait()
         return slot
 
     def _send(self, slot: Slot, number: signal.Signals) -> None:
@@ -179,6 +182,11 @@ class Household:
                 self.counts["starts"] += 1
             else:
                 self._ended(said["ended"], said["code"])
+        if not self._closing:
+            self.wrong.append("the zygote ended, and all processes with it")
+            for slot in self.slots.values():
+                slot.told.clear()
+                slot.up.set()
 
     def _ended(self, pid: int, code: int) -> None:
         slot = next(slot for slot in self.slots.values() if slot.pid == pid)
@@ -188,9 +196,15 @@ class Household:
             return
         if not _is_right(slot, code):
             self.wrong.append(f"{slot.name} ended with {code} after {sorted(slot.told)}; see its log")
-        if code == 1:
-            self.counts["broken_off"] += 1
+        self.counts["kills"] += code == -signal.SIGKILL
+        self.counts["broken_off"] += code == 1
         self._begin(slot)
+
+
+async def _tick(slot: Slot) -> float:
+    """Wait a moment; how much of it a process had that may be paused."""
+    await asyncio.sleep(0.1)
+    return 0.0 if slot.asleep else 0.1
 
 
 def _is_right(slot: Slot, code: int) -> bool:

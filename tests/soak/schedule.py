@@ -193,7 +193,8 @@ def _short_pauses(chance: random.Random, size: Size, pauses: list[Act]) -> list[
 
 def _kills(chance: random.Random, size: Size, pauses: list[Act]) -> list[Act]:
     acts = []
-    for _ in range(size.kills):
+    # Some meet who is just ending.
+    for _ in range(size.kills + size.kills // 20 + 1):
         at = chance.uniform(0.0, size.seconds)
         awake = _awake(at, pauses)
         target = chance.choice((*awake, *awake, *SERVERS))

@@ -47,7 +47,7 @@ def test_the_whole_soak_has_as_much_as_is_promised() -> None:
     size = Size.of(SECONDS)
     plan = schedule(1, size)
     done = [act.what for act in plan.acts]
-    assert done.count(What.KILL) == size.kills >= 300
+    assert done.count(What.KILL) > size.kills >= 300
     assert done.count(What.STOP) == size.stops >= 200
     assert len(plan.lives) == size.apps >= 300
     assert {*done} == {*What}

@@ -106,9 +106,9 @@ class Household:
     async def term(self, name: str) -> None:
         """SIGTERM; whoever does not end in time is killed, and that is wrong."""
         slot = await self._there(name)
+        while not await _tick(slot):
+            pass
         pid = slot.pid
-        if slot.asleep:
-            return
         self._send(slot, signal.SIGTERM)
         self.counts["sigterms"] += 1
         awake = 0.0

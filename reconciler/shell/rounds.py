@@ -39,10 +39,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Place:
-    """How far a round has come, and whether all of the fleet has been looked at by then."""
+    """How far a round has come, whether all of the fleet has been looked at by then, and whether another has it now."""
 
     position: str
     whole: bool = False
+    lost: bool = False
 
 
 class Rounds:
@@ -110,6 +111,7 @@ class Rounds:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._running.add(task)
+        place: _Place | None = None
         try:
             with bound(round=name):
                 job = await self._fleet.claim_job(name, self._period * 0.8)
@@ -122,8 +124,8 @@ class Rounds:
         except ReconcileError as error:
             self._troubles.met(name, logging.WARNING, f"the {name} broke off: {error}", round=name)
         except asyncio.CancelledError:
-            # The scheduler would log its own stop as a failure of the job.
-            if not self._stopping:
+            # The scheduler would log as a failure what is none: our own stop, and a round that another has taken over.
+            if not self._stopping and (place is None or not place.lost):
                 raise
         finally:
             self._running.discard(task)
@@ -219,7 +221,10 @@ class Rounds:
                 await asyncio.sleep(self._lease_seconds / 3)
                 try:
                     if not await self._fleet.renew_job(job) and holder is not None:
+                        log.info("the %s was taken over by another daemon", job.name)
+                        place.lost = True
                         holder.cancel()
+                        return
                 except ReconcileError as error:
                     self._troubles.met("renewal", logging.WARNING, f"the {job.name}'s lease cannot be renewed: {error}")
 

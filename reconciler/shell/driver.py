@@ -23,7 +23,7 @@ from reconciler.core.budget import Urgency, urgency_of
 from reconciler.core.pace import Pace
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Plane, Snapshot
-from reconciler.errors import NeonNotFound, NeonPasswordsNotStored, NeonUnauthorized, ReconcileError
+from reconciler.errors import NeonAPIError, NeonNotFound, NeonPasswordsNotStored, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.budget import Budget, Turn
@@ -161,7 +161,7 @@ class _Hand:
         """The answer to one effect; raises a ReconcileError."""
         try:
             return await self._perform(effect)
-        except NeonUnauthorized as error:
+        except NeonAPIError as error:
             self._world.access.heard(error)
             raise
 

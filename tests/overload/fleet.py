@@ -62,7 +62,6 @@ class Fleet:
         self.clock = LoopClock(loop)
         self.chance = random.Random(f"{seed}/story")
         self.catalog = LargeCatalog(self.clock, LEASE)
-        self.catalog.on_change = self._hint
         self.neon = Neon(self.clock, seed)
         self.shared = Shared(self.clock, self.catalog, TERMS)
         self._daemons: dict[str, tuple[asyncio.Task[None], Worker]] = {}
@@ -95,7 +94,8 @@ class Fleet:
         """Whether no daemon has ended by itself."""
         return not any(task.done() for task, _ in self._daemons.values())
 
-    def _hint(self) -> None:
+    def hint(self) -> None:
+        """What the API tells all daemons after a write; it may get lost."""
         for _, worker in self._daemons.values():
             worker.wake()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
@@ -40,21 +40,24 @@ class People:
         desired = DesiredApp(app_name=f"{name} {len(self.wanted)}", region="aws-us-east-1", pg_version=17)
         self._fleet.catalog.create_app(app_id, owner_id, desired)
         self.wanted[app_id] = AppStatus.READY
+        self._fleet.hint()
         return app_id
 
     def delete(self, app_id: str) -> None:
         """DELETE."""
         self._fleet.catalog.request_delete(app_id)
         self.wanted[app_id] = AppStatus.DELETED
+        self._fleet.hint()
 
     def found(self, number: int, owners: int = 50) -> list[str]:
         """Apps that have been ready for a month."""
-        return [self._found(f"owner-{each % owners}") for each in range(number)]
+        # One after the other, so that Neon is done with each before the next.
+        began = self._fleet.clock.date - AGE
+        return [self._found(f"owner-{each % owners}", began + timedelta(seconds=each)) for each in range(number)]
 
-    def _found(self, owner_id: str) -> str:
+    def _found(self, owner_id: str, then: datetime) -> str:
         catalog, neon = self._fleet.catalog, self._fleet.neon
         app_id = self.ask(owner_id)
-        then = self._fleet.clock.date - AGE
         app = catalog.rows[app_id]
         catalog.plane.high_water += 1
         nonce = self._fleet.chance.randbytes(16).hex()

@@ -1,9 +1,24 @@
 -- The work to do and its leases. Times are the database's clock.
 
 -- name: claim
--- Take what is due, people's work first with ageing, under a new fencing token each.
+-- Take what is due, people's work first with ageing, under a new fencing token each. Each further app of one owner comes
+-- behind the first ones of the others, those under a lease counted, however long it has been due: nobody waits because
+-- another asks for much.
 WITH due AS MATERIALIZED (
-    SELECT app_id FROM app_work WHERE due_at <= now() ORDER BY rank_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    SELECT w.app_id
+    FROM app_work w
+    JOIN (
+        SELECT d.app_id,
+               greatest(d.rank_at, now()) + make_interval(secs => %(spacing)s * (row_number() OVER (
+                   PARTITION BY a.owner_id ORDER BY d.due_at <= now(), d.rank_at, d.app_id
+               ) - 1)) AS turn
+        FROM app_work d JOIN app_metadata a USING (app_id)
+        WHERE d.due_at < 'infinity' AND (d.due_at <= now() OR d.lease_expires_at > now())
+    ) t USING (app_id)
+    WHERE w.due_at <= now()
+    ORDER BY t.turn, w.rank_at, w.app_id
+    LIMIT %(limit)s
+    FOR UPDATE OF w SKIP LOCKED
 )
 UPDATE app_work w
 SET lease_owner = %(owner)s,

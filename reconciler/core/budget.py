@@ -171,7 +171,14 @@ def lease(bucket: Bucket, wanted: Mapping[Urgency, int], now: datetime, terms: T
     wait = 0.0
     if unmet:
         more_now = any(free(kind) >= 1 for kind in unmet)
-        wait = _NEXT_SLICE_SECONDS if more_now else max(terms.slice_seconds / 2, (1.0 - tokens) / terms.rate)
+        next_token = (1.0 - tokens) / terms.rate
+        if more_now:
+            wait = _NEXT_SLICE_SECONDS
+        elif any(given.values()) or next_token <= 0:
+            wait = max(terms.slice_seconds / 4, next_token)
+        else:
+            # Who came away with nothing is back before who did not: else those that ask first would always have it all.
+            wait = max(_NEXT_SLICE_SECONDS, next_token)
     return replace(bucket, tokens=tokens, at=at, owed=owed), Grant(given, tokens, wait)
 
 

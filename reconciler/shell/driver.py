@@ -151,7 +151,7 @@ class _Hand:
     def __init__(self, world: World, claimed: Claimed, urgency: Urgency) -> None:
         self._world = world
         self._claimed = claimed
-        self._turn = Turn(world.budget, urgency)
+        self._turn = Turn(world.budget, urgency, claimed.app.owner_id)
         self._client = world.client.through(self._turn)
         self._watch = world.witness.watch(claimed.app)
         self._permitted = False

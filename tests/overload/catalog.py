@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.catalog.work import Claimed
-from reconciler.core.snapshot import CreateIntent, Credentials
+from reconciler.catalog.work import Claimed, Lease
+from reconciler.core.snapshot import CreateIntent, Credentials, Next
 from specs.app import DesiredApp
 from specs.status import AppStatus
 from tests.simulation.catalog import Work
@@ -25,7 +25,7 @@ class _Watched(Work):
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
-        if name in {"due_at", "rank_at"} and "on_plan" in self.__dict__:
+        if name == "due_at" and "on_plan" in self.__dict__:
             self.on_plan()
 
 
@@ -40,7 +40,8 @@ class LargeCatalog(FleetCatalog):
         super().__init__(clock, lease_seconds)
         self.statements = 0
         self._later: list[tuple[float, str]] = []
-        self._ready: list[tuple[float, str]] = []
+        self._ripe: dict[str, None] = {}
+        self._leased: dict[str, None] = {}
 
     def create_app(self, app_id: str, owner_id: str, desired: DesiredApp) -> None:
         """``insert_app``."""
@@ -73,20 +74,22 @@ class LargeCatalog(FleetCatalog):
     def claim(self, limit: int) -> list[Claimed]:
         """``claim``."""
         self.statements += 1
-        self._ripen()
-        claimed: list[Claimed] = []
-        while self._ready and len(claimed) < limit:
-            rank_at, app_id = heapq.heappop(self._ready)
-            if self._is_ready(rank_at, app_id):
-                claimed.append(self._claim(app_id))
+        due = self._due()
+        if not due:
+            return []
+        claimed = [self._claim(app_id) for app_id in self._in_turn(dict.fromkeys([*due, *self._leased]))[:limit]]
+        self._leased |= dict.fromkeys(one.lease.app_id for one in claimed)
         return claimed
+
+    def release(self, lease: Lease, outcome: Next) -> None:
+        """``release``."""
+        super().release(lease, outcome)
+        if self.work[lease.app_id].lease_expires_at is None:
+            self._leased.pop(lease.app_id, None)
 
     def next_due(self) -> float:
         """``next_due``, as a moment; the present where something is due already."""
-        self._ripen()
-        while self._ready and not self._is_ready(*self._ready[0]):
-            heapq.heappop(self._ready)
-        if self._ready:
+        if self._due():
             return self._clock.now
         while self._later and self._later[0][0] != self.work[self._later[0][1]].due_at:
             heapq.heappop(self._later)
@@ -97,12 +100,11 @@ class LargeCatalog(FleetCatalog):
         if due_at != math.inf:
             heapq.heappush(self._later, (due_at, app_id))
 
-    def _ripen(self) -> None:
-        while self._later and self._later[0][0] <= self._clock.now:
-            due_at, app_id = heapq.heappop(self._later)
-            if self.work[app_id].due_at == due_at:
-                heapq.heappush(self._ready, (self.work[app_id].rank_at, app_id))
-
-    def _is_ready(self, rank_at: float, app_id: str) -> bool:
-        work = self.work[app_id]
-        return work.due_at <= self._clock.now and work.rank_at == rank_at
+    def _due(self) -> list[str]:
+        now = self._clock.now
+        while self._later and self._later[0][0] <= now:
+            self._ripe[heapq.heappop(self._later)[1]] = None
+        over = [app_id for app_id in self._ripe if self.work[app_id].due_at > now]
+        for app_id in over:
+            del self._ripe[app_id]
+        return list(self._ripe)

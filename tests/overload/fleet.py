@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -142,11 +142,12 @@ class Fleet:
         return worker, life
 
 
-async def _every(period: float, act: Callable[[], Awaitable[None]], chance: random.Random) -> None:
+async def _every(period: float, act: Callable[[], Coroutine[Any, Any, None]], chance: random.Random) -> None:
     """What the scheduler of a daemon does."""
     await asyncio.sleep(min(1.0, period))
     while True:
         began = asyncio.get_running_loop().time()
-        await act()
+        # Told to stop, the round ends as its daemon has it end, and this at once.
+        await asyncio.shield(asyncio.create_task(act()))
         jittered = period + chance.uniform(-0.1, 0.1) * period
         await asyncio.sleep(max(0.0, began + jittered - asyncio.get_running_loop().time()))

@@ -35,7 +35,6 @@ class Neon(httpx.AsyncBaseTransport):
         changes: how many of those were to change something.
         beyond: how many were beyond Neon's limits, even if Neon was not there to say so.
         answered: by minute, how many Neon carried out.
-        refused_creates: by the project's name, when Neon did not accept the create.
     """
 
     def __init__(self, clock: Clock, seed: int) -> None:
@@ -55,7 +54,6 @@ class Neon(httpx.AsyncBaseTransport):
         self.sent: Counter[int] = Counter()
         self.changes = 0
         self.answered: Counter[int] = Counter()
-        self.refused_creates: dict[str, list[float]] = {}
 
     @property
     def beyond(self) -> int:

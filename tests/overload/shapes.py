@@ -141,18 +141,19 @@ def poison(share: float, creates: int, seconds: float) -> Story:
         usual = await _spread(run, creates, creates * 0.5)
         await run.drain(0)
         poisoned: set[str] = set()
-        run.fleet.neon.weather = Poisoned(poisoned)
+        run.fleet.neon.weather = weather = Poisoned(poisoned)
         bad: list[str] = []
         for _ in range(int(creates * share / (1 - share))):
             app_id = run.people.ask(f"owner-{run.chance.randrange(OWNERS)}", "bad")
-            run.people.wanted[app_id] = AppStatus.PENDING
+            run.people.wanted[app_id] = AppStatus.FAILED
             poisoned.add(run.fleet.catalog.rows[app_id].project_name)
             bad.append(app_id)
         good = await _spread(run, creates, creates * 0.5)
         await run.sleep(seconds - creates * 0.5)
-        sent = run.sent
+        refused = weather.refused
         await run.sleep(seconds)
-        run.figures.note("per_bad_and_minute", max(0.0, (run.sent - sent) / (seconds / MINUTE) - run.usual()) / len(bad))
+        sent = weather.refused - refused
+        run.figures.note("per_bad_and_minute", sent / (seconds / MINUTE) / len(bad))
         run.figures.note("usual_p99", p99(run, usual))
         run.figures.note("healthy_p99", p99(run, good))
         for app_id in bad:

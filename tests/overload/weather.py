@@ -91,15 +91,20 @@ class Poisoned:
 
     Args:
         names: the names of their projects.
+
+    Attributes:
+        refused: how many creates so far.
     """
 
     def __init__(self, names: Container[str]) -> None:
         self._names = names
+        self.refused = 0
 
     async def meet(self, request: Request, _now: float, chance: random.Random) -> httpx.Response | None:
         """Refuse what is poisoned."""
         await asyncio.sleep(chance.uniform(*USUAL_SECONDS))
         if request.method == "POST" and project_name(request) in self._names:
+            self.refused += 1
             return httpx.Response(422, json={"code": "", "message": "the settings are not accepted"})
         return None
 

@@ -21,6 +21,8 @@ _SQL = load("work")
 AGEING_SECONDS = 30.0
 SPACING_SECONDS = 1.0
 """How far each further app of one owner that is due comes behind the one before."""
+CLAIM_WINDOW = 1000
+"""Among how many due apps a claim sees to it that owners take turns."""
 BACKGROUND_LANE = 1
 
 
@@ -72,6 +74,7 @@ class WorkCatalog:
             "owner": self._owner,
             "lease": self._lease_seconds,
             "spacing": SPACING_SECONDS,
+            "window": CLAIM_WINDOW,
         }
         async with self._database.connection() as connection:
             rows = await (await connection.execute(_SQL["claim"], parameters)).fetchall()

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import SecretStr
 
 from reconciler.catalog.record import SWEEP_DELETES_PER_HOUR
-from reconciler.catalog.work import AGEING_SECONDS, BACKGROUND_LANE, SPACING_SECONDS, Claimed, Lease
+from reconciler.catalog.work import AGEING_SECONDS, BACKGROUND_LANE, CLAIM_WINDOW, SPACING_SECONDS, Claimed, Lease
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Progress
 from reconciler.errors import LeaseLost, MutationStopped
@@ -139,7 +139,7 @@ class Catalog:
             elif work.lease_expires_at is not None and work.lease_expires_at > now:
                 turns[self.rows[app_id].owner_id] += 1
         ranked: list[tuple[float, float, str]] = []
-        for rank_at, app_id in sorted(due):
+        for rank_at, app_id in sorted(due)[:CLAIM_WINDOW]:
             owner_id = self.rows[app_id].owner_id
             ranked.append((max(rank_at, now) + SPACING_SECONDS * turns[owner_id], rank_at, app_id))
             turns[owner_id] += 1

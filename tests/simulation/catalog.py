@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import SecretStr
 
+from reconciler.catalog.apps import WAITING
 from reconciler.catalog.record import SWEEP_DELETES_PER_HOUR
 from reconciler.catalog.work import AGEING_SECONDS, BACKGROUND_LANE, CLAIM_WINDOW, SPACING_SECONDS, Claimed, Lease
 from reconciler.core.effects import OpenIntent, RecordProject
@@ -43,13 +44,13 @@ class Work:
 class Plane:
     """The row of ``catalog_identity``."""
 
+    sweep_deletes_since: float
     high_water: int = 0
     org_id: str | None = None
     stop_reason: str | None = None
     stopped_at: float = math.inf
     overridden_until: float = -math.inf
     sweep_deletes: int = 0
-    sweep_deletes_since: float = -math.inf
 
     def stopped(self, now: float) -> bool:
         """Whether changes at Neon are stopped."""
@@ -76,7 +77,7 @@ class Catalog:
         self.work: dict[str, Work] = {}
         self.intents: dict[str, list[CreateIntent]] = {}
         self.events: list[tuple[str, str, str, str]] = []
-        self.plane = Plane()
+        self.plane = Plane(sweep_deletes_since=clock.now)
         self.vault: dict[bytes, SecretStr] = {}
         self.version = 0
         self.told = 0
@@ -92,7 +93,7 @@ class Catalog:
             type=ConditionType.READY,
             status="False",
             reason=Reason.WAITING,
-            message="Waiting.",
+            message=WAITING,
             last_transition_time=self._clock.date,
             observed_generation=0,
         )
@@ -172,11 +173,11 @@ class Catalog:
         work.lease_expires_at = work.due_at = self._clock.now + self._lease_seconds
         return True
 
-    def release(self, lease: Lease, outcome: Next) -> None:
+    def release(self, lease: Lease, outcome: Next) -> bool:
         """``release``; nothing where the lease was lost."""
         work, now = self.work[lease.app_id], self._clock.now
         if not self._owns(work, lease) or work.lease_expires_at is None:
-            return
+            return False
         woken = work.wakes != lease.wakes
         work.lease_expires_at = None
         work.attempts = work.attempts + 1 if outcome.failed and not woken else 0
@@ -188,6 +189,7 @@ class Catalog:
             after = math.inf if outcome.after is None else outcome.after
             work.due_at, work.rank_at = now + after, now + after + work.lane * AGEING_SECONDS
         self._wrote(lease)
+        return True
 
     # What a pass writes
 
@@ -265,6 +267,8 @@ class Catalog:
         app, said = self.rows[lease.app_id], effect.progress
         if not self._is_free(app) or app.incarnation != claimed.incarnation:
             raise LeaseLost(lease.app_id)
+        if any(row.project_id == effect.project_id for row in self.rows.values()):
+            raise AssertionError(f"{effect.project_id} is recorded for two apps")
         self._update(
             lease.app_id,
             project_id=effect.project_id,

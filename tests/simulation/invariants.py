@@ -69,13 +69,13 @@ class Watch:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._seen = (-1, -1)
+        self._seen = (-1, -1, -1)
         self._recorded: dict[str, str] = {}
         self._read_events = 0
 
     def look(self) -> bool:
         """Check everything if anything changed; whether it did."""
-        now = (self._world.catalog.version, self._world.neon.version)
+        now = (self._world.catalog.version, self._world.neon.version, self._world.acts)
         if now == self._seen:
             return False
         self._seen = now

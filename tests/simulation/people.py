@@ -51,6 +51,7 @@ class App:
             if act(self):
                 self.world.note("person", f"{name} {self.app_id}")
                 self.pending -= 1
+                self.world.acts += 1
             else:
                 self.world.clock.after(1.0, attempt)
 

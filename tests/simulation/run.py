@@ -106,14 +106,17 @@ def _run(world: World, scenario: str, daemons: int) -> Result:
     if world.plan.rates:
         world.busy(START + world.plan.until)
     hint()
-    longest, changed = bound(len(apps)), True
-    while not (changed and _at_rest(world, processes, apps)):
+    longest, compared = bound(len(apps)), -1
+    while True:
         world.clock.step()
-        changed = watch.look() or changed
-        if world.waiting:
+        if watch.look():
             world.settle_waiting()
-        if changed and world.clock.now < world.active_until:
+        if world.clock.now < world.active_until:
             continue
+        if compared != len(world.steps) and _is_still(world, processes, apps):
+            if all(differs(app) is None for app in apps):
+                break
+            compared = len(world.steps)
         if world.clock.now > world.active_until + longest:
             raise Violation(f"not converged {longest:.0f} s after the last fault: {_why(world, processes, apps)}")
     result = Result(world, len(world.steps), world.clock.now - max(START, world.active_until))
@@ -140,13 +143,11 @@ def _be_silent(world: World, watch: Watch, apps: list[App]) -> None:
             raise Violation(f"left the fixed point: {reason}")
 
 
-def _at_rest(world: World, processes: list[Daemon], apps: list[App]) -> bool:
-    if world.clock.now < world.active_until or world.waiting or world.in_flight:
+def _is_still(world: World, processes: list[Daemon], apps: list[App]) -> bool:
+    if world.waiting or world.in_flight or any(process.tasks for process in processes):
         return False
     due = world.catalog.next_due()
-    if any(process.tasks for process in processes) or (due != math.inf and not any(app.unproven for app in apps)):
-        return False
-    return not any(app.pending for app in apps) and all(differs(app) is None for app in apps)
+    return (due == math.inf or any(app.unproven for app in apps)) and not any(app.pending for app in apps)
 
 
 def _why(world: World, processes: list[Daemon], apps: list[App]) -> str:

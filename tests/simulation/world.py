@@ -36,6 +36,7 @@ class World:
         holders: the latest lease on each app, as granted, whatever the catalog believes.
         waiting: what happens once something is true: condition and act.
         fired: how often each kind of fault has struck.
+        acts: how often a person has done something.
         step_owners: of each step, whether a pass took it and not a periodic round.
     """
 
@@ -51,6 +52,7 @@ class World:
     steps: list[Step] = field(default_factory=list)
     step_owners: list[bool] = field(default_factory=list)
     mutations: int = 0
+    acts: int = 0
     in_flight: int = 0
 
     def __post_init__(self) -> None:

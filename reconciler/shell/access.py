@@ -1,8 +1,8 @@
 """Which organization the key works for, whether this is the catalog for it, and whether the key sees what is there.
 
 Asked once and remembered. A refusal closes the door for every pass at once, also one that a request in mid-life met,
-and is remembered for a while, so that a wrong key costs a request now and then and not one for every app. The door
-opens by itself when Neon accepts the key again.
+and is remembered for a while, so that a wrong key, or a Neon that is down, costs a request now and then and not one for
+every app. The door opens by itself when Neon answers and accepts the key again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from reconciler.catalog.fleet import FleetCatalog, Pins
-from reconciler.errors import MutationStopped, NeonNotFound, NeonUnauthorized, ReconcileError
+from reconciler.errors import MutationStopped, NeonAPIError, NeonNotFound, NeonUnauthorized, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.door import Door
 from reconciler.shell.identity import Lookout
@@ -81,8 +81,8 @@ class Access:
             await self._see_others(org_id, besides)
         return org_id
 
-    def heard(self, error: NeonUnauthorized) -> None:
-        """Take in a refusal that a request met in mid-life."""
+    def heard(self, error: NeonAPIError) -> None:
+        """Take in a failure that a request met in mid-life."""
         self._door.heard(error)
 
     def unseen(self) -> None:

@@ -106,8 +106,10 @@ class Rounds:
             log.warning("the leases of the rounds are left to expire")
 
     async def _run(self, name: str, round_of: Callable[[Job, _Place], Awaitable[None]]) -> None:
-        if self._stopping:
-            return  # the scheduler had started it, and it had not begun
+        if not self._stopping:  # the scheduler may have started it, and it had not begun
+            await self._take(name, round_of)
+
+    async def _take(self, name: str, round_of: Callable[[Job, _Place], Awaitable[None]]) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._running.add(task)

@@ -13,9 +13,10 @@ from tests.driven.processes import Processes
 from tests.driven.world import World
 from tests.simulation import run as simulated
 from tests.simulation.clock import START
-from tests.simulation.run import QUIET_SECONDS, differs
+from tests.simulation.run import differs
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.steps import Violation
+from tests.simulation.world import RESYNC
 from tests.virtual.ambient import Ambient
 from tests.virtual.loop import VirtualLoop
 
@@ -136,7 +137,7 @@ async def _be_silent(world: World) -> None:
         return (table.told if waits else table.version, table.told, world.neon.version, world.mutations)
 
     before = state()
-    await asyncio.sleep(QUIET_SECONDS)
+    await asyncio.sleep(2.3 * RESYNC)
     if state() != before:
         raise Violation("something was written or sent at the fixed point")
     for app in world.apps:

@@ -10,9 +10,8 @@ from concurrent.futures import ProcessPoolExecutor
 from tests.driven import safeguards as of_driver
 from tests.driven.parts import parts
 from tests.driven.tier import schedules_at_once
-from tests.model.explore import explore
+from tests.model.explore import TRAP, explore
 from tests.model.mutants import MUTANTS as OF_MODEL
-from tests.model.mutants import TRAP
 from tests.simulate.figures import Figures, Found
 from tests.simulation import ledger
 from tests.simulation.faults import PROCESS

@@ -88,7 +88,7 @@ class Daemon:
         self.world.note(self.name, "stopped")
         for task in self.tasks:
             if task.claimed is not None:
-                catalog.give_back(task.claimed.lease)
+                catalog.give_back_lease(task.claimed.lease)
             elif task.held is not None and task.held.job is not None:
                 catalog.give_back_job(*task.held.job)
         self._end()

@@ -16,11 +16,14 @@ from tests.simulation.steps import Violation
 from tests.simulation.world import SEND_WITHIN, World
 
 
-def check_sending(world: World, lease: Lease, step: e.Effect[Any]) -> None:
+def check_sender(world: World, lease: Lease, step: e.Effect[Any]) -> None:
+    """Whether the sender of a change still holds the app."""
+    if world.holders[lease.app_id] != lease.token:
+        raise Violation(f"{type(step).__name__} is sent for {lease.app_id}, whose lease is another's")
+
+
+def check_sending(world: World, app_id: str, step: e.Effect[Any]) -> None:
     """Whether a change may be sent, at the moment when it is."""
-    app_id = lease.app_id
-    if world.holders[app_id] != lease.token:
-        raise Violation(f"{type(step).__name__} is sent for {app_id}, whose lease is another's")
     app, intents = world.catalog.rows[app_id], world.catalog.intents[app_id]
     if world.catalog.plane.stopped_at < world.clock.now - SEND_WITHIN:
         raise Violation(f"{type(step).__name__} is sent while everything is stopped")

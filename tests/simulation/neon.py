@@ -56,7 +56,7 @@ class SimulatedNeon:
         applied: the changes that took effect: method and path.
     """
 
-    def __init__(self, clock: Clock, seed: int, skew: float) -> None:
+    def __init__(self, clock: Clock, seed: int, skew: float = 0.0) -> None:
         options = LocalNeonOptions(org_id=ORG_ID, direct_host=HOST, pooler_host=POOLER)
         self.machine = LocalNeon(options, seed)
         self._clock = clock

@@ -181,6 +181,8 @@ def _be_silent(world: World, watch: Watch, apps: list[App], seconds: float) -> N
 def _is_still(world: World, processes: list[Daemon], apps: list[App]) -> bool:
     if world.waiting or world.in_flight or any(process.tasks for process in processes):
         return False
+    if any(world.neon.living(project_id) is None for project_id in world.catalog.orphans):
+        return False  # the next whole list forgets it
     due = world.catalog.next_due()
     return (due == math.inf or any(app.unproven for app in apps)) and not any(app.pending for app in apps)
 

@@ -130,7 +130,8 @@ class Task:
             if refused is not None:
                 self._reply(0.0, Answered(error=refused))
                 return
-            invariants.check_sending(self.world, self.lease, step)
+            invariants.check_sender(self.world, self.lease, step)
+            invariants.check_sending(self.world, self.lease.app_id, step)
             send(self, met)
         elif isinstance(step, e.ConfirmAccess):
             known = self.daemon.access.known(fresh=step.fresh)

@@ -24,6 +24,7 @@ from reconciler.shell import worker
 from reconciler.telemetry.metrics import LoopMetrics
 from specs.settings import CatalogSettings, LoopSettings, PlaneSettings, SealSettings
 from tests.driven import catalog
+from tests.driven.database import Database
 from tests.driven.network import BASE, Network
 from tests.driven.wires import Transport, Wire
 from tests.driven.world import World
@@ -57,9 +58,9 @@ class Parts:
         cls.world, cls.network = world, Network(world)
 
     @classmethod
-    def database(cls, _url: str) -> catalog.Database:
+    def database(cls, _url: str) -> Database:
         """``Database``."""
-        return catalog.Database(cls.world)
+        return Database(cls.world)
 
     @classmethod
     def client(cls, *args: Any, **named: Any) -> NeonClient:

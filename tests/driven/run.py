@@ -16,12 +16,15 @@ from tests.simulation.clock import START
 from tests.simulation.run import QUIET_SECONDS, differs
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.steps import Violation
+from tests.simulation.world import RESYNC
 from tests.virtual.ambient import Ambient
 from tests.virtual.loop import VirtualLoop
 
 LOOK_SECONDS = 5.0
 # Nothing that Neon asks to be waited for, and no catalog that is slow, holds one process up for longer.
 PATIENCE_SECONDS = 2 * 60.0
+# For one round of each kind, or for two.
+QUIET = (1.2 * RESYNC, 1.2 * RESYNC, QUIET_SECONDS)
 FLEETS = 0.01
 ORPHANS = 0.1
 MIXED = 0.7
@@ -99,12 +102,18 @@ async def _story(world: World) -> float:
         world.clock.after(chance.uniform(0.0, 100.0), world.leave_an_orphan)
     world.settle_waiting()
     longest = bound(len(world.apps))
-    while not _is_at_rest(world):
+    compared: tuple[object, ...] = ()
+    while True:
+        changed = _state(world) != compared
+        if world.clock.now > world.active_until and changed and _is_still(world):
+            compared = _state(world)
+            if not world.unreported() and all(differs(app) is None for app in world.apps):
+                break
         if world.clock.now > max(START, world.active_until) + longest:
             raise Violation(f"not converged {longest:.0f} s after the last fault: {_why(world)}")
         await asyncio.sleep(LOOK_SECONDS)
     seconds = world.clock.now - max(START, world.active_until)
-    await _be_silent(world)
+    await _be_silent(world, chance.choice(QUIET))
     return seconds
 
 
@@ -117,17 +126,19 @@ def _scenario(chance: random.Random) -> str:
     return chance.choice([name for name in SCENARIOS if name not in {"mixed", "fleet-vanished"}])
 
 
-def _is_at_rest(world: World) -> bool:
-    if world.clock.now < world.active_until or world.waiting or world.in_flight or world.table.running_jobs():
+def _is_still(world: World) -> bool:
+    """Nothing is under way or planned."""
+    if world.waiting or world.in_flight or world.table.running_jobs() or any(app.pending for app in world.apps):
         return False
-    if any(app.pending for app in world.apps) or world.unreported():
-        return False
-    if world.table.next_due() != math.inf and not any(app.unproven for app in world.apps):
-        return False
-    return all(differs(app) is None for app in world.apps)
+    return world.table.next_due() == math.inf or any(app.unproven for app in world.apps)
 
 
-async def _be_silent(world: World) -> None:
+def _state(world: World) -> tuple[object, ...]:
+    """Grows with all that may make a difference to whether everything is as it must be."""
+    return world.table.version, world.neon.version, world.acts, len(world.table.orphans)
+
+
+async def _be_silent(world: World, seconds: float) -> None:
     # What waits for a person is looked at again, slowly, which a work row counts.
     waits = any(app.unproven for app in world.apps)
 
@@ -136,7 +147,7 @@ async def _be_silent(world: World) -> None:
         return (table.told if waits else table.version, table.told, world.neon.version, world.mutations)
 
     before = state()
-    await asyncio.sleep(QUIET_SECONDS)
+    await asyncio.sleep(seconds)
     if state() != before:
         raise Violation("something was written or sent at the fixed point")
     for app in world.apps:

@@ -33,7 +33,12 @@ class WorkCatalog:
     async def claim(self, limit: int) -> list[Claimed]:
         """Take up to ``limit`` due apps."""
         world, table, host = self._database.world, self._table, HOST.get()
-        taken, troubles = await self._database.run("claim", lambda: (self._claim(limit), world.troubles[host]))
+
+        def claim() -> tuple[list[Claimed], int]:
+            # What takes effect while the process stands still is found out about too late.
+            return self._claim(limit), -1 if world.loop.is_paused(host) else world.troubles[host]
+
+        taken, troubles = await self._database.run("claim", claim)
         if not taken:
             return []
         claimed = await self._database.run("claimed", lambda: table.claimed(taken))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from tests.driven.faults import Swarm, swarm
+from tests.driven.faults import Fault, Swarm, swarm
 from tests.driven.parts import POLL_SECONDS, Parts
 from tests.driven.processes import Processes
 from tests.driven.world import World
@@ -32,15 +33,20 @@ MIXED = 0.7
 
 @dataclass
 class Failure(Exception):
-    """A run that broke a rule."""
+    """A run that broke a rule.
+
+    Attributes:
+        kinds: the faults that there were.
+    """
 
     seed: int
     reason: str
     world: World
+    kinds: tuple[Fault, ...]
 
     def __str__(self) -> str:
         """What broke, and how to see it again."""
-        return f"{self.reason}\nreplay: {command_of(self.seed)}"
+        return f"{self.reason}\nreplay: {command_of(self.seed, self.kinds)}"
 
 
 @dataclass
@@ -55,9 +61,14 @@ class Result:
     seconds: float
 
 
-def command_of(seed: int) -> str:
-    """The command that replays a run."""
-    return f"python -m tests.driven --seed {seed}"
+def command_of(seed: int, kinds: Collection[Fault] | None = None) -> str:
+    """The command that replays a run, with these kinds of faults only."""
+    only = (
+        ""
+        if kinds is None or len(kinds) == len(swarm(seed).rates)
+        else " --only " + " ".join(sorted(kinds) or ["none"])
+    )
+    return f"python -m tests.driven --seed {seed}{only}"
 
 
 def bound(apps: int) -> float:
@@ -79,9 +90,9 @@ def run(seed: int, ambient: Ambient, faults: Swarm | None = None) -> Result:
         seconds = loop.run(_story(world))
         _listen_to_complaints(world)
     except Violation as broken:
-        failure = Failure(seed, f"{broken} (at {world.elapsed:.1f} s)", world)
+        failure = Failure(seed, f"{broken} (at {world.elapsed:.1f} s)", world, tuple(world.swarm.rates))
     except Exception as error:
-        failure = Failure(seed, f"{type(error).__name__}: {error}", world)
+        failure = Failure(seed, f"{type(error).__name__}: {error}", world, tuple(world.swarm.rates))
         raise failure from error
     else:
         return Result(world, seconds)
@@ -167,3 +178,14 @@ def _why(world: World) -> str:
 def _listen_to_complaints(world: World) -> None:
     for complaint in world.loop.complaints:
         raise Violation(f"a task failed unheard: {complaint.get('message')}: {complaint.get('exception')!r}")
+
+
+def shrunk(failure: Failure, ambient: Ambient) -> Failure:
+    """The same seed with as few kinds of faults as still break a rule."""
+    for kind in failure.kinds:
+        left = [each for each in failure.kinds if each != kind]
+        try:
+            run(failure.seed, ambient, swarm(failure.seed, left))
+        except Failure as smaller:
+            failure = smaller
+    return failure

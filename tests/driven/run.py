@@ -110,7 +110,9 @@ async def _story(world: World) -> float:
     Processes(world, chance.choice((1, 2, 2, 3)))
     world.apps = SCENARIOS[name](world)
     if chance.random() < ORPHANS:
-        world.clock.after(chance.uniform(0.0, 100.0), world.leave_an_orphan)
+        seconds = chance.uniform(0.0, 100.0)
+        world.busy(world.clock.now + seconds)
+        world.clock.after(seconds, world.leave_an_orphan)
     world.settle_waiting()
     longest = bound(len(world.apps))
     compared: tuple[object, ...] = ()

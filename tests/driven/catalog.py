@@ -9,15 +9,15 @@ from reconciler.catalog.fleet import Job, Pins
 from reconciler.catalog.work import Claimed, Lease
 from reconciler.core.budget import Grant, Terms, Urgency
 from reconciler.core.effects import OpenIntent, RecordProject
+from reconciler.core.identity import Standing
 from reconciler.core.snapshot import CreateIntent, Credentials, Next, Progress
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.neon import Project
 from tests.driven.database import Database
+from tests.driven.table import CATALOG_ID
 from tests.simulation.steps import Violation
 from tests.virtual.loop import HOST
-
-CATALOG_ID = "catalog-1"
 
 
 class WorkCatalog:
@@ -143,6 +143,33 @@ class RecordCatalog:
         return self._table.open_seal(app)
 
 
+class IdentityCatalog:
+    """Stands in for ``reconciler.catalog.identity.IdentityCatalog``; no run gives a reason for doubt."""
+
+    def __init__(self, database: Database) -> None:
+        self._run = database.run
+        self._table = database.table
+        self._world = database.world
+
+    async def standing(self) -> Standing:
+        """What is known at this moment."""
+        return await self._run("standing", self._table.standing)
+
+    async def unrecorded(self, project_ids: Iterable[str]) -> set[str]:
+        """Those of some projects that no row records."""
+        wanted = list(project_ids)
+        return await self._run("unrecorded", lambda: self._table.unrecorded(wanted)) if wanted else set()
+
+    async def looked(self, standing: Standing, at: datetime | None) -> bool:
+        """Keep that Neon's list agrees."""
+        return await self._run("looked", lambda: self._table.looked(standing, at))
+
+    async def doubt(self, _standing: Standing, reason: str) -> bool:
+        """Nothing here was restored, copied or lost."""
+        await self._world.violated(f"the catalog is in doubt: {reason}")
+        return True
+
+
 class FleetCatalog:
     """Stands in for ``reconciler.catalog.fleet.FleetCatalog``."""
 
@@ -152,6 +179,7 @@ class FleetCatalog:
         self._table = database.table
         self._world = database.world
         self._owner = owner
+        self.identity = IdentityCatalog(database)
 
     async def catalog_id(self) -> str:
         """Which catalog this is."""

@@ -71,6 +71,11 @@ class Parts:
         return client
 
     @classmethod
+    async def schema(cls, database: Database) -> None:
+        """``require_current_schema``."""
+        await database.run("schema", lambda: None)
+
+    @classmethod
     async def probe(cls, uri: SecretStr) -> None:
         """``tenant_db.probe``."""
         world = cls.world
@@ -157,6 +162,7 @@ def parts() -> Iterator[Ambient]:
     metrics = LoopMetrics(CollectorRegistry())
     for name, stand_in in {
         "Database": Parts.database,
+        "require_current_schema": Parts.schema,
         "NeonClient": Parts.client,
         "tenant_db": SimpleNamespace(probe=Parts.probe),
         "Wakeup": Wakeup,

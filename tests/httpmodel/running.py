@@ -18,6 +18,7 @@ SETTINGS = settings(
     suppress_health_check=[*HealthCheck],
     print_blob=True,
     report_multiple_bugs=False,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
 )
 
 

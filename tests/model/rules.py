@@ -105,12 +105,16 @@ def is_goal(state: State, what_is_said: str, *, swept: bool) -> bool:
 def _may_outlive(state: State, number: int) -> bool:
     """Whether a project that is not the app's may stay.
 
-    A person's may, one that a person brought back or took the name of, and an excused one that is reported.
+    A person's may, one that a person brought back or took the name of; and one that came late or twice, if it is
+    reported and cannot be told from the recorded one or from a copy.
     """
     project = state.projects[number]
     if project.life in (DELETED, GONE) or project.foreign or project.brought:
         return True
-    return project.excused and (project.reported or not project.named)
+    if not project.excused or not project.named:
+        return project.excused
+    alike = project.nonce == NONE or state.intents[project.nonce].state == RECORDED or number in doubles(state)
+    return project.reported and alike
 
 
 def doubles(state: State) -> list[int]:

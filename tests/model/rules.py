@@ -27,9 +27,9 @@ def check_recorded(state: State, project: int, *, sealed_same: bool) -> None:
 
 
 def _twin(state: State, number: int) -> bool:
-    """Whether what a project was copied from is there; without it nothing can tell that it is a copy."""
+    """Whether what a project was copied from is there by name; without it nothing can tell that it is a copy."""
     nonce = state.projects[number].nonce
-    return any(p.nonce == nonce and p.life == ALIVE and not p.foreign for p in state.projects)
+    return any(p.nonce == nonce and p.life == ALIVE and p.named and not p.foreign for p in state.projects)
 
 
 def check_row(state: State) -> None:

@@ -65,7 +65,9 @@ def check_delete(state: State, number: int, *, named: bool, marked: bool) -> Non
         return
     if row.project == NONE and not row.deleted:
         raise Broken("a DELETE is sent before it is known which project is the app's")
-    if project.foreign or not named or not marked:
+    # A copy whose original is gone has all that proves a surplus.
+    copy = project.foreign and (project.nonce == NONE or _twin(state, number))
+    if copy or not named or not marked:
         raise Broken("a DELETE of an unproven surplus is sent")
     if project.nonce != NONE and state.intents[project.nonce].state == RECORDED:
         raise Broken("a DELETE is sent of what may be a copy of the recorded project, or that project")

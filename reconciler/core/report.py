@@ -134,7 +134,7 @@ def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
             return Said("Unknown", Reason.OUTCOME_UNKNOWN, text), backoff
         case NeonRefused():
             text = f"Neon refused {error.method} {error.route}; the operator must look. Neon said: {error.detail}"
-            return Said("False", Reason.NEON_REFUSED, text), slow
+            return Said("False", Reason.NEON_REFUSED, text), Next(gentle(s.attempts, s.jitter), failed=True)
         case NeonRateLimited():
             return Said("False", Reason.NEON_RATE_LIMITED, "Neon's request limit is met; waiting."), backoff
         case NeonLocked():

@@ -24,6 +24,7 @@ from reconciler.logs import Troubles, bound, fields
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.driver import Driver
+from reconciler.shell.identity import Lookout
 from reconciler.telemetry.witness import Witness
 from specs.metadata import AppMetadata
 from specs.neon import Project
@@ -74,6 +75,7 @@ class Rounds:
         self._access = access
         self._fleet = fleet
         self._driver = driver
+        self._lookout = Lookout(client, fleet, plane.control_plane_id)
         self._plane = plane
         self._period = resync_seconds
         self._lease_seconds = lease_seconds
@@ -104,6 +106,10 @@ class Rounds:
             log.warning("the leases of the rounds are left to expire")
 
     async def _run(self, name: str, round_of: Callable[[Job, _Place], Awaitable[None]]) -> None:
+        if not self._stopping:  # the scheduler may have started it, and it had not begun
+            await self._take(name, round_of)
+
+    async def _take(self, name: str, round_of: Callable[[Job, _Place], Awaitable[None]]) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._running.add(task)
@@ -134,8 +140,9 @@ class Rounds:
 
     async def _compare(self) -> Verdict:
         org_id = await self._access.confirm()
-        listed_from = await self._fleet.clock()
+        standing, listed_from = await self._lookout.stand(), await self._fleet.clock()
         listing = await self._client.list_all_projects(org_id=org_id)
+        await self._lookout.judge(standing, listing, listed_from)
         rows = [row async for row in self._fleet.rows()]
         reported = await self._fleet.reported()
         if listing.complete:

@@ -144,6 +144,22 @@ def test_a_job_whose_claim_was_broken_off_is_given_back(catalog_url: str) -> Non
     ]
 
 
+def test_a_round_that_begins_behind_the_end_claims_nothing(catalog_url: str) -> None:
+    """Its task was made before the rounds were stopped, and runs after that."""
+
+    async def use(database: Database, _taken: asyncio.Event) -> None:
+        unused = cast("Any", None)
+        fleet = FleetCatalog(database, owner="stopping", lease_seconds=60)
+        rounds = Rounds(unused, unused, fleet, unused, unused, resync_seconds=300, lease_seconds=60)
+        await rounds.stop()
+        await rounds.sweep()
+
+    _broken_off(catalog_url, use)
+    assert execute(catalog_url, "SELECT DISTINCT lease_owner, lease_token FROM periodic_jobs") == [
+        {"lease_owner": None, "lease_token": 0}
+    ]
+
+
 class _StuckFleet(FleetCatalog):
     """A fleet that cannot be counted."""
 

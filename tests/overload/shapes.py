@@ -51,8 +51,8 @@ def outage(seconds: float, early: tuple[int, int], late: tuple[int, int]) -> Sto
         _ask(run, *late)
         await run.sleep(min(10 * MINUTE, seconds - 2 * MINUTE))
         mean = (run.sent - sent) / ((run.now - began) / MINUTE)
-        run.figures.note("down_per_minute", mean)
-        run.figures.note("down_peak", run.peak(began))
+        run.note("down_per_minute", mean)
+        run.note("down_peak", run.peak(began))
         for app_id in run.left():
             _says(run, app_id, Reason.NEON_UNAVAILABLE, "")
         run.fleet.neon.weather = Fair()
@@ -72,8 +72,8 @@ def refusals(seconds: float, retry_after: int | None, creates: int) -> Story:
         for _ in range(creates):
             _ask(run, 1)
             await run.sleep(seconds / creates)
-        run.figures.note("refused_peak", run.peak(began))
-        run.figures.note("left", len(run.left()))
+        run.note("refused_peak", run.peak(began))
+        run.note("left", len(run.left()))
         if len(run.left()) > creates / 2:
             raise Broken(f"{len(run.left())} of {creates} apps still wait")
         run.fleet.neon.weather = Fair()
@@ -110,8 +110,8 @@ def slow(times: float, seconds: float, creates: int) -> Story:
         run.fleet.neon.weather = Fair()
         await run.drain(_needed(run))
         again = await _spread(run, creates, seconds)
-        run.figures.note("usual_p99", p99(run, usual))
-        run.figures.note("again_p99", p99(run, again))
+        run.note("usual_p99", p99(run, usual))
+        run.note("again_p99", p99(run, again))
         if p99(run, again) > 1.2 * p99(run, usual):
             raise Broken(f"ready after {p99(run, again):.1f} s, {p99(run, usual):.1f} before")
 
@@ -153,15 +153,15 @@ def poison(share: float, creates: int, seconds: float) -> Story:
         refused = weather.refused
         await run.sleep(seconds)
         sent = weather.refused - refused
-        run.figures.note("per_bad_and_minute", sent / (seconds / MINUTE) / len(bad))
-        run.figures.note("usual_p99", p99(run, usual))
-        run.figures.note("healthy_p99", p99(run, good))
+        run.note("per_bad_and_minute", sent / (seconds / MINUTE) / len(bad))
+        run.note("usual_p99", p99(run, usual))
+        run.note("healthy_p99", p99(run, good))
         for app_id in bad:
             _says(run, app_id, Reason.NEON_REFUSED, "the settings are not accepted")
         if p99(run, good) > 1.5 * p99(run, usual):
             raise Broken(f"the others are ready after {p99(run, good):.1f} s, {p99(run, usual):.1f} without the bad")
-        if run.figures.values["per_bad_and_minute"] > 1 / 5:
-            raise Broken(f"{run.figures.values['per_bad_and_minute']} requests a minute for each bad app")
+        if run.figures["per_bad_and_minute"] > 1 / 5:
+            raise Broken(f"{run.figures['per_bad_and_minute']} requests a minute for each bad app")
         for app_id in bad:
             run.people.delete(app_id)
         await run.drain(0)
@@ -184,10 +184,10 @@ def hot(seconds: float, *, others_alone: bool = False) -> Story:
                 _churn(run, mine)
             turn += 1
             await run.sleep(0.1)
-        run.figures.note("others_p99", p99(run, [each for each in asked if run.fleet.catalog.rows[each].connected_at]))
-        run.figures.note("others_left", sum(run.fleet.catalog.rows[each].connected_at is None for each in asked))
-        run.figures.note("hot_left", sum(each in mine for each in run.left()))
-        run.figures.note("hot_peak", run.peak(end - seconds))
+        run.note("others_p99", p99(run, [each for each in asked if run.fleet.catalog.rows[each].connected_at]))
+        run.note("others_left", sum(run.fleet.catalog.rows[each].connected_at is None for each in asked))
+        run.note("hot_left", sum(each in mine for each in run.left()))
+        run.note("hot_peak", run.peak(end - seconds))
         for app_id in mine:
             run.people.delete(app_id)
         await run.drain(_needed(run))

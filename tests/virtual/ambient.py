@@ -1,8 +1,8 @@
 """The clocks and the chance that the product finds in the standard library, as those of a virtual loop.
 
 ``with ambient(loop):`` gives every loaded module of ``reconciler`` (and of other packages that are named) stand-ins for
-``time``, ``random``, ``secrets``, ``uuid`` and ``datetime.now``, and puts them into defaults of functions too. Monotonic
-clocks agree on all hosts; wall clocks are as wrong as ``loop.skew`` says.
+``time``, ``random``, ``secrets``, ``uuid`` and ``datetime.now``, and puts them into defaults of functions too.
+Monotonic clocks agree on all hosts; wall clocks are as wrong as ``loop.skew`` says.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Ambient:
         """Put the stand-ins in place of the originals."""
         names = self._stand_ins()
         for name, module in list(sys.modules.items()):
-            if isinstance(module, ModuleType) and name.split(".", 1)[0] in self._packages:
+            if name.split(".", 1)[0] in self._packages:
                 self._put_into(module, names)
 
     def take_away(self) -> None:
@@ -121,7 +121,7 @@ class Ambient:
 
 def _asks_for_now(module: ModuleType) -> bool:
     """``datetime`` is a type for most; only where its clock is read does it get a stand-in."""
-    return module.__name__ in {"reconciler.neon.transport", "reconciler.neon.reading"}
+    return module.__name__ in {"reconciler.daemon", "reconciler.neon.transport", "reconciler.neon.reading"}
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
-from asyncio import Handle, TimerHandle
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
@@ -32,6 +31,32 @@ HOST: ContextVar[str] = ContextVar("host", default="")
 """Whose code runs; nobody's is the test's own, which is never killed and never paused."""
 MOST_STEPS_AT_ONE_MOMENT = 200_000
 _MOST_CLOSES = 20
+
+
+class Planned:
+    """A callback to come: what asyncio calls a handle, without what is for finding faults."""
+
+    __slots__ = ("_when", "args", "callback", "context", "dropped")
+
+    def __init__(self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context) -> None:
+        self._when = when
+        self.callback = callback
+        self.args = args
+        self.context = context
+        self.dropped = False
+
+    def cancel(self) -> None:
+        """It is passed over when its time comes."""
+        self.dropped = True
+        self.args = ()
+
+    def cancelled(self) -> bool:
+        """Whether it was."""
+        return self.dropped
+
+    def when(self) -> float:
+        """The moment of its time."""
+        return self._when
 
 
 class Stuck(Exception):
@@ -51,6 +76,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         skew: by how many seconds the wall clock of a host is wrong.
         chance: what the product's own chance is drawn from.
         complaints: what the loop was told by tasks that nobody asked for their exceptions.
+        nobody: the context of no host.
     """
 
     def __init__(self, seed: int | str, *, start: float = 1_000.0, shuffled: bool = True) -> None:
@@ -62,18 +88,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self.skew: dict[str, float] = {}
         self.complaints: list[dict[str, Any]] = []
-        self._waiting: list[Handle] = []
-        self._timers: list[tuple[float, int, TimerHandle]] = []
+        self._waiting: list[Planned] = []
+        self._timers: list[tuple[float, int, Planned]] = []
         self._timer_number = 0
         self._still = 0
         self._dead: set[str] = set()
-        self._parked: dict[str, list[Handle]] = {}
+        self._parked: dict[str, list[Planned]] = {}
         self._strikes: dict[str, tuple[int, Callable[[], None]]] = {}
-        self._buried: list[Handle] = []
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._buried: list[Planned] = []
+        self._tasks: list[tuple[asyncio.Task[Any], Context]] = []
         self._sweep_tasks_at = 256
         self._failure: BaseException | None = None
         self._abandoned = False
+        self.nobody = _of("")
         self.set_exception_handler(lambda _, context: self.complaints.append(context))
 
     # Hosts
@@ -111,9 +138,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Act before the host's so-many-th step from now; one at a time for each host."""
         self._strikes[host] = (steps, act)
 
-    def after(self, seconds: float, act: Callable[[], object]) -> TimerHandle:
+    def after(self, seconds: float, act: Callable[[], object]) -> Planned:
         """Act later, on behalf of no host."""
-        return self.call_at(self._now + seconds, act, context=_of(""))
+        return self.call_at(self._now + seconds, act, context=self.nobody)
 
     def never(self) -> asyncio.Future[Any]:
         """What a task awaits whose host is dead."""
@@ -142,10 +169,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def abandon(self) -> None:
         """Drop all that is left; what is closed on the way can start nothing."""
         self._abandoned = True
-        for task in self._tasks:
+        for task, context in self._tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                _close(task.get_coro())
+                context.run(_close, task.get_coro())
         for left in (self._tasks, self._waiting, self._timers, self._buried, self._parked):
             left.clear()
         self.close()
@@ -158,44 +185,46 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> Handle:
+    ) -> Planned:
         """Have a callback run at this moment."""
-        handle = Handle(callback, args, self, context)
+        planned = Planned(self._now, callback, args, copy_context() if context is None else context)
         if not self._abandoned:
-            self._waiting.append(handle)
-        return handle
+            self._waiting.append(planned)
+        return planned
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> TimerHandle:
+    ) -> Planned:
         """Have a callback run later."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> TimerHandle:
+    ) -> Planned:
         """Have a callback run at a moment."""
-        handle = TimerHandle(when, callback, args, self, context)
+        planned = Planned(when, callback, args, copy_context() if context is None else context)
         if not self._abandoned:
             self._timer_number += 1
-            heapq.heappush(self._timers, (when, self._timer_number, handle))
-        return handle
+            heapq.heappush(self._timers, (when, self._timer_number, planned))
+        return planned
 
-    def _timer_handle_cancelled(self, _handle: TimerHandle) -> None:
-        """It is passed over when its time comes."""
-
-    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
+    def create_task(  # type: ignore[override]
+        self, coro: Any, *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[Any]:
         """A task, kept until it is done: what is dropped while it waits would run its ``finally``."""
+        context = copy_context() if context is None else context
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
-        self._tasks.append(task)
+        self._tasks.append((task, context))
         if len(self._tasks) > self._sweep_tasks_at:
-            self._tasks = [each for each in self._tasks if not each.done()]
+            self._tasks = [each for each in self._tasks if not each[0].done()]
             self._sweep_tasks_at = 2 * len(self._tasks) + 256
         return task
 
-    def run_in_executor(self, _executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]
+        self, _executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """At once, in place of a thread."""
         future = self.create_future()
         try:
@@ -205,38 +234,38 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return future
 
     def _run_once(self) -> None:
-        waiting = self._waiting
         while not self._stopping:  # type: ignore[attr-defined]
             waiting = self._waiting
             if not waiting:
                 self._jump()
                 continue
-            handle = self._next(waiting)
-            if handle._cancelled or ((self._dead or self._parked or self._strikes) and not self._may_run(handle)):
+            planned = waiting.pop() if len(waiting) == 1 else self._next(waiting)
+            if planned.dropped or ((self._dead or self._parked or self._strikes) and not self._may_run(planned)):
                 continue
             self.steps += 1
             self._still += 1
             if self._still > MOST_STEPS_AT_ONE_MOMENT:
-                raise Stuck(f"{self._still} steps without time passing; the next would be {handle!r}")
-            handle._run()
+                raise Stuck(f"{self._still} steps without time passing; the next would be {planned.callback!r}")
+            try:
+                planned.context.run(planned.callback, *planned.args)
+            except Exception as error:  # noqa: BLE001 - as a loop does
+                self.call_exception_handler({"message": f"in {planned.callback!r}", "exception": error})
 
-    def _next(self, waiting: list[Handle]) -> Handle:
-        if len(waiting) == 1:
-            return waiting.pop()
+    def _next(self, waiting: list[Planned]) -> Planned:
         if not self._shuffled:
             return waiting.pop(0)
         at = int(self._order.random() * len(waiting))
         waiting[at], waiting[-1] = waiting[-1], waiting[at]
         return waiting.pop()
 
-    def _may_run(self, handle: Handle) -> bool:
-        host = handle._context.get(HOST, "")
+    def _may_run(self, planned: Planned) -> bool:
+        host = planned.context.get(HOST, "")
         if host in self._dead:
-            self._buried.append(handle)
+            self._buried.append(planned)
             return False
         parked = self._parked.get(host)
         if parked is not None:
-            parked.append(handle)
+            parked.append(planned)
             return False
         strike = self._strikes.get(host)
         if strike is None:
@@ -246,14 +275,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._strikes[host] = (left - 1, act)
             return True
         del self._strikes[host]
-        self._waiting.append(handle)
+        self._waiting.append(planned)
         act()
         return False
 
     def _jump(self) -> None:
         """To the next moment at which there is something to do."""
         timers = self._timers
-        while timers and timers[0][2]._cancelled:
+        while timers and timers[0][2].dropped:
             heapq.heappop(timers)
         if not timers:
             raise Stuck("nothing is left to do")

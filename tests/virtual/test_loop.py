@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
-from reconciler.logs import Troubles
-from reconciler.neon import client
+from reconciler import logs
 from tests.virtual.ambient import WALL_START, ambient
 from tests.virtual.loop import Stuck, VirtualLoop
 
@@ -119,7 +119,7 @@ async def _waits_for_ever() -> None:
 
 
 async def _spins() -> None:
-    while True:
+    while True:  # noqa: ASYNC110 - that is the fault
         await asyncio.sleep(0)
 
 
@@ -130,14 +130,22 @@ def test_clocks_of_hosts() -> None:
 
     async def look() -> tuple[float, float]:
         await asyncio.sleep(2)
-        return client.time.monotonic(), client.time.time()
+        return _time_of_the_product().monotonic(), _time_of_the_product().time()
 
     async def story() -> tuple[float, float]:
         return await loop.spawn("host", look())
 
     with ambient(loop):
         assert loop.run(story()) == (7.0, WALL_START + 9.0)
-        assert Troubles.__init__.__kwdefaults__["clock"]() == 7.0
+        assert _default_clock()() == 7.0
     loop.abandon()
-    assert client.time is time
-    assert Troubles.__init__.__kwdefaults__["clock"] is time.monotonic
+    assert _time_of_the_product() is time
+    assert _default_clock() is time.monotonic
+
+
+def _time_of_the_product() -> Any:
+    return vars(logs)["time"]
+
+
+def _default_clock() -> Any:
+    return (logs.Troubles.__init__.__kwdefaults__ or {})["clock"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,7 +99,7 @@ class Fleet:
         for _, worker in self._daemons.values():
             worker.wake()
 
-    def _composed(self, host: str) -> tuple[Worker, Callable[[], Awaitable[Any]]]:
+    def _composed(self, host: str) -> tuple[Worker, Callable[[], Coroutine[Any, Any, None]]]:
         """The parts of one process, as ``reconciler.daemon`` puts them together."""
         witness = Witness()
         client = NeonClient(

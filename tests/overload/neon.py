@@ -1,4 +1,4 @@
-"""Neon as it is met under load: local Neon with its request limits on, behind a weather; and a count of all requests."""
+"""Neon as it is met under load: local Neon with its limits on, behind a weather; and a count of all requests."""
 
 from __future__ import annotations
 

@@ -96,8 +96,7 @@ class Work:
 
     async def release(self, lease: Lease, outcome: Next) -> bool:
         """End a pass."""
-        await self._shared.run(lambda: self._shared.catalog.release(lease, outcome))
-        return True
+        return await self._shared.run(lambda: self._shared.catalog.release(lease, outcome))
 
     async def give_back(self) -> None:
         """Let others have every app of this process."""

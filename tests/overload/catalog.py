@@ -30,15 +30,10 @@ class _Watched(Work):
 
 
 class LargeCatalog(FleetCatalog):
-    """The same rows and rules; ``claim`` and ``next_due`` do not look at every row.
-
-    Attributes:
-        statements: how many claims and releases there were.
-    """
+    """The same rows and rules; ``claim`` and ``next_due`` do not look at every row."""
 
     def __init__(self, clock: Clock, lease_seconds: float) -> None:
         super().__init__(clock, lease_seconds)
-        self.statements = 0
         self._later: list[tuple[float, str]] = []
         self._ripe: dict[str, None] = {}
         self._leased: dict[str, None] = {}
@@ -73,7 +68,6 @@ class LargeCatalog(FleetCatalog):
 
     def claim(self, limit: int) -> list[Claimed]:
         """``claim``."""
-        self.statements += 1
         due = self._due()
         if not due:
             return []
@@ -84,7 +78,7 @@ class LargeCatalog(FleetCatalog):
     def release(self, lease: Lease, outcome: Next) -> bool:
         """``release``."""
         held = super().release(lease, outcome)
-        if self.work[lease.app_id].lease_expires_at is None:
+        if held:
             self._leased.pop(lease.app_id, None)
         return held
 

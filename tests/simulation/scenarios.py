@@ -218,7 +218,15 @@ def fleet_vanished(world: World) -> list[App]:
     for app in apps:
         app.then(lambda: all_are(AppStatus.READY), people.delete_project, "delete_project", 60.0)
         app.then(stopped, people.recover_project, "recovers", 60.0)
-    world.once(stopped, lambda: apps.append(App(world, world.new_app("late shop"))))
+
+    def asked_for() -> None:
+        apps.append(App(world, world.new_app("late shop")))
+
+    def some_time_later() -> None:
+        world.busy(world.clock.now + 61.0)
+        world.clock.after(60.0, asked_for)
+
+    world.once(stopped, some_time_later)
     return apps
 
 

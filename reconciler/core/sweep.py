@@ -72,7 +72,7 @@ def compare(
         if project is not None:
             if _differs(app, project):
                 drifted.append(app.app_id)
-        elif listing.complete and _recorded_before(app, listed_from):
+        elif app.held_for != "recovery" and listing.complete and _recorded_before(app, listed_from):
             missing.append(app.app_id)
             counted += _recorded_before(app, listed_from - settle)
     surplus, orphans = [], []

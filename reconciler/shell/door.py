@@ -72,6 +72,10 @@ class Door:
         pause = delay(attempts, self._chance(), max(SHORTEST_SECONDS, asked))
         self._org_id, self._refusal = None, _Refusal(error, now + pause, attempts)
 
+    def forget(self) -> None:
+        """Ask again before the next pass."""
+        self._org_id = None
+
     def heard(self, error: NeonAPIError) -> None:
         """Take in a failure that a request behind the door met.
 

@@ -23,7 +23,7 @@ from reconciler.core.budget import Urgency, urgency_of
 from reconciler.core.pace import Pace
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Plane, Snapshot
-from reconciler.errors import NeonAPIError, NeonNotFound, NeonPasswordsNotStored, ReconcileError
+from reconciler.errors import CatalogUnseen, NeonAPIError, NeonNotFound, NeonPasswordsNotStored, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.budget import Budget, Turn
@@ -163,6 +163,9 @@ class _Hand:
             return await self._perform(effect)
         except NeonAPIError as error:
             self._world.access.heard(error)
+            raise
+        except CatalogUnseen:
+            self._world.access.unseen()
             raise
 
     async def _perform(self, effect: e.Effect[Any]) -> Any:

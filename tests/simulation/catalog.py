@@ -18,7 +18,7 @@ from reconciler.catalog.record import SWEEP_DELETES_PER_HOUR
 from reconciler.catalog.work import AGEING_SECONDS, BACKGROUND_LANE, CLAIM_WINDOW, SPACING_SECONDS, Claimed, Lease
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Progress
-from reconciler.errors import LeaseLost, MutationStopped
+from reconciler.errors import CatalogUnseen, LeaseLost, MutationStopped
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.status import Condition, ConditionType, Reason
@@ -42,7 +42,7 @@ class Work:
 
 @dataclass
 class Plane:
-    """The row of ``catalog_identity``."""
+    """The row of ``catalog_identity``; ``unseen`` is what its server's identity and start say."""
 
     sweep_deletes_since: float
     high_water: int = 0
@@ -51,10 +51,12 @@ class Plane:
     stopped_at: float = math.inf
     overridden_until: float = -math.inf
     sweep_deletes: int = 0
+    doubt: str | None = None
+    unseen: bool = False
 
     def stopped(self, now: float) -> bool:
         """Whether changes at Neon are stopped."""
-        return self.stop_reason is not None and self.overridden_until < now
+        return self.doubt is not None or (self.stop_reason is not None and self.overridden_until < now)
 
 
 class Catalog:
@@ -191,13 +193,22 @@ class Catalog:
         self._wrote(lease)
         return True
 
+    def give_back_lease(self, lease: Lease) -> None:
+        """``give_back``, for one lease."""
+        work = self.work[lease.app_id]
+        if work.lease_token == lease.token and work.lease_expires_at is not None:
+            work.lease_expires_at, work.due_at, work.rank_at = None, self._clock.now, self._clock.now
+            self._changed()
+
     # What a pass writes
 
     def permit(self, lease: Lease, *, swept: bool) -> None:
         """``permit`` and ``spend_sweep_delete``."""
         now, plane = self._clock.now, self.plane
+        if plane.unseen and plane.doubt is None:
+            raise CatalogUnseen("its server is not the one that was looked over")
         if plane.stopped(now):
-            raise MutationStopped(plane.stop_reason or "every change at Neon is stopped")
+            raise MutationStopped(plane.doubt or plane.stop_reason or "every change at Neon is stopped")
         work = self.work[lease.app_id]
         if not self._owns(work, lease) or work.lease_expires_at is None:
             raise LeaseLost(lease.app_id)

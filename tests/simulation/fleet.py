@@ -38,6 +38,7 @@ class FleetCatalog(Catalog):
     def stop(self, reason: str) -> bool:
         """``stop``; whether that is news."""
         news = self.plane.stop_reason != reason
+        self.version += news
         self.plane.stop_reason = reason
         self.plane.stopped_at = min(self.plane.stopped_at, self._clock.now)
         return news
@@ -46,6 +47,7 @@ class FleetCatalog(Catalog):
         """``lift_stop``; whether there was one. An operator's word that it was right to go on is used up with it."""
         if self.plane.stop_reason is None:
             return False
+        self.version += 1
         self.plane.stop_reason, self.plane.stopped_at, self.plane.overridden_until = None, math.inf, -math.inf
         return True
 
@@ -91,11 +93,13 @@ class FleetCatalog(Catalog):
     def report_orphan(self, project_id: str, app_id: str) -> bool:
         """``report_orphan``; whether it is new."""
         new = project_id not in self.orphans
+        self.version += new
         self.orphans.setdefault(project_id, app_id)
         return new
 
     def forget_orphans(self, seen: set[str]) -> None:
         """``forget_orphans``."""
+        self.version += 1
         self.orphans = {project_id: app_id for project_id, app_id in self.orphans.items() if project_id in seen}
 
     def claim_job(self, name: str, period: float) -> tuple[int, str] | None:
@@ -121,6 +125,12 @@ class FleetCatalog(Catalog):
         job = self.jobs[name]
         if job.token == token:
             job.lease_expires_at, job.position = None, position
+
+    def give_back_job(self, name: str, token: int) -> None:
+        """``give_back_jobs``, for one job."""
+        job = self.jobs[name]
+        if job.token == token:
+            job.lease_expires_at = None
 
     def _connected(self) -> list[AppMetadata]:
         rows = [self.rows[app_id] for app_id in sorted(self.rows)]

@@ -102,6 +102,13 @@ def test_deleting_and_lost_apps_are_neither_missing_nor_counted() -> None:
     assert merged(rows, []) == Verdict((), (), (), (), None, complete=True)
 
 
+def test_what_a_claim_holds_is_not_missing_and_is_seen_when_it_is_there_again() -> None:
+    rows = [app(n, held_for="recovery", app_name="other") for n in range(20)]
+    gone = merged(rows, [])
+    assert (gone.missing, gone.stop) == ((), None)
+    assert merged(rows, [project(app(0))]).drifted == (rows[0].app_id,)
+
+
 def test_a_lost_app_that_is_there_again_is_looked_at() -> None:
     row = app(1, status=AppStatus.LOST)
     assert merged([row], [project(row)]).drifted == (row.app_id,)

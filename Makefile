@@ -50,7 +50,7 @@ simulate: $(READY) ## every fault at every step, pairs, 120,000 schedules, mutan
 simulate-long: $(READY) ## the same, and new seeds for so long (MINUTES=60)
 	$(BIN)/python -m tests.simulate --minutes $(or $(MINUTES),60)
 
-soak: $(READY) ## kill, pause and cut off real processes, then look: build/soak.json (SEED=, SECONDS=540; ten minutes, 6 GB of disk)
+soak: $(READY) ## kill, pause and cut off real processes, then look: build/soak.json (SEED=, SECONDS=500; ten minutes, 5 GB of disk)
 	$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
 
 format: $(READY) ## put the code into its form

@@ -140,6 +140,14 @@ def late_after_delete(world: World) -> list[App]:
     return [app]
 
 
+def claimed(world: World) -> list[App]:
+    """A lost row is rebuilt by a claim, and held until an operator has said whose it is."""
+    app = _one(world)
+    app.when_ready(people.rebuild, "claims", 1.0)
+    app.then(lambda: app.row.held_for == "owner", people.confirm, "confirms", 100.0)
+    return [app]
+
+
 def refused(world: World) -> list[App]:
     """Neon does not serve when the create is sent."""
     world.plan.first.setdefault(e.CreateProject, Kind.UNAVAILABLE)
@@ -263,6 +271,7 @@ SCENARIOS: Mapping[str, Story] = {
         surplus,
         late,
         late_after_delete,
+        claimed,
         refused,
         orphan,
         lookalikes,

@@ -15,7 +15,7 @@ from tests.soak.run import Outcome, soak
 from tests.soak.schedule import Size
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
-SECONDS = 540.0
+SECONDS = 500.0
 _SHOWN = 60
 
 

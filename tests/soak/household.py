@@ -105,9 +105,9 @@ class Household:
 
     async def term(self, name: str) -> None:
         """SIGTERM; whoever does not end in time is killed, and that is wrong."""
-        slot = await self._there(name)
-        while not await _tick(slot):
+        while not await _tick(self.slots[name]):
             pass
+        slot = await self._there(name)
         pid = slot.pid
         self._send(slot, signal.SIGTERM)
         self.counts["sigterms"] += 1

@@ -63,7 +63,7 @@ async def soak(seed: int, size: Size, folder: Path) -> Outcome:
         _say(f"{time.monotonic() - began:.0f} s: faults are off after {said}")
         took, findings = await _converge(size, stage)
         said = "did not converge" if took is None else "converged"
-        _say(f"{time.monotonic() - began:.0f} s: {said}; now quiet is awaited")
+        _say(f"{time.monotonic() - began:.0f} s: {said}; now quiet is awaited; to the last:\n{findings.text()}")
         quiet = await _quiet(size, stage)
         outcome.figures = {"seed": seed, "seconds": 0.0, "converged": took is not None, "converged_within": took}
         outcome.none_of("mutations_after_quiet", quiet.changes)
@@ -113,15 +113,16 @@ async def _look(stage: Stage) -> judge.Findings:
 
 
 async def _converge(size: Size, stage: Stage) -> tuple[float | None, judge.Findings]:
-    """After how many seconds everything was as asked for; None if not within the bound."""
-    began = time.monotonic()
+    """After how many seconds everything was as asked for, None if not within the bound; and what was last to be so."""
+    began, last = time.monotonic(), judge.Findings()
     while True:
         findings = await _look(stage)
         seconds = time.monotonic() - began
         if not findings:
-            return round(seconds, 1), findings
+            return round(seconds, 1), last
         if seconds > bound(size):
             return None, findings
+        last = findings
         await asyncio.sleep(0.5)
 
 

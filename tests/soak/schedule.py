@@ -115,7 +115,7 @@ class Size:
 
     @classmethod
     def of(cls, seconds: float) -> Size:
-        """What fits into so many seconds on two cores; 357 kills, 238 pauses and 378 apps into 540.
+        """What fits into so many seconds on two cores; 330 kills, 220 pauses and 325 apps into 500.
 
         In a short one there is more of everything, and sweeps come sooner.
         """
@@ -125,7 +125,7 @@ class Size:
             seconds=seconds,
             kills=math.ceil(dense * 0.66),
             stops=math.ceil(dense * 0.44),
-            apps=math.ceil(dense * 0.7),
+            apps=math.ceil(dense * 0.65),
             resync=2.0 if short else 5.0,
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from reconciler.errors import CatalogUnavailable
 from specs.metadata import AppMetadata
 from specs.status import AppStatus, Condition, derive_status
 
@@ -18,8 +19,14 @@ def app_from_row(row: Mapping[str, Any]) -> AppMetadata:
     """The app in a row that has at least the columns of ``app_metadata``.
 
     Further columns are left out: a newer program may have added them.
+
+    Raises:
+        CatalogUnavailable: a column is not there yet, since the catalog was not migrated.
     """
-    return app_from_fields({name: row[name] for name in _FIELDS})
+    try:
+        return app_from_fields({name: row[name] for name in _FIELDS})
+    except KeyError as missing:
+        raise CatalogUnavailable(f"the catalog has no column {missing.args[0]}; run morphik-apps migrate") from None
 
 
 def app_from_values(values: Sequence[Any]) -> AppMetadata:

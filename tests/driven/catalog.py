@@ -1,123 +1,23 @@
-"""The classes of the catalog as a daemon uses them, over rows in memory: every statement takes its time and can fail.
-
-What was sent takes effect though its sender dies, stands still or gives up; whoever gives up does not know.
-"""
+"""The classes of the catalog as a daemon uses them, over rows in memory."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
 
-from reconciler.catalog.database import BLOCK_SECONDS
 from reconciler.catalog.fleet import Job, Pins
 from reconciler.catalog.work import Claimed, Lease
 from reconciler.core.budget import Grant, Terms, Urgency
 from reconciler.core.effects import OpenIntent, RecordProject
+from reconciler.core.identity import Standing
 from reconciler.core.snapshot import CreateIntent, Credentials, Next, Progress
-from reconciler.errors import CatalogUnavailable, ReconcileError
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.neon import Project
-from tests.driven.faults import BEFALLS, Fault
-from tests.driven.world import World
+from tests.driven.database import Database
+from tests.driven.table import CATALOG_ID
 from tests.simulation.steps import Violation
 from tests.virtual.loop import HOST
-
-T = TypeVar("T")
-CATALOG_ID = "catalog-1"
-
-
-class Database:
-    """The connection of one process to the catalog."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.table = world.table
-
-    async def open(self) -> None:
-        """Nothing is connected to before it is needed."""
-
-    async def close(self) -> None:
-        """Nothing is left to close."""
-
-    async def run(self, name: str, act: Callable[[], T]) -> T:
-        """One statement.
-
-        Raises:
-            CatalogUnavailable: it was not carried out, or nobody knows.
-        """
-        world, chance = self.world, self.world.chance
-        world.statements[name] += 1
-        if HOST.get() in world.ended:
-            await world.violated(f"{HOST.get()} has ended and runs {name}")
-        away = world.clock.now < world.catalog_away_until
-        fault = Fault.CATALOG_REFUSED if away else world.meets(world.swarm.of_statements)
-        if fault is not None:
-            world.say(f"{name} !{fault}")
-            world.troubles[HOST.get()] += 1
-        seconds = chance.uniform(0.0005, 0.02)
-        if fault in {Fault.CATALOG_REFUSED, Fault.CATALOG_AWAY}:
-            if fault is Fault.CATALOG_AWAY:
-                world.catalog_is_away(chance.uniform(1.0, 60.0))
-            await asyncio.sleep(seconds)
-            raise CatalogUnavailable("the catalog did not answer")
-        patience: float | None = None
-        if fault is Fault.CATALOG_SLOW:
-            seconds, patience = chance.uniform(0.3, 1.2 * BLOCK_SECONDS), BLOCK_SECONDS
-            world.busy(world.clock.now + seconds)
-        answer: asyncio.Future[T] = world.loop.create_future()
-        late = chance.uniform(0.0005, 0.02) if chance.random() < 0.2 else 0.0
-        host = HOST.get()
-
-        def happen() -> None:
-            self._happen(act, answer, fault, late)
-            if fault in BEFALLS:
-                world.befall(BEFALLS[fault], host)
-
-        planned = world.loop.after(seconds, happen)
-        try:
-            if patience is None:
-                return await answer
-            async with asyncio.timeout(patience):
-                return await answer
-        except TimeoutError:
-            raise CatalogUnavailable("the catalog did not answer in time") from None
-        except asyncio.CancelledError:
-            # The driver tells the server and waits until it is over, one way or the other.
-            if planned.when() > world.loop.time() and chance.random() < 0.5:
-                self._happen(act, answer, fault, late)
-            planned.cancel()
-            raise
-
-    def _happen(self, act: Callable[[], T], answer: asyncio.Future[T], fault: Fault | None, late: float) -> None:
-        world = self.world
-        error: ReconcileError | None = None
-        value: Any = None
-        try:
-            value = act()
-        except ReconcileError as refusal:
-            error = refusal
-        except Exception as broken:  # noqa: BLE001 - a daemon would swallow it
-            world.loop.fail(broken)
-            return
-        if fault is Fault.CATALOG_LOST:
-            error = CatalogUnavailable("the catalog was lost")
-        world.judge()
-        if late:
-            world.loop.after(late, lambda: _answer(answer, value, error))
-        else:
-            _answer(answer, value, error)
-
-
-def _answer(answer: asyncio.Future[Any], value: Any, error: ReconcileError | None) -> None:
-    if answer.done():
-        return
-    if error is None:
-        answer.set_result(value)
-    else:
-        answer.set_exception(error)
 
 
 class WorkCatalog:
@@ -133,7 +33,12 @@ class WorkCatalog:
     async def claim(self, limit: int) -> list[Claimed]:
         """Take up to ``limit`` due apps."""
         world, table, host = self._database.world, self._table, HOST.get()
-        taken, troubles = await self._database.run("claim", lambda: (self._claim(limit), world.troubles[host]))
+
+        def claim() -> tuple[list[Claimed], int]:
+            # What takes effect while the process stands still is found out about too late.
+            return self._claim(limit), -1 if world.loop.is_paused(host) else world.troubles[host]
+
+        taken, troubles = await self._database.run("claim", claim)
         if not taken:
             return []
         claimed = await self._database.run("claimed", lambda: table.claimed(taken))
@@ -238,6 +143,33 @@ class RecordCatalog:
         return self._table.open_seal(app)
 
 
+class IdentityCatalog:
+    """Stands in for ``reconciler.catalog.identity.IdentityCatalog``; no run gives a reason for doubt."""
+
+    def __init__(self, database: Database) -> None:
+        self._run = database.run
+        self._table = database.table
+        self._world = database.world
+
+    async def standing(self) -> Standing:
+        """What is known at this moment."""
+        return await self._run("standing", self._table.standing)
+
+    async def unrecorded(self, project_ids: Iterable[str]) -> set[str]:
+        """Those of some projects that no row records."""
+        wanted = list(project_ids)
+        return await self._run("unrecorded", lambda: self._table.unrecorded(wanted)) if wanted else set()
+
+    async def looked(self, standing: Standing, at: datetime | None) -> bool:
+        """Keep that Neon's list agrees."""
+        return await self._run("looked", lambda: self._table.looked(standing, at))
+
+    async def doubt(self, _standing: Standing, reason: str) -> bool:
+        """Nothing here was restored, copied or lost."""
+        await self._world.violated(f"the catalog is in doubt: {reason}")
+        return True
+
+
 class FleetCatalog:
     """Stands in for ``reconciler.catalog.fleet.FleetCatalog``."""
 
@@ -247,6 +179,7 @@ class FleetCatalog:
         self._table = database.table
         self._world = database.world
         self._owner = owner
+        self.identity = IdentityCatalog(database)
 
     async def catalog_id(self) -> str:
         """Which catalog this is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -169,8 +170,8 @@ class Swarm:
         return tuple((kind, self.rates[kind]) for kind in kinds if kind in self.rates)
 
 
-def swarm(seed: int) -> Swarm:
-    """The faults of a run by its seed; a few runs meet none."""
+def swarm(seed: int, only: Collection[Fault] | None = None) -> Swarm:
+    """The faults of a run by its seed; a few runs meet none, and what is not in ``only`` is left out."""
     chance = random.Random(f"{seed}/swarm")
     if chance.random() < 0.02:
         return Swarm(chance)
@@ -178,7 +179,8 @@ def swarm(seed: int) -> Swarm:
     kinds = [fault for fault in Fault if chance.random() < often]
     rates = {kind: chance.choice(_rates(kind)) for kind in kinds}
     rates[chance.choice((*REQUEST, *CHANGES))] = 0.5
-    return made_of(rates, chance, most=chance.randint(1, 16))
+    most = chance.randint(1, 16)
+    return made_of({kind: rate for kind, rate in rates.items() if only is None or kind in only}, chance, most)
 
 
 def made_of(rates: dict[Fault, float], chance: random.Random, most: int) -> Swarm:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import format_datetime
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from specs.settings import SEND_MARGIN_SECONDS
 from tests.driven.faults import BEFALLS, STATUSES, WITHOUT_EFFECT, Fault
 from tests.driven.rules import Rules, Sent
 from tests.driven.world import SETTLE, World
+from tests.simulation import people
 from tests.simulation.faults import Kind
 from tests.simulation.steps import Violation
 from tests.virtual.loop import HOST
@@ -32,7 +34,9 @@ _SCRIPTED = {
     Kind.LOST_AFTER: Fault.SILENT_AFTER,
     Kind.LATE: Fault.LATE,
     Kind.BEYOND: Fault.BEYOND,
+    Kind.UNAVAILABLE: Fault.S503,
 }
+_SCRIPTED_AT: Mapping[str, type] = {"POST /projects": e.CreateProject, "POST /projects/*/recover": e.RecoverProject}
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,10 @@ class Network:
 
     def _fault(self, sent: Sent) -> Fault | None:
         world, swarm = self._world, self._world.swarm
-        if (sent.method, sent.path) == ("POST", "/projects"):
-            scripted = world.plan.first.pop(e.CreateProject, None)
-            if scripted is not None:
-                world.busy()
-                return _SCRIPTED[scripted]
+        scripted = world.plan.first.pop(_SCRIPTED_AT[sent.route], None) if sent.route in _SCRIPTED_AT else None
+        if scripted is not None:
+            world.busy()
+            return _SCRIPTED[scripted]
         if sent.path.endswith("/recover"):
             return world.meets(swarm.of_recoveries)
         if sent.mutates:
@@ -182,7 +185,7 @@ class Network:
         return Response(response.status, body, response.headers)
 
     def _again(self, sent: Sent) -> None:
-        """The network delivers a second time; of a create that is a copy, which somebody takes away in the end."""
+        """The network delivers a second time; what a create makes then cannot be told from a copy."""
         world = self._world
         seconds = world.chance.uniform(0.0, 20.0)
         world.busy(world.clock.now + seconds)
@@ -190,11 +193,11 @@ class Network:
 
         def arrive() -> None:
             world.in_flight -= 1
-            before = {project.id for project in world.neon.projects()}
-            self._answer(sent)
-            made = {project.id for project in world.neon.projects()} - before
-            if made:
-                world.copied(str(self._app_of(sent)), made)
+            response = self._answer(sent)
+            if sent.project_id is None and response.status == HTTPStatus.CREATED:
+                app_id = str(self._app_of(sent))
+                world.duplicated.add(app_id)
+                people.settle_copies(world, app_id)
             world.judge()
 
         world.loop.after(seconds, arrive)

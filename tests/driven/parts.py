@@ -24,6 +24,7 @@ from reconciler.shell import worker
 from reconciler.telemetry.metrics import LoopMetrics
 from specs.settings import CatalogSettings, LoopSettings, PlaneSettings, SealSettings
 from tests.driven import catalog
+from tests.driven.database import Database
 from tests.driven.network import BASE, Network
 from tests.driven.wires import Transport, Wire
 from tests.driven.world import World
@@ -57,9 +58,9 @@ class Parts:
         cls.world, cls.network = world, Network(world)
 
     @classmethod
-    def database(cls, _url: str) -> catalog.Database:
+    def database(cls, _url: str) -> Database:
         """``Database``."""
-        return catalog.Database(cls.world)
+        return Database(cls.world)
 
     @classmethod
     def client(cls, *args: Any, **named: Any) -> NeonClient:
@@ -68,6 +69,11 @@ class Parts:
         if cls.world.seed % THROUGH_HTTPX:
             client._transport._http = Wire(cls.network)  # type: ignore[assignment]
         return client
+
+    @classmethod
+    async def schema(cls, database: Database) -> None:
+        """``require_current_schema``."""
+        await database.run("schema", lambda: None)
 
     @classmethod
     async def probe(cls, uri: SecretStr) -> None:
@@ -156,6 +162,7 @@ def parts() -> Iterator[Ambient]:
     metrics = LoopMetrics(CollectorRegistry())
     for name, stand_in in {
         "Database": Parts.database,
+        "require_current_schema": Parts.schema,
         "NeonClient": Parts.client,
         "tenant_db": SimpleNamespace(probe=Parts.probe),
         "Wakeup": Wakeup,

@@ -60,6 +60,8 @@ class Process:
     def pause(self) -> None:
         """Stand still for a moment, or for longer than a lease."""
         world = self._world
+        if world.loop.is_paused(self.host):
+            return
         seconds = world.chance.choice((0.7, 3.0, 25.0, LEASE + 10, LEASE + 45, 3 * LEASE))
         world.say(f"{self.host} stands still for {seconds:g} s")
         world.troubles[self.host] += 1

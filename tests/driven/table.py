@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from reconciler.catalog.fleet import Pins
 from reconciler.catalog.work import Claimed, Lease
 from reconciler.core.budget import Bucket, Grant, Owed, Terms, Urgency, lease
+from reconciler.core.identity import Standing
 from reconciler.core.snapshot import Next
 from specs.app import DesiredApp
 from specs.status import AppStatus
 from tests.simulation.clock import Clock
 from tests.simulation.fleet import FleetCatalog
+
+CATALOG_ID = "catalog-1"
+SERVER = "system 1, database 1, table 1, timeline 1"
 
 
 class Table(FleetCatalog):
@@ -31,6 +35,9 @@ class Table(FleetCatalog):
         self.claims: dict[str, tuple[str, int]] = {}
         self.job_owners: dict[str, str] = {}
         self._pins: Pins | None = None
+        self._made_at = self._started = clock.date
+        self._kept: str | None = None
+        self._looked_at: datetime | None = None
         self._terms = terms
         never = clock.date - timedelta(days=1)
         self._bucket = Bucket(
@@ -141,6 +148,37 @@ class Table(FleetCatalog):
         """Whether somebody runs a periodic job at the moment."""
         now = self._clock.now
         return any(job.lease_expires_at is not None and job.lease_expires_at >= now for job in self.jobs.values())
+
+    # Which catalog this is
+
+    def standing(self) -> Standing:
+        """``standing``."""
+        return Standing(
+            catalog_id=CATALOG_ID,
+            high_water=self.plane.high_water,
+            made_at=self._made_at,
+            server=SERVER,
+            started=self._started,
+            kept=self._kept,
+            looked_at=self._looked_at,
+        )
+
+    def unrecorded(self, project_ids: Iterable[str]) -> set[str]:
+        """``unrecorded``."""
+        return set(project_ids) - {row.project_id for row in self.rows.values()}
+
+    def looked(self, standing: Standing, at: datetime | None) -> bool:
+        """``looked``."""
+        if standing.started != self._started:
+            return False
+        self._kept, self.plane.unseen = SERVER, False
+        self._looked_at = max(filter(None, (self._looked_at, at)), default=None)
+        return True
+
+    def restart(self) -> None:
+        """Its server is started again: no change is permitted before it was compared with Neon."""
+        self._started = self._clock.date
+        self.plane.unseen = self._kept is not None
 
     # The budget
 

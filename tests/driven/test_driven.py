@@ -11,7 +11,7 @@ import pytest
 
 from tests.driven.faults import Fault
 from tests.driven.parts import parts
-from tests.driven.run import Failure, command_of, run
+from tests.driven.run import Failure, run, shrunk
 from tests.driven.safeguards import MUTANTS, Mutant, runs_to_find
 from tests.driven.tier import schedules_at_once
 from tests.simulation import invariants
@@ -20,7 +20,8 @@ from tests.virtual.ambient import Ambient
 ROOT = Path(__file__).parents[2]
 SEEDS = 1500
 STATEMENTS = {
-    "identity", "pin", "clock", "sweep_rows", "reported", "report_orphan", "forget_orphans", "bury",
+    "schema", "identity", "standing", "unrecorded", "looked",
+    "pin", "clock", "sweep_rows", "reported", "report_orphan", "forget_orphans", "bury",
     "claim_job", "renew_job", "finish_job", "give_back_jobs", "audit_rows", "count_connected", "witnesses",
     "stop", "lift_stop", "stop_overridden", "wake", "name_surplus", "drop_surplus",
     "claim", "claimed", "next_due", "renew", "release", "give_back",
@@ -76,12 +77,16 @@ def test_other_seed_other_trace(ambient: Ambient) -> None:
 
 
 def test_failure_names_the_command(ambient: Ambient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failure can be replayed with one line."""
-    monkeypatch.setattr(invariants, "SEND_MARGIN_SECONDS", -1.0)
+    """A failure can be replayed with one line, without the faults that it does not need."""
     with pytest.raises(Failure) as failed:
-        run(3, ambient)
-    assert command_of(3) == "python -m tests.driven --seed 3"
-    assert str(failed.value).endswith(f"replay: {command_of(3)}")
+        _without(monkeypatch, ambient)
+    assert str(failed.value).endswith("\nreplay: python -m tests.driven --seed 3")
+    assert str(shrunk(failed.value, ambient)).endswith("\nreplay: python -m tests.driven --seed 3 --only none")
+
+
+def _without(monkeypatch: pytest.MonkeyPatch, ambient: Ambient) -> None:
+    monkeypatch.setattr(invariants, "SEND_MARGIN_SECONDS", -1.0)
+    run(3, ambient)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[each.name for each in MUTANTS])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tests.driven.faults import Fault
 from tests.driven.parts import parts
-from tests.driven.run import Failure, run
+from tests.driven.run import Failure, run, shrunk
 
 CHUNK = 100
 _RUNS_BETWEEN_COLLECTIONS = 20
@@ -61,7 +61,7 @@ def schedules(seeds: range) -> Tally:
                 try:
                     result = run(seed, ambient)
                 except Failure as failure:
-                    total.failures.append(str(failure))
+                    total.failures.append(str(shrunk(failure, ambient)))
                     world = failure.world
                 else:
                     total.slowest = max(total.slowest, result.seconds)

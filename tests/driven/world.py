@@ -8,11 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.core.budget import Grant, Terms
-from reconciler.core.mark import APP_ID, INCARNATION, NONCE, PLANE
-from specs.names import app_id_from_bytes
 from tests.driven.faults import Fault, Swarm
 from tests.driven.table import Table
-from tests.simulation import people, world
+from tests.simulation import world
 from tests.simulation.clock import START, Clock
 from tests.simulation.faults import Plan
 from tests.simulation.invariants import Watch
@@ -25,7 +23,6 @@ from tests.virtual.loop import HOST, VirtualLoop
 WIDE = (700, 40)
 """Neon's documented limits: requests a minute, and at once."""
 NARROW = (60, 8)
-COPIES_STAY_SECONDS = 700.0
 
 
 class LoopClock(Clock):
@@ -64,7 +61,6 @@ class World(world.World):
         troubles: how often something befell each host, or a statement of it: what it was about to do may not be done.
         limits: requests a minute and at once that Neon allows.
         apps: the story's.
-        left: the projects whose rows are lost.
         listeners: of each host, what is set when it is told that there is work.
         befall: lets what befalls processes befall a host.
         on_grant, on_permit: told when a host is granted requests, and when a change for an app is permitted.
@@ -81,7 +77,6 @@ class World(world.World):
         self.troubles: Counter[str] = Counter()
         self.limits = WIDE
         self.apps: list[App] = []
-        self.left: set[str] = set()
         self.listeners: dict[str, asyncio.Event] = {}
         self.befall: Callable[[Fault, str], None] = lambda _fault, _host: None
         self.on_grant: Callable[[str, Grant], None] = lambda _host, _grant: None
@@ -112,34 +107,11 @@ class World(world.World):
             self.busy()
         return fault
 
-    def copied(self, app_id: str, made: set[str]) -> None:
-        """A create was delivered twice: the second project is a copy, and nobody's until somebody takes it away."""
-        self.neon.foreign |= made
-        for app in self.apps:
-            if app.app_id == app_id:
-                app.lookalikes |= made
-                app.parsed |= made
-                app.then(lambda: True, people.delete_copies, "deletes the copies", COPIES_STAY_SECONDS)
-
-    def leave_an_orphan(self) -> None:
-        """A project that carries our mark appears, and no row names its app."""
-        app_id = app_id_from_bytes(self.chance.randbytes(15))
-        mark = {PLANE: PLANE_ID, APP_ID: app_id, INCARNATION: "1", NONCE: "of-a-lost-row"}
-        before = {project.id for project in self.neon.projects()}
-        body = {"project": {"name": f"shop-{app_id}", "branch": {"annotations": mark}}}
-        self.neon.send("POST", "/projects", body)
-        self.left = {project.id for project in self.neon.projects()} - before
-        self.neon.foreign |= self.left
-        self.busy()
-        self.say(f"an orphan is left: {sorted(self.left)}")
-
-    def unreported(self) -> list[str]:
-        """The orphans that nobody has been told of."""
-        return sorted(self.left - self.table.orphans.keys())
-
     def catalog_is_away(self, seconds: float) -> None:
-        """From now on, and for so long."""
+        """From now on, and for so long; as often as not its server is another process afterwards."""
         self.catalog_away_until = self.clock.now + seconds
+        if self.chance.random() < 0.5:
+            self.loop.after(seconds, self.table.restart)
         self.busy(self.catalog_away_until)
 
     def say(self, text: str) -> None:

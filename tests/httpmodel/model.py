@@ -287,7 +287,8 @@ class Model:
     @staticmethod
     def _listed(app: App, status: str | None, name: str | None) -> bool:
         seen = app.last["status"]
-        return (seen != "deleted" if status is None else seen == status) and name in (None, app.name)
+        asked = app.name if name is None else unicodedata.normalize("NFC", name)
+        return (seen != "deleted" if status is None else seen == status) and asked == app.name
 
     def _see(self, app: App, answer: Answer, view: Json, *, write: bool | None) -> None:
         """Take in a view of an app; ``write`` is None where a view has no URIs at all."""

@@ -1,4 +1,4 @@
-"""Whose turn it is: one owner's many apps do not stand in the way of another's, in the catalog and at the budget."""
+"""Whose turn it is: one owner's many apps do not stand in the way of another's one, at the claim and at the budget."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ def check_recorded(state: State, project: int, *, sealed_same: bool) -> None:
 
 
 def _twin(state: State, number: int) -> bool:
-    """Whether what a project was copied from is there; without it nothing can tell that it is a copy."""
+    """Whether what a project was copied from is there by name; without it nothing can tell that it is a copy."""
     nonce = state.projects[number].nonce
-    return any(p.nonce == nonce and p.life == ALIVE and not p.foreign for p in state.projects)
+    return any(p.nonce == nonce and p.life == ALIVE and p.named and not p.foreign for p in state.projects)
 
 
 def check_row(state: State) -> None:
@@ -65,7 +65,9 @@ def check_delete(state: State, number: int, *, named: bool, marked: bool) -> Non
         return
     if row.project == NONE and not row.deleted:
         raise Broken("a DELETE is sent before it is known which project is the app's")
-    if project.foreign or not named or not marked:
+    # A copy whose original is gone has all that proves a surplus.
+    copy = project.foreign and (project.nonce == NONE or _twin(state, number))
+    if copy or not named or not marked:
         raise Broken("a DELETE of an unproven surplus is sent")
     if project.nonce != NONE and state.intents[project.nonce].state == RECORDED:
         raise Broken("a DELETE is sent of what may be a copy of the recorded project, or that project")
@@ -105,12 +107,16 @@ def is_goal(state: State, what_is_said: str, *, swept: bool) -> bool:
 def _may_outlive(state: State, number: int) -> bool:
     """Whether a project that is not the app's may stay.
 
-    A person's may, one that a person brought back or took the name of, and an excused one that is reported.
+    A person's may, one that a person brought back or took the name of; and one that came late or twice, if it is
+    reported and cannot be told from the recorded one or from a copy.
     """
     project = state.projects[number]
     if project.life in (DELETED, GONE) or project.foreign or project.brought:
         return True
-    return project.excused and (project.reported or not project.named)
+    if not project.excused or not project.named:
+        return project.excused
+    alike = project.nonce == NONE or state.intents[project.nonce].state == RECORDED or number in doubles(state)
+    return project.reported and alike
 
 
 def doubles(state: State) -> list[int]:

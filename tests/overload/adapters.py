@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 from reconciler.catalog.fleet import Job, Pins
 from reconciler.catalog.work import Claimed, Lease
-from reconciler.core.budget import Bucket, Grant, Owed, Terms, Urgency, lease
+from reconciler.core.budget import Grant, Urgency
 from reconciler.core.effects import OpenIntent, RecordProject
+from reconciler.core.identity import Standing
 from reconciler.core.snapshot import CreateIntent, Credentials, Next, Progress
 from reconciler.errors import CatalogUnavailable
 from specs.metadata import AppMetadata
@@ -24,19 +25,16 @@ STATEMENT_SECONDS = 0.001
 
 
 class Shared:
-    """What all daemons share: the twin, the row of the budget, and whether the catalog answers.
+    """What all daemons share: the twin, and whether it answers.
 
     Attributes:
         away: whether every statement fails.
     """
 
-    def __init__(self, clock: Clock, catalog: LargeCatalog, terms: Terms) -> None:
+    def __init__(self, clock: Clock, catalog: LargeCatalog) -> None:
         self.clock = clock
         self.catalog = catalog
-        self.terms = terms
         self.away = False
-        owed = {kind: Owed(0.0, clock.date) for kind in (Urgency.REPAIRS, Urgency.SWEEPS)}
-        self.bucket = Bucket(terms.capacity, clock.date, clock.date, owed)
 
     async def run(self, statement: Callable[[], T]) -> T:
         """One statement."""
@@ -54,35 +52,23 @@ class Slices:
 
     async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
         """Take a slice."""
-        return await self._shared.run(lambda: self._lease(wanted))
-
-    def _lease(self, wanted: Mapping[Urgency, int]) -> Grant:
-        shared = self._shared
-        shared.bucket, grant = lease(shared.bucket, wanted, shared.clock.date, shared.terms)
-        return grant
+        return await self._shared.run(lambda: self._shared.catalog.lease_requests(wanted))
 
     async def close(self, seconds: float) -> None:
         """Lease nothing for a while."""
-        await self._shared.run(lambda: self._close(seconds))
-
-    def _close(self, seconds: float) -> None:
-        bucket, now = self._shared.bucket, self._shared.clock.date
-        until = max(bucket.closed_until, now + timedelta(seconds=seconds))
-        self._shared.bucket = Bucket(0.0, max(bucket.at, now), until, bucket.owed)
+        await self._shared.run(lambda: self._shared.catalog.close_budget(seconds))
 
 
 class Work:
     """``WorkCatalog`` of one daemon."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, owner: str) -> None:
         self._shared = shared
-        self._taken: dict[str, Lease] = {}
+        self._owner = owner
 
     async def claim(self, limit: int) -> list[Claimed]:
         """Take due apps."""
-        claimed = await self._shared.run(lambda: self._shared.catalog.claim(limit))
-        self._taken |= {one.lease.app_id: one.lease for one in claimed}
-        return claimed
+        return await self._shared.run(lambda: self._shared.catalog.claim_for(self._owner, limit))
 
     async def next_due(self) -> float | None:
         """Seconds until something is due."""
@@ -96,19 +82,36 @@ class Work:
 
     async def release(self, lease: Lease, outcome: Next) -> bool:
         """End a pass."""
-        await self._shared.run(lambda: self._shared.catalog.release(lease, outcome))
-        return True
+        return await self._shared.run(lambda: self._shared.catalog.release(lease, outcome))
 
     async def give_back(self) -> None:
         """Let others have every app of this process."""
-        await self._shared.run(self._give_back)
+        await self._shared.run(lambda: self._shared.catalog.give_back(self._owner))
 
-    def _give_back(self) -> None:
-        now = self._shared.clock.now
-        for app_id, held in self._taken.items():
-            row = self._shared.catalog.work[app_id]
-            if row.lease_token == held.token and row.lease_expires_at is not None:
-                row.lease_expires_at, row.rank_at, row.due_at = None, now, now
+
+class Identity:
+    """``IdentityCatalog``; nothing here gives a reason for doubt."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._run = shared.run
+        self._catalog = shared.catalog
+
+    async def standing(self) -> Standing:
+        """What is known at this moment."""
+        return await self._run(self._catalog.standing)
+
+    async def unrecorded(self, project_ids: Iterable[str]) -> set[str]:
+        """Those of some projects that no row records."""
+        wanted = list(project_ids)
+        return await self._run(lambda: self._catalog.unrecorded(wanted)) if wanted else set()
+
+    async def looked(self, standing: Standing, at: datetime | None) -> bool:
+        """Keep that Neon's list agrees."""
+        return await self._run(lambda: self._catalog.looked(standing, at))
+
+    async def doubt(self, _standing: Standing, reason: str) -> bool:
+        """Nothing here was restored, copied or lost."""
+        raise AssertionError(reason)
 
 
 class Records:
@@ -162,31 +165,29 @@ class Records:
 class Whole:
     """``FleetCatalog`` of one daemon."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, owner: str) -> None:
         self._shared = shared
         self._catalog = shared.catalog
         self._run = shared.run
-        self._jobs: dict[str, int] = {}
+        self._owner = owner
+        self.identity = Identity(shared)
 
     async def pins(self) -> Pins | None:
         """What is kept."""
-        kept = await self._run(lambda: self._catalog.plane.org_id)
-        return None if kept is None else Pins(kept, "http://localhost", "simulated")
+        return await self._run(self._catalog.pins)
 
     async def pin(self, pins: Pins) -> Pins:
         """Keep these."""
-        await self._run(lambda: self._catalog.pin(pins.org_id))
+        await self._run(lambda: self._catalog.keep_pins(pins))
         return await self.pins() or pins
 
     async def stop(self, reason: str) -> bool:
         """Stop every change."""
-        await self._run(lambda: self._catalog.stop(reason))
-        return True
+        return await self._run(lambda: self._catalog.stop(reason))
 
     async def lift_stop(self) -> bool:
         """End a stop."""
-        await self._run(self._catalog.lift_stop)
-        return False
+        return await self._run(self._catalog.lift_stop)
 
     async def stop_overridden(self) -> bool:
         """Nobody gives such a word here."""
@@ -228,8 +229,7 @@ class Whole:
     async def report_orphan(self, project: Project) -> bool:
         """Keep a project that no row names."""
         name = parse_project_name(project.name)
-        await self._run(lambda: self._catalog.report_orphan(project.id, name.app_id if name else ""))
-        return True
+        return await self._run(lambda: self._catalog.report_orphan(project.id, name.app_id if name else ""))
 
     async def forget_orphans(self, seen: Iterable[str]) -> None:
         """Forget the reported ones that are gone."""
@@ -237,27 +237,21 @@ class Whole:
 
     async def claim_job(self, name: str, period_seconds: float) -> Job | None:
         """Take a job."""
-        claimed = await self._run(lambda: self._catalog.claim_job(name, period_seconds))
-        if claimed is None:
-            return None
-        self._jobs[name] = claimed[0]
-        return Job(name, *claimed)
+        claimed = await self._run(lambda: self._catalog.claim_job_for(self._owner, name, period_seconds))
+        return None if claimed is None else Job(name, *claimed)
 
     async def renew_job(self, job: Job) -> bool:
         """Prolong a job's lease."""
-        await self._run(lambda: self._catalog.renew_job(job.name, job.token))
-        return True
+        return await self._run(lambda: self._catalog.renews_job(job.name, job.token))
 
-    async def finish_job(self, job: Job, position: str = "", *, whole: bool = False) -> None:  # noqa: ARG002 - a figure
+    async def finish_job(self, job: Job, position: str = "", *, whole: bool = False) -> None:
         """Give a job back."""
-        await self._run(lambda: self._catalog.finish_job(job.name, job.token, position))
+        del whole
+        await self._run(lambda: self._catalog.finish(job.name, job.token, position))
 
     async def give_back_jobs(self) -> None:
-        """Give every job of this process back."""
-        for name, token in self._jobs.items():
-            held = self._catalog.jobs[name]
-            if held.token == token:
-                held.lease_expires_at = None
+        """Let others have every job of this process."""
+        await self._run(lambda: self._catalog.give_back_jobs(self._owner))
 
     async def bury(self) -> None:
         """No tombstone ends here."""

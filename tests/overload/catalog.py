@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.catalog.work import Claimed, Lease
+from reconciler.core.budget import Terms
 from reconciler.core.snapshot import CreateIntent, Credentials, Next
 from specs.app import DesiredApp
-from specs.status import AppStatus
+from tests.driven.table import Table
 from tests.simulation.catalog import Work
 from tests.simulation.clock import Clock
-from tests.simulation.fleet import FleetCatalog
 
 
 @dataclass
@@ -29,16 +29,11 @@ class _Watched(Work):
             self.on_plan()
 
 
-class LargeCatalog(FleetCatalog):
-    """The same rows and rules; ``claim`` and ``next_due`` do not look at every row.
+class LargeCatalog(Table):
+    """The same rows and rules; ``claim`` and ``next_due`` do not look at every row."""
 
-    Attributes:
-        statements: how many claims and releases there were.
-    """
-
-    def __init__(self, clock: Clock, lease_seconds: float) -> None:
-        super().__init__(clock, lease_seconds)
-        self.statements = 0
+    def __init__(self, clock: Clock, lease_seconds: float, terms: Terms) -> None:
+        super().__init__(clock, lease_seconds, terms)
         self._later: list[tuple[float, str]] = []
         self._ripe: dict[str, None] = {}
         self._leased: dict[str, None] = {}
@@ -58,22 +53,8 @@ class LargeCatalog(FleetCatalog):
         self.rows[app_id] = self.rows[app_id].model_copy(update=columns | self._sealed(held))
         self.work[app_id].due_at = self.work[app_id].rank_at = math.inf
 
-    def witnesses(self, start: str, besides: str, limit: int) -> list[str]:
-        """``witnesses``."""
-        rows = [
-            row
-            for row in self.rows.values()
-            if row.app_id != besides
-            and row.connected_at is not None
-            and row.status != AppStatus.LOST
-            and row.delete_requested_at is None
-        ]
-        rows.sort(key=lambda row: (row.app_id < start, row.app_id))
-        return [str(row.project_id) for row in rows[:limit]]
-
     def claim(self, limit: int) -> list[Claimed]:
         """``claim``."""
-        self.statements += 1
         due = self._due()
         if not due:
             return []
@@ -84,7 +65,7 @@ class LargeCatalog(FleetCatalog):
     def release(self, lease: Lease, outcome: Next) -> bool:
         """``release``."""
         held = super().release(lease, outcome)
-        if self.work[lease.app_id].lease_expires_at is None:
+        if held:
             self._leased.pop(lease.app_id, None)
         return held
 

@@ -61,9 +61,9 @@ class Fleet:
         self.loop = loop
         self.clock = LoopClock(loop)
         self.chance = random.Random(f"{seed}/story")
-        self.catalog = LargeCatalog(self.clock, LEASE)
+        self.catalog = LargeCatalog(self.clock, LEASE, TERMS)
         self.neon = Neon(self.clock, seed)
-        self.shared = Shared(self.clock, self.catalog, TERMS)
+        self.shared = Shared(self.clock, self.catalog)
         self._daemons: dict[str, tuple[asyncio.Task[None], Worker]] = {}
         self._lives = 0
 
@@ -110,7 +110,7 @@ class Fleet:
             on_request=witness.exchanged,
         )
         budget = Budget(Slices(self.shared), TERMS)
-        whole: Any = Whole(self.shared)
+        whole: Any = Whole(self.shared, host)
         access = Access(
             client.through(Turn(budget, Urgency.PEOPLE)),
             whole,
@@ -121,7 +121,7 @@ class Fleet:
         records: Any = Records(self.shared)
         within = LEASE - TIMEOUT - SEND_MARGIN_SECONDS
         driver = Driver(World(client, budget, access, records, self.neon.probe, within, witness), PLANE)
-        work: Any = Work(self.shared)
+        work: Any = Work(self.shared, host)
         worker = Worker(work, driver, lease_seconds=LEASE, witness=witness)
         sweeping = client.through(Turn(budget, Urgency.SWEEPS))
         rounds = Rounds(

@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from reconciler.catalog.work import Lease
 from reconciler.core.backoff import CAP_SECONDS
@@ -40,23 +39,13 @@ class Broken(Exception):
     """A rule was broken."""
 
 
-@dataclass
-class Figures:
-    """What a run has shown, for the report."""
-
-    values: dict[str, float] = field(default_factory=dict)
-
-    def note(self, name: str, value: float) -> None:
-        """Keep a figure."""
-        self.values[name] = round(value, 2)
-
-
 class Run:
     """A fleet, its people, and what is watched.
 
     Attributes:
         apps: how many apps are ready from the start.
         old: those.
+        figures: what the run has shown.
     """
 
     def __init__(self, loop: VirtualLoop, seed: int, apps: int, daemons: int = 3) -> None:
@@ -64,7 +53,7 @@ class Run:
         self.fleet = Fleet(loop, seed)
         self.people = People(self.fleet)
         self.chance = self.fleet.chance
-        self.figures = Figures()
+        self.figures: dict[str, float] = {}
         self.apps = apps
         self.old = self.people.found(apps)
         self._daemons = daemons
@@ -74,7 +63,11 @@ class Run:
         """Start the daemons; they send what is usual when nothing is to be done."""
         self.fleet.start(self._daemons)
         await self.sleep(CALM_SECONDS)
-        self.figures.note("usual_per_minute", self.usual(3600.0) / 60)
+        self.note("usual_per_minute", self.usual(3600.0) / 60)
+
+    def note(self, name: str, value: float) -> None:
+        """Keep a figure for the report."""
+        self.figures[name] = round(value, 2)
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
@@ -115,7 +108,7 @@ class Run:
         """
         began, most = self.now, 1.2 * requests / RATE + bound
         backlog = len(self.left())
-        self.figures.note("backlog", backlog)
+        self.note("backlog", backlog)
         while self.left():
             if self.now > began + most:
                 raise Broken(f"{len(self.left())} of {backlog} are left after {most:.0f} s: {self._why()}")
@@ -124,8 +117,8 @@ class Run:
             if now > backlog:
                 raise Broken(f"the backlog grows from {backlog} to {now} by itself")
             backlog = now
-        self.figures.note("drain_seconds", self.now - began)
-        self.figures.note("drain_most", most)
+        self.note("drain_seconds", self.now - began)
+        self.note("drain_most", most)
 
     def _why(self) -> str:
         app_id = self.left()[0]
@@ -142,7 +135,7 @@ class Run:
         if self._state() != state:
             raise Broken("something was written or changed when all was done")
         after = self.sent - before
-        self.figures.note("after_per_minute", after / (QUIET_SECONDS / MINUTE))
+        self.note("after_per_minute", after / (QUIET_SECONDS / MINUTE))
         if after > self.usual(QUIET_SECONDS):
             raise Broken(f"{after} requests in the quiet afterwards, {self.usual(QUIET_SECONDS):.0f} are usual")
         self._check_end()
@@ -164,7 +157,7 @@ class Run:
             raise Broken(f"{neon.beyond} requests were beyond Neon's limits, {neon.machine.refused} it refused")
         if not self.fleet.alive or self.loop.complaints:
             raise Broken(f"a daemon has ended, or a task has failed unseen: {self.loop.complaints[:1]}")
-        self.figures.note("requests", self.sent)
+        self.note("requests", self.sent)
 
     def _check_row(self, lease: Lease) -> None:
         status = self.fleet.catalog.rows[lease.app_id].status
@@ -195,6 +188,7 @@ async def _whole(run: Run, story: Story) -> None:
     await run.begin()
     await story(run)
     await run.end()
+    await run.fleet.stop()
 
 
 @contextmanager

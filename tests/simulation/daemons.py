@@ -172,6 +172,7 @@ class Daemon:
         if self.stands_still:
             self.poll_soon(0.0)
             return False
+        met.taken.asked = met.taken.completed = True
         if met.strikes(Kind.CATALOG_REFUSED):
             self.poll_soon(POLL_SECONDS)
             return False
@@ -190,7 +191,7 @@ class Daemon:
 
     def _meet(self, name: str) -> Meeting:
         """A statement that belongs to no pass."""
-        return self.world.next_claim(self.name, Taken(Do(name, _nothing), "worker", of_a_pass=True, asked=True))
+        return self.world.next_claim(self.name, Taken(Do(name, _nothing), "worker", of_a_pass=True))
 
     def _snapshot(self, claimed: Claimed) -> Snapshot:
         chance = self.world.chance
@@ -216,7 +217,10 @@ class Daemon:
         if not self.tasks:
             return
         met = self._meet("renew")
-        if not self.goes_on(met) or met.strikes(Kind.CATALOG_REFUSED):
+        if not self.goes_on(met):
+            return
+        met.taken.asked = met.taken.completed = True
+        if met.strikes(Kind.CATALOG_REFUSED):
             return
         lost = met.strikes(Kind.CATALOG_LOST)
         for task in list(self.tasks):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from reconciler.catalog.work import AGEING_SECONDS, Lease
 from specs.metadata import AppMetadata
+from specs.status import AppStatus
 from tests.simulation.catalog import Catalog
 from tests.simulation.clock import Clock
 
@@ -131,6 +132,17 @@ class FleetCatalog(Catalog):
         job = self.jobs[name]
         if job.token == token:
             job.lease_expires_at = None
+
+    def rebuilt(self, app_id: str) -> None:
+        """A row as ``rebuild`` of the claim makes it."""
+        gone = dict.fromkeys(("data_key_sealed", "connection_uri_sealed", "pooled_uri_sealed", "connected_at"))
+        self._update(app_id, held_for="owner", status=AppStatus.FAILED, **gone)
+        self._wake(app_id)
+
+    def confirmed(self, app_id: str) -> None:
+        """``confirm`` of the claim."""
+        self._update(app_id, held_for=None)
+        self._wake(app_id)
 
     def _connected(self) -> list[AppMetadata]:
         rows = [self.rows[app_id] for app_id in sorted(self.rows)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from tests.simulation.faults import CRASHES, PROCESS, Kind, applicable
+from tests.simulation.faults import BEFORE, CRASHES, OF_SUCCESS, PROCESS, Kind, applicable
 from tests.simulation.run import Result, Run, run
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.steps import Taken
@@ -27,7 +27,9 @@ PAIR_KINDS = frozenset(
         Kind.LOST_BEFORE,
         Kind.LOST_AFTER,
         Kind.REFUSED,
+        Kind.FORBIDDEN,
         Kind.ABSENT,
+        Kind.CONFLICT,
         Kind.LOCKED,
         Kind.RATE_LIMITED,
         Kind.UNAVAILABLE,
@@ -60,8 +62,10 @@ def singles(story: Run, *, passes: bool = True) -> Iterator[Run]:
         if taken.of_a_pass and not passes:
             continue
         whole = story.scenario not in BRIEF if taken.of_a_pass else story.scenario in OF_ROUNDS
-        for kind in _kinds(taken) if whole else PROCESS:
-            yield Run(story.seed, story.scenario, ((number, kind),))
+        kinds = _kinds(taken)
+        for kind in kinds if whole else PROCESS:
+            if kind in kinds:
+                yield Run(story.seed, story.scenario, ((number, kind),))
 
 
 def pairs(story: Run) -> Iterator[Run]:
@@ -74,8 +78,9 @@ def pairs(story: Run) -> Iterator[Run]:
         for later, taken in _steps(result):
             if not taken.of_a_pass or taken.place <= met.place:
                 continue
-            for second in _kinds(taken) if kind in CRASHES else CRASHES:
-                if second in PAIR_KINDS:
+            kinds = _kinds(taken)
+            for second in kinds if kind in CRASHES else CRASHES:
+                if second in PAIR_KINDS and second in kinds:
                     yield Run(story.seed, story.scenario, (first.faults[0], (later, second)))
 
 
@@ -96,4 +101,10 @@ def _steps(result: Result) -> Iterator[tuple[int, Taken]]:
 
 
 def _kinds(taken: Taken) -> tuple[Kind, ...]:
-    return applicable(taken.step) if taken.asked else PROCESS
+    if not taken.completed:
+        return BEFORE
+    if not taken.asked:
+        return PROCESS
+    kinds = applicable(taken.step)
+    # What Neon refuses has no answer to spoil, and starts nothing.
+    return kinds if taken.done else tuple(kind for kind in kinds if kind not in OF_SUCCESS)

@@ -192,6 +192,18 @@ def copy_mark(app: App) -> bool:
     return True
 
 
+def rebuild(app: App) -> bool:
+    """An operator's claim has rebuilt the row of a project, which waits for a word on its owner."""
+    app.world.catalog.rebuilt(app.app_id)
+    return True
+
+
+def confirm(app: App) -> bool:
+    """An operator says whose the app is."""
+    app.world.catalog.confirmed(app.app_id)
+    return True
+
+
 def mark_for_nobody(app: App) -> bool:
     """A project with our mark whose app no catalog knows."""
     neon, app_id = app.world.neon, app_id_from_bytes(b"nobody knows it"[:15])

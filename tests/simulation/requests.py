@@ -46,6 +46,7 @@ def send(task: Task, met: Meeting) -> None:
 
     def arrive() -> None:
         world.in_flight -= 1
+        met.taken.completed = True
         answered = _arrived(task, met, call, org_id)
         if unanswered:
             return
@@ -81,6 +82,7 @@ def _take_effect(task: Task, met: Meeting, call: NeonCall[Any], org_id: str | No
     world, request = task.world, call.request
     fated = _fate(task, met)
     answered = world.neon.answer(met.taken.step, org_id, new_words=met.strikes(Kind.NEW_WORDS))
+    met.taken.done = answered.error is None
     if fated and world.neon.has_fate_left():
         met.takes_back()
     if request.mutates:

@@ -140,6 +140,14 @@ def late_after_delete(world: World) -> list[App]:
     return [app]
 
 
+def claimed(world: World) -> list[App]:
+    """A lost row is rebuilt by a claim, and held until an operator has said whose it is."""
+    app = _one(world)
+    app.when_ready(people.rebuild, "claims", 1.0)
+    app.then(lambda: app.row.held_for == "owner", people.confirm, "confirms", 100.0)
+    return [app]
+
+
 def refused(world: World) -> list[App]:
     """Neon does not serve when the create is sent."""
     world.plan.first.setdefault(e.CreateProject, Kind.UNAVAILABLE)
@@ -210,7 +218,15 @@ def fleet_vanished(world: World) -> list[App]:
     for app in apps:
         app.then(lambda: all_are(AppStatus.READY), people.delete_project, "delete_project", 60.0)
         app.then(stopped, people.recover_project, "recovers", 60.0)
-    world.once(stopped, lambda: apps.append(App(world, world.new_app("late shop"))))
+
+    def asked_for() -> None:
+        apps.append(App(world, world.new_app("late shop")))
+
+    def some_time_later() -> None:
+        world.busy(world.clock.now + 61.0)
+        world.clock.after(60.0, asked_for)
+
+    world.once(stopped, some_time_later)
     return apps
 
 
@@ -263,6 +279,7 @@ SCENARIOS: Mapping[str, Story] = {
         surplus,
         late,
         late_after_delete,
+        claimed,
         refused,
         orphan,
         lookalikes,

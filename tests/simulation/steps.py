@@ -48,6 +48,8 @@ class Taken:
         verb: the part of the program that asked for it.
         of_a_pass: whether a pass took it and not a periodic round.
         asked: whether it went out to Neon or to the catalog, and was not answered from memory.
+        done: whether Neon did it, where it is a request.
+        completed: whether its process lived to see it take effect.
         place: how many lines the trace had before it.
     """
 
@@ -55,6 +57,8 @@ class Taken:
     verb: str
     of_a_pass: bool
     asked: bool = False
+    done: bool = True
+    completed: bool = False
     place: int = 0
 
     @property

@@ -175,6 +175,8 @@ class Task:
             if self.over:
                 return
             answered = act()
+            if met is not None:
+                met.taken.completed = True
             if met is None or not self.daemon.ended_after(met):
                 self._reply(0.0, answered)
 

@@ -83,11 +83,11 @@ def test_a_partial_list_stops_nothing() -> None:
     assert merged(rows, [], unavailable=("p-0",)).stop is None
 
 
-def test_apps_that_were_just_recorded_do_not_count_as_vanished() -> None:
-    """A list may lag behind what it lists."""
+def test_apps_that_were_just_recorded_are_not_missing() -> None:
+    """A list may lag behind what it lists; and what does not count for the stop must not be called missing either."""
     rows = [app(n, project_recorded_at=NOW - timedelta(seconds=5)) for n in range(20)]
     verdict = merged(rows, [])
-    assert (verdict.stop, len(verdict.missing)) == (None, 20)
+    assert (verdict.stop, verdict.missing) == (None, ())
     assert merged([app(1, project_recorded_at=NOW + timedelta(seconds=1))], []).missing == ()
 
 

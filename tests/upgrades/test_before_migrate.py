@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.catalogs import create, execute, with_catalog
-from tests.processes.clients import Neon, api_of
+from tests.processes.clients import Api, Neon, api_of
 from tests.processes.running import Running, Stage, settings, staged, until, url_of
 from tests.upgrades.schemas import CARRIED, migrate_to
 
@@ -35,22 +35,32 @@ def behind(empty_database_url: str, tmp_path: Path) -> Iterator[Stage]:
 def test_they_wait_and_then_work(behind: Stage) -> None:
     """No crash, no change at Neon or in the catalog, and the word that helps, until ``migrate`` has run."""
     url = behind.environment["DATABASE_URL"]
-    before = _work(url)
     daemon, api = behind.start("reconcile", "--port", "0"), behind.serve()
     for process in (daemon, api):
         answer = _readiness(process)
         assert answer.status_code == 503
         assert answer.json()["detail"] == "The catalog's schema is not current; run morphik-apps migrate."
+    _answers_well(api_of(behind, api))
     daemon.said("waiting for the catalog: its schema is not current; run morphik-apps migrate")
-    looks = _looks(url)
+    before, looks = _work(url), _looks(url)
     until(lambda: _looks(url) >= looks + 3 or _work(url) != before, "the daemon looks again and again")
     assert _work(url) == before
     assert Neon(behind).projects() == []
     assert behind.run("migrate").out == f"applied {CARRIED[-1]}\n"
     until(lambda: _readiness(daemon).status_code == _readiness(api).status_code == 200, "both are ready")
-    [app] = api_of(behind, api).all()
+    [app] = api_of(behind, api).all(name="asked for before")
     api_of(behind, api).until(app, "ready")
     assert daemon.err.count("waiting for the catalog") == 1
+
+
+def _answers_well(api: Api) -> None:
+    """Whoever asks all the same gets a true answer, or a 503 that says to try again."""
+    made = api.post("asked for meanwhile")
+    answers = [made, api.http.get("/ee/apps")]
+    if made.status_code == 201:
+        app = f"/ee/apps/{made.json()['app_id']}"
+        answers += [api.http.get(app), api.http.get(f"{app}/events"), api.http.delete(app)]
+    assert {answer.status_code for answer in answers} <= {200, 201, 202, 503}
 
 
 def _readiness(process: Running) -> httpx.Response:

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from reconciler.catalog.rows import app_from_row
 from reconciler.catalog.work import intent_of
 from reconciler.core import effects as e
 from reconciler.core.mark import annotations_of
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import CreateIntent, Plane, Snapshot
+from reconciler.errors import CatalogUnavailable
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes, format_project_name
@@ -85,3 +87,12 @@ def test_a_condition_of_a_later_version_is_kept() -> None:
     kept = merge_condition(merge_condition((later,), mine), mine)
     assert condition_of(kept, "Backed") == later
     assert kept == (later, mine)
+
+
+def test_a_column_that_is_not_there_yet_is_the_catalogs_matter() -> None:
+    """A program that is newer than the schema says what to do, and is no defect."""
+    row = _app().model_dump()
+    assert app_from_row(row | {"of_a_later_version": 1}) == _app()
+    del row["role_number"]
+    with pytest.raises(CatalogUnavailable, match="no column role_number; run morphik-apps migrate"):
+        app_from_row(row)

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 _SQL = load("apps")
 _TRIES = 5
 _MOST_AT_ONCE = 50
-_WAITING = "Waiting for a reconciler to take the app up; nothing is to be done."
+WAITING = "Waiting for a reconciler to take the app up; nothing is to be done."
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class AppCatalog:
         wanted = desired.model_dump() | {
             **named,
             "app_id": app_id,
-            "waiting": _WAITING,
+            "waiting": WAITING,
             "request_id": request_id,
             "fingerprint": None if fingerprint is None else fingerprint.hex(),
             "max_apps": max_apps,
@@ -122,7 +122,9 @@ class AppCatalog:
                 made_at = await self._make(wanted)
                 if made_at is not None:
                     return Created(_new_app(desired, wanted, made_at), created=True)
-                return Created(await self._existing(named, desired, fingerprint, max_apps), created=False)
+                existing = await self._existing(named, desired, fingerprint, max_apps)
+                if existing is not None:
+                    return Created(existing, created=False)
             except UniqueViolation:
                 # Somebody else's create of the same name or key committed after this one had looked.
                 continue
@@ -139,11 +141,15 @@ class AppCatalog:
 
     async def _existing(
         self, named: dict[str, Any], desired: DesiredApp, fingerprint: bytes | None, max_apps: int
-    ) -> AppMetadata:
+    ) -> AppMetadata | None:
+        """The living app of the name; None when the name, or a place under the limit, has become free meanwhile."""
         async with self._database.connection() as connection:
             row = await _one(connection, "find_living", named)
             if row is None:
-                raise LimitReached(max_apps)
+                place = await _one(connection, "count_living", named)
+                if place is not None and place["living"] >= max_apps:
+                    raise LimitReached(max_apps)
+                return None
             app = _app(row)
             differing = _differing(app, desired)
             if differing:
@@ -253,7 +259,7 @@ def _new_app(desired: DesiredApp, wanted: dict[str, Any], made_at: datetime) -> 
         type=ConditionType.READY,
         status="False",
         reason=Reason.WAITING,
-        message=_WAITING,
+        message=WAITING,
         last_transition_time=made_at,
         observed_generation=0,
     )

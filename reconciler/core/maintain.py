@@ -1,7 +1,8 @@
 """From a recorded project to a proven URI, and what people changed by hand put back.
 
 After a create of ours nothing needs to be observed but the operations: the one call set everything. In every other
-case the whole is looked at: project, default branch, its compute, its URI.
+case, and when the new database goes on not to answer, the whole is looked at: project, default branch, its compute,
+its URI.
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ from specs.neon import Branch, Project, ProjectUpdate
 from specs.status import ConditionType, Reason, condition_of
 
 SLOW = Next(CAP_SECONDS, failed=True)
+# Somebody may have changed a project before it was ever connected to.
+TRUSTED_ATTEMPTS = 3
 
 
 def maintain(s: Snapshot, org_id: str, project_id: str) -> Steps[Next]:
     """Bring a recorded project to where it shall be, by at most one change."""
     try:
-        if s.app.connected_at is None:
+        if s.app.connected_at is None and s.attempts < TRUSTED_ATTEMPTS:
             credentials = yield from perform(OpenSeal())
             if credentials is not None:
                 return (yield from _finish_create(s, project_id, credentials))

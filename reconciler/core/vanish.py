@@ -70,6 +70,13 @@ def left_of(s: Snapshot, since: datetime) -> float:
 
 
 def _recover(s: Snapshot, project_id: str) -> Steps[Next]:
+    if s.app.held_for == "recovery":
+        text = (
+            "The project was deleted at Neon before the catalog was claimed, perhaps by its owner's wish. It is "
+            "recovered once an operator says so with `morphik-apps claim --confirm`; deleting the app ends it."
+        )
+        yield from record(s, progress(s, ready=Said("False", Reason.PROJECT_MISSING, text)))
+        return Next(None)
     if not s.confirmed_missing:
         text = "The project was deleted at Neon; it will be recovered when a sweep has seen the rest of the fleet."
         columns: dict[Column, datetime | None] = {"missing_since": recover_may_arrive(s)}

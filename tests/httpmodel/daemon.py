@@ -1,0 +1,152 @@
+"""The reconciler as the daemon puts it together, whose passes are run one by one."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from reconciler.catalog.fleet import FleetCatalog
+from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.work import Claimed, WorkCatalog
+from reconciler.core.snapshot import Plane
+from reconciler.errors import TenantUnreachable
+from reconciler.neon import client as client_module
+from reconciler.neon.client import NeonClient
+from reconciler.shell import access as access_module
+from reconciler.shell import budget as budget_module
+from reconciler.shell import driver as driver_module
+from reconciler.shell import rounds as rounds_module
+from reconciler.shell.access import Access
+from reconciler.shell.driver import Driver, World
+from reconciler.shell.rounds import Rounds
+from reconciler.shell.worker import Worker
+from reconciler.telemetry.witness import Witness
+from specs.settings import SEND_MARGIN_SECONDS
+from tests.catalogs import SEALER
+from tests.httpmodel.catalog import OwnClock
+from tests.httpmodel.neon import Crash, Door
+from tests.httpmodel.turns import TurnDatabase
+from tests.plenty import plenty
+from tests.simulation.neon import ORG_ID, PLANE_ID
+
+NEON_URL = "http://localhost/api/v2"
+NEON_KEY = "napi_the_key_of_the_plane"
+LEASE, TIMEOUT, SETTLE = 60.0, 20.0, 30.0
+# A sweep is due whenever it is asked for.
+PERIOD = 1e-6
+
+
+class Daemon:
+    """One life of a daemon.
+
+    Args:
+        database: the catalog.
+        clock: the time of everybody.
+        door: the way to Neon.
+        name: which daemon it is.
+    """
+
+    def __init__(self, database: TurnDatabase, clock: OwnClock, door: Door, name: str) -> None:
+        self.clock, self._door = clock, door
+        self.witness = Witness()
+        client = NeonClient(
+            NEON_URL,
+            NEON_KEY,
+            timeout_seconds=TIMEOUT,
+            transport=httpx.MockTransport(door.carry),
+            on_request=self.witness.exchanged,
+        )
+        fleet = FleetCatalog(database, owner=name, lease_seconds=LEASE)
+        plane = Plane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech",))
+        access = Access(
+            client,
+            fleet,
+            org_id=ORG_ID,
+            neon_api_url=NEON_URL,
+            control_plane_id=PLANE_ID,
+            clock=lambda: clock.now,
+        )
+        records = RecordCatalog(database, SEALER, lease_seconds=LEASE)
+        within = LEASE - TIMEOUT - SEND_MARGIN_SECONDS
+        driver = Driver(World(client, plenty(), access, records, self._probe, within, self.witness), plane)
+        self.work = WorkCatalog(database, owner=name, lease_seconds=LEASE)
+        self.worker = Worker(self.work, driver, lease_seconds=LEASE, witness=self.witness)
+        self.rounds = Rounds(
+            client, access, fleet, driver, plane, resync_seconds=PERIOD, lease_seconds=LEASE, witness=self.witness
+        )
+
+    async def step(self) -> bool:
+        """One pass over what is due first; False when nothing is. Raises Crash."""
+        claimed = await self.work.claim(1)
+        for one in claimed:
+            await self._pass(one)
+        return bool(claimed)
+
+    async def _pass(self, claimed: Claimed) -> None:
+        await self.worker._pass(claimed)
+        defects = self.witness.metrics.passes.labels("defect")._value.get()
+        assert not defects, "a pass failed by a defect"
+
+    async def round(self) -> None:
+        """A sweep over the fleet, and a look at all of it in depth. Raises Crash."""
+        await self.rounds.sweep()
+        await self.rounds.audit()
+
+    async def _probe(self, uri: SecretStr) -> None:
+        if not self._door.neon.connects(uri.get_secret_value()):
+            raise TenantUnreachable("no database answers there")
+
+
+class Chance:
+    """Stands for ``random`` and ``secrets`` in the product's modules; begun again, it gives the same."""
+
+    def __init__(self) -> None:
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """From the start."""
+        self._random = random.Random("chance")
+
+    def random(self) -> float:
+        """As ``random.random``."""
+        return self._random.random()
+
+    def randbelow(self, most: int) -> int:
+        """As ``secrets.randbelow``."""
+        return self._random.randrange(most)
+
+    def token_bytes(self, length: int) -> bytes:
+        """As ``secrets.token_bytes``."""
+        return self._random.randbytes(length)
+
+    def token_hex(self, length: int) -> str:
+        """As ``secrets.token_hex``."""
+        return self._random.randbytes(length).hex()
+
+
+def without_time_and_chance(patch: pytest.MonkeyPatch, clock: OwnClock) -> Chance:
+    """Let the reconciler's own pauses, times and random numbers be ours, and an audit look at the whole fleet."""
+    chance = Chance()
+
+    async def sleep(seconds: float) -> None:
+        clock.pass_by(seconds)
+
+    ours: Any = SimpleNamespace(monotonic=lambda: clock.now)
+    patch.setattr(client_module, "asyncio", SimpleNamespace(sleep=sleep))
+    patch.setattr(client_module, "time", ours)
+    patch.setattr(client_module, "random", chance)
+    patch.setattr(driver_module, "time", ours)
+    patch.setattr(driver_module, "secrets", chance)
+    patch.setattr(budget_module, "time", ours)
+    patch.setattr(access_module, "random", chance)
+    patch.setattr(access_module, "secrets", chance)
+    patch.setattr(rounds_module, "AUDIT_ROUNDS", 1)
+    return chance
+
+
+__all__ = ["Chance", "Crash", "Daemon", "without_time_and_chance"]

@@ -1,0 +1,221 @@
+"""The product with one thing wrong in it, each in a way that a client could notice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from api import routes
+from api.bodies import parse_object
+from api.documents import app_document
+from api.problems import FORBIDDEN
+from reconciler.catalog import apps, record
+from reconciler.catalog.apps import AppCatalog, Created
+from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.work import Lease
+from reconciler.core import create, delete
+from reconciler.core.effects import RecordProject
+from reconciler.core.snapshot import Event
+from reconciler.errors import NeonAPIError
+from specs.metadata import AppMetadata
+from tests.catalogs import SEALER
+from tests.httpmodel.stage import Stage
+
+Spoil = Callable[[pytest.MonkeyPatch], None]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One wrong product.
+
+    Attributes:
+        name: what is wrong.
+        spoil: makes it so.
+    """
+
+    name: str
+    spoil: Spoil
+
+    @contextmanager
+    def alive(self, stage: Stage) -> Iterator[None]:  # noqa: ARG002 - some mutants live in its catalog
+        """As long as this lasts, the product is wrong."""
+        with pytest.MonkeyPatch.context() as patch:
+            self.spoil(patch)
+            yield
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _statement(module: ModuleType, name: str, old: str, new: str) -> Spoil:
+    """Another text in one of the catalog's statements."""
+
+    def spoil(patch: pytest.MonkeyPatch) -> None:
+        statements = dict(module._SQL)
+        assert old in statements[name], f"{name} has no {old!r} any more"
+        patch.setattr(module, "_SQL", statements | {name: statements[name].replace(old, new)})
+
+    return spoil
+
+
+def _property(name: str, value: Callable[[AppMetadata], bool]) -> Spoil:
+    return lambda patch: patch.setattr(AppMetadata, name, property(value))
+
+
+def _get_anybodys(patch: pytest.MonkeyPatch) -> None:
+    async def get(catalog: AppCatalog, _owner_id: str, app_id: str) -> AppMetadata | None:
+        return (await catalog.statuses([app_id])).get(app_id)
+
+    patch.setattr(AppCatalog, "get", get)
+
+
+def _tell_of_others(patch: pytest.MonkeyPatch) -> None:
+    honest = AppCatalog.get
+
+    async def get(catalog: AppCatalog, owner_id: str, app_id: str) -> AppMetadata | None:
+        app = await honest(catalog, owner_id, app_id)
+        if app is None and await catalog.statuses([app_id]):
+            raise FORBIDDEN("This app is not yours.")
+        return app
+
+    patch.setattr(AppCatalog, "get", get)
+
+
+def _uri_for_readers(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(routes, "app_document", lambda app, _sealer: app_document(app, SEALER))
+
+
+def _created_with(patch: pytest.MonkeyPatch, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Every create with other arguments."""
+    honest = AppCatalog.create
+
+    async def create_(catalog: AppCatalog, owner_id: str, desired: Any, **named: Any) -> Created:
+        return await honest(catalog, owner_id, desired, **(named | changed(named)))
+
+    patch.setattr(AppCatalog, "create", create_)
+
+
+def _key_for_any_body(patch: pytest.MonkeyPatch) -> None:
+    _created_with(patch, lambda named: {"fingerprint": b"all alike" if named["idempotency_key"] else None})
+
+
+def _key_not_kept(patch: pytest.MonkeyPatch) -> None:
+    _created_with(patch, lambda _named: {"idempotency_key": None, "fingerprint": None})
+
+
+def _one_more_than_allowed(patch: pytest.MonkeyPatch) -> None:
+    _created_with(patch, lambda named: {"max_apps": named["max_apps"] + 1})
+
+
+def _unknown_fields_let_in(patch: pytest.MonkeyPatch) -> None:
+    def parse(body: bytes) -> dict[str, Any]:
+        return {name: value for name, value in parse_object(body).items() if name in {"app_name", "region"}}
+
+    patch.setattr(routes, "parse_object", parse)
+
+
+def _recorded_with(patch: pytest.MonkeyPatch, told: Callable[[str, RecordProject], RecordProject]) -> None:
+    """Every record of a project, with its URI at hand."""
+    honest = RecordCatalog.record_project
+
+    async def record_project(
+        records: RecordCatalog, lease: Lease, app: AppMetadata, effect: RecordProject, request_id: str | None = None
+    ) -> None:
+        uri = "" if effect.credentials is None else effect.credentials.connection_uri.get_secret_value()
+        await honest(records, lease, app, told(uri, effect), request_id)
+
+    patch.setattr(RecordCatalog, "record_project", record_project)
+
+
+def _secret_in_an_event(patch: pytest.MonkeyPatch) -> None:
+    def told(uri: str, effect: RecordProject) -> RecordProject:
+        events = (*effect.progress.events, Event("Noted", "Noted", f"It is at {uri}."))
+        return replace(effect, progress=replace(effect.progress, events=events))
+
+    _recorded_with(patch, told)
+
+
+def _secret_in_a_record(patch: pytest.MonkeyPatch) -> None:
+    def told(uri: str, effect: RecordProject) -> RecordProject:
+        logging.getLogger("reconciler.catalog").debug("recorded", extra={"uri": uri})
+        return effect
+
+    _recorded_with(patch, told)
+
+
+def _unknown_is_refused(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(create, "NeonRefused", NeonAPIError)
+
+
+def _deleted_unasked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(delete, "_send", lambda s, _project: delete._gone(s, None))
+
+
+class SameNames(Mutant):
+    """An owner may have two apps of one name; what prevents it is in the catalog's schema."""
+
+    @contextmanager
+    def alive(self, stage: Stage) -> Iterator[None]:
+        """Drop it, and put it back at the end."""
+        index, asked = "app_metadata_owner_name", "app_name = new_app_name"
+        [function] = stage.clock.rows("SELECT pg_get_functiondef('create_app'::regproc) AS text")
+        [unique] = stage.clock.rows(f"SELECT pg_get_indexdef('{index}'::regclass) AS text")
+        honest = str(function["text"])
+        assert asked in honest, f"create_app has no {asked!r} any more"
+        stage.clock.execute(f"{honest.replace(asked, 'false')}; DROP INDEX {index}")
+        try:
+            yield
+        finally:
+            stage.clock.begin_again()
+            stage.clock.execute(f"{honest}; {unique['text']}")
+
+
+MUTANTS = (
+    SameNames("names are not unique", lambda _patch: None),
+    Mutant("get shows anybody's app", _get_anybodys),
+    Mutant("get tells that there is another's app", _tell_of_others),
+    Mutant("list shows anybody's apps", _statement(apps, "list", "owner_id = %(owner_id)s", "%(owner_id)s <> ''")),
+    Mutant(
+        "a cursor shows anybody's apps",
+        _statement(apps, "list", "owner_id = %(owner_id)s", "(owner_id = %(owner_id)s OR %(app_id)s::text <> '')"),
+    ),
+    Mutant(
+        "delete ends anybody's app",
+        _statement(apps, "lock_for_delete", "owner_id = %(owner_id)s", "%(owner_id)s::text <> ''"),
+    ),
+    Mutant("readers see URIs", _uri_for_readers),
+    Mutant(
+        "a URI is seen while deleting",
+        _property("serves_uri", lambda app: bool(app.connection_uri_sealed and app.connected_at)),
+    ),
+    Mutant(
+        "a URI is seen before it was connected to",
+        _property("serves_uri", lambda app: bool(app.connection_uri_sealed and not app.delete_requested_at)),
+    ),
+    Mutant("an event holds a URI", _secret_in_an_event),
+    Mutant("a record holds a URI", _secret_in_a_record),
+    Mutant("a key stands for any body", _key_for_any_body),
+    Mutant("a key is not kept", _key_not_kept),
+    Mutant("unknown fields are let in", _unknown_fields_let_in),
+    Mutant("one app more than allowed", _one_more_than_allowed),
+    Mutant(
+        "a delete is nothing new",
+        _statement(apps, "request_delete", ", generation = generation + 1", ""),
+    ),
+    Mutant(
+        "everything is observed before it is",
+        _statement(record, "record", "greatest(a.observed_generation, %(observed_generation)s)", "a.generation"),
+    ),
+    Mutant("a delete wakes nobody", _statement(apps, "wake", "WHERE app_id", "WHERE false AND app_id")),
+    Mutant("a deleted app is shown for ever", _statement(apps, "get", "tombstone_until >", "now() <")),
+    Mutant("a create of unknown outcome is sent again", _unknown_is_refused),
+    Mutant("an app is called deleted while its project lives", _deleted_unasked),
+)
+QUICK = MUTANTS[:6]
+"""Those that few examples find."""

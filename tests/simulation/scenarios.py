@@ -115,6 +115,21 @@ def held(world: World) -> list[App]:
     return [app]
 
 
+def held_no_more(world: World) -> list[App]:
+    """What a person brought back of a deleted app is deleted by a person again."""
+    [app] = held(world)
+
+    def says_so() -> bool:
+        said = condition_of(app.row.conditions, ConditionType.SYNCED)
+        return said is not None and said.reason == Reason.HELD
+
+    def over() -> bool:
+        return app.held and (says_so() or world.neon.living(app.row.project_id) is None)
+
+    app.then(over, people.delete_project, "delete_project", 5.0)
+    return [app]
+
+
 def lost(world: World) -> list[App]:
     """The project is gone for ever."""
     return _repaired(world, people.destroy_project)
@@ -275,6 +290,7 @@ SCENARIOS: Mapping[str, Story] = {
         vanished_and_deleted,
         late_recover,
         held,
+        held_no_more,
         lost,
         surplus,
         late,

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help dev test check bench bench-create bench-http bench-fleet format clean
+.PHONY: help dev test check bench bench-create bench-http bench-fleet simulate simulate-long soak format clean
 
 help: ## show what there is
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -43,6 +43,15 @@ bench-http: $(READY) ## POST and GET, against bare Starlette routes with one sta
 
 bench-fleet: $(READY) ## 1,000 apps at once by three daemons, under Neon's request limits (five minutes, 18 GB of disk)
 	$(BIN)/python -m tests.bench.fleet
+
+simulate: $(READY) ## every fault at every step, pairs, 120,000 schedules, mutants: build/simulate.json (ten minutes)
+	$(BIN)/python -m tests.simulate
+
+simulate-long: $(READY) ## the same, and new seeds for so long (MINUTES=60)
+	$(BIN)/python -m tests.simulate --minutes $(or $(MINUTES),60)
+
+soak: $(READY) ## kill, pause and cut off real processes, then look: build/soak.json (SEED=, SECONDS=500; ten minutes, 5 GB of disk)
+	$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
 
 format: $(READY) ## put the code into its form
 	$(BIN)/ruff format .

@@ -102,6 +102,11 @@ class Health(Document):
     """What a probe wants to know."""
 
     status: str
+    stopped: str | None = Field(default=None, description="Why nothing is changed at Neon at the moment, if so.")
+
+    def answer(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """The response that holds it."""
+        return Response(self.model_dump_json(exclude_none=True), status, headers, "application/json")
 
 
 class FieldProblem(Document):

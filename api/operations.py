@@ -229,7 +229,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/readyz",
         "Can it work?",
-        "The catalog answers, and its schema is current.",
+        "The catalog answers, and its schema is current. ``stopped`` says so while nothing is changed at Neon.",
         {200: Answer("It can.", Health, {"status": "ready"})},
     ),
     Operation(

@@ -16,6 +16,7 @@ from api.documents import Health
 from api.metrics import Exposition
 from api.problems import HANDLED, unavailable
 from reconciler.catalog.database import Database
+from reconciler.catalog.identity import IdentityCatalog
 from reconciler.catalog.migrate import schema_is_current
 
 READY_SECONDS = 3.0
@@ -27,14 +28,20 @@ async def healthz(_request: Request) -> Response:
 
 
 async def ready(database: Database) -> Response:
-    """GET /readyz: the catalog answers, and its schema is current; raises a 503 otherwise."""
+    """GET /readyz: the catalog answers, and its schema is current; raises a 503 otherwise.
+
+    While every change at Neon is stopped it is 200 all the same, since everything else goes on, and says so.
+    """
     try:
         async with asyncio.timeout(READY_SECONDS):
             current = await schema_is_current(database)
+            ended_by = await IdentityCatalog(database).ended_by() if current else None
     except TimeoutError:
         raise unavailable("The catalog does not answer.") from None
     if not current:
         raise unavailable("The catalog's schema is not current; run morphik-apps migrate.")
+    if ended_by is not None:
+        return Health(status="ready", stopped=f"Nothing is changed at Neon; an operator must see: {ended_by}").answer()
     return Health(status="ready").answer()
 
 

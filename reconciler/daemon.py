@@ -20,13 +20,14 @@ from reconciler import tenant_db
 from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
+from reconciler.catalog.migrate import require_current_schema
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.seal import Sealer
 from reconciler.catalog.wakeup import Wakeup
 from reconciler.catalog.work import WorkCatalog
 from reconciler.core.budget import Terms, Urgency
 from reconciler.core.snapshot import Plane
-from reconciler.errors import CatalogUnavailable
+from reconciler.errors import CatalogUnavailable, ReconcileError
 from reconciler.logs import Troubles
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
@@ -95,7 +96,7 @@ class Daemon:
         fleet = FleetCatalog(database, owner=owner, lease_seconds=loop.lease_seconds)
         plane = Plane(
             control_plane_id=self._plane.control_plane_id,
-            catalog_id=await _catalog_id(fleet),
+            catalog_id=await _catalog_id(database, fleet),
             settle_seconds=loop.settle_seconds,
             host_suffixes=loop.host_suffixes,
         )
@@ -122,6 +123,7 @@ class Daemon:
             witness=self._witness,
         )
         listening = asyncio.create_task(Wakeup(self._catalog.direct_url, worker.wake).run())
+        looking = asyncio.create_task(_look(access, self._witness))
         scheduler = _schedule(rounds, loop.resync_seconds)
         log.info("reconciling as %s", owner)
         try:
@@ -130,6 +132,8 @@ class Daemon:
             scheduler.pause()
             await rounds.stop()
             scheduler.shutdown(wait=False)
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening
@@ -154,11 +158,24 @@ def _schedule(rounds: Rounds, period: float) -> AsyncIOScheduler:
     return scheduler
 
 
-async def _catalog_id(fleet: FleetCatalog) -> str:
-    """Wait for a catalog that answers and is migrated."""
+async def _look(access: Access, witness: Witness) -> None:
+    """Have the first look at the start, so that what is wrong with the catalog is said before anybody asks."""
+    while True:
+        try:
+            await access.confirm()
+        except ReconcileError as error:
+            witness.failed(error)
+            await asyncio.sleep(CATALOG_PAUSE_SECONDS)
+        else:
+            return
+
+
+async def _catalog_id(database: Database, fleet: FleetCatalog) -> str:
+    """Wait for a catalog that answers, and whose schema is at least this program's: before that nothing is touched."""
     troubles = Troubles(log)
     while True:
         try:
+            await require_current_schema(database)
             catalog_id = await fleet.catalog_id()
         except CatalogUnavailable as error:
             troubles.met("catalog", logging.WARNING, f"waiting for the catalog: {error}")

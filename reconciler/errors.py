@@ -20,6 +20,7 @@ ReconcileError
 │   └── NeonOutcomeUnknown          it may have happened: look before anything else is sent
 ├── TenantUnreachable               an app's database did not accept the connection
 ├── CatalogUnavailable              the catalog did not answer
+│   └── CatalogUnseen               its server is not the one that was looked over: look first
 ├── BudgetSpent                     Neon's request limit leaves nothing for this kind of work now
 ├── LeaseLost                       another worker may hold this app now: discard everything
 └── MutationStopped                 the whole plane may change nothing at Neon, and says why
@@ -140,6 +141,10 @@ class TenantUnreachable(ReconcileError):
 
 class CatalogUnavailable(ReconcileError):
     """The catalog did not answer, or lost the connection."""
+
+
+class CatalogUnseen(CatalogUnavailable):
+    """The catalog's server was started anew, or is another one, since the catalog was compared with Neon."""
 
 
 class BudgetSpent(ReconcileError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,7 +15,8 @@ class AppMetadata(BaseModel):
     """An app as the catalog knows it. Secrets are sealed bytes, and stay out of ``repr``.
 
     Times are aware. ``min_cu`` and ``max_cu`` are Neon compute units; ``*_seconds`` are seconds; ``quota`` maps the
-    fields of Neon's quota object to their limits, an absent one being unlimited.
+    fields of Neon's quota object to their limits, an absent one being unlimited. ``held_for`` is what a person has to
+    say first: whose a rebuilt app is (``owner``), or whether a project that vanished shall be recovered (``recovery``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +55,7 @@ class AppMetadata(BaseModel):
     deleted_at: datetime | None = None
     recoverable_until: datetime | None = None
     tombstone_until: datetime | None = None
+    held_for: Literal["owner", "recovery"] | None = None
 
     @property
     def project_name(self) -> str:
@@ -71,11 +74,12 @@ class AppMetadata(BaseModel):
 
     @property
     def serves_uri(self) -> bool:
-        """Whether its owner may see the URI: it was connected to, and nobody asked for the app's deletion."""
+        """Whether its owner may see the URI: it was connected to, its owner is certain, no deletion is asked for."""
         return (
             self.connection_uri_sealed is not None
             and self.connected_at is not None
             and self.delete_requested_at is None
+            and self.held_for != "owner"
         )
 
     def announced(self) -> AppMetadata:

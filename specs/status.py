@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class AppStatus(StrEnum):
@@ -33,7 +33,7 @@ SETTLED = frozenset({AppStatus.READY, AppStatus.DELETED, AppStatus.FAILED, AppSt
 
 
 class ConditionType(StrEnum):
-    """What a condition is about."""
+    """What a condition is about, as far as this version knows; what a later one says is kept as it is."""
 
     READY = "Ready"
     SYNCED = "Synced"
@@ -71,6 +71,7 @@ class Reason(StrEnum):
     MUTATION_STOPPED = "MutationStopped"
     NOT_PROVEN_OURS = "NotProvenOurs"
     HELD = "Held"
+    OWNER_UNCONFIRMED = "OwnerUnconfirmed"
 
 
 # A person must act before the loop can go on.
@@ -84,6 +85,7 @@ NEEDS_A_PERSON = frozenset(
         Reason.IMMUTABLE_DRIFT,
         Reason.NOT_PROVEN_OURS,
         Reason.HELD,
+        Reason.OWNER_UNCONFIRMED,
     }
 )
 
@@ -93,7 +95,7 @@ class Condition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    type: ConditionType
+    type: str = Field(description="What it is about: `Ready`, `Synced`; a later version may say more.")
     status: Literal["True", "False", "Unknown"]
     reason: str
     message: str
@@ -101,7 +103,7 @@ class Condition(BaseModel):
     observed_generation: int
 
 
-def condition_of(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:
+def condition_of(conditions: Iterable[Condition], kind: str) -> Condition | None:
     """The condition of one type, or None."""
     return next((c for c in conditions if c.type == kind), None)
 

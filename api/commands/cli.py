@@ -12,6 +12,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from api.commands.claim import claim, confirm
 from api.commands.dev import dev, local_neon
 from api.commands.doctor import examine
 from api.commands.doctor.line import any_failed, as_json, as_text
@@ -23,8 +24,9 @@ from api.tokens import issue_token
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.migrate import migrate
+from reconciler.core.identity import elsewhere
 from reconciler.daemon import Daemon
-from reconciler.errors import CatalogUnavailable
+from reconciler.errors import ReconcileError
 from reconciler.local.neon.behaviours import topics
 from reconciler.local.neon.behaviours.text import render
 from reconciler.local.placement import PlacementError
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         configure(LogSettings.load())
         status: int | None = parsed.command(parsed)
-    except (SettingsError, PortTaken, CatalogUnavailable, EmbeddedPostgresError, PlacementError, ValueError) as error:
+    except (SettingsError, PortTaken, ReconcileError, EmbeddedPostgresError, PlacementError, ValueError) as error:
         sys.stderr.write(f"morphik-apps: {error}\n")
         return 1
     return status or 0
@@ -133,12 +135,26 @@ def _resume(_parsed: argparse.Namespace) -> None:
         database = Database(CatalogSettings.load().database_url.get_secret_value())
         await database.open()
         try:
-            until = await FleetCatalog(database, owner="operator", lease_seconds=1).override_stop()
-            _say(f"changes at Neon go on; what vanished may be recovered until {until:%Y-%m-%d %H:%M:%S%z}\n")
+            fleet = FleetCatalog(database, owner="operator", lease_seconds=1)
+            until = await fleet.override_stop()
+            standing = await fleet.identity.standing()
+            goes_on = standing.doubt is None and elsewhere(standing) is None
+            _say(
+                "changes at Neon go on" if goes_on else "which catalog is the right one is in doubt: morphik-apps claim"
+            )
+            _say(f"; what vanished may be recovered until {until:%Y-%m-%d %H:%M:%S%z}\n")
         finally:
             await database.close()
 
     asyncio.run(run())
+
+
+def _claim(parsed: argparse.Namespace) -> None:
+    if parsed.confirm:
+        app_id, owner_id = parsed.confirm
+        _say(asyncio.run(confirm(app_id, owner_id)))
+    else:
+        _say(asyncio.run(claim(act=parsed.yes)))
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
@@ -183,6 +199,10 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--permission", action="append", choices=("read", "write", "admin"), help="repeatable")
     added.add_argument("--ttl", type=int, default=ONE_DAY, help="seconds until it expires (default: a day)")
     command("resume", _resume, "end an emergency stop after many projects vanished by a person's will")
+    added = command("claim", _claim, "say that this catalog, restored or failed over, is the right one; look first")
+    acts = added.add_mutually_exclusive_group()
+    acts.add_argument("--yes", action="store_true", help="do it; without this nothing is changed")
+    acts.add_argument("--confirm", nargs=2, metavar=("APP_ID", "OWNER"), help="let an app go on that a claim has held")
     added = command("doctor", _doctor, "look at settings, catalog, keys, clocks and the Neon key; changes nothing")
     added.add_argument("--json", action="store_true", help="for machines")
     return parser

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 _SQL = load("apps")
 _TRIES = 5
 _MOST_AT_ONCE = 50
-_WAITING = "Waiting for a reconciler to take the app up; nothing is to be done."
+WAITING = "Waiting for a reconciler to take the app up; nothing is to be done."
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class AppCatalog:
         wanted = desired.model_dump() | {
             **named,
             "app_id": app_id,
-            "waiting": _WAITING,
+            "waiting": WAITING,
             "request_id": request_id,
             "fingerprint": None if fingerprint is None else fingerprint.hex(),
             "max_apps": max_apps,
@@ -259,7 +259,7 @@ def _new_app(desired: DesiredApp, wanted: dict[str, Any], made_at: datetime) -> 
         type=ConditionType.READY,
         status="False",
         reason=Reason.WAITING,
-        message=_WAITING,
+        message=WAITING,
         last_transition_time=made_at,
         observed_generation=0,
     )

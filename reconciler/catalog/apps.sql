@@ -29,7 +29,7 @@ SELECT app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_s
        quota, incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions,
        observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
        data_key_sealed, data_key_wrapped_by, data_key_version, connection_uri_sealed, pooled_uri_sealed,
-       connected_at, missing_since, deleted_at, recoverable_until, tombstone_until
+       connected_at, missing_since, deleted_at, recoverable_until, tombstone_until, held_for
 FROM app_metadata
 WHERE app_id = ANY(%(app_ids)s) AND owner_id = ANY(%(owner_ids)s)
   AND (tombstone_until IS NULL OR tombstone_until > clock_timestamp())

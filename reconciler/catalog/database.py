@@ -31,12 +31,13 @@ Connection = AsyncConnection[Row]
 BLOCK_SECONDS = 30.0
 # A connection that worked so lately is not asked again whether it does: under load that would double the questions.
 TRUSTED_SECONDS = 1.0
-# An undefined table or function: the catalog was not migrated yet.
-_NOT_MIGRATED = frozenset({"42P01", "42883"})
+# An undefined table, function or column: the catalog was not migrated yet.
+_NOT_MIGRATED = frozenset({"42P01", "42883", "42703"})
 # A read-only server is a standby after a failover.
 _UNAVAILABLE_STATES = frozenset({"25006", *_NOT_MIGRATED})
 _UNAVAILABLE_CLASSES = frozenset({"08", "53", "57"})
-_CONFLICTS = frozenset({"40001", "40P01"})
+# A serialization failure, a deadlock, a lock that an operator's ``lock_timeout`` did not wait for.
+_CONFLICTS = frozenset({"40001", "40P01", "55P03"})
 # libpq's own keep-alive: a server that vanished without a word is noticed within about 25 s.
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.catalog.database import Database, Row
-from reconciler.catalog.rows import app_from_row
+from reconciler.catalog.identity import IdentityCatalog
+from reconciler.catalog.rows import app_from_fields, app_from_row
 from reconciler.catalog.statements import load
 from reconciler.catalog.work import AGEING_SECONDS
 from specs.metadata import AppMetadata
@@ -44,9 +45,13 @@ class FleetCatalog:
         database: the catalog.
         owner: names this process in the leases of jobs.
         lease_seconds: how long a job's lease lasts without being renewed.
+
+    Attributes:
+        identity: which catalog this is.
     """
 
     def __init__(self, database: Database, *, owner: str, lease_seconds: float) -> None:
+        self.identity = IdentityCatalog(database)
         self._database = database
         self._owner = owner
         self._lease_seconds = lease_seconds
@@ -101,7 +106,7 @@ class FleetCatalog:
         after = ""
         while page := await self._rows("sweep_rows", {"after": after, "limit": PAGE}):
             for row in page:
-                yield AppMetadata.model_validate(row)
+                yield app_from_fields(row)
             after = page[-1]["app_id"]
 
     async def audit_rows(self, after: str, limit: int) -> list[AppMetadata]:

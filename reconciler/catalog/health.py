@@ -50,6 +50,7 @@ class Health:
         lanes: by number of the lane; an absent one has no work.
         rounds: by name of the periodic job.
         stopped: whether changes at Neon are stopped.
+        doubted: whether that is so because a person must say which catalog is the right one.
         orphans: projects of ours that no app names.
     """
 
@@ -58,6 +59,7 @@ class Health:
     rounds: Mapping[str, RoundFigures]
     stopped: bool
     orphans: int
+    doubted: bool = False
 
 
 async def read_health(database: Database) -> Health:
@@ -76,6 +78,7 @@ async def read_health(database: Database) -> Health:
         rounds={row["name"]: RoundFigures(row["age"], row["seconds"]) for row in rounds},
         stopped=plane["stopped"],
         orphans=plane["orphans"],
+        doubted=plane["doubted"],
     )
 
 

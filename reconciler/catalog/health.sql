@@ -46,8 +46,10 @@ WHERE due_at < 'infinity'
 GROUP BY lane;
 
 -- name: plane
--- Whether changes at Neon are stopped, and how many projects of ours no app names.
-SELECT mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped,
+-- Whether changes at Neon are stopped, whether the catalog is in doubt, and how many projects of ours no app names.
+SELECT doubted_at IS NOT NULL
+           OR mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped,
+       doubted_at IS NOT NULL AS doubted,
        (SELECT count(project_id) FROM orphan_projects) AS orphans
 FROM catalog_identity;
 

@@ -43,7 +43,13 @@ SELECT current_user AS login,
 
 -- name: identity
 -- Which catalog this is, what it works with, whether changes are stopped, and how many projects it has recorded.
-SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id, mutation_stop_reason,
+SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id,
+       coalesce(
+           doubt_reason,
+           CASE WHEN server_identity <> server_identity(tableoid)
+                THEN 'the catalog is on another server than before; see what morphik-apps claim says' END,
+           mutation_stop_reason
+       ) AS mutation_stop_reason,
        (SELECT count(*) FROM app_metadata WHERE project_id IS NOT NULL AND deleted_at IS NULL) AS projects
 FROM catalog_identity
 

@@ -4,33 +4,46 @@ Each migration and the note that it was applied commit in one transaction, which
 any number of starters may run this at once, a killed one leaves nothing half-done, and neither a pooler nor a lock
 row that somebody's yoyo left behind is in the way. (yoyo's own ``apply`` commits the migration first and the note
 later, on another connection, and its lock row outlives a killed process.)
+
+Whoever waits for a table's lock has everybody else queue behind, readers too. So a migration waits for two seconds at
+most, then lets go of everything and comes back after a random, growing pause, for as long as its patience lasts.
 """
 
 from __future__ import annotations
 
+import logging
+import secrets
+import time
 from importlib import resources
 
 import psycopg
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from yoyo import internalmigrations, read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import parse_uri
-from yoyo.migrations import default_migration_table
+from yoyo.migrations import MigrationList, default_migration_table
 
 from reconciler.catalog.database import Database, readable_url, unavailable
 from reconciler.catalog.statements import load
+from reconciler.errors import CatalogUnavailable
 
+PATIENCE_SECONDS = 300.0
+LONGEST_PAUSE_SECONDS = 10.0
 _SOURCE = "package:migrations:catalog"
 _SQL = load("migrate")
+log = logging.getLogger(__name__)
 
 
-def migrate(url: str) -> list[str]:
+def migrate(url: str, *, source: str = _SOURCE, patience_seconds: float = PATIENCE_SECONDS) -> list[str]:
     """Apply what is missing and return the ids of what was applied, in order; an empty list when nothing was.
 
     Args:
         url: ``postgresql://`` address of the catalog, better a direct one.
+        source: where the migrations are, as yoyo names it.
+        patience_seconds: for how long all in all a lock that somebody else holds is asked for again and again.
 
     Raises:
-        CatalogUnavailable: Postgres did not answer; running it again is safe.
+        CatalogUnavailable: Postgres did not answer, or somebody held a lock for too long; running it again is safe.
         ValueError: the address cannot be read.
         psycopg.Error: a migration is wrong, or the role may not apply it; nothing of that migration is left behind.
     """
@@ -40,7 +53,7 @@ def migrate(url: str) -> list[str]:
     try:
         with PostgresqlPsycopgBackend(parse_uri(f"postgresql+psycopg://{rest}"), default_migration_table) as backend:
             backend.connection.prepare_threshold = None
-            return _apply_all(backend)
+            return _apply_all(backend, source, patience_seconds)
     except psycopg.Error as error:
         said = unavailable(error)
         if said is None:
@@ -48,21 +61,53 @@ def migrate(url: str) -> list[str]:
         raise said from error
 
 
-def _apply_all(backend: PostgresqlPsycopgBackend) -> list[str]:
-    migrations = read_migrations(_SOURCE).filter(lambda migration: migration.is_raw_sql())
+def _apply_all(backend: PostgresqlPsycopgBackend, source: str, patience_seconds: float) -> list[str]:
+    migrations = read_migrations(source).filter(lambda migration: migration.is_raw_sql())
     applied: list[str] = []
+    deadline, refused = time.monotonic() + patience_seconds, 0
     while True:
-        with backend.transaction():
-            for name in ("no_statement_timeout", "no_idle_timeout", "lock_timeout", "lock"):
-                backend.execute(_SQL[name])
-            if internalmigrations.needs_upgrading(backend):
-                internalmigrations.upgrade(backend)
-            missing = list(backend.to_apply(migrations))
-            if not missing:
-                return applied
-            missing[0].process_steps(backend, "apply")
-            backend.mark_one(missing[0], log=False)
-        applied.append(missing[0].id)
+        try:
+            one = _apply_next(backend, migrations)
+        except (LockNotAvailable, DeadlockDetected) as error:
+            _lock_refused(backend, refused, left=deadline - time.monotonic(), error=error)
+            refused += 1
+            continue
+        if one is None:
+            return applied
+        applied.append(one)
+        refused = 0
+
+
+def _apply_next(backend: PostgresqlPsycopgBackend, migrations: MigrationList) -> str | None:
+    """Apply the first that is missing; its id, or None where nothing is missing."""
+    with backend.transaction():
+        for name in ("no_statement_timeout", "no_idle_timeout", "starter_timeout", "lock", "lock_timeout"):
+            backend.execute(_SQL[name])
+        if internalmigrations.needs_upgrading(backend):
+            internalmigrations.upgrade(backend)
+        missing = list(backend.to_apply(migrations))
+        if not missing:
+            return None
+        missing[0].process_steps(backend, "apply")
+        backend.mark_one(missing[0], log=False)
+    applied: str = missing[0].id
+    return applied
+
+
+def _lock_refused(backend: PostgresqlPsycopgBackend, refused: int, *, left: float, error: psycopg.Error) -> None:
+    """Let everybody pass for a while; raises CatalogUnavailable where no patience is left."""
+    with backend.transaction():
+        pids = [str(row[0]) for row in backend.execute(_SQL["holders"]).fetchall()]
+    by = f" by {' and '.join(pids)} (pid in pg_stat_activity)" if pids else ""
+    if left <= 0:
+        raise CatalogUnavailable(
+            f"a migration needs a lock that is held{by}, and has asked for it in vain for as long as it may; nothing "
+            "of it was done. Let that transaction end, or end it with pg_terminate_backend, and run morphik-apps "
+            "migrate again"
+        ) from error
+    pause = min(LONGEST_PAUSE_SECONDS, 2.0**refused) * (0.5 + secrets.randbelow(1 << 24) / (1 << 25))
+    log.warning("a migration needs a lock that is held%s; asking again in %.1f s", by, pause)
+    time.sleep(min(pause, left))
 
 
 def packaged_migrations() -> frozenset[str]:
@@ -86,3 +131,13 @@ async def schema_is_current(database: Database) -> bool:
             return False
         rows = await (await connection.execute(_SQL["applied"])).fetchall()
     return packaged_migrations() <= {row["migration_id"] for row in rows}
+
+
+async def require_current_schema(database: Database) -> None:
+    """Nothing, where every migration that this program carries was applied.
+
+    Raises:
+        CatalogUnavailable: one was not, or the catalog did not answer.
+    """
+    if not await schema_is_current(database):
+        raise CatalogUnavailable("its schema is not current; run morphik-apps migrate")

@@ -6,13 +6,27 @@ SET LOCAL statement_timeout = 0
 -- The same for a server that ends idle transactions.
 SET LOCAL idle_in_transaction_session_timeout = 0
 
--- name: lock_timeout
--- A migration that cannot get its locks gives up instead of queueing everybody behind it.
+-- name: starter_timeout
+-- Waiting for another starter holds up nobody.
 SET LOCAL lock_timeout = '60s'
 
 -- name: lock
 -- One starter at a time; the number means nothing, it only has to stay the same.
 SELECT pg_advisory_xact_lock(7164531902)
+
+-- name: lock_timeout
+-- Who waits for a table's lock has everybody else queue behind, readers too: so a migration waits this long at a time.
+SET LOCAL lock_timeout = '2s'
+
+-- name: holders
+-- Who holds locks on tables of this database, the longest first: what a migration waited for, the moment after.
+SELECT l.pid
+FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid() AND l.relation >= 16384
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+GROUP BY l.pid, a.xact_start
+ORDER BY a.xact_start NULLS LAST, l.pid
+LIMIT 3
 
 -- name: is_set_up
 -- Whether yoyo has ever been here.

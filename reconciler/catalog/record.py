@@ -19,7 +19,7 @@ from reconciler.catalog.statements import load
 from reconciler.catalog.work import Lease, intent_of
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import CreateIntent, Credentials, Progress
-from reconciler.errors import LeaseLost, MutationStopped
+from reconciler.errors import CatalogUnseen, LeaseLost, MutationStopped
 from specs.metadata import AppMetadata
 
 _SQL = load("record")
@@ -41,10 +41,12 @@ class RecordCatalog:
         self._lease_seconds = lease_seconds
 
     async def permit(self, lease: Lease, *, swept: bool) -> None:
-        """Ask whether a change may be sent, and prolong the lease. Raises MutationStopped, LeaseLost."""
+        """Ask whether a change may be sent, and prolong the lease. Raises CatalogUnseen, MutationStopped, LeaseLost."""
         parameters = {**_fence(lease), "lease": self._lease_seconds}
         async with self._database.connection() as connection:
             row = await (await connection.execute(_SQL["permit"], parameters)).fetchone()
+            if row is not None and row["unseen"]:
+                raise CatalogUnseen("its server is not the one that was looked over; it is compared with Neon first")
             if row is None or (not row["held"] and not row["stopped"]):
                 raise LeaseLost(lease.app_id)
             if row["stopped"]:
@@ -56,7 +58,7 @@ class RecordCatalog:
                 raise MutationStopped(f"sweeps may delete {SWEEP_DELETES_PER_HOUR} projects an hour, and have")
 
     async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
-        """Commit the intent to create. Raises MutationStopped, LeaseLost (also when the app needs no project now)."""
+        """Commit the intent to create. Raises as ``permit`` does; LeaseLost also when the app needs no project now."""
         await self.permit(lease, swept=False)
         parameters = {**_fence(lease), "nonce": effect.nonce, "again": effect.again}
         return intent_of(await self._one(lease, "open_intent", parameters))

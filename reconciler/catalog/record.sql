@@ -2,10 +2,15 @@
 -- no row returned means that another worker may hold the app, and nothing was written.
 
 -- name: permit
--- May a change be sent now? Prolongs the lease unless everything is stopped.
+-- May a change be sent now? Prolongs the lease unless everything is stopped, or the catalog's server is not the one under
+-- which the catalog was compared with Neon.
 WITH plane AS (
-    SELECT mutation_stop_reason AS reason,
-           mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped
+    SELECT coalesce(doubt_reason, mutation_stop_reason) AS reason,
+           doubted_at IS NOT NULL
+               OR mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped,
+           server_identity IS NOT NULL AND doubted_at IS NULL
+               AND (server_identity <> server_identity(tableoid) OR looked_start IS DISTINCT FROM pg_postmaster_start_time())
+               AS unseen
     FROM catalog_identity
 ),
 renewed AS (
@@ -13,10 +18,11 @@ renewed AS (
     SET lease_expires_at = now() + make_interval(secs => %(lease)s),
         due_at = now() + make_interval(secs => %(lease)s)
     FROM plane
-    WHERE w.app_id = %(app_id)s AND w.lease_token = %(token)s AND w.lease_expires_at IS NOT NULL AND NOT plane.stopped
+    WHERE w.app_id = %(app_id)s AND w.lease_token = %(token)s AND w.lease_expires_at IS NOT NULL
+      AND NOT plane.stopped AND NOT plane.unseen
     RETURNING w.app_id
 )
-SELECT stopped, reason, EXISTS (SELECT FROM renewed) AS held FROM plane;
+SELECT stopped, reason, unseen, EXISTS (SELECT FROM renewed) AS held FROM plane;
 
 -- name: spend_sweep_delete
 -- Take one delete from the sweeps' budget; no row when it is used up.
@@ -31,6 +37,13 @@ RETURNING sweep_deletes;
 WITH leased AS MATERIALIZED (
     SELECT app_id FROM app_work
     WHERE app_id = %(app_id)s AND lease_token = %(token)s AND lease_expires_at IS NOT NULL
+      -- The permission was another statement, which another server may have given.
+      AND EXISTS (
+          SELECT FROM catalog_identity
+          WHERE doubted_at IS NULL
+            AND (server_identity IS NULL
+                 OR server_identity = server_identity(tableoid) AND looked_start = pg_postmaster_start_time())
+      )
     FOR NO KEY UPDATE
 ),
 held AS MATERIALIZED (
@@ -64,7 +77,7 @@ UPDATE create_intents i
 SET state = %(state)s,
     first_absent_at = CASE WHEN %(absent)s THEN coalesce(i.first_absent_at, clock_timestamp()) ELSE i.first_absent_at END
 FROM held
-WHERE i.app_id = held.app_id AND i.create_seq = %(create_seq)s AND i.state = 'open'
+WHERE i.app_id = held.app_id AND i.create_seq = %(create_seq)s AND i.state NOT IN ('refused', 'recorded', 'absent')
 RETURNING i.create_seq;
 
 -- name: record

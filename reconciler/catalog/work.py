@@ -19,6 +19,10 @@ from specs.metadata import AppMetadata
 
 _SQL = load("work")
 AGEING_SECONDS = 30.0
+SPACING_SECONDS = 1.0
+"""How far each further app of one owner that is due comes behind the one before."""
+CLAIM_WINDOW = 1000
+"""Among how many due apps a claim sees to it that owners take turns."""
 BACKGROUND_LANE = 1
 
 
@@ -65,7 +69,13 @@ class WorkCatalog:
 
     async def claim(self, limit: int) -> list[Claimed]:
         """Take up to ``limit`` due apps. Raises CatalogUnavailable."""
-        parameters = {"limit": limit, "owner": self._owner, "lease": self._lease_seconds}
+        parameters = {
+            "limit": limit,
+            "owner": self._owner,
+            "lease": self._lease_seconds,
+            "spacing": SPACING_SECONDS,
+            "window": CLAIM_WINDOW,
+        }
         async with self._database.connection() as connection:
             rows = await (await connection.execute(_SQL["claim"], parameters)).fetchall()
             work = {row["app_id"]: row for row in rows}

@@ -1,9 +1,33 @@
 -- The work to do and its leases. Times are the database's clock.
 
 -- name: claim
--- Take what is due, people's work first with ageing, under a new fencing token each.
-WITH due AS MATERIALIZED (
-    SELECT app_id FROM app_work WHERE due_at <= now() ORDER BY rank_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+-- Take what is due, people's work first with ageing, under a new fencing token each. Each further app of one owner comes
+-- behind the first ones of the others, those under a lease counted, however long it has been due: nobody waits because
+-- another asks for much. Of very many only the first ones are looked at, as a claim must stay cheap.
+WITH planned AS (
+    SELECT app_id, rank_at, true AS held FROM app_work WHERE due_at < 'infinity' AND lease_expires_at > now()
+    UNION ALL
+    (
+        SELECT app_id, rank_at, false FROM app_work WHERE due_at <= now() ORDER BY rank_at, app_id LIMIT %(window)s
+    )
+), owned AS (
+    SELECT p.*, (SELECT a.owner_id FROM app_metadata a WHERE a.app_id = p.app_id) AS owner_id FROM planned p
+), ranked AS (
+    SELECT app_id, held, rank_at,
+           greatest(rank_at, now()) + make_interval(secs => %(spacing)s * (row_number() OVER (
+               PARTITION BY owner_id ORDER BY held DESC, rank_at, app_id
+           ) - 1)) AS turn
+    FROM owned
+), next AS (
+    -- A few more than are wanted: others may be taking some at this moment.
+    SELECT app_id, turn, rank_at FROM ranked WHERE NOT held ORDER BY turn, rank_at, app_id LIMIT %(limit)s + 64
+), due AS MATERIALIZED (
+    SELECT w.app_id
+    FROM next n JOIN app_work w USING (app_id)
+    WHERE w.due_at <= now()
+    ORDER BY n.turn, n.rank_at, w.app_id
+    LIMIT %(limit)s
+    FOR UPDATE OF w SKIP LOCKED
 )
 UPDATE app_work w
 SET lease_owner = %(owner)s,

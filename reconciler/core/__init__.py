@@ -11,4 +11,6 @@ may know is in its ``Snapshot``. So one core serves the daemon, the simulator an
     delete         until Neon says gone
     surplus        projects of ours that are not the recorded one
     sweep          the fleet's list against the catalog, in one merge
+    identity       whether this is the catalog that it says it is
+    claim          what a person's word makes good where it was not
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 CAP_SECONDS = 60.0
-# What only an account's owner can change is asked for ever less often: a thousand apps may wait for one word.
+# What only a person can change is asked for ever less often: a thousand apps may wait for one word.
 LIMIT_CAP_SECONDS = 600.0
 FIRST_SECONDS = 0.5
 FLOOR_SECONDS = 0.1
@@ -21,6 +21,13 @@ def delay(attempts: int, jitter: float, at_least: float | None = None) -> float:
     return max(FLOOR_SECONDS, ceiling * jitter, at_least or 0.0)
 
 
-def gentle(attempts: int, jitter: float) -> float:
-    """Seconds until the next try of what an account's limit forbids: doubling, at least half of it."""
-    return min(LIMIT_CAP_SECONDS, CAP_SECONDS * 2.0 ** min(attempts, 16)) * (0.5 + 0.5 * jitter)
+def gentle(attempts: int, jitter: float, patience: int = 0) -> float:
+    """Seconds until the next try of what Neon refuses or a limit forbids: doubling, at least half of it.
+
+    Args:
+        attempts: failed passes in a row before this one.
+        jitter: a number in [0, 1).
+        patience: how many tries come before the doubling begins.
+    """
+    doublings = min(max(0, attempts - patience), 16)
+    return min(LIMIT_CAP_SECONDS, CAP_SECONDS * 2.0**doublings) * (0.5 + 0.5 * jitter)

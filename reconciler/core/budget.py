@@ -171,8 +171,16 @@ def lease(bucket: Bucket, wanted: Mapping[Urgency, int], now: datetime, terms: T
     wait = 0.0
     if unmet:
         more_now = any(free(kind) >= 1 for kind in unmet)
-        wait = _NEXT_SLICE_SECONDS if more_now else max(terms.slice_seconds / 2, (1.0 - tokens) / terms.rate)
+        wait = _NEXT_SLICE_SECONDS if more_now else _pause(sum(given.values()), tokens, terms)
     return replace(bucket, tokens=tokens, at=at, owed=owed), Grant(given, tokens, wait)
+
+
+def _pause(given: int, tokens: float, terms: Terms) -> float:
+    """Seconds after which a process asks for more: the less it came away with, the sooner, so that all get as much."""
+    if not given and tokens >= 1:
+        return terms.slice_seconds / 2  # what is there is kept for others
+    next_token = (1.0 - tokens) / terms.rate
+    return max(_NEXT_SLICE_SECONDS, next_token, min(terms.slice_seconds / 2, given / terms.rate))
 
 
 def _accrued(owed: Owed, kind: Urgency, wanted: int, now: datetime, terms: Terms) -> Owed:

@@ -26,7 +26,7 @@ from reconciler.core.find import Copied, Found, ProvenAbsent, find_created
 from reconciler.core.mark import belongs_to, carries_annotation, carries_name
 from reconciler.core.report import Said, progress, record
 from reconciler.core.snapshot import Event, Next, Snapshot
-from reconciler.core.vanish import by_id, proven_gone
+from reconciler.core.vanish import by_id, left_of, looked_first, proven_gone, recover_may_arrive
 from reconciler.errors import NeonInvalidRequest, NeonNotFound
 from specs.neon import Project
 from specs.status import Reason
@@ -34,6 +34,9 @@ from specs.status import Reason
 # Longer than Neon's recovery window of seven days, so that a project brought back is still known.
 TOMBSTONE = timedelta(days=8)
 LOOK_SECONDS = 0.5
+_WAITS = Said(
+    "False", Reason.DELETE_REQUESTED, "Neon's lists may not say yet what becomes of the project; looking again."
+)
 
 
 def delete(s: Snapshot) -> Steps[Next]:
@@ -116,16 +119,16 @@ def _confirm(s: Snapshot, project_id: str) -> Steps[Next]:
     deleted = yield from perform(ListProjects(project_id, recoverable=True))
     found = by_id(deleted, project_id)
     if found is not None:
-        asked = s.app.missing_since
-        if asked is not None and s.now < asked + 2 * s.settle:
-            # A recover of ours may still arrive.
-            return Next((asked + 2 * s.settle - s.now).total_seconds())
-        return (yield from _gone(s, found.recoverable_until))
+        since = recover_may_arrive(s)
+        if since is None:
+            return (yield from _gone(s, found.recoverable_until))
+        yield from record(s, progress(s, ready=_WAITS, columns={"missing_since": since}))
+        return Next(left_of(s, since))
     if not (yield from proven_gone(project_id, deleted)):
         return Next(delay(s.attempts, s.jitter, LOOK_SECONDS), failed=True)
-    since = s.app.missing_since
+    since = looked_first(s, Reason.DELETE_REQUESTED)
     if since is None or s.now < since + s.settle:
-        yield from record(s, progress(s, columns={"missing_since": since or s.now}))
+        yield from record(s, progress(s, ready=_WAITS, columns={"missing_since": since or s.now}))
         rest = s.settle if since is None else since + s.settle - s.now
         return Next(rest.total_seconds())
     return (yield from _gone(s, None))

@@ -7,6 +7,9 @@ its URI.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 from pydantic import SecretStr
 
 from reconciler.core.backoff import CAP_SECONDS
@@ -30,7 +33,7 @@ from reconciler.core.pace import seconds_taken
 from reconciler.core.report import AVAILABLE, IN_SYNC, Said, progress, record
 from reconciler.core.snapshot import Credentials, Event, Next, Snapshot
 from reconciler.core.trust import believed, same_address
-from reconciler.core.vanish import vanished
+from reconciler.core.vanish import left_of, recover_may_arrive, vanished
 from reconciler.errors import NeonNotFound, NeonPasswordsNotStored
 from specs.neon import Branch, Project, ProjectUpdate
 from specs.status import ConditionType, Reason, condition_of
@@ -69,11 +72,13 @@ def _finish_create(s: Snapshot, project_id: str, credentials: Credentials) -> St
     unanswered = yield from probe(s, project_id, credentials.connection_uri, waited)
     if unanswered is not None:
         return unanswered
+    since = recover_may_arrive(s)
     yield from record(
-        s, progress(s, ready=AVAILABLE, synced=IN_SYNC, columns={"connected_at": s.now, "missing_since": None})
+        s, progress(s, ready=AVAILABLE, synced=IN_SYNC, columns={"connected_at": s.now, "missing_since": since})
     )
     # What took exceptionally long says nothing of the next one.
-    return Next(None, took=None if waited.blamed else seconds_taken(waited.operations, s.since_recorded))
+    took = None if waited.blamed else seconds_taken(waited.operations, s.since_recorded)
+    return replace(_settled(s, since), took=took)
 
 
 def _put_back(s: Snapshot, project_id: str, update: ProjectUpdate) -> Steps[Next]:
@@ -130,13 +135,14 @@ def _prove(s: Snapshot, project: Project, branch: Branch, reported: SecretStr) -
     synced = IN_SYNC
     if immutable is not None:
         synced = Said("False", Reason.IMMUTABLE_DRIFT, f"It cannot be changed in place: {immutable}.")
+    since = recover_may_arrive(s)
     held = yield from perform(OpenSeal())
     same = held is not None and same_address(held.connection_uri.get_secret_value(), reported.get_secret_value())
     ready = condition_of(s.app.conditions, ConditionType.READY)
     if same and s.app.connected_at is not None and ready is not None and ready.status == "True":
         # An idle compute is Neon's normal state: what was proven is not connected to again.
-        yield from record(s, progress(s, ready=AVAILABLE, synced=synced, columns={"missing_since": None}))
-        return Next(None)
+        yield from record(s, progress(s, ready=AVAILABLE, synced=synced, columns={"missing_since": since}))
+        return _settled(s, since)
     waited = yield from await_operations(s, project.id)
     if waited.again is not None:
         return waited.again
@@ -148,16 +154,21 @@ def _prove(s: Snapshot, project: Project, branch: Branch, reported: SecretStr) -
         s,
         ready=AVAILABLE,
         synced=synced,
-        columns={"connected_at": s.now, "missing_since": None},
+        columns={"connected_at": s.now, "missing_since": since},
         events=() if same else (read,),
     )
     if same:
         yield from record(s, said)
-        return Next(None)
+        return _settled(s, since)
     through_pooler = yield from _connection_uri(s, project.id, branch, pooled=True)
     trusted = believed(through_pooler.get_secret_value(), s.plane.host_suffixes)
     yield from perform(RecordCredentials(Credentials(reported, through_pooler if trusted else None), said))
-    return Next(None)
+    return _settled(s, since)
+
+
+def _settled(s: Snapshot, recovering_since: datetime | None) -> Next:
+    """Not before something happens; but a recover that may still arrive is not forgotten before its time is over."""
+    return Next(None) if recovering_since is None else Next(left_of(s, recovering_since), background=True)
 
 
 def _connection_uri(s: Snapshot, project_id: str, branch: Branch, *, pooled: bool) -> Steps[SecretStr]:

@@ -7,6 +7,7 @@ call (Neon OpenAPI document, annotations), but a restore from a snapshot may los
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from reconciler.core.snapshot import CreateIntent, Plane
 from specs.metadata import AppMetadata
@@ -23,6 +24,20 @@ OWNER = "morphik_owner"
 APP_NAME = "morphik_app_name"
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a project says about who made it, and for whom; what is absent or cannot be read is None."""
+
+    plane: str
+    catalog_id: str | None
+    create_seq: int | None
+    app_id: str | None
+    incarnation: int | None
+    nonce: str | None
+    owner_id: str | None
+    app_name: str | None
+
+
 def annotations_of(app: AppMetadata, plane: Plane, intent: CreateIntent) -> dict[str, str]:
     """The annotations of a new project's default branch; from them a lost row can be rebuilt."""
     return {
@@ -35,6 +50,25 @@ def annotations_of(app: AppMetadata, plane: Plane, intent: CreateIntent) -> dict
         OWNER: app.owner_id,
         APP_NAME: app.app_name,
     }
+
+
+def mark_of(branches: BranchList) -> Mark | None:
+    """The mark on a project, whoever's it is: that of the default branch, else of any; None where there is none."""
+    default_first = sorted(branches.branches, key=lambda branch: not branch.default)
+    named = [branches.annotations.get(branch.id, {}) for branch in default_first]
+    for found in (*named, *(branches.annotations[each] for each in sorted(branches.annotations))):
+        if PLANE in found:
+            return Mark(
+                plane=found[PLANE],
+                catalog_id=found.get(CATALOG),
+                create_seq=_number(found.get(CREATE_SEQ)),
+                app_id=found.get(APP_ID),
+                incarnation=_number(found.get(INCARNATION)),
+                nonce=found.get(NONCE),
+                owner_id=found.get(OWNER),
+                app_name=found.get(APP_NAME),
+            )
+    return None
 
 
 def belongs_to(project: Project, org_id: str) -> bool:
@@ -68,6 +102,11 @@ def made_by(
         if any(_holds(found, wanted) for found in branches.annotations.values()):
             return intent
     return None
+
+
+def _number(text: str | None) -> int | None:
+    """A count that fits the catalog's columns."""
+    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def _holds(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:

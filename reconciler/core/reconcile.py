@@ -6,13 +6,20 @@ from reconciler.core.create import create
 from reconciler.core.delete import delete
 from reconciler.core.effects import ConfirmAccess, Steps, perform
 from reconciler.core.maintain import maintain
-from reconciler.core.report import report_failure
+from reconciler.core.report import Said, progress, record, report_failure
 from reconciler.core.snapshot import Next, Snapshot
 from reconciler.core.surplus import sweep_surplus
 from reconciler.errors import BudgetSpent, CatalogUnavailable, LeaseLost, MutationStopped, ReconcileError
+from specs.status import Reason
 
 # A repair that found no room in the request budget comes back after so long, and up to twice that.
 BUDGET_SECONDS = 2.0
+UNCONFIRMED = Said(
+    "False",
+    Reason.OWNER_UNCONFIRMED,
+    "The app's row was lost and rebuilt from what its project says. Nothing is done to it, and it has no URI, until an "
+    "operator confirms its owner with `morphik-apps claim --confirm`.",
+)
 
 
 def reconcile(s: Snapshot) -> Steps[Next]:
@@ -35,6 +42,9 @@ def reconcile(s: Snapshot) -> Steps[Next]:
 
 def _pass(s: Snapshot) -> Steps[Next]:
     app = s.app
+    if app.held_for == "owner":
+        yield from record(s, progress(s, synced=UNCONFIRMED))
+        return Next(None)
     if app.delete_requested_at is not None and app.deleted_at is None:
         return (yield from delete(s))
     if app.deleted_at is not None and not s.surplus_ids:

@@ -30,6 +30,8 @@ from specs.status import Condition, ConditionType, Reason, condition_of, derive_
 Truth = Literal["True", "False", "Unknown"]
 # A lock or a lost answer passes by itself; it becomes news after so many passes.
 QUIET_ATTEMPTS = 3
+# A refusal may be Neon's own trouble for a while; after so many it is a person's.
+REFUSALS = 10
 
 
 class Said(NamedTuple):
@@ -134,7 +136,7 @@ def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
             return Said("Unknown", Reason.OUTCOME_UNKNOWN, text), backoff
         case NeonRefused():
             text = f"Neon refused {error.method} {error.route}; the operator must look. Neon said: {error.detail}"
-            return Said("False", Reason.NEON_REFUSED, text), slow
+            return Said("False", Reason.NEON_REFUSED, text), Next(gentle(s.attempts, s.jitter, REFUSALS), failed=True)
         case NeonRateLimited():
             return Said("False", Reason.NEON_RATE_LIMITED, "Neon's request limit is met; waiting."), backoff
         case NeonLocked():

@@ -106,8 +106,9 @@ class Snapshot:
 
     @property
     def open_intent(self) -> CreateIntent | None:
-        """The newest intent whose outcome is unknown."""
-        return max((i for i in self.current_intents if i.state == "open"), key=lambda i: i.create_seq, default=None)
+        """The newest intent whose outcome is unknown; so is a state that only a later version knows."""
+        unknown = (i for i in self.current_intents if i.state not in ("refused", "recorded", "absent"))
+        return max(unknown, key=lambda i: i.create_seq, default=None)
 
     @property
     def refused_intent(self) -> CreateIntent | None:

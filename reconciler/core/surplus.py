@@ -70,7 +70,7 @@ def _proven_surplus(s: Snapshot, org_id: str, project: Project) -> Steps[bool | 
         return False
     branches = yield from perform(ListBranches(project.id))
     made = made_by(branches, s.app, s.plane, s.intents)
-    if made is None or made.state == "recorded":
+    if made is None or made.state not in ("open", "refused", "absent"):
         return False
     copied = yield from _copied(s, org_id, project, made)
     return None if copied is None else not copied

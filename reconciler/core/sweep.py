@@ -56,11 +56,11 @@ def compare(
         listing: all pages.
         reported: project ids that were reported before and are left alone.
         listed_from: the catalog's clock before the first page.
-        settle: how long a list may lag behind what it lists.
+        settle: how long a list may lag behind what it lists; of a younger project it says nothing.
     """
     by_id = {project.id: project for project in listing.projects}
     known: dict[str, AppMetadata] = {}
-    drifted, missing, counted, recorded = [], [], 0, 0
+    drifted, missing, recorded = [], [], 0
     for app in rows:
         known[app.app_id] = app
         if app.project_id is None or app.delete_requested_at is not None or app.status == AppStatus.LOST:
@@ -72,9 +72,8 @@ def compare(
         if project is not None:
             if _differs(app, project):
                 drifted.append(app.app_id)
-        elif listing.complete and _recorded_before(app, listed_from):
+        elif app.held_for != "recovery" and listing.complete and _recorded_before(app, listed_from - settle):
             missing.append(app.app_id)
-            counted += _recorded_before(app, listed_from - settle)
     surplus, orphans = [], []
     for project in listing.projects:
         name = parse_project_name(project.name)
@@ -85,7 +84,7 @@ def compare(
             orphans.append(project)
         elif _is_surplus(app_row, project.id):
             surplus.append((name.app_id, project.id))
-    stop = _mass(counted, recorded)
+    stop = _mass(len(missing), recorded)
     return Verdict(
         drifted=tuple(drifted),
         missing=tuple(missing),

@@ -7,13 +7,15 @@ cannot be is *lost* after two complete looks and with a key that is proven good.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from reconciler.core.backoff import delay
 from reconciler.core.effects import ConfirmAccess, ListProjects, Permit, RecoverProject, Steps, perform
 from reconciler.core.mark import belongs_to
 from reconciler.core.report import Said, progress, record
-from reconciler.core.snapshot import Next, Snapshot
+from reconciler.core.snapshot import Column, Next, Snapshot
 from specs.neon import Project, ProjectListing
-from specs.status import AppStatus, Reason
+from specs.status import AppStatus, ConditionType, Reason, condition_of
 
 
 def vanished(s: Snapshot, org_id: str, project_id: str) -> Steps[Next]:
@@ -43,12 +45,44 @@ def proven_gone(project_id: str, deleted: ProjectListing) -> Steps[bool]:
     return True
 
 
+def recover_may_arrive(s: Snapshot) -> datetime | None:
+    """Since when no recover of ours was sent, while one may still take effect; None when none can.
+
+    Whoever sends one may have stood still before, however long ago its pass began. So the time counts from the first
+    pass after it, which finds that the app is being recovered; who sent before that has no permission any more.
+    """
+    ready = condition_of(s.app.conditions, ConditionType.READY)
+    if ready is not None and ready.reason == Reason.RECOVERING:
+        return s.now
+    since = s.app.missing_since
+    return None if since is None or s.now >= since + 2 * s.settle else since
+
+
+def looked_first(s: Snapshot, said: Reason) -> datetime | None:
+    """When the first of two looks missed the project, as ``said`` tells; else ``missing_since`` is of a recover."""
+    ready = condition_of(s.app.conditions, ConditionType.READY)
+    return s.app.missing_since if ready is not None and ready.reason == said else None
+
+
+def left_of(s: Snapshot, since: datetime) -> float:
+    """Seconds until a recover can take effect no more that was sent before ``since``."""
+    return (since + 2 * s.settle - s.now).total_seconds()
+
+
 def _recover(s: Snapshot, project_id: str) -> Steps[Next]:
-    if not s.confirmed_missing:
-        text = "The project was deleted at Neon; it will be recovered when a sweep has seen the rest of the fleet."
+    if s.app.held_for == "recovery":
+        text = (
+            "The project was deleted at Neon before the catalog was claimed, perhaps by its owner's wish. It is "
+            "recovered once an operator says so with `morphik-apps claim --confirm`; deleting the app ends it."
+        )
         yield from record(s, progress(s, ready=Said("False", Reason.PROJECT_MISSING, text)))
         return Next(None)
-    # Written before the request: a delete must not believe the recoverable list while this may still take effect.
+    if not s.confirmed_missing:
+        text = "The project was deleted at Neon; it will be recovered when a sweep has seen the rest of the fleet."
+        columns: dict[Column, datetime | None] = {"missing_since": recover_may_arrive(s)}
+        yield from record(s, progress(s, ready=Said("False", Reason.PROJECT_MISSING, text), columns=columns))
+        return Next(None)
+    # Written before the request: nobody must take the app for settled or deleted while this may still take effect.
     said = Said("False", Reason.RECOVERING, "The project was deleted at Neon and is being recovered, with its data.")
     yield from record(s, progress(s, ready=said, columns={"missing_since": s.now}))
     yield from perform(Permit())
@@ -59,17 +93,14 @@ def _recover(s: Snapshot, project_id: str) -> Steps[Next]:
 def _lost(s: Snapshot) -> Steps[Next]:
     if s.app.status is AppStatus.LOST:
         return Next(None)
-    if not s.confirmed_missing:
-        text = "Neon does not show the project; a sweep has to see the rest of the fleet before anything is concluded."
-        yield from record(s, progress(s, ready=Said("False", Reason.PROJECT_MISSING, text)))
-        return Next(None)
-    since = s.app.missing_since
-    if since is None or s.now < since + s.settle:
+    since = looked_first(s, Reason.PROJECT_MISSING)
+    if not s.confirmed_missing or since is None or s.now < since + s.settle:
         text = "Neon does not show the project, neither among the live nor among the recoverable; looking again."
-        said = progress(s, ready=Said("False", Reason.PROJECT_MISSING, text), columns={"missing_since": since or s.now})
-        yield from record(s, said)
-        rest = s.settle if since is None else since + s.settle - s.now
-        return Next(rest.total_seconds())
+        if not s.confirmed_missing:
+            text = "Neon does not show the project; a sweep has to see the rest of the fleet before more is concluded."
+        missing, since = Said("False", Reason.PROJECT_MISSING, text), since or s.now
+        yield from record(s, progress(s, ready=missing, columns={"missing_since": since}))
+        return Next((since + s.settle - s.now).total_seconds() if s.confirmed_missing else None)
     text = "The project is gone from Neon and cannot be recovered; an operator must decide what to do."
     yield from record(s, progress(s, ready=Said("False", Reason.PROJECT_LOST, text)))
     return Next(None)

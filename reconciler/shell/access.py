@@ -1,8 +1,8 @@
-"""Which organization the key works for, whether this catalog may work with it, and whether the key sees what is there.
+"""Which organization the key works for, whether this is the catalog for it, and whether the key sees what is there.
 
 Asked once and remembered. A refusal closes the door for every pass at once, also one that a request in mid-life met,
-and is remembered for a while, so that a wrong key costs a request now and then and not one for every app. The door
-opens by itself when Neon accepts the key again.
+and is remembered for a while, so that a wrong key, or a Neon that is down, costs a request now and then and not one for
+every app. The door opens by itself when Neon answers and accepts the key again.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable
 
 from reconciler.catalog.fleet import FleetCatalog, Pins
-from reconciler.errors import MutationStopped, NeonNotFound, NeonUnauthorized, ReconcileError
+from reconciler.errors import MutationStopped, NeonAPIError, NeonNotFound, NeonUnauthorized, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.door import Door
+from reconciler.shell.identity import Lookout
 from specs.names import app_id_from_bytes
 from specs.settings import is_loopback
 
@@ -53,6 +54,8 @@ class Access:
         self._neon_api_url = LOOPBACK_API if is_loopback(neon_api_url) else neon_api_url
         self._control_plane_id = control_plane_id
         self._door = Door(clock, random.random)
+        self._lookout = Lookout(client, fleet, control_plane_id)
+        self._looked = False
         self._one_at_a_time = asyncio.Lock()
 
     async def confirm(self, *, fresh: bool = False, besides: str | None = None) -> str:
@@ -64,7 +67,8 @@ class Access:
             besides: the app that is in question, and so proves nothing about the key.
 
         Raises:
-            MutationStopped: this catalog works with another organization, API or plane, or the key with several.
+            MutationStopped: this catalog works with another organization, API or plane, or the key with several, or a
+                person must say which catalog is the right one.
             NeonAPIError: Neon did not say, or refused the key.
             CatalogUnavailable: the pins cannot be read.
         """
@@ -77,20 +81,17 @@ class Access:
             await self._see_others(org_id, besides)
         return org_id
 
-    def heard(self, error: NeonUnauthorized) -> None:
-        """Take in a refusal that a request met in mid-life."""
+    def heard(self, error: NeonAPIError) -> None:
+        """Take in a failure that a request met in mid-life."""
         self._door.heard(error)
 
-    async def _open(self) -> str:
-        try:
-            org_id = await self._ask()
-        except ReconcileError as error:
-            self._door.close(error)
-            raise
-        self._door.open(org_id)
-        return org_id
+    def unseen(self) -> None:
+        """The catalog's server is not the one that was looked over: look before the next pass."""
+        self._looked = False
+        self._door.forget()
 
-    async def _ask(self) -> str:
+    async def organization(self) -> str:
+        """The organization's id, whatever is in doubt; asked anew. Raises as ``confirm`` does."""
         pinned = await self._fleet.pins()
         # What is pinned stays: a mistyped organization is not kept unless Neon knows it.
         org_id = await self._organization()
@@ -104,6 +105,23 @@ class Access:
                 raise MutationStopped(
                     f"This catalog works with {name} {there}, the daemon was started with {here}; nothing is changed."
                 )
+        return org_id
+
+    async def _open(self) -> str:
+        try:
+            org_id = await self._ask()
+        except ReconcileError as error:
+            self._door.close(error)
+            raise
+        self._door.open(org_id)
+        return org_id
+
+    async def _ask(self) -> str:
+        await self._lookout.stand()
+        org_id = await self.organization()
+        if not self._looked:
+            await self._lookout.look(org_id)
+            self._looked = True
         return org_id
 
     async def _organization(self) -> str:

@@ -7,9 +7,10 @@ is asked for, since waiting in between would make the permission stale.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -43,6 +44,14 @@ class Ticket:
     lapses: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Somebody who waits for a ticket, and on whose behalf."""
+
+    ticket: asyncio.Future[Ticket]
+    whose: str
+
+
 class Budget:
     """Hands out tickets; one for each process.
 
@@ -65,15 +74,18 @@ class Budget:
         self._terms = terms
         self._on_level = on_level
         self._on_wait = on_wait
-        self._waiting: dict[Urgency, deque[asyncio.Future[Ticket]]] = {kind: deque() for kind in Urgency}
+        self._waiting: dict[Urgency, deque[_Place]] = {kind: deque() for kind in Urgency}
         self._leasing: asyncio.Task[None] | None = None
+        self._served: dict[str, int] = {}
+        self._handed_out = 0
 
-    async def ticket(self, urgency: Urgency, patience: float | None = None) -> Ticket:
+    async def ticket(self, urgency: Urgency, patience: float | None = None, *, whose: str = "") -> Ticket:
         """Wait for the right to send one request.
 
         Args:
             urgency: whom it is for.
             patience: most seconds to wait; None for as long as it takes.
+            whose: the owner; of several with the same urgency one after the other gets a ticket.
 
         Raises:
             BudgetSpent: the patience is over.
@@ -81,7 +93,7 @@ class Budget:
         """
         began = time.monotonic()
         place: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
-        self._waiting[urgency].append(place)
+        self._waiting[urgency].append(_Place(place, whose))
         if self._leasing is None or self._leasing.done():
             self._leasing = asyncio.create_task(self._lease(), name="request-budget")
         try:
@@ -120,7 +132,8 @@ class Budget:
                     self._on_level(grant.left)
                 self._hand_out(grant, Ticket(asked_at + self._terms.slice_seconds))
                 if self._wanted():
-                    await asyncio.sleep(min(_MOST_PAUSE_SECONDS, grant.wait))
+                    # Several processes must not go on asking one right behind the other.
+                    await asyncio.sleep(min(_MOST_PAUSE_SECONDS, grant.wait) * (1 + random.random() / 4))  # noqa: S311
         except CatalogUnavailable as error:
             self._tell(str(error))
         except BaseException:
@@ -129,19 +142,31 @@ class Budget:
 
     def _wanted(self) -> dict[Urgency, int]:
         for kind, places in self._waiting.items():
-            self._waiting[kind] = deque(place for place in places if not place.done())
+            self._waiting[kind] = deque(place for place in places if not place.ticket.done())
         return {kind: len(places) for kind, places in self._waiting.items() if places}
 
     def _hand_out(self, grant: Grant, ticket: Ticket) -> None:
+        waits = {place.whose for places in self._waiting.values() for place in places}
+        self._served = {whose: at for whose, at in self._served.items() if whose in waits}
         for kind, number in grant.given.items():
-            waiting = [place for place in self._waiting[kind] if not place.done()]
-            for place in waiting[:number]:
-                place.set_result(ticket)
+            waiting = [place for place in self._waiting[kind] if not place.ticket.done()]
+            for place in self._in_turn(waiting)[:number]:
+                self._handed_out += 1
+                self._served[place.whose] = self._handed_out
+                place.ticket.set_result(ticket)
+
+    def _in_turn(self, waiting: Sequence[_Place]) -> list[_Place]:
+        """The first of each owner, then the second of each, and so on; in each round who was served longest ago."""
+        rounds, ranked = Counter[str](), []
+        for number, place in enumerate(waiting):
+            ranked.append((rounds[place.whose], self._served.get(place.whose, 0), number, place))
+            rounds[place.whose] += 1
+        return [place for *_, place in sorted(ranked, key=lambda each: each[:3])]
 
     def _tell(self, why: str) -> None:
         for places in self._waiting.values():
             while places:
-                place = places.popleft()
+                place = places.popleft().ticket
                 if not place.done():
                     place.set_exception(CatalogUnavailable(why))
 
@@ -152,11 +177,13 @@ class Turn:
     Args:
         budget: hands out the tickets.
         urgency: whom the pass is for.
+        whose: the app's owner.
     """
 
-    def __init__(self, budget: Budget, urgency: Urgency) -> None:
+    def __init__(self, budget: Budget, urgency: Urgency, whose: str = "") -> None:
         self._budget = budget
         self._urgency = urgency
+        self._whose = whose
         self._reserved: Ticket | None = None
         self._change_until = 0.0
 
@@ -197,6 +224,6 @@ class Turn:
         """A ticket that has not lapsed on its way, as it does where the catalog or this process stood still."""
         patience = REPAIR_PATIENCE_SECONDS if self._urgency is Urgency.REPAIRS else None
         while True:
-            ticket = await self._budget.ticket(self._urgency, patience)
+            ticket = await self._budget.ticket(self._urgency, patience, whose=self._whose)
             if time.monotonic() <= ticket.lapses:
                 return ticket

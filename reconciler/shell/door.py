@@ -1,4 +1,4 @@
-"""Whether requests may go to Neon at all: what is remembered of the key, and for how long."""
+"""Whether requests may go to Neon at all: what is remembered of the key and of Neon itself, and for how long."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from reconciler.core.backoff import CAP_SECONDS, delay
-from reconciler.errors import NeonAPIError, NeonUnauthorized, ReconcileError
+from reconciler.errors import (
+    NeonAPIError,
+    NeonNotSent,
+    NeonOutcomeUnknown,
+    NeonUnauthorized,
+    NeonUnavailable,
+    ReconcileError,
+)
 
 DOUBT_SECONDS = 30.0
-"""How long an answer about the key outlives refusals that may be about one project alone."""
+"""How long an answer about the key outlives failures that may be about one project or one request alone."""
 SHORTEST_SECONDS = 1.0
+_DOUBTFUL = (NeonUnauthorized, NeonNotSent, NeonUnavailable, NeonOutcomeUnknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +65,27 @@ class Door:
         now, last = self._clock(), self._refusal
         # A key that works for a moment only is asked about ever less often too.
         attempts = last.attempts + 1 if last is not None and now < last.until + CAP_SECONDS else 0
-        asked = error.retry_after if isinstance(error, NeonAPIError) else None
-        pause = delay(attempts, self._chance(), max(SHORTEST_SECONDS, asked or 0.0))
+        asked = 0.0
+        if isinstance(error, NeonAPIError):
+            # One answer holds all passes back for a minute at most, and none of them for longer by itself.
+            asked, error.retry_after = min(CAP_SECONDS, error.retry_after or 0.0), None
+        pause = delay(attempts, self._chance(), max(SHORTEST_SECONDS, asked))
         self._org_id, self._refusal = None, _Refusal(error, now + pause, attempts)
 
-    def heard(self, error: NeonUnauthorized) -> None:
-        """Take in a refusal that a request behind the door met.
+    def forget(self) -> None:
+        """Ask again before the next pass."""
+        self._org_id = None
 
-        A 401 is about the key, and closes the door. Any other may be about one project alone: the key is asked about
-        before the next pass, at most every ``DOUBT_SECONDS``.
+    def heard(self, error: NeonAPIError) -> None:
+        """Take in a failure that a request behind the door met.
+
+        A 401 is about the key, and closes the door. Another refusal of the key, or no answer, may be about one project
+        or one request alone: Neon is asked before the next pass, at most every ``DOUBT_SECONDS``. If it does not answer
+        then, it is asked now and then by one pass for all.
         """
         if self._org_id is None:
             return
-        if error.status == HTTPStatus.UNAUTHORIZED:
+        if isinstance(error, NeonUnauthorized) and error.status == HTTPStatus.UNAUTHORIZED:
             self.close(error)
-        elif self._clock() - self._opened_at > DOUBT_SECONDS:
+        elif isinstance(error, _DOUBTFUL) and self._clock() - self._opened_at > DOUBT_SECONDS:
             self._org_id = None

@@ -23,7 +23,7 @@ from reconciler.core.budget import Urgency, urgency_of
 from reconciler.core.pace import Pace
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Plane, Snapshot
-from reconciler.errors import NeonNotFound, NeonPasswordsNotStored, NeonUnauthorized, ReconcileError
+from reconciler.errors import CatalogUnseen, NeonAPIError, NeonNotFound, NeonPasswordsNotStored, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.budget import Budget, Turn
@@ -151,7 +151,7 @@ class _Hand:
     def __init__(self, world: World, claimed: Claimed, urgency: Urgency) -> None:
         self._world = world
         self._claimed = claimed
-        self._turn = Turn(world.budget, urgency)
+        self._turn = Turn(world.budget, urgency, claimed.app.owner_id)
         self._client = world.client.through(self._turn)
         self._watch = world.witness.watch(claimed.app)
         self._permitted = False
@@ -161,8 +161,11 @@ class _Hand:
         """The answer to one effect; raises a ReconcileError."""
         try:
             return await self._perform(effect)
-        except NeonUnauthorized as error:
+        except NeonAPIError as error:
             self._world.access.heard(error)
+            raise
+        except CatalogUnseen:
+            self._world.access.unseen()
             raise
 
     async def _perform(self, effect: e.Effect[Any]) -> Any:

@@ -24,6 +24,7 @@ from reconciler.logs import Troubles, bound, fields
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.driver import Driver
+from reconciler.shell.identity import Lookout
 from reconciler.telemetry.witness import Witness
 from specs.metadata import AppMetadata
 from specs.neon import Project
@@ -38,10 +39,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Place:
-    """How far a round has come, and whether all of the fleet has been looked at by then."""
+    """How far a round has come, whether all of the fleet has been looked at by then, and whether another has it now."""
 
     position: str
     whole: bool = False
+    lost: bool = False
 
 
 class Rounds:
@@ -73,6 +75,7 @@ class Rounds:
         self._access = access
         self._fleet = fleet
         self._driver = driver
+        self._lookout = Lookout(client, fleet, plane.control_plane_id)
         self._plane = plane
         self._period = resync_seconds
         self._lease_seconds = lease_seconds
@@ -103,9 +106,14 @@ class Rounds:
             log.warning("the leases of the rounds are left to expire")
 
     async def _run(self, name: str, round_of: Callable[[Job, _Place], Awaitable[None]]) -> None:
+        if not self._stopping:  # the scheduler may have started it, and it had not begun
+            await self._take(name, round_of)
+
+    async def _take(self, name: str, round_of: Callable[[Job, _Place], Awaitable[None]]) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._running.add(task)
+        place: _Place | None = None
         try:
             with bound(round=name):
                 job = await self._fleet.claim_job(name, self._period * 0.8)
@@ -118,8 +126,8 @@ class Rounds:
         except ReconcileError as error:
             self._troubles.met(name, logging.WARNING, f"the {name} broke off: {error}", round=name)
         except asyncio.CancelledError:
-            # The scheduler would log its own stop as a failure of the job.
-            if not self._stopping:
+            # The scheduler would log as a failure what is none: our own stop, and a round that another has taken over.
+            if not self._stopping and (place is None or not place.lost):
                 raise
         finally:
             self._running.discard(task)
@@ -132,8 +140,9 @@ class Rounds:
 
     async def _compare(self) -> Verdict:
         org_id = await self._access.confirm()
-        listed_from = await self._fleet.clock()
+        standing, listed_from = await self._lookout.stand(), await self._fleet.clock()
         listing = await self._client.list_all_projects(org_id=org_id)
+        await self._lookout.judge(standing, listing, listed_from)
         rows = [row async for row in self._fleet.rows()]
         reported = await self._fleet.reported()
         if listing.complete:
@@ -214,7 +223,10 @@ class Rounds:
                 await asyncio.sleep(self._lease_seconds / 3)
                 try:
                     if not await self._fleet.renew_job(job) and holder is not None:
+                        log.info("the %s was taken over by another daemon", job.name)
+                        place.lost = True
                         holder.cancel()
+                        return
                 except ReconcileError as error:
                     self._troubles.met("renewal", logging.WARNING, f"the {job.name}'s lease cannot be renewed: {error}")
 

@@ -151,6 +151,12 @@ def _of_work(health: Health) -> tuple[GaugeMetricFamily, ...]:
 def _of_plane(health: Health) -> tuple[GaugeMetricFamily, ...]:
     stopped = _gauge("mutation_stopped", "Whether every change at Neon is stopped until a person acts.")
     stopped.add_metric((), health.stopped)
+    doubted = _gauge(
+        "catalog_in_doubt",
+        "Whether the catalog may not be the right one, or lacks commits: restored, copied or failed over. Nothing is "
+        "changed at Neon until a person claims it.",
+    )
+    doubted.add_metric((), health.doubted)
     orphans = _gauge("orphan_projects", "Projects at Neon that carry our mark and that no app names.")
     orphans.add_metric((), health.orphans)
     age = _gauge(
@@ -163,4 +169,4 @@ def _of_plane(health: Health) -> tuple[GaugeMetricFamily, ...]:
     for name in ROUNDS:
         age.add_metric((name,), health.rounds[name].age_seconds)
         took.add_metric((name,), health.rounds[name].seconds)
-    return stopped, orphans, age, took
+    return stopped, doubted, orphans, age, took

@@ -357,8 +357,15 @@ def test_without_a_catalog_everything_is_a_503_but_healthz() -> None:
         assert client.get("/healthz").json() == {"status": "ok"}
 
 
-def test_readyz_says_whether_the_schema_is_current(client: ApiClient, empty_database_url: str) -> None:
+def test_readyz_says_whether_the_schema_is_current(
+    client: ApiClient, catalog_url: str, empty_database_url: str
+) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
+    for column, command in (("mutation_stopped_at", "resume"), ("doubted_at", "claim")):
+        execute(catalog_url, f"UPDATE catalog_identity SET {column} = now()")
+        stopped = client.get("/readyz").json()
+        assert stopped["status"] == "ready"
+        assert f"morphik-apps {command}" in stopped["stopped"]
     with client_over(api_context(empty_database_url)) as unmigrated:
         _problem(unmigrated.get("/readyz"), 503, "unavailable")
         _problem(unmigrated.post("/ee/apps", json=NAMED), 503, "unavailable")

@@ -254,6 +254,10 @@ def test_a_stop_another_catalog_and_missing_rights_fail(catalog_url: str, given:
     """Each with its own line."""
     execute(catalog_url, "UPDATE catalog_identity SET mutation_stopped_at = now(), mutation_stop_reason = 'too many'")
     assert "too many" in _examined()["stop"].says
+    execute(catalog_url, "UPDATE catalog_identity SET server_identity = 'system 1, database 2'")
+    assert "on another server" in _examined()["stop"].says
+    execute(catalog_url, "UPDATE catalog_identity SET doubted_at = now(), doubt_reason = 'commits were lost'")
+    assert "commits were lost" in _examined()["stop"].says
     options = "options=-c%20role%3Dmorphik_apps_reconciler"
     given(DATABASE_URL=f"{catalog_url}{'&' if '?' in catalog_url else '?'}{options}")
     assert "may reconcile and not serve" in _examined()["rights"].says

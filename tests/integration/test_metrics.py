@@ -177,13 +177,16 @@ def test_work_leases_stop_and_orphans(catalog_url: str) -> None:
     stopped = _figures(catalog_url)
     execute(catalog_url, "UPDATE catalog_identity SET stop_overridden_until = now() + interval '1 hour'")
     overridden = _figures(catalog_url)
+    execute(catalog_url, "UPDATE catalog_identity SET doubted_at = now(), doubt_reason = 'why'")
+    doubted = _figures(catalog_url)
 
     assert before.of("queue_depth", "lane") == {"people": 2, "background": 1}
     ages = {lane: age // 60 for lane, age in before.of("queue_oldest_seconds", "lane").items()}
     assert ages == {"people": 5, "background": 60}
     assert before("leases_held") == 1
     assert before("orphan_projects") == 2
-    assert [seen("mutation_stopped") for seen in (before, stopped, overridden)] == [0, 1, 0]
+    assert [seen("mutation_stopped") for seen in (before, stopped, overridden, doubted)] == [0, 1, 0, 1]
+    assert [seen("catalog_in_doubt") for seen in (before, stopped, overridden, doubted)] == [0, 0, 0, 1]
 
 
 def test_rounds_say_when_the_whole_fleet_was_seen(catalog_url: str) -> None:

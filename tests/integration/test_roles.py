@@ -43,6 +43,12 @@ async def _life(url: str) -> None:
         )
         fleet = FleetCatalog(loop, owner="d", lease_seconds=9)
         await fleet.pin(Pins("org-1", "https://x", "morphik"))
+        standing = await fleet.identity.standing()
+        assert await fleet.identity.looked(standing, standing.made_at)
+        # Both logins read the server's words alike.
+        assert (
+            await FleetCatalog(api, owner="a", lease_seconds=9).identity.standing() == await fleet.identity.standing()
+        )
         work, records = (
             WorkCatalog(loop, owner="d", lease_seconds=9),
             RecordCatalog(loop, Sealer((b"k" * 32,)), lease_seconds=9),
@@ -59,6 +65,8 @@ async def _life(url: str) -> None:
         await apps.request_delete("o", APP_ID, None)
         await fleet.bury()
         assert [row.app_id async for row in fleet.rows()] == [APP_ID]
+        assert await fleet.identity.doubt(await fleet.identity.standing(), "lost")
+        assert await fleet.identity.ended_by() == "morphik-apps claim"
     finally:
         await api.close()
         await loop.close()
@@ -83,6 +91,8 @@ def test_each_role_can_do_all_of_its_own_work(catalog_url: str) -> None:
         (RECONCILER, "UPDATE app_metadata SET app_name = 'x'"),
         (RECONCILER, "UPDATE app_metadata SET delete_requested_at = now()"),
         (RECONCILER, "UPDATE app_metadata SET generation = 7"),
+        (API, "UPDATE catalog_identity SET doubted_at = NULL"),
+        (RECONCILER, "UPDATE app_metadata SET held_for = NULL"),
         (RECONCILER, "DELETE FROM app_events"),
         (RECONCILER, "UPDATE app_events SET message = 'x'"),
     ],

@@ -22,12 +22,14 @@ from api.commands.serving import listen
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Job
 from reconciler.catalog.work import Claimed, WorkCatalog
+from reconciler.core.snapshot import Plane
 from reconciler.shell.rounds import Rounds
 from reconciler.shell.worker import Worker
 from tests.catalogs import create, execute, opened, with_catalog
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 ASKED = 20
+PLANE = Plane(control_plane_id="morphik", catalog_id="a-catalog", settle_seconds=30, host_suffixes=())
 
 
 async def _hello(_request: Request) -> PlainTextResponse:
@@ -130,7 +132,7 @@ def test_a_job_whose_claim_was_broken_off_is_given_back(catalog_url: str) -> Non
     async def use(database: Database, taken: asyncio.Event) -> None:
         unused = cast("Any", None)
         fleet = _BrokenOffFleet(database, taken)
-        rounds = Rounds(unused, unused, fleet, unused, unused, resync_seconds=300, lease_seconds=60)
+        rounds = Rounds(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=60)
         sweeping = asyncio.create_task(rounds.sweep())
         await taken.wait()
         await rounds.stop()
@@ -142,6 +144,51 @@ def test_a_job_whose_claim_was_broken_off_is_given_back(catalog_url: str) -> Non
         {"name": "audit", "lease_owner": "another", "free": False},
         {"name": "sweep", "lease_owner": None, "free": True},
     ]
+
+
+def test_a_round_that_begins_behind_the_end_claims_nothing(catalog_url: str) -> None:
+    """Its task was made before the rounds were stopped, and runs after that."""
+
+    async def use(database: Database, _taken: asyncio.Event) -> None:
+        unused = cast("Any", None)
+        fleet = FleetCatalog(database, owner="stopping", lease_seconds=60)
+        rounds = Rounds(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=60)
+        await rounds.stop()
+        await rounds.sweep()
+
+    _broken_off(catalog_url, use)
+    assert execute(catalog_url, "SELECT DISTINCT lease_owner, lease_token FROM periodic_jobs") == [
+        {"lease_owner": None, "lease_token": 0}
+    ]
+
+
+class _StuckFleet(FleetCatalog):
+    """A fleet that cannot be counted."""
+
+    def __init__(self, database: Database, counting: asyncio.Event) -> None:
+        super().__init__(database, owner="paused", lease_seconds=0.2)
+        self._counting = counting
+
+    async def count_connected(self) -> int:
+        self._counting.set()
+        return await asyncio.Future()
+
+
+def test_a_round_that_another_daemon_has_taken_over_ends_without_a_fuss(catalog_url: str) -> None:
+    """A paused daemon wakes up behind its lease: its round ends, the other's goes on, and nothing counts as failed."""
+
+    async def use(database: Database, counting: asyncio.Event) -> None:
+        unused = cast("Any", None)
+        fleet = _StuckFleet(database, counting)
+        rounds = Rounds(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=0.2)
+        auditing = asyncio.create_task(rounds.audit())
+        await counting.wait()
+        execute(catalog_url, "UPDATE periodic_jobs SET lease_owner = 'another', lease_token = lease_token + 1")
+        await auditing
+
+    _broken_off(catalog_url, use)
+    left = "SELECT lease_owner FROM periodic_jobs WHERE name = 'audit'"
+    assert execute(catalog_url, left) == [{"lease_owner": "another"}]
 
 
 HANGING = """

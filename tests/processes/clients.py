@@ -133,8 +133,13 @@ def _client(stage: Stage, url: str, bearer: str) -> httpx.Client:
 
 def api_of(stage: Stage, serving: Running, user: str = "alice") -> Api:
     """A client of a running ``serve``, with a token for a user."""
+    return client_of(stage, url_of(serving), user)
+
+
+def client_of(stage: Stage, url: str, user: str = "alice") -> Api:
+    """A client of whatever serves at an address, with a token for a user."""
     secret = SecretStr(stage.environment["JWT_SECRET_KEY"])
-    return Api(stage, url_of(serving), issue_token(TokenSettings(jwt_secret_key=secret), user, ("read", "write"), 3600))
+    return Api(stage, url, issue_token(TokenSettings(jwt_secret_key=secret), user, ("read", "write"), 3600))
 
 
 def document(answer: httpx.Response) -> Document:

@@ -29,6 +29,18 @@ def _ready(api: Api, app: Document) -> None:
     assert connects(for_psql(api.until(app, "ready")["morphik_uri"]))
 
 
+def test_the_api_needs_neither_neon_nor_a_daemon(stage: Stage) -> None:
+    """Nobody listens at Neon's address and no daemon runs: apps are asked for, read, listed and marked for deletion."""
+    api = api_of(stage, stage.serve())
+    one, other = api.create("one"), api.create("other")
+    assert api.get(one)["status"] == "pending"
+    assert api.http.delete(f"/ee/apps/{other['app_id']}").status_code == 202
+    assert api.get(other)["status"] == "deleting"
+    assert api.http.get(f"/ee/apps/{one['app_id']}/events").json()["events"][0]["type"] == "Created"
+    assert {each["app_id"] for each in api.http.get("/ee/apps").json()["apps"]} == {one["app_id"], other["app_id"]}
+    assert api.http.get("/readyz").status_code == 200
+
+
 def test_neon_is_down(served: tuple[Stage, Api]) -> None:
     """Nobody listens: POST is 201, the condition says so, and the app is ready once Neon is back."""
     stage, api = served

@@ -133,6 +133,18 @@ def test_people_go_first_and_nobody_starves(per_minute: float, burst: float) -> 
             assert max(gaps) < 40 / fleet.terms.rate + 2
 
 
+def test_processes_that_ask_one_right_behind_the_other_get_as_much() -> None:
+    """Whoever asks first after the bucket was emptied does not always have it all."""
+    terms = Terms.of(requests_per_minute=700, burst=40)
+    bucket, asks, given = _full(terms), [(number / 1000, number) for number in range(3)], [0, 0, 0]
+    while (asks := sorted(asks))[0][0] < 60:
+        now, process = asks.pop(0)
+        bucket, grant = lease(bucket, {Urgency.PEOPLE: 16}, START + timedelta(seconds=now), terms)
+        given[process] += sum(grant.given.values())
+        asks.append((now + grant.wait, process))
+    assert min(given) > 0.2 * sum(given)
+
+
 def test_without_what_is_owed_sweeps_would_starve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "_MOST_OWED", 0.0)
     fleet = Fleet(Terms.of(requests_per_minute=700, burst=40), Random(1), processes=3)

@@ -5,23 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.simulation.faults import Kind
+from tests.simulation.corpus import arguments, run_of
 from tests.simulation.run import Failure, run
-from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.world import World
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     """Replay one run; 1 when it breaks a rule."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--scenario", choices=SCENARIOS, default="mixed")
-    parser.add_argument("--fault", action="append", default=[], metavar="STEP:KIND")
+    parser = arguments(argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__))
     parser.add_argument("--hash", action="store_true", help="print the hash of the trace only")
-    chosen = parser.parse_args(arguments)
-    at = {int(number): Kind(kind) for number, _, kind in (each.partition(":") for each in chosen.fault)}
+    chosen = parser.parse_args()
     try:
-        result = run(chosen.seed, chosen.scenario, at)
+        result = run(run_of(chosen))
     except Failure as failure:
         _print(failure.world)
         sys.stdout.write(f"FAILED: {failure}\n")

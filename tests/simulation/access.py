@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from reconciler.errors import MutationStopped, NeonUnauthorized, ReconcileError
+from reconciler.errors import MutationStopped, NeonAPIError, ReconcileError
 from reconciler.shell.door import Door
 from specs.neon import Organization
 from tests.simulation.neon import Answered
@@ -40,7 +40,7 @@ class Access:
 
     def heard(self, error: ReconcileError | None) -> None:
         """Take in what another request met."""
-        if isinstance(error, NeonUnauthorized):
+        if isinstance(error, NeonAPIError):
             self._door.heard(error)
 
     def _single(self, visible: tuple[Organization, ...]) -> str:

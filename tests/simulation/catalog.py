@@ -6,17 +6,19 @@ Statement by statement the same conditions and the same effects; a statement is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import SecretStr
 
+from reconciler.catalog.apps import WAITING
 from reconciler.catalog.record import SWEEP_DELETES_PER_HOUR
-from reconciler.catalog.work import AGEING_SECONDS, BACKGROUND_LANE, Claimed, Lease
+from reconciler.catalog.work import AGEING_SECONDS, BACKGROUND_LANE, CLAIM_WINDOW, SPACING_SECONDS, Claimed, Lease
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Progress
-from reconciler.errors import LeaseLost, MutationStopped
+from reconciler.errors import CatalogUnseen, LeaseLost, MutationStopped
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.status import Condition, ConditionType, Reason
@@ -40,19 +42,21 @@ class Work:
 
 @dataclass
 class Plane:
-    """The row of ``catalog_identity``."""
+    """The row of ``catalog_identity``; ``unseen`` is what its server's identity and start say."""
 
+    sweep_deletes_since: float
     high_water: int = 0
     org_id: str | None = None
     stop_reason: str | None = None
     stopped_at: float = math.inf
     overridden_until: float = -math.inf
     sweep_deletes: int = 0
-    sweep_deletes_since: float = -math.inf
+    doubt: str | None = None
+    unseen: bool = False
 
     def stopped(self, now: float) -> bool:
         """Whether changes at Neon are stopped."""
-        return self.stop_reason is not None and self.overridden_until < now
+        return self.doubt is not None or (self.stop_reason is not None and self.overridden_until < now)
 
 
 class Catalog:
@@ -75,7 +79,7 @@ class Catalog:
         self.work: dict[str, Work] = {}
         self.intents: dict[str, list[CreateIntent]] = {}
         self.events: list[tuple[str, str, str, str]] = []
-        self.plane = Plane()
+        self.plane = Plane(sweep_deletes_since=clock.now)
         self.vault: dict[bytes, SecretStr] = {}
         self.version = 0
         self.told = 0
@@ -91,7 +95,7 @@ class Catalog:
             type=ConditionType.READY,
             status="False",
             reason=Reason.WAITING,
-            message="Waiting.",
+            message=WAITING,
             last_transition_time=self._clock.date,
             observed_generation=0,
         )
@@ -125,10 +129,24 @@ class Catalog:
 
     def claim(self, limit: int) -> list[Claimed]:
         """``claim``."""
-        now = self._clock.now
-        due = [app_id for app_id, work in self.work.items() if work.due_at <= now]
-        due.sort(key=lambda app_id: self.work[app_id].rank_at)
-        return [self._claim(app_id) for app_id in due[:limit]]
+        return [self._claim(app_id) for app_id in self._in_turn(self.work)[:limit]]
+
+    def _in_turn(self, planned: Iterable[str]) -> list[str]:
+        """What is due of these in the order of ``claim``."""
+        now, turns = self._clock.now, Counter[str]()
+        due: list[tuple[float, str]] = []
+        for app_id in planned:
+            work = self.work[app_id]
+            if work.due_at <= now:
+                due.append((work.rank_at, app_id))
+            elif work.lease_expires_at is not None and work.lease_expires_at > now:
+                turns[self.rows[app_id].owner_id] += 1
+        ranked: list[tuple[float, float, str]] = []
+        for rank_at, app_id in sorted(due)[:CLAIM_WINDOW]:
+            owner_id = self.rows[app_id].owner_id
+            ranked.append((max(rank_at, now) + SPACING_SECONDS * turns[owner_id], rank_at, app_id))
+            turns[owner_id] += 1
+        return [app_id for _, _, app_id in sorted(ranked)]
 
     def _claim(self, app_id: str) -> Claimed:
         work, until = self.work[app_id], self._clock.now + self._lease_seconds
@@ -157,11 +175,11 @@ class Catalog:
         work.lease_expires_at = work.due_at = self._clock.now + self._lease_seconds
         return True
 
-    def release(self, lease: Lease, outcome: Next) -> None:
+    def release(self, lease: Lease, outcome: Next) -> bool:
         """``release``; nothing where the lease was lost."""
         work, now = self.work[lease.app_id], self._clock.now
         if not self._owns(work, lease) or work.lease_expires_at is None:
-            return
+            return False
         woken = work.wakes != lease.wakes
         work.lease_expires_at = None
         work.attempts = work.attempts + 1 if outcome.failed and not woken else 0
@@ -173,14 +191,24 @@ class Catalog:
             after = math.inf if outcome.after is None else outcome.after
             work.due_at, work.rank_at = now + after, now + after + work.lane * AGEING_SECONDS
         self._wrote(lease)
+        return True
+
+    def give_back_lease(self, lease: Lease) -> None:
+        """``give_back``, for one lease."""
+        work = self.work[lease.app_id]
+        if work.lease_token == lease.token and work.lease_expires_at is not None:
+            work.lease_expires_at, work.due_at, work.rank_at = None, self._clock.now, self._clock.now
+            self._changed()
 
     # What a pass writes
 
     def permit(self, lease: Lease, *, swept: bool) -> None:
         """``permit`` and ``spend_sweep_delete``."""
         now, plane = self._clock.now, self.plane
+        if plane.unseen and plane.doubt is None:
+            raise CatalogUnseen("its server is not the one that was looked over")
         if plane.stopped(now):
-            raise MutationStopped(plane.stop_reason or "every change at Neon is stopped")
+            raise MutationStopped(plane.doubt or plane.stop_reason or "every change at Neon is stopped")
         work = self.work[lease.app_id]
         if not self._owns(work, lease) or work.lease_expires_at is None:
             raise LeaseLost(lease.app_id)
@@ -250,6 +278,8 @@ class Catalog:
         app, said = self.rows[lease.app_id], effect.progress
         if not self._is_free(app) or app.incarnation != claimed.incarnation:
             raise LeaseLost(lease.app_id)
+        if any(row.project_id == effect.project_id for row in self.rows.values()):
+            raise AssertionError(f"{effect.project_id} is recorded for two apps")
         self._update(
             lease.app_id,
             project_id=effect.project_id,

@@ -12,14 +12,19 @@ from reconciler.core.pace import Pace
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Snapshot
 from tests.simulation.access import Access
+from tests.simulation.faults import Kind
 from tests.simulation.rounds import audit, sweep
-from tests.simulation.steps import Held
+from tests.simulation.steps import Do, Held, Taken
 from tests.simulation.tasks import Task
-from tests.simulation.world import LEASE, RESYNC, World
+from tests.simulation.world import LEASE, RESYNC, Meeting, World
 
 Round: TypeAlias = Callable[[World, str, Held], Generator[Any, Any, None]]
 CONCURRENCY = 4
 POLL_SECONDS = 1.0
+
+
+def _nothing() -> None:
+    """What is done is done by the daemon itself."""
 
 
 class Daemon:
@@ -74,8 +79,24 @@ class Daemon:
 
     def crash(self) -> None:
         """Fall silent, and start again after a while."""
+        self.world.note(self.name, "crashed")
+        self._end()
+
+    def stop(self) -> None:
+        """Drop what is in flight, give the leases back, and start again after a while."""
+        catalog = self.world.catalog
+        self.world.note(self.name, "stopped")
+        for task in self.tasks:
+            if task.claimed is not None:
+                catalog.give_back_lease(task.claimed.lease)
+            elif task.held is not None and task.held.job is not None:
+                catalog.give_back_job(*task.held.job)
+        self._end()
+
+    def _end(self) -> None:
         world = self.world
-        world.note(self.name, "crashed")
+        for task in self.tasks:
+            task.over = True
         self._buried += self.tasks
         self.tasks = []
         self.epoch += 1
@@ -92,6 +113,35 @@ class Daemon:
         world.note(self.name, f"paused for {seconds:g} s")
         world.busy(self._paused_until)
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether it is paused now."""
+        return self.world.clock.now < self._paused_until
+
+    def goes_on(self, met: Meeting) -> bool:
+        """Whether the process lives to take a step; it may stand still first."""
+        if met.strikes(Kind.CRASH_BEFORE):
+            self.crash()
+            return False
+        if met.strikes(Kind.STOP_BEFORE):
+            self.stop()
+            return False
+        if met.strikes(Kind.PAUSE_BEFORE):
+            self.pause()
+        return True
+
+    def ended_after(self, met: Meeting) -> bool:
+        """Whether the process ends when a step has taken effect; a pause is no end."""
+        if met.strikes(Kind.CRASH_AFTER):
+            self.crash()
+            return True
+        if met.strikes(Kind.STOP_AFTER):
+            self.stop()
+            return True
+        if met.strikes(Kind.PAUSE_AFTER):
+            self.pause()
+        return False
+
     # Work
 
     def poll_soon(self, seconds: float) -> None:
@@ -106,13 +156,42 @@ class Daemon:
             return
         self._poll_at = math.inf
         room = CONCURRENCY - sum(task.claimed is not None for task in self.tasks)
-        for claimed in self.world.catalog.claim(room):
-            self.world.holders[claimed.lease.app_id] = claimed.lease.token
-            steps = reconcile(self._snapshot(claimed))
-            self._begin(Task(self, f"{self.name}/{claimed.lease.token}", steps, claimed=claimed))
         due = self.world.catalog.next_due()
+        if room and due <= self.world.clock.now:
+            if not self._claim(room):
+                return
+            due = self.world.catalog.next_due()
         if due != math.inf:
             self.poll_soon(max(0.01, due - self.world.clock.now) if room else POLL_SECONDS)
+
+    def _claim(self, room: int) -> bool:
+        """Take what is due; False where the process does not go on as planned."""
+        met = self._meet("claim")
+        if not self.goes_on(met):
+            return False
+        if self.stands_still:
+            self.poll_soon(0.0)
+            return False
+        met.taken.asked = met.taken.completed = True
+        if met.strikes(Kind.CATALOG_REFUSED):
+            self.poll_soon(POLL_SECONDS)
+            return False
+        claims = self.world.catalog.claim(room)
+        for claimed in claims:
+            self.world.holders[claimed.lease.app_id] = claimed.lease.token
+        if met.strikes(Kind.CATALOG_LOST):
+            self.poll_soon(POLL_SECONDS)
+            return False
+        if self.ended_after(met):
+            return False
+        for claimed in claims:
+            steps = reconcile(self._snapshot(claimed))
+            self._begin(Task(self, f"{self.name}/{claimed.lease.token}", steps, claimed=claimed))
+        return True
+
+    def _meet(self, name: str) -> Meeting:
+        """A statement that belongs to no pass."""
+        return self.world.next_claim(self.name, Taken(Do(name, _nothing), "worker", of_a_pass=True))
 
     def _snapshot(self, claimed: Claimed) -> Snapshot:
         chance = self.world.chance
@@ -134,12 +213,23 @@ class Daemon:
         self.later(self.world.chance.uniform(0.0, 0.01), task.begin)
 
     def _renew(self) -> None:
+        self.later(LEASE / 3, self._renew)
+        if not self.tasks:
+            return
+        met = self._meet("renew")
+        if not self.goes_on(met):
+            return
+        met.taken.asked = met.taken.completed = True
+        if met.strikes(Kind.CATALOG_REFUSED):
+            return
+        lost = met.strikes(Kind.CATALOG_LOST)
         for task in list(self.tasks):
-            if task.claimed is not None and not self.world.catalog.renew(task.claimed.lease):
-                task.cancel()
+            if task.claimed is not None:
+                if not self.world.catalog.renew(task.claimed.lease) and not lost:
+                    task.cancel()
             elif task.held is not None and task.held.job is not None:
                 self.world.catalog.renew_job(*task.held.job)
-        self.later(LEASE / 3, self._renew)
+        self.ended_after(met)
 
     def _round(self, name: str, work: Round) -> None:
         whole = f"{self.name}/{name}"

@@ -14,26 +14,45 @@ from tests.simulation.steps import Do, ListAll, Release, Step
 class Kind(StrEnum):
     """A kind of fault at one step."""
 
-    # The process. A crash is silence: nothing of it ever runs again.
+    # The process. A crash is silence: nothing of it ever runs again. A stop gives the leases back.
     CRASH_BEFORE = "crash-before"
     CRASH_AFTER = "crash-after"
     PAUSE_BEFORE = "pause-before"
     PAUSE_AFTER = "pause-after"
+    STOP_BEFORE = "stop-before"
+    STOP_AFTER = "stop-after"
     # A request to Neon.
     NOT_SENT = "not-sent"
     LOST_BEFORE = "lost-before"
     LOST_AFTER = "lost-after"
+    # A success that took effect, and cannot be read, or has words that nobody has heard of.
     UNREADABLE = "unreadable"
+    TRUNCATED = "truncated"
+    OTHER_SHAPE = "other-shape"
+    NEW_WORDS = "new-words"
+    # A refusal, or an answer of something in between.
+    REDIRECTED = "302"
+    REFUSED = "400"
+    FORBIDDEN = "403"
+    ABSENT = "404"
+    CONFLICT = "409"
+    INVALID = "422"
     LOCKED = "423"
     RATE_LIMITED = "429"
-    UNAVAILABLE = "503"
+    RATE_LIMITED_BARE = "429-bare"
+    RATE_LIMITED_ODD = "429-odd"
     ERROR = "500"
     ERROR_AFTER = "500-after"
     GATEWAY = "502"
     GATEWAY_AFTER = "502-after"
-    # A change that arrives after the client gave up: within the settle time, or far beyond it.
+    UNAVAILABLE = "503"
+    # A change that arrives after the client gave up: within the settle time, or far beyond it; or arrives twice.
     LATE = "late"
     BEYOND = "beyond-settle"
+    DUPLICATED = "duplicated"
+    # What Neon does about a change: an operation that fails at first, and one that runs for long.
+    OPERATION_FAILS = "operation-fails"
+    OPERATION_STUCK = "operation-stuck"
     # From now on and for a while.
     UNAUTHORIZED = "401-for-a-while"
     STALE = "stale-lists"
@@ -43,23 +62,51 @@ class Kind(StrEnum):
     CATALOG_LOST = "catalog-lost"
 
 
-PROCESS = (Kind.CRASH_BEFORE, Kind.CRASH_AFTER, Kind.PAUSE_BEFORE, Kind.PAUSE_AFTER)
+PROCESS = (
+    Kind.CRASH_BEFORE,
+    Kind.CRASH_AFTER,
+    Kind.PAUSE_BEFORE,
+    Kind.PAUSE_AFTER,
+    Kind.STOP_BEFORE,
+    Kind.STOP_AFTER,
+)
+BEFORE = (Kind.CRASH_BEFORE, Kind.PAUSE_BEFORE, Kind.STOP_BEFORE)
+CRASHES = (Kind.CRASH_BEFORE, Kind.CRASH_AFTER)
+UNREAD: Mapping[Kind, bytes] = {
+    Kind.UNREADABLE: b"<!doctype html><html>",
+    Kind.TRUNCATED: b'{"project": {"id": "aged-',
+    Kind.OTHER_SHAPE: b'{"project": 1, "projects": {}, "branches": null, "endpoints": "", "operations": 2}',
+}
+"""A success whose body says nothing."""
+
 ANSWERS: Mapping[Kind, tuple[int, bool]] = {
+    Kind.REDIRECTED: (302, False),
+    Kind.REFUSED: (400, False),
+    Kind.FORBIDDEN: (403, False),
+    Kind.ABSENT: (404, False),
+    Kind.CONFLICT: (409, False),
+    Kind.INVALID: (422, False),
     Kind.LOCKED: (423, False),
     Kind.RATE_LIMITED: (429, False),
-    Kind.UNAVAILABLE: (503, False),
+    Kind.RATE_LIMITED_BARE: (429, False),
+    Kind.RATE_LIMITED_ODD: (429, False),
     Kind.ERROR: (500, False),
     Kind.ERROR_AFTER: (500, True),
     Kind.GATEWAY: (502, False),
     Kind.GATEWAY_AFTER: (502, True),
+    Kind.UNAVAILABLE: (503, False),
 }
 """Status, and whether the request took effect all the same."""
-REQUEST = (Kind.NOT_SENT, Kind.LOST_BEFORE, Kind.LOST_AFTER, Kind.UNREADABLE, *ANSWERS, Kind.UNAUTHORIZED)
+
+RETRY_AFTER: Mapping[Kind, str] = {Kind.RATE_LIMITED: "3", Kind.UNAVAILABLE: "3", Kind.RATE_LIMITED_ODD: "-7"}
+REQUEST = (Kind.NOT_SENT, Kind.LOST_BEFORE, Kind.LOST_AFTER, *UNREAD, Kind.NEW_WORDS, *ANSWERS, Kind.UNAUTHORIZED)
+OPERATION = (Kind.OPERATION_FAILS, Kind.OPERATION_STUCK)
+OF_SUCCESS = frozenset({*UNREAD, *OPERATION, Kind.DUPLICATED})
 LATENESS = (Kind.LATE, Kind.BEYOND)
 LISTS = (Kind.STALE, Kind.PARTIAL)
 CATALOG = (Kind.CATALOG_REFUSED, Kind.CATALOG_LOST)
 
-_LOOKS = (
+LOOKS = (
     e.ListProjects,
     e.GetProject,
     e.ListBranches,
@@ -72,20 +119,24 @@ _LOOKS = (
 _LOCAL = (e.OpenSeal, e.ProbeDatabase)
 
 
-def applicable(step: Step) -> tuple[Kind, ...]:
-    """The kinds of fault that one step can meet."""
-    if isinstance(step, ListAll | e.ListProjects):
+def applicable(step: Step | type[Step]) -> tuple[Kind, ...]:
+    """The kinds of fault that a step, or any step of a class, can meet."""
+    of = step if isinstance(step, type) else type(step)
+    if issubclass(of, ListAll | e.ListProjects):
         return PROCESS + REQUEST + LISTS
-    if isinstance(step, _LOOKS):
+    if issubclass(of, LOOKS):
         return PROCESS + REQUEST
-    if isinstance(step, _LOCAL):
+    if issubclass(of, _LOCAL):
         return PROCESS
-    if isinstance(step, Do | Release) or not step.mutates:
+    if issubclass(of, Do | Release) or not of.mutates:
         return PROCESS + CATALOG
-    if isinstance(step, e.RecoverProject):
+    if issubclass(of, e.RecoverProject):
         # Beyond the settle time nothing tells it from a person's doing, and that is held.
-        return (*PROCESS, *REQUEST, Kind.LATE)
-    return PROCESS + REQUEST + LATENESS
+        return (*PROCESS, *REQUEST, *OPERATION, Kind.DUPLICATED, Kind.LATE)
+    if issubclass(of, e.UpdateProject | e.UnprotectBranch):
+        # Neither starts an operation.
+        return (*PROCESS, *REQUEST, Kind.DUPLICATED, *LATENESS)
+    return (*PROCESS, *REQUEST, *OPERATION, Kind.DUPLICATED, *LATENESS)
 
 
 @dataclass
@@ -115,10 +166,9 @@ class Plan:
             return scripted
         if not self.rates or elapsed > self.until or self.most <= 0:
             return None
-        possible = [kind for kind in applicable(step) if kind in self.rates]
         drawn = chance.random()
-        for kind in possible:
-            drawn -= self.rates[kind]
+        for kind in applicable(step):
+            drawn -= self.rates.get(kind, 0.0)
             if drawn < 0:
                 self.most -= 1
                 return kind
@@ -127,6 +177,6 @@ class Plan:
 
 def random_plan(chance: random.Random) -> Plan:
     """A swarm: a random part of all kinds, each at a random rate."""
-    kinds = [kind for kind in Kind if chance.random() < 0.4]
+    kinds = [kind for kind in Kind if chance.random() < 0.3]
     rates = {kind: chance.choice((0.01, 0.03, 0.08)) for kind in kinds}
-    return Plan(rates=rates, until=chance.uniform(30, 700), most=chance.randint(1, 12))
+    return Plan(rates=rates, until=chance.uniform(30, 500), most=chance.randint(1, 12))

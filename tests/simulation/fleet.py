@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from reconciler.catalog.work import AGEING_SECONDS, Lease
 from specs.metadata import AppMetadata
+from specs.status import AppStatus
 from tests.simulation.catalog import Catalog
 from tests.simulation.clock import Clock
 
@@ -35,14 +36,21 @@ class FleetCatalog(Catalog):
         self.plane.org_id = self.plane.org_id or org_id
         return self.plane.org_id
 
-    def stop(self, reason: str) -> None:
-        """``stop``."""
+    def stop(self, reason: str) -> bool:
+        """``stop``; whether that is news."""
+        news = self.plane.stop_reason != reason
+        self.version += news
         self.plane.stop_reason = reason
         self.plane.stopped_at = min(self.plane.stopped_at, self._clock.now)
+        return news
 
-    def lift_stop(self) -> None:
-        """``lift_stop``."""
-        self.plane.stop_reason, self.plane.stopped_at = None, math.inf
+    def lift_stop(self) -> bool:
+        """``lift_stop``; whether there was one. An operator's word that it was right to go on is used up with it."""
+        if self.plane.stop_reason is None:
+            return False
+        self.version += 1
+        self.plane.stop_reason, self.plane.stopped_at, self.plane.overridden_until = None, math.inf, -math.inf
+        return True
 
     def sweep_rows(self) -> list[AppMetadata]:
         """``sweep_rows``."""
@@ -60,18 +68,19 @@ class FleetCatalog(Catalog):
 
     def wake(self, app_ids: Iterable[str], *, missing: bool = False) -> None:
         """``wake`` of the fleet."""
-        for app_id in app_ids:
+        for app_id in dict.fromkeys(app_ids):
             self.work[app_id].confirmed_missing |= missing
             self._wake(app_id)
 
     def name_surplus(self, found: Iterable[tuple[str, str]]) -> None:
-        """``name_surplus``: one candidate of an app at a time, as an UPDATE takes one row of its FROM for each."""
-        named: set[str] = set()
+        """``name_surplus``: all candidates of an app at once, and one wake-up, known or not."""
+        named: dict[str, list[str]] = {}
         for app_id, project_id in found:
-            if project_id not in self.work[app_id].surplus_ids and app_id not in named:
-                named.add(app_id)
-                self.work[app_id].surplus_ids.append(project_id)
-                self._wake(app_id)
+            named.setdefault(app_id, []).append(project_id)
+        for app_id, project_ids in named.items():
+            work = self.work[app_id]
+            work.surplus_ids = sorted({*work.surplus_ids, *project_ids})
+            self._wake(app_id)
 
     def drop_surplus(self, lease: Lease, project_id: str, *, report: bool) -> None:
         """``drop_surplus``."""
@@ -82,12 +91,16 @@ class FleetCatalog(Catalog):
             self.orphans.setdefault(project_id, lease.app_id)
         self._wrote(lease)
 
-    def report_orphan(self, project_id: str, app_id: str) -> None:
-        """``report_orphan``."""
+    def report_orphan(self, project_id: str, app_id: str) -> bool:
+        """``report_orphan``; whether it is new."""
+        new = project_id not in self.orphans
+        self.version += new
         self.orphans.setdefault(project_id, app_id)
+        return new
 
     def forget_orphans(self, seen: set[str]) -> None:
         """``forget_orphans``."""
+        self.version += 1
         self.orphans = {project_id: app_id for project_id, app_id in self.orphans.items() if project_id in seen}
 
     def claim_job(self, name: str, period: float) -> tuple[int, str] | None:
@@ -100,17 +113,36 @@ class FleetCatalog(Catalog):
         job.lease_expires_at, job.started_at = now + self._lease_seconds, now
         return job.token, job.position
 
-    def renew_job(self, name: str, token: int) -> None:
-        """``renew_job``."""
+    def renew_job(self, name: str, token: int) -> bool:
+        """``renew_job``; whether it was still held."""
         job = self.jobs[name]
-        if job.token == token:
-            job.lease_expires_at = self._clock.now + self._lease_seconds
+        if job.token != token:
+            return False
+        job.lease_expires_at = self._clock.now + self._lease_seconds
+        return True
 
     def finish_job(self, name: str, token: int, position: str) -> None:
         """``finish_job``."""
         job = self.jobs[name]
         if job.token == token:
             job.lease_expires_at, job.position = None, position
+
+    def give_back_job(self, name: str, token: int) -> None:
+        """``give_back_jobs``, for one job."""
+        job = self.jobs[name]
+        if job.token == token:
+            job.lease_expires_at = None
+
+    def rebuilt(self, app_id: str) -> None:
+        """A row as ``rebuild`` of the claim makes it."""
+        gone = dict.fromkeys(("data_key_sealed", "connection_uri_sealed", "pooled_uri_sealed", "connected_at"))
+        self._update(app_id, held_for="owner", status=AppStatus.FAILED, **gone)
+        self._wake(app_id)
+
+    def confirmed(self, app_id: str) -> None:
+        """``confirm`` of the claim."""
+        self._update(app_id, held_for=None)
+        self._wake(app_id)
 
     def _connected(self) -> list[AppMetadata]:
         rows = [self.rows[app_id] for app_id in sorted(self.rows)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from reconciler.catalog.work import Lease
 from reconciler.core import effects as e
 from reconciler.core.mark import APP_ID, NONCE
 from reconciler.core.snapshot import CreateIntent
@@ -13,6 +14,12 @@ from specs.names import parse_project_name
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.simulation.steps import Violation
 from tests.simulation.world import SEND_WITHIN, World
+
+
+def check_sender(world: World, lease: Lease, step: e.Effect[Any]) -> None:
+    """Whether the sender of a change still holds the app."""
+    if world.holders[lease.app_id] != lease.token:
+        raise Violation(f"{type(step).__name__} is sent for {lease.app_id}, whose lease is another's")
 
 
 def check_sending(world: World, app_id: str, step: e.Effect[Any]) -> None:
@@ -69,13 +76,14 @@ class Watch:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._seen = (-1, -1)
+        self._seen = (-1, -1, -1)
         self._recorded: dict[str, str] = {}
+        self._observed: dict[str, int] = {}
         self._read_events = 0
 
     def look(self) -> bool:
         """Check everything if anything changed; whether it did."""
-        now = (self._world.catalog.version, self._world.neon.version)
+        now = (self._world.catalog.version, self._world.neon.version, self._world.acts)
         if now == self._seen:
             return False
         self._seen = now
@@ -94,6 +102,9 @@ class Watch:
                 raise Violation(f"the recorded project of {app.app_id} was replaced: {before} by {app.project_id}")
             self._check_recorded(app, app.project_id)
             self._recorded[app.app_id] = app.project_id
+        if not self._observed.get(app.app_id, 0) <= app.observed_generation <= app.generation:
+            raise Violation(f"a generation of {app.app_id} was observed before it was there, or forgotten again")
+        self._observed[app.app_id] = app.observed_generation
         if app.delete_requested_at is not None and app.serves_uri:
             raise Violation(f"{app.app_id} serves a URI after its delete")
         if app.deleted_at is not None and (app.connection_uri_sealed or app.pooled_uri_sealed or app.data_key_sealed):
@@ -119,6 +130,8 @@ class Watch:
         project = self._world.neon.machine._world.projects.get(app.project_id or "")
         if held is None:
             raise Violation(f"{app.app_id} serves a URI of nothing")
+        if held.connection_uri.get_secret_value() not in self._world.neon.connected:
+            raise Violation(f"{app.app_id} serves a URI that was never connected to")
         if project is None:
             return  # gone for ever, which nobody has seen yet
         passwords = {role.password for branch in project.branches.values() for role in branch.roles.values()}
@@ -134,7 +147,7 @@ class Watch:
                 raise Violation(f"{project.id} is there, and no intent explains it")
             living[app_id] = living.get(app_id, 0) + 1
         for app_id, count in living.items():
-            if count > 1 and app_id not in self._world.beyond:
+            if count > 1 and app_id not in self._world.beyond | self._world.duplicated:
                 raise Violation(f"{count} projects of {app_id} are alive")
 
 

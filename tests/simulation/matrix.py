@@ -1,97 +1,110 @@
-"""Every fault at every step of every story, one at a time; and many runs at once on all cores."""
+"""Which runs there are: every fault at every step of every story, every pair with a crash, and chance."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections import Counter
+import random
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 
-from tests.simulation.faults import PROCESS, Kind, applicable
-from tests.simulation.run import Failure, run
+from tests.simulation.faults import BEFORE, CRASHES, OF_SUCCESS, PROCESS, Kind, applicable
+from tests.simulation.run import Result, Run, run
 from tests.simulation.scenarios import SCENARIOS
+from tests.simulation.steps import Taken
 
 SAMPLED = ("mixed", "fleet-vanished")
 """Stories that chance drives, or that would be the same ten times over."""
 
-BRIEF = ("resized", "late", "lookalikes-and-no-project", "branch-renamed")
+BRIEF = ("resized", "lookalikes-and-no-project")
 """Stories whose steps are another's too, up to few: what they add is the moments at which a process can end."""
 
-CHUNK = 50
+OF_ROUNDS = ("fleet-vanished", "surplus", "orphan", "vanished", "endpoint-deleted")
+"""Stories in which the rounds find something: there they meet every fault, and elsewhere what ends a process."""
+
+PAIRED = ("create", "delete", "delete-during-create")
+PAIR_KINDS = frozenset(
+    {
+        *PROCESS,
+        Kind.NOT_SENT,
+        Kind.LOST_BEFORE,
+        Kind.LOST_AFTER,
+        Kind.REFUSED,
+        Kind.FORBIDDEN,
+        Kind.ABSENT,
+        Kind.CONFLICT,
+        Kind.LOCKED,
+        Kind.RATE_LIMITED,
+        Kind.UNAVAILABLE,
+        Kind.LATE,
+        Kind.BEYOND,
+        Kind.DUPLICATED,
+        Kind.OPERATION_FAILS,
+        Kind.OPERATION_STUCK,
+        Kind.UNAUTHORIZED,
+        Kind.STALE,
+        Kind.PARTIAL,
+        Kind.CATALOG_REFUSED,
+        Kind.CATALOG_LOST,
+    }
+)
+"""One of each that a pass can tell apart: the other answers are read as the same errors (``test_ledger``)."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run to be made."""
-
-    seed: int
-    scenario: str = "mixed"
-    fault: tuple[int, Kind] | None = None
-
-
-@dataclass
-class Tally:
-    """What many runs came to.
-
-    Attributes:
-        slowest: the longest time to convergence after the last fault, in virtual seconds.
-        effects: steps by the name of their class.
-    """
-
-    runs: int = 0
-    slowest: float = 0.0
-    fired: Counter[Kind] = field(default_factory=Counter)
-    effects: Counter[str] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-
-    def add(self, other: Tally) -> None:
-        """Take in the tally of other runs."""
-        self.runs += other.runs
-        self.slowest = max(self.slowest, other.slowest)
-        self.fired += other.fired
-        self.effects += other.effects
-        self.failures += other.failures
+def exhaustive(seed: int) -> Iterator[Run]:
+    """Each fault that each step of each story can meet, one at a time."""
+    for scenario in SCENARIOS:
+        if scenario not in SAMPLED:
+            yield from singles(Run(seed, scenario))
+    yield from singles(Run(seed, "fleet-vanished"), passes=False)
 
 
-def cells(scenario: str, seed: int) -> Iterator[Cell]:
-    """Each fault that each step can meet; of the periodic rounds, and in brief stories, what befalls the process."""
-    whole = run(seed, scenario)
-    for number, step in enumerate(whole.world.steps[: whole.steps]):
-        every = whole.world.step_owners[number] and scenario not in BRIEF
-        for kind in applicable(step) if every else PROCESS:
-            yield Cell(seed, scenario, (number, kind))
-
-
-def tally(work: Iterable[Cell]) -> Tally:
-    """Make some runs."""
-    total = Tally()
-    for cell in work:
-        total.runs += 1
-        try:
-            result = run(cell.seed, cell.scenario, dict([cell.fault]) if cell.fault else None)
-        except Failure as failure:
-            total.failures.append(str(failure))
+def singles(story: Run, *, passes: bool = True) -> Iterator[Run]:
+    """Each fault that each step of one story can meet; without its passes, those of the rounds."""
+    for number, taken in _steps(run(story)):
+        if taken.of_a_pass and not passes:
             continue
-        total.slowest = max(total.slowest, result.seconds)
-        total.fired += result.world.fired
-        total.effects.update(type(step).__name__ for step in result.world.steps)
-    return total
+        whole = story.scenario not in BRIEF if taken.of_a_pass else story.scenario in OF_ROUNDS
+        kinds = _kinds(taken)
+        for kind in kinds if whole else PROCESS:
+            if kind in kinds:
+                yield Run(story.seed, story.scenario, ((number, kind),))
 
 
-def tally_at_once(work: Iterable[Cell]) -> Tally:
-    """Make many runs on all cores."""
-    whole = list(work)
-    chunks = [whole[start : start + CHUNK] for start in range(0, len(whole), CHUNK)]
-    total = Tally()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(len(chunks), os.cpu_count() or 1), mp_context=context) as pool:
-        for part in pool.map(tally, chunks):
-            total.add(part)
-    return total
+def pairs(story: Run) -> Iterator[Run]:
+    """Each fault at each step of the passes, and a crash at each later step; and the other way round."""
+    for first in singles(story):
+        (number, kind), result = first.faults[0], run(first)
+        met = result.world.taken(number)
+        if not met.of_a_pass or kind not in PAIR_KINDS:
+            continue
+        for later, taken in _steps(result):
+            if not taken.of_a_pass or taken.place <= met.place:
+                continue
+            kinds = _kinds(taken)
+            for second in kinds if kind in CRASHES else CRASHES:
+                if second in PAIR_KINDS and second in kinds:
+                    yield Run(story.seed, story.scenario, (first.faults[0], (later, second)))
 
 
-def exhaustive(seed: int) -> list[Cell]:
-    """All cells of all stories that are not sampled."""
-    return [cell for scenario in SCENARIOS if scenario not in SAMPLED for cell in cells(scenario, seed)]
+def by_chance(seeds: Iterable[int]) -> Iterator[Run]:
+    """Runs in which chance decides about everything: stories, faults, daemons, clocks."""
+    for seed in seeds:
+        chance = random.Random(f"{seed}/run")
+        scenario = "fleet-vanished" if chance.random() < 0.01 else "mixed"
+        skew = round(chance.uniform(-90, 90), 1) if chance.random() < 0.3 else 0.0
+        yield Run(seed, scenario, chance=True, daemons=chance.choice((1, 2, 2, 2, 3, 4)), skew=skew)
+
+
+def _steps(result: Result) -> Iterator[tuple[int, Taken]]:
+    """The steps until convergence, with their numbers; a claim's is negative."""
+    yield from enumerate(result.world.steps[: result.steps])
+    for index, taken in enumerate(result.world.claims[: result.claims], start=1):
+        yield -index, taken
+
+
+def _kinds(taken: Taken) -> tuple[Kind, ...]:
+    if not taken.completed:
+        return BEFORE
+    if not taken.asked:
+        return PROCESS
+    kinds = applicable(taken.step)
+    # What Neon refuses has no answer to spoil, and starts nothing.
+    return kinds if taken.done else tuple(kind for kind in kinds if kind not in OF_SUCCESS)

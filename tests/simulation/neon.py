@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler.core import effects as e
 from reconciler.core.mark import PLANE
@@ -13,15 +13,17 @@ from reconciler.errors import NeonAPIError, NeonOutcomeUnknown, ReconcileError
 from reconciler.local.neon.documents import connection_uri, project_document, project_item
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions, Request, Response
+from reconciler.local.neon.quirks import Quirks
 from reconciler.local.neon.state import Branch, Project
 from reconciler.local.neon.world import read_write
 from reconciler.neon import codec
 from reconciler.neon.wire import NeonCall, NeonRequest
 from specs import neon as words
 from tests.simulation.clock import Clock
-from tests.simulation.faults import ANSWERS, Kind
-from tests.simulation.steps import ListAll
+from tests.simulation.faults import ANSWERS, RETRY_AFTER, UNREAD, Kind
+from tests.simulation.steps import ListAll, Step
 
+T = TypeVar("T")
 PLANE_ID = "simulated"
 ORG_ID = "org-simulated"
 HOST = "ep-one.simulated.neon.tech"
@@ -50,45 +52,62 @@ class SimulatedNeon:
     Attributes:
         version: counts every change.
         foreign: ids of projects that people made.
-        passwords: each one that was ever given out.
+        connected: the URIs at which a database has answered.
         applied: the changes that took effect: method and path.
     """
 
-    def __init__(self, clock: Clock, seed: int) -> None:
+    def __init__(self, clock: Clock, seed: int, skew: float = 0.0) -> None:
         options = LocalNeonOptions(org_id=ORG_ID, direct_host=HOST, pooler_host=POOLER)
         self.machine = LocalNeon(options, seed)
         self._clock = clock
+        self._skew = skew
+        self._quirks = Quirks(seed)
         self.version = 0
         self.foreign: set[str] = set()
+        self.connected: set[str] = set()
         self.applied: list[tuple[str, str]] = []
         self.until = {Kind.UNAUTHORIZED: 0.0, Kind.STALE: 0.0, Kind.PARTIAL: 0.0}
         self._recovered: dict[str, float] = {}
 
     # What processes see
 
-    def answer(self, step: e.Effect[Any] | ListAll, org_id: str | None) -> Answered:
+    @property
+    def now(self) -> float:
+        """Neon's clock."""
+        return self._clock.now + self._skew
+
+    def answer(self, step: Step, org_id: str | None, *, new_words: bool = False) -> Answered:
         """Carry a request out now, and read its answer as ``NeonClient`` does."""
-        call = call_of(step, org_id)
         try:
             if isinstance(step, ListAll | e.ListProjects):
-                return Answered(self._listing(step, org_id))
-            return Answered(self._exchange(call))
+                return Answered(self._listing(step, org_id, new_words=new_words))
+            call = call_of(step, org_id)
+            response = self._respond(call.request)
+            return Answered(_read(call, response, self._worded(response.body, new_words)))
         except NeonAPIError as error:
             return Answered(error=error)
 
     def refusal(self, call: NeonCall[Any], kind: Kind) -> Answered:
         """The answer of a fault, whatever happened."""
-        status, _ = ANSWERS[kind]
-        headers = {"Retry-After": "3"} if status in {429, 503} else {}
-        try:
-            codec.decode(call, status, headers, b"<html>")
-        except NeonAPIError as error:
-            return Answered(error=error)
-        raise AssertionError
+        headers = {"Retry-After": RETRY_AFTER[kind]} if kind in RETRY_AFTER else {}
+        return _decoded(call, ANSWERS[kind][0], headers, b'{"message": "refused", "code": ""}')
 
-    def _exchange(self, call: NeonCall[Any]) -> Any:
-        response = self._respond(call.request)
-        return codec.decode(call, response.status, response.headers, json.dumps(response.body).encode())
+    def unread(self, call: NeonCall[Any], kind: Kind) -> Answered:
+        """A success that says nothing, whatever happened."""
+        return _decoded(call, 200, {}, UNREAD[kind])
+
+    def has_fate_left(self) -> bool:
+        """Whether no operation took the fate that was ordered; it is forgotten then."""
+        left = bool(self.machine._world.fates._ordered)
+        self.machine._world.fates._ordered.clear()
+        return left
+
+    def release(self) -> None:
+        """Let what is stuck go on."""
+        self.machine.release(self.now)
+
+    def _worded(self, body: Any, new_words: bool) -> Any:
+        return self._quirks.changed(body) if new_words else body
 
     def _respond(self, asked: NeonRequest) -> Response:
         if self._clock.now < self.until[Kind.UNAUTHORIZED]:
@@ -97,15 +116,15 @@ class SimulatedNeon:
 
     def send(self, method: str, path: str, body: object = None, query: dict[str, str] | None = None) -> Response:
         """Carry out any request at all, such as a person's."""
-        response = self.machine.handle(Request(method, path, query or {}, body), self._clock.now)
+        response = self.machine.handle(Request(method, path, query or {}, body), self.now)
         if method != "GET" and response.status < 300:
             self.version += 1
             self.applied.append((method, path))
             if path.endswith("/recover"):
-                self._recovered[path.split("/")[2]] = self._clock.now
+                self._recovered[path.split("/")[2]] = self.now
         return response
 
-    def _listing(self, step: ListAll | e.ListProjects, org_id: str | None) -> words.ProjectListing:
+    def _listing(self, step: ListAll | e.ListProjects, org_id: str | None, *, new_words: bool) -> words.ProjectListing:
         search = step.search if isinstance(step, e.ListProjects) else None
         recoverable = isinstance(step, e.ListProjects) and step.recoverable
         projects: dict[str, words.Project] = {}
@@ -117,8 +136,8 @@ class SimulatedNeon:
             body = response.body
             if response.status == 200 and isinstance(body, dict):
                 body = self._aged(body, search or "", recoverable=recoverable, last=cursor is None)
-                body = self._parted(body)
-            page = codec.decode(call, response.status, response.headers, json.dumps(body).encode())
+                body = self._worded(self._parted(body), new_words)
+            page = _read(call, response, body)
             projects |= {project.id: project for project in page.projects}
             unavailable += page.unavailable_project_ids
             if search is not None or not page.projects or page.cursor is None:
@@ -128,10 +147,9 @@ class SimulatedNeon:
 
     def _aged(self, body: dict[str, Any], search: str, *, recoverable: bool, last: bool) -> dict[str, Any]:
         """The list as it was a moment ago, by what has come and gone since."""
-        now = self._clock.now
-        if now >= self.until[Kind.STALE] or not last:
+        if self._clock.now >= self.until[Kind.STALE] or not last:
             return body
-        then = now - STALE_SECONDS
+        then = self.now - STALE_SECONDS
         shown = []
         for project in self.projects():
             gone = project.deleted_at is not None
@@ -180,8 +198,11 @@ class SimulatedNeon:
 
     def connects(self, uri: str) -> bool:
         """Whether a database answers at a URI."""
-        self.machine.advance(self._clock.now)
-        return any(self._answers(project, uri) for project in self.projects() if project.deleted_at is None)
+        self.machine.advance(self.now)
+        if not any(self._answers(project, uri) for project in self.projects() if project.deleted_at is None):
+            return False
+        self.connected.add(uri)
+        return True
 
     def _answers(self, project: Project, uri: str) -> bool:
         def leads(branch: Branch) -> bool:
@@ -196,6 +217,21 @@ class SimulatedNeon:
             connection_uri(world, branch, name, branch.roles[database.owner_name], pooled=False) == uri
             for name, database in branch.databases.items()
         )
+
+
+def _read(call: NeonCall[T], response: Response, body: Any) -> T:
+    """The answer as ``NeonClient`` reads it; a success is not written out and parsed again, which would take long."""
+    if response.status < 300:
+        return call.parse(body)
+    return codec.decode(call, response.status, response.headers, json.dumps(body).encode())
+
+
+def _decoded(call: NeonCall[Any], status: int, headers: dict[str, str], body: bytes) -> Answered:
+    try:
+        codec.decode(call, status, headers, body)
+    except NeonAPIError as error:
+        return Answered(error=error)
+    raise AssertionError(f"{call.request.route} takes this for an answer: {status} {body!r}")
 
 
 _CALLS: dict[type, Callable[[Any], NeonCall[Any]]] = {
@@ -216,7 +252,7 @@ _CALLS: dict[type, Callable[[Any], NeonCall[Any]]] = {
 }
 
 
-def call_of(step: e.Effect[Any] | ListAll, org_id: str | None) -> NeonCall[Any]:
+def call_of(step: Step, org_id: str | None) -> NeonCall[Any]:
     """The request of an effect, as ``NeonClient`` sends it."""
     if isinstance(step, ListAll):
         return codec.list_projects(org_id=org_id)

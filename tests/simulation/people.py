@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from reconciler.core.mark import APP_ID, INCARNATION, NONCE, PLANE
 from specs.metadata import AppMetadata
-from specs.status import AppStatus
+from specs.names import app_id_from_bytes
+from specs.status import AppStatus, ConditionType, Reason, condition_of
 from tests.simulation.neon import PLANE_ID
 from tests.simulation.world import World
 
@@ -51,6 +52,7 @@ class App:
             if act(self):
                 self.world.note("person", f"{name} {self.app_id}")
                 self.pending -= 1
+                self.world.acts += 1
             else:
                 self.world.clock.after(1.0, attempt)
 
@@ -190,6 +192,31 @@ def copy_mark(app: App) -> bool:
     return True
 
 
+def rebuild(app: App) -> bool:
+    """An operator's claim has rebuilt the row of a project, which waits for a word on its owner."""
+    app.world.catalog.rebuilt(app.app_id)
+    return True
+
+
+def confirm(app: App) -> bool:
+    """An operator says whose the app is."""
+    app.world.catalog.confirmed(app.app_id)
+    return True
+
+
+def mark_for_nobody(app: App) -> bool:
+    """A project with our mark whose app no catalog knows."""
+    neon, app_id = app.world.neon, app_id_from_bytes(b"nobody knows it"[:15])
+    found = {PLANE: PLANE_ID, APP_ID: app_id, INCARNATION: "1", NONCE: "of-nobody"}
+    before = {each.id for each in neon.projects()}
+    neon.send("POST", "/projects", {"project": {"name": f"lost-{app_id}", "branch": {"annotations": found}}})
+    made = {each.id for each in neon.projects()} - before
+    neon.foreign |= made
+    app.lookalikes |= made
+    app.parsed |= made
+    return True
+
+
 def delete_copies(app: App) -> bool:
     """Who made them takes them away."""
     for project_id in sorted(app.lookalikes):
@@ -219,3 +246,27 @@ def copy_names(app: App) -> bool:
             app.lookalikes |= made
             app.parsed |= made if name == row.project_name else set()
     return True
+
+
+def settle_copies(world: World, app_id: str) -> None:
+    """Once an app says that one create made several projects, somebody takes away all but the oldest."""
+
+    def told() -> bool:
+        row = world.catalog.rows[app_id]
+        said = condition_of(row.conditions, ConditionType.SYNCED)
+        unproven = said is not None and said.reason == Reason.NOT_PROVEN_OURS
+        return unproven or row.project_id is not None or row.deleted_at is not None
+
+    def act() -> None:
+        row = world.catalog.rows[app_id]
+        if row.project_id is not None or row.deleted_at is not None:
+            return
+        made = [project for project, mark in world.neon.ours() if mark[APP_ID] == app_id]
+        made.sort(key=lambda project: (project.created_at, project.id))
+        world.acts += 1
+        refused = [each for each in made[1:] if world.neon.send("DELETE", f"/projects/{each.id}").status == 423]
+        if refused:
+            world.busy()
+            world.clock.after(1.0, act)
+
+    world.once(told, act)

@@ -13,7 +13,7 @@ from reconciler.core.mark import PLANE
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Snapshot
 from reconciler.core.sweep import Verdict, compare
-from reconciler.errors import ReconcileError
+from reconciler.errors import NeonNotFound, NeonPasswordsNotStored, ReconcileError
 from reconciler.shell.driver import LOOKS
 from reconciler.shell.rounds import AUDIT_ROUNDS, ORPHAN_LOOKS
 from specs.metadata import AppMetadata
@@ -110,13 +110,11 @@ def _differs(world: World, app: AppMetadata) -> Generator[Step, Any, bool]:
                     answer = yield Do("open_seal", lambda: world.catalog.open_seal(app))
                 else:
                     answer = yield effect
-            except ReconcileError as error:
+            except (NeonNotFound, NeonPasswordsNotStored) as error:
                 effect = steps.throw(error)
             else:
                 effect = steps.send(answer)
-    except StopIteration:
-        return False
-    except ReconcileError:
+    except (StopIteration, ReconcileError):
         return False
     finally:
         steps.close()

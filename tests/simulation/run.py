@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import math
+import random
 from dataclasses import dataclass
 
 from reconciler.core.backoff import CAP_SECONDS
@@ -13,10 +13,10 @@ from reconciler.local.neon.world import read_write
 from specs.status import AppStatus, ConditionType, Reason, condition_of
 from tests.simulation.clock import START
 from tests.simulation.daemons import Daemon
-from tests.simulation.faults import Kind
+from tests.simulation.faults import Kind, Plan, random_plan
 from tests.simulation.invariants import Watch
 from tests.simulation.people import App
-from tests.simulation.scenarios import SCENARIOS, plan_of
+from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.steps import Violation
 from tests.simulation.world import LEASE, RESYNC, SETTLE, TIMEOUT, World
 
@@ -28,7 +28,6 @@ SAID_OF_DELETED = {
     Reason.NEON_UNAUTHORIZED,
     Reason.NEON_UNAVAILABLE,
 }
-QUIET_SECONDS = 2.3 * RESYNC
 _ROUND = 1.1 * RESYNC
 
 
@@ -43,17 +42,52 @@ def bound(apps: int) -> float:
     return unknown + SETTLE + 4 * CAP_SECONDS + (3 + 2 * apps) * _ROUND
 
 
+@dataclass(frozen=True)
+class Run:
+    """What makes a run what it is.
+
+    Attributes:
+        faults: steps and what each meets.
+        chance: whether chance brings more of them.
+        skew: seconds that Neon's clock is ahead.
+    """
+
+    seed: int
+    scenario: str = "mixed"
+    faults: tuple[tuple[int, Kind], ...] = ()
+    chance: bool = False
+    daemons: int = 2
+    skew: float = 0.0
+
+    @property
+    def command(self) -> str:
+        """The command that replays it."""
+        said = f"python -m tests.simulation --seed {self.seed} --scenario {self.scenario}"
+        if self.daemons != Run.daemons:
+            said += f" --daemons {self.daemons}"
+        if self.skew != Run.skew:
+            said += f" --skew {self.skew:g}"
+        if self.chance:
+            said += " --chance"
+        return said + "".join(f" --fault {number}:{kind}" for number, kind in sorted(self.faults))
+
+    @property
+    def line(self) -> str:
+        """Its line in the corpus: the command's arguments."""
+        return self.command.partition("tests.simulation ")[2]
+
+
 @dataclass
 class Failure(Exception):
     """A run that broke a rule."""
 
-    command: str
+    of: Run
     reason: str
     world: World
 
     def __str__(self) -> str:
         """What broke, and how to see it again."""
-        return f"{self.reason}\nreplay: {self.command}"
+        return f"{self.reason}\nreplay: {self.of.command}"
 
 
 @dataclass
@@ -61,67 +95,71 @@ class Result:
     """A run that kept all rules.
 
     Attributes:
-        steps: how many steps it took to converge.
+        steps, claims: how many there were until it converged.
         seconds: from the last fault to convergence, in virtual time.
     """
 
     world: World
     steps: int
+    claims: int
     seconds: float
 
 
-def run(seed: int, scenario: str = "mixed", at: dict[int, Kind] | None = None, daemons: int = 2) -> Result:
+def run(of: Run, rounds_of_silence: float = 2.3) -> Result:
     """One seed, one run.
 
     Raises:
         Failure: with the command that replays it.
     """
-    at = at or {}
-    world = World(seed, plan_of(scenario, seed, at))
+    world = World(of.seed, _plan(of), of.skew)
     try:
-        return _run(world, scenario, daemons)
+        return _run(world, of, rounds_of_silence)
     except Violation as broken:
-        failure = Failure(command_of(seed, scenario, at), f"{broken} (at {world.elapsed:.1f} s)", world)
+        failure = Failure(of, f"{broken} (at {world.elapsed:.1f} s)", world)
     except Exception as error:
-        failure = Failure(command_of(seed, scenario, at), f"{type(error).__name__}: {error}", world)
+        failure = Failure(of, f"{type(error).__name__}: {error}", world)
         raise failure from error
     raise failure
 
 
-def command_of(seed: int, scenario: str, at: dict[int, Kind]) -> str:
-    """The command that replays a run."""
-    faults = "".join(f" --fault {number}:{kind}" for number, kind in sorted(at.items()))
-    return f"python -m tests.simulation --seed {seed} --scenario {scenario}{faults}"
+def _plan(of: Run) -> Plan:
+    if of.chance:
+        return random_plan(random.Random(f"{of.seed}/plan"))
+    return Plan(at=dict(of.faults))
 
 
-def _run(world: World, scenario: str, daemons: int) -> Result:
-    processes = [Daemon(world, f"daemon-{number}") for number in range(daemons)]
+def _run(world: World, of: Run, rounds_of_silence: float) -> Result:
+    processes = [Daemon(world, f"daemon-{number}") for number in range(of.daemons)]
 
     def hint() -> None:
         for process in processes:
             process.poll_soon(world.chance.uniform(0.001, 0.02))
 
     world.catalog.on_change = hint
-    watch, apps = Watch(world), SCENARIOS[scenario](world)
+    watch, apps = Watch(world), SCENARIOS[of.scenario](world)
     if world.plan.rates:
         world.busy(START + world.plan.until)
     hint()
-    longest, changed = bound(len(apps)), True
-    while not (changed and _at_rest(world, processes, apps)):
+    longest, compared = bound(len(apps)) + abs(of.skew), -1
+    while True:
         world.clock.step()
-        changed = watch.look() or changed
-        if world.waiting:
+        if watch.look():
             world.settle_waiting()
-        if changed and world.clock.now < world.active_until:
+        if world.clock.now < world.active_until:
             continue
+        if compared != len(world.steps) and _is_still(world, processes, apps):
+            if all(differs(app) is None for app in apps):
+                break
+            compared = len(world.steps)
         if world.clock.now > world.active_until + longest:
             raise Violation(f"not converged {longest:.0f} s after the last fault: {_why(world, processes, apps)}")
-    result = Result(world, len(world.steps), world.clock.now - max(START, world.active_until))
-    _be_silent(world, watch, apps)
+    seconds = world.clock.now - max(START, world.active_until)
+    result = Result(world, len(world.steps), len(world.claims), seconds)
+    _be_silent(world, watch, apps, rounds_of_silence * RESYNC)
     return result
 
 
-def _be_silent(world: World, watch: Watch, apps: list[App]) -> None:
+def _be_silent(world: World, watch: Watch, apps: list[App], seconds: float) -> None:
     # What waits for a person is looked at again, slowly, which a work row counts.
     waits = any(app.unproven for app in apps)
 
@@ -129,7 +167,7 @@ def _be_silent(world: World, watch: Watch, apps: list[App]) -> None:
         catalog = world.catalog
         return (catalog.told if waits else catalog.version, catalog.told, world.neon.version, world.mutations)
 
-    before, until = state(), world.clock.now + QUIET_SECONDS
+    before, until = state(), world.clock.now + seconds
     while world.clock.now < until:
         world.clock.step()
         watch.look()
@@ -140,13 +178,13 @@ def _be_silent(world: World, watch: Watch, apps: list[App]) -> None:
             raise Violation(f"left the fixed point: {reason}")
 
 
-def _at_rest(world: World, processes: list[Daemon], apps: list[App]) -> bool:
-    if world.clock.now < world.active_until or world.waiting or world.in_flight:
+def _is_still(world: World, processes: list[Daemon], apps: list[App]) -> bool:
+    if world.waiting or world.in_flight or any(process.tasks for process in processes):
         return False
+    if any(world.neon.living(project_id) is None for project_id in world.catalog.orphans):
+        return False  # the next whole list forgets it
     due = world.catalog.next_due()
-    if any(process.tasks for process in processes) or (due != math.inf and not any(app.unproven for app in apps)):
-        return False
-    return not any(app.pending for app in apps) and all(differs(app) is None for app in apps)
+    return (due == math.inf or any(app.unproven for app in apps)) and not any(app.pending for app in apps)
 
 
 def _why(world: World, processes: list[Daemon], apps: list[App]) -> str:
@@ -158,7 +196,10 @@ def _why(world: World, processes: list[Daemon], apps: list[App]) -> str:
 def differs(app: App) -> str | None:
     """What is not yet as it must end, or None."""
     row, neon = app.row, app.world.neon
-    living = [project for project, mark in neon.ours() if mark["morphik_app_id"] == app.app_id]
+    living = [project.id for project, mark in neon.ours() if mark["morphik_app_id"] == app.app_id]
+    if app.app_id in app.world.duplicated:
+        # What a request made that was delivered twice is told to a person: it cannot be told from a copy.
+        living = [each for each in living if each == row.project_id or each not in app.world.catalog.orphans]
     if row.status != app.expected:
         return f"{row.status}, not {app.expected}"
     for project_id in app.lookalikes:
@@ -182,7 +223,7 @@ def differs(app: App) -> str | None:
         said = condition_of(row.conditions, ConditionType.SYNCED)
         proven = said is None or said.reason != Reason.NOT_PROVEN_OURS or neon.living(row.project_id) is None
         return "deleted without proof, or silent about it" if proven else None
-    return None
+    return f"{len(living)} projects of a lost app" if living else None
 
 
 def _not_ready(app: App) -> str | None:
@@ -203,12 +244,3 @@ def _not_ready(app: App) -> str | None:
         if said is None or said.status != "True" or said.reason != reason:
             return f"{kind} is {said.reason if said else None}"
     return None if row.observed_generation == row.generation else "an older generation was observed"
-
-
-def many(seeds: range) -> list[Result]:
-    """A block of random runs; the first failure ends it."""
-    gc.disable()
-    try:
-        return [run(seed) for seed in seeds]
-    finally:
-        gc.enable()

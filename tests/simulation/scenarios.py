@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Mapping
 
 from reconciler.core import effects as e
-from specs.status import AppStatus
+from specs.status import AppStatus, ConditionType, Reason, condition_of
 from tests.simulation import people
-from tests.simulation.faults import Kind, Plan, random_plan
+from tests.simulation.faults import Kind
 from tests.simulation.people import App
 from tests.simulation.world import World
 
@@ -93,6 +93,20 @@ def vanished_and_deleted(world: World) -> list[App]:
     return [app]
 
 
+def late_recover(world: World) -> list[App]:
+    """Deleted by hand, and by its owner when the recovery has been sent, which arrives after that."""
+    world.plan.first.setdefault(e.RecoverProject, Kind.LATE)
+    app = _one(world)
+    app.when_ready(people.delete_project, "delete_project", 2.0)
+
+    def recovering() -> bool:
+        said = condition_of(app.row.conditions, ConditionType.READY)
+        return said is not None and said.reason == Reason.RECOVERING
+
+    app.then(recovering, people.delete_app, "deletes", 1.0)
+    return [app]
+
+
 def held(world: World) -> list[App]:
     """A deleted app's project is brought back by a person, and left alone."""
     app = _one(world)
@@ -123,6 +137,28 @@ def late_after_delete(world: World) -> list[App]:
     world.plan.first.setdefault(e.CreateProject, Kind.BEYOND)
     app = _one(world)
     app.once_sent(people.delete_app, "deletes", 3.0)
+    return [app]
+
+
+def claimed(world: World) -> list[App]:
+    """A lost row is rebuilt by a claim, and held until an operator has said whose it is."""
+    app = _one(world)
+    app.when_ready(people.rebuild, "claims", 1.0)
+    app.then(lambda: app.row.held_for == "owner", people.confirm, "confirms", 100.0)
+    return [app]
+
+
+def refused(world: World) -> list[App]:
+    """Neon does not serve when the create is sent."""
+    world.plan.first.setdefault(e.CreateProject, Kind.UNAVAILABLE)
+    return [_one(world)]
+
+
+def orphan(world: World) -> list[App]:
+    """A project carries our mark and belongs to no app that anybody knows; later it is gone."""
+    app = _one(world)
+    app.when_ready(people.mark_for_nobody, "marks a project", 1.0)
+    app.then(lambda: bool(world.catalog.orphans), people.delete_copies, "deletes it", 400.0)
     return [app]
 
 
@@ -167,15 +203,30 @@ def unmarked(world: World) -> list[App]:
 
 
 def fleet_vanished(world: World) -> list[App]:
-    """Ten of ten projects vanish at once, and are brought back: everything stops, then goes on."""
+    """Ten of ten projects vanish at once, and are brought back: everything stops, then goes on.
+
+    Meanwhile an eleventh app is asked for, which has to wait.
+    """
     apps = [App(world, world.new_app(f"shop {number}")) for number in range(10)]
 
     def all_are(status: AppStatus) -> bool:
         return all(app.is_(status) for app in apps)
 
+    def stopped() -> bool:
+        return world.catalog.plane.stop_reason is not None
+
     for app in apps:
         app.then(lambda: all_are(AppStatus.READY), people.delete_project, "delete_project", 60.0)
-        app.then(lambda: world.catalog.plane.stop_reason is not None, people.recover_project, "recovers", 60.0)
+        app.then(stopped, people.recover_project, "recovers", 60.0)
+
+    def asked_for() -> None:
+        apps.append(App(world, world.new_app("late shop")))
+
+    def some_time_later() -> None:
+        world.busy(world.clock.now + 61.0)
+        world.clock.after(60.0, asked_for)
+
+    world.once(stopped, some_time_later)
     return apps
 
 
@@ -222,11 +273,15 @@ SCENARIOS: Mapping[str, Story] = {
         endpoint_deleted,
         branch_renamed,
         vanished_and_deleted,
+        late_recover,
         held,
         lost,
         surplus,
         late,
         late_after_delete,
+        claimed,
+        refused,
+        orphan,
         lookalikes,
         lookalikes_and_no_project,
         copied,
@@ -236,10 +291,3 @@ SCENARIOS: Mapping[str, Story] = {
         mixed,
     )
 }
-
-
-def plan_of(scenario: str, seed: int, at: dict[int, Kind]) -> Plan:
-    """The faults of one run: chance brings them to the mixed stories and to those of fleets."""
-    if scenario in {"mixed", "fleet-vanished"} and not at:
-        return random_plan(random.Random(f"{seed}/plan"))
-    return Plan(at=dict(at))

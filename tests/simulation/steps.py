@@ -40,5 +40,32 @@ class Held:
 Step: TypeAlias = Effect[Any] | ListAll | Do | Release
 
 
+@dataclass(slots=True)
+class Taken:
+    """A step that a process came to.
+
+    Attributes:
+        verb: the part of the program that asked for it.
+        of_a_pass: whether a pass took it and not a periodic round.
+        asked: whether it went out to Neon or to the catalog, and was not answered from memory.
+        done: whether Neon did it, where it is a request.
+        completed: whether its process lived to see it take effect.
+        place: how many lines the trace had before it.
+    """
+
+    step: Step
+    verb: str
+    of_a_pass: bool
+    asked: bool = False
+    done: bool = True
+    completed: bool = False
+    place: int = 0
+
+    @property
+    def name(self) -> str:
+        """What the ledger calls the step."""
+        return self.step.name if isinstance(self.step, Do) else type(self.step).__name__
+
+
 class Violation(Exception):
     """A rule that must never break is broken."""

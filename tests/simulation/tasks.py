@@ -7,35 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from reconciler.catalog.work import Claimed
+from reconciler.catalog.work import Claimed, Lease
 from reconciler.core import effects as e
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.snapshot import Next
 from reconciler.errors import CatalogUnavailable, LeaseLost, NeonNotSent, ReconcileError, TenantUnreachable
-from reconciler.neon.wire import NeonCall
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.simulation import invariants
-from tests.simulation.faults import ANSWERS, LATENESS, Kind
-from tests.simulation.fleet import FleetCatalog
-from tests.simulation.neon import Answered, call_of, unknown
-from tests.simulation.steps import Do, Held, ListAll, Release, Step, Violation
-from tests.simulation.world import SEND_WITHIN, SETTLE, TIMEOUT
+from tests.simulation.faults import LOOKS
+from tests.simulation.ledger import verb_of
+from tests.simulation.neon import Answered
+from tests.simulation.requests import WINDOW_SECONDS, send
+from tests.simulation.statements import carry_out
+from tests.simulation.steps import Held, Release, Step, Taken, Violation
+from tests.simulation.world import SEND_WITHIN, Meeting
 
 if TYPE_CHECKING:
     from tests.simulation.daemons import Daemon
 
-REQUESTS = (
-    e.ListProjects,
-    e.GetProject,
-    e.ListBranches,
-    e.ListEndpoints,
-    e.ListOperations,
-    e.GetConnectionURI,
-    e.ConfirmAccess,
-    ListAll,
-)
-UNANSWERED = {Kind.LOST_BEFORE, Kind.LOST_AFTER, *LATENESS}
-WINDOW_SECONDS = {Kind.UNAUTHORIZED: (5.0, 120.0), Kind.STALE: (5.0, 60.0), Kind.PARTIAL: (5.0, 120.0)}
+_RELEASED = Answered(value="released")
 
 
 class Task:
@@ -44,6 +34,8 @@ class Task:
     Attributes:
         claimed: the app that a pass works on; None for a round.
         held: the periodic job that a round holds.
+        org_id: the organization that the key was last said to work in.
+        over: nothing of it happens any more.
     """
 
     def __init__(
@@ -62,8 +54,8 @@ class Task:
         self.claimed = claimed
         self.held = held
         self._asked_at: float | None = None
-        self._org_id: str | None = None
-        self._over = False
+        self.org_id: str | None = None
+        self.over = False
 
     def begin(self) -> None:
         """Take the first step."""
@@ -79,7 +71,7 @@ class Task:
         self.daemon.later(seconds, lambda: self._go_on(answered))
 
     def _go_on(self, answered: Answered) -> None:
-        if self._over:
+        if self.over:
             return
         if self.claimed is not None and answered is _RELEASED:
             self._end()
@@ -109,7 +101,7 @@ class Task:
         self._meet(Release(outcome or Next(CAP_SECONDS, failed=True)))
 
     def _end(self) -> None:
-        self._over = True
+        self.over = True
         if self in self.daemon.tasks:
             self.daemon.tasks.remove(self)
         self.daemon.poll_soon(0.0)
@@ -117,47 +109,52 @@ class Task:
     # One step
 
     def _meet(self, step: Step) -> None:
-        kind = self.world.next_step(self.name, step, of_a_pass=self.claimed is not None)
-        if kind == Kind.CRASH_BEFORE:
-            self.daemon.crash()
-        elif kind == Kind.PAUSE_BEFORE:
-            self.daemon.pause()
-            self.daemon.later(0.0, lambda: self._perform(step, None))
+        verb = "worker" if isinstance(step, Release) else verb_of(self.steps)
+        taken = Taken(step, verb, of_a_pass=self.claimed is not None)
+        met = self.world.next_step(self.name, taken)
+        if not self.daemon.goes_on(met):
+            return
+        if met.kind in WINDOW_SECONDS and met.strikes(met.kind):
+            until = self.world.clock.now + self.world.chance.uniform(*WINDOW_SECONDS[met.kind])
+            self.world.neon.until[met.kind] = until
+            self.world.busy(until)
+        if self.daemon.stands_still:
+            self.daemon.later(0.0, lambda: self._perform(met))
         else:
-            if kind in WINDOW_SECONDS:
-                until = self.world.clock.now + self.world.chance.uniform(*WINDOW_SECONDS[kind])
-                self.world.neon.until[kind] = until
-                self.world.busy(until)
-            self._perform(step, kind)
+            self._perform(met)
 
-    def _perform(self, step: Step, kind: Kind | None) -> None:
+    def _perform(self, met: Meeting) -> None:
+        step = met.taken.step
         if isinstance(step, e.Effect) and step.mutates:
             refused = self._unpermitted(step)
             if refused is not None:
                 self._reply(0.0, Answered(error=refused))
                 return
-            invariants.check_sending(self.world, self._row_id(), step)
-            self._request(step, kind)
+            invariants.check_sender(self.world, self.lease, step)
+            invariants.check_sending(self.world, self.lease.app_id, step)
+            send(self, met)
         elif isinstance(step, e.ConfirmAccess):
             known = self.daemon.access.known(fresh=step.fresh)
             if known is None:
-                self._request(step, kind)
+                send(self, met)
             else:
-                self._org_id = known.value or self._org_id
-                self._after(0.0, lambda: known, kind)
-        elif isinstance(step, REQUESTS):
-            self._request(step, kind)
+                self.org_id = known.value or self.org_id
+                self.after(0.0, lambda: known, met)
+        elif isinstance(step, LOOKS):
+            send(self, met)
         elif isinstance(step, e.ProbeDatabase):
-            self._after(self.world.chance.uniform(0.05, 0.5), lambda: self._probe(step.uri), kind)
+            self.after(self.world.chance.uniform(0.05, 0.5), lambda: self._probe(step.uri), met)
         else:
             if isinstance(step, e.OpenIntent | e.Permit):
                 self._asked_at = self.world.clock.now
-            self._after(self.world.chance.uniform(0.0005, 0.02), lambda: self._write(step, kind), kind)
+            self.after(self.world.chance.uniform(0.0005, 0.02), lambda: self._write(met), met)
 
-    def _row_id(self) -> str:
+    @property
+    def lease(self) -> Lease:
+        """The lease of the app that a pass works on."""
         if self.claimed is None:
             raise Violation(f"{self.name}: a round sends a change")
-        return self.claimed.lease.app_id
+        return self.claimed.lease
 
     def _unpermitted(self, step: e.Effect[Any]) -> ReconcileError | None:
         """``Driver._check_permission`` in virtual time."""
@@ -168,82 +165,28 @@ class Task:
             if passed > SEND_MARGIN_SECONDS:
                 return NeonNotSent(method="POST", route="/projects", detail="held up")
         elif passed > SEND_WITHIN:
-            return LeaseLost(self._row_id())
+            return LeaseLost(self.lease.app_id)
         return None
 
-    def _after(self, seconds: float, act: Callable[[], Answered], kind: Kind | None) -> None:
+    def after(self, seconds: float, act: Callable[[], Answered], met: Meeting | None) -> None:
+        """Act after so long, and go on with the answer, unless the process ends with it."""
+
         def happen() -> None:
-            if self._over:
+            if self.over:
                 return
             answered = act()
-            if kind == Kind.CRASH_AFTER:
-                self.daemon.crash()
-                return
-            if kind == Kind.PAUSE_AFTER:
-                self.daemon.pause()
-            self._reply(0.0, answered)
+            if met is not None:
+                met.taken.completed = True
+            if met is None or not self.daemon.ended_after(met):
+                self._reply(0.0, answered)
 
         self.daemon.later(seconds, happen)
 
-    # Requests to Neon. What was sent takes effect whatever becomes of the sender.
-
-    def _request(self, step: e.Effect[Any] | ListAll, kind: Kind | None) -> None:
-        world, chance, call = self.world, self.world.chance, call_of(step, self._org_id)
-        there, back = chance.uniform(0.02, 0.3), chance.uniform(0.02, 0.3)
-        if kind == Kind.NOT_SENT:
-            error = NeonNotSent(method=call.request.method, route=call.request.route, detail="no connection")
-            self._after(there, lambda: self._learnt(step, Answered(error=error)), None)
-            return
-        world.mutations += call.request.mutates
-        if kind in UNANSWERED:
-            given_up = unknown(call.request, "time-out")
-            self._after(TIMEOUT, lambda: self._learnt(step, given_up), None)
-        if kind == Kind.LOST_BEFORE:
-            return
-        if kind in LATENESS:
-            there = self._lateness(kind)
-        org_id = self._org_id
-        world.in_flight += 1
-
-        def arrive() -> None:
-            world.in_flight -= 1
-            answered = self._arrived(step, call, kind, org_id)
-            if kind in UNANSWERED:
-                return
-            self._after(back, lambda: self._learnt(step, answered), None)
-            if kind == Kind.CRASH_AFTER:
-                self.daemon.crash()
-            elif kind == Kind.PAUSE_AFTER:
-                self.daemon.pause()
-
-        world.clock.after(there, arrive)
-
-    def _lateness(self, kind: Kind | None) -> float:
-        if kind == Kind.LATE:
-            seconds = SETTLE - SEND_MARGIN_SECONDS - 0.1
-        else:
-            seconds = SETTLE * self.world.chance.uniform(1.3, 8)
-            self.world.beyond.add(self._row_id())
-        self.world.busy(self.world.clock.now + seconds)
-        return seconds
-
-    def _arrived(
-        self, step: e.Effect[Any] | ListAll, call: NeonCall[Any], kind: Kind | None, org_id: str | None
-    ) -> Answered:
-        status = None if kind is None else ANSWERS.get(kind)
-        answered = Answered() if status is not None and not status[1] else self.world.neon.answer(step, org_id)
-        if call.request.mutates:
-            self.world.note("neon", f"{call.request.method} {call.request.path} {answered.error or 'done'}")
-        if kind is not None and status is not None:
-            return self.world.neon.refusal(call, kind)
-        if kind == Kind.UNREADABLE:
-            return unknown(call.request, "a success whose body is not JSON")
-        return answered
-
-    def _learnt(self, step: e.Effect[Any] | ListAll, answered: Answered) -> Answered:
+    def learnt(self, step: Step, answered: Answered) -> Answered:
+        """Take in what an answer says of the key."""
         if isinstance(step, e.ConfirmAccess):
             answered = self.daemon.access.learn(answered)
-            self._org_id = answered.value or self._org_id
+            self.org_id = answered.value or self.org_id
         elif self.claimed is not None:
             self.daemon.access.heard(answered.error)
         return answered
@@ -253,46 +196,6 @@ class Task:
             return Answered()
         return Answered(error=TenantUnreachable("ConnectionTimeout"))
 
-    # Statements of the catalog
-
-    def _write(self, step: Any, kind: Kind | None) -> Answered:
-        lost = Answered(error=CatalogUnavailable("the catalog did not answer"))
-        if kind == Kind.CATALOG_REFUSED:
-            return self._released(step, lost)
-        try:
-            answered = Answered(self._statement(step))
-        except ReconcileError as error:
-            answered = Answered(error=error)
-        return self._released(step, lost if kind == Kind.CATALOG_LOST else answered)
-
-    def _released(self, step: Any, answered: Answered) -> Answered:
-        return _RELEASED if isinstance(step, Release) else answered
-
-    def _statement(self, step: Any) -> Any:
-        if isinstance(step, Do):
-            return step.act()
-        catalog, claimed = self.world.catalog, self.claimed
-        if claimed is None:
-            raise Violation(f"{self.name}: a round writes {step}")
-        act = _STATEMENTS.get(type(step))
-        if act is None:
-            raise Violation(f"no such effect: {step}")
-        return act(catalog, claimed, step)
-
-
-_RELEASED = Answered(value="released")
-
-_STATEMENTS: dict[type, Callable[[FleetCatalog, Claimed, Any], Any]] = {
-    Release: lambda c, of, s: c.release(of.lease, s.outcome),
-    e.OpenSeal: lambda c, of, _: c.open_seal(of.app),
-    e.OpenIntent: lambda c, of, s: c.open_intent(of.lease, s),
-    e.Permit: lambda c, of, s: c.permit(of.lease, swept=s.swept),
-    e.RefuseIntent: lambda c, of, s: c.settle_intent(of.lease, s.create_seq, "refused", absent=False),
-    e.NoteAbsence: lambda c, of, s: c.settle_intent(
-        of.lease, s.create_seq, "absent" if s.proven else "open", absent=True
-    ),
-    e.RecordProject: lambda c, of, s: c.record_project(of.lease, of.app, s),
-    e.RecordCredentials: lambda c, of, s: c.record(of.lease, s.progress, s.credentials),
-    e.Record: lambda c, of, s: c.record(of.lease, s.progress),
-    e.DropSurplus: lambda c, of, s: c.drop_surplus(of.lease, s.project_id, report=s.report),
-}
+    def _write(self, met: Meeting) -> Answered:
+        answered = carry_out(self, met)
+        return _RELEASED if isinstance(met.taken.step, Release) else answered

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,13 +16,34 @@ from tests.simulation.clock import START, Clock
 from tests.simulation.faults import Kind, Plan
 from tests.simulation.fleet import FleetCatalog
 from tests.simulation.neon import PLANE_ID, SimulatedNeon
-from tests.simulation.steps import Step, Violation
+from tests.simulation.steps import Taken, Violation
 
 LEASE = 60.0
 SETTLE = 30.0
 TIMEOUT = 20.0
 RESYNC = 300.0
 SEND_WITHIN = LEASE - TIMEOUT - SEND_MARGIN_SECONDS
+
+
+@dataclass(slots=True)
+class Meeting:
+    """A step and the fault that it meets, if any."""
+
+    world: World
+    taken: Taken
+    number: int
+    kind: Kind | None
+
+    def strikes(self, *kinds: Kind) -> bool:
+        """Whether the fault is one of these; it takes effect now if it is."""
+        if self.kind is None or self.kind not in kinds:
+            return False
+        self.world.struck.append((self.number, self.kind))
+        return True
+
+    def takes_back(self) -> None:
+        """The fault met nothing that it could strike."""
+        self.world.struck.pop()
 
 
 @dataclass
@@ -35,22 +55,27 @@ class World:
         beyond: apps for which a create was delivered after its settle time.
         holders: the latest lease on each app, as granted, whatever the catalog believes.
         waiting: what happens once something is true: condition and act.
-        fired: how often each kind of fault has struck.
-        step_owners: of each step, whether a pass took it and not a periodic round.
+        struck: the faults that took effect: the number of the step, and the kind.
+        skew: seconds that Neon's clock is ahead of the catalog's.
+        acts: how often a person has done something.
+        duplicated: apps for which a create was delivered twice.
     """
 
     seed: int
     plan: Plan
+    skew: float = 0.0
     clock: Clock = field(default_factory=Clock)
     active_until: float = START
     beyond: set[str] = field(default_factory=set)
     holders: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[Callable[[], bool], Callable[[], None]]] = field(default_factory=list)
-    fired: Counter[Kind] = field(default_factory=Counter)
+    struck: list[tuple[int, Kind]] = field(default_factory=list)
+    duplicated: set[str] = field(default_factory=set)
     trace: list[tuple[float, str, int, str]] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
-    step_owners: list[bool] = field(default_factory=list)
+    steps: list[Taken] = field(default_factory=list)
+    claims: list[Taken] = field(default_factory=list)
     mutations: int = 0
+    acts: int = 0
     in_flight: int = 0
 
     def __post_init__(self) -> None:
@@ -58,7 +83,7 @@ class World:
         self.misfortune = random.Random(f"{self.seed}/faults")
         self.catalog = FleetCatalog(self.clock, LEASE)
         self.catalog.on_write = self._check_holder
-        self.neon = SimulatedNeon(self.clock, self.seed)
+        self.neon = SimulatedNeon(self.clock, self.seed, self.skew)
         self.plane = Plane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech",))
 
     @property
@@ -78,17 +103,27 @@ class World:
         """A fault is, or will be, under way."""
         self.active_until = max(self.active_until, self.clock.now if until is None else until)
 
-    def next_step(self, who: str, step: Step, *, of_a_pass: bool) -> Kind | None:
+    def next_step(self, who: str, taken: Taken) -> Meeting:
         """Count a step, and say which fault it meets."""
-        self.steps.append(step)
-        self.step_owners.append(of_a_pass)
-        number = len(self.steps) - 1
-        kind = self.plan.pick(number, step, self.elapsed, self.misfortune)
-        self.note(who, f"{type(step).__name__}{'' if kind is None else ' !' + kind}", number)
+        self.steps.append(taken)
+        return self._meet(who, taken, len(self.steps) - 1)
+
+    def next_claim(self, who: str, taken: Taken) -> Meeting:
+        """Count a claim or a renewal, which belongs to no pass; their numbers are negative, from -1 on."""
+        self.claims.append(taken)
+        return self._meet(who, taken, -len(self.claims))
+
+    def taken(self, number: int) -> Taken:
+        """The step, or the claim, of a number."""
+        return self.steps[number] if number >= 0 else self.claims[-number - 1]
+
+    def _meet(self, who: str, taken: Taken, number: int) -> Meeting:
+        taken.place = len(self.trace)
+        kind = self.plan.pick(number, taken.step, self.elapsed, self.misfortune)
+        self.note(who, f"{taken.name}{'' if kind is None else ' !' + kind}", number)
         if kind is not None:
-            self.fired[kind] += 1
             self.busy()
-        return kind
+        return Meeting(self, taken, number, kind)
 
     def new_app(self, name: str) -> str:
         """A client's POST."""

@@ -83,11 +83,11 @@ def test_a_partial_list_stops_nothing() -> None:
     assert merged(rows, [], unavailable=("p-0",)).stop is None
 
 
-def test_apps_that_were_just_recorded_do_not_count_as_vanished() -> None:
-    """A list may lag behind what it lists."""
+def test_apps_that_were_just_recorded_are_not_missing() -> None:
+    """A list may lag behind what it lists; and what does not count for the stop must not be called missing either."""
     rows = [app(n, project_recorded_at=NOW - timedelta(seconds=5)) for n in range(20)]
     verdict = merged(rows, [])
-    assert (verdict.stop, len(verdict.missing)) == (None, 20)
+    assert (verdict.stop, verdict.missing) == (None, ())
     assert merged([app(1, project_recorded_at=NOW + timedelta(seconds=1))], []).missing == ()
 
 
@@ -100,6 +100,13 @@ def test_a_difference_is_seen(changed: dict[str, Any]) -> None:
 def test_deleting_and_lost_apps_are_neither_missing_nor_counted() -> None:
     rows = [app(n, delete_requested_at=NOW) for n in range(20)] + [app(30, status=AppStatus.LOST)]
     assert merged(rows, []) == Verdict((), (), (), (), None, complete=True)
+
+
+def test_what_a_claim_holds_is_not_missing_and_is_seen_when_it_is_there_again() -> None:
+    rows = [app(n, held_for="recovery", app_name="other") for n in range(20)]
+    gone = merged(rows, [])
+    assert (gone.missing, gone.stop) == ((), None)
+    assert merged(rows, [project(app(0))]).drifted == (rows[0].app_id,)
 
 
 def test_a_lost_app_that_is_there_again_is_looked_at() -> None:

@@ -98,7 +98,7 @@ class CatalogChecks:
         """May anything be changed at Neon?"""
         self.identity = await catalog.identity()
         if self.identity.stop_reason is not None:
-            do = "see README, Everything has stopped"
+            do = "see README, Everything has stopped, or The catalog was restored where it says so"
             return failed("stop", f"nothing is changed at Neon: {self.identity.stop_reason}", do)
         return ok("stop", "changes at Neon are not stopped")
 

@@ -1,0 +1,159 @@
+"""``claim``: a person says that this catalog is the right one, after having seen what it lacks.
+
+Without ``--yes`` nothing is changed. What is printed holds no credential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import NamedTuple
+
+from reconciler.catalog.budget import BudgetCatalog
+from reconciler.catalog.claim import ClaimCatalog, Claimed, ClaimRefused
+from reconciler.catalog.database import Database
+from reconciler.catalog.fleet import FleetCatalog
+from reconciler.catalog.seal import Sealer
+from reconciler.core.budget import Terms, Urgency
+from reconciler.core.claim import Claim, plan, unrecorded
+from reconciler.core.identity import Standing
+from reconciler.core.mark import Mark, mark_of
+from reconciler.errors import NeonNotFound
+from reconciler.neon.client import NeonClient
+from reconciler.shell.access import Access
+from reconciler.shell.budget import Budget, Turn
+from specs.metadata import AppMetadata
+from specs.settings import CatalogSettings, LoopSettings, PlaneSettings, SealSettings
+
+_COPY = (
+    "If this is a copy, or another one works with the same organization, do not claim it: stop its daemons, and give "
+    "them a new catalog with a key, or at least a CONTROL_PLANE_ID, of its own."
+)
+
+
+class Seen(NamedTuple):
+    """What a look found: the catalog's state, what a claim would do, in which organization, and when it began."""
+
+    standing: Standing
+    claim: Claim
+    org_id: str
+    at: datetime
+
+
+async def claim(*, act: bool) -> str:
+    """Look, and with ``act`` also claim; what to print.
+
+    Raises:
+        SettingsError, ReconcileError: it cannot be done; nothing was changed.
+    """
+    plane = PlaneSettings.load()
+    sealer = Sealer(SealSettings.load().keys()) if act else None
+    async with _opened() as database, _neon(database) as client:
+        fleet = FleetCatalog(database, owner="operator", lease_seconds=1)
+        loop = LoopSettings.load()
+        access = Access(
+            client,
+            fleet,
+            org_id=loop.neon_org_id,
+            neon_api_url=loop.neon_api_url,
+            control_plane_id=plane.control_plane_id,
+        )
+        seen = await look(client, access, fleet, ClaimCatalog(database), plane.control_plane_id)
+        lines = [*_describe(seen, plane.control_plane_id)]
+        if sealer is None:
+            lines += ["", "Nothing was changed. If this catalog is the right one: morphik-apps claim --yes", _COPY]
+        else:
+            catalog = ClaimCatalog(database)
+            done = await catalog.claim(seen.claim, seen.standing, sealer, org_id=seen.org_id, at=seen.at)
+            lines += ["", *_done(done)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+async def confirm(app_id: str, owner_id: str) -> str:
+    """Let a held app go on, as this owner's; what to print. Raises ClaimRefused, CatalogUnavailable."""
+    async with _opened() as database:
+        held_for = await ClaimCatalog(database).confirm(app_id, owner_id)
+    next_step = "its credentials are read now" if held_for == "owner" else "its project is recovered by the next sweeps"
+    return f"{app_id} is {owner_id!r}'s; {next_step}\n"
+
+
+@asynccontextmanager
+async def _opened() -> AsyncIterator[Database]:
+    database = Database(CatalogSettings.load().database_url.get_secret_value(), max_size=2)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _neon(database: Database) -> AsyncIterator[NeonClient]:
+    """A client that keeps within the budget of all processes."""
+    loop = LoopSettings.load()
+    terms = Terms.of(requests_per_minute=loop.neon_requests_per_minute, burst=loop.neon_burst_per_second)
+    budget = Budget(BudgetCatalog(database, terms), terms)
+    async with NeonClient(loop.neon_api_url, loop.neon_api_key, timeout_seconds=loop.neon_timeout_seconds) as client:
+        try:
+            yield client.through(Turn(budget, Urgency.PEOPLE))
+        finally:
+            await budget.aclose()
+
+
+async def look(client: NeonClient, access: Access, fleet: FleetCatalog, catalog: ClaimCatalog, plane: str) -> Seen:
+    """Compare the whole of Neon's list with the catalog, with the annotations of all that no row records.
+
+    Raises:
+        ClaimRefused: there is nothing to claim, or the list is not complete.
+        MutationStopped: the settings are not those that the catalog works with.
+        NeonAPIError, CatalogUnavailable: something did not answer.
+    """
+    if await fleet.pins() is None:
+        raise ClaimRefused("this catalog has made nothing at Neon yet, so there is nothing to claim")
+    org_id, at = await access.organization(), await fleet.clock()
+    listing = await client.list_all_projects(org_id=org_id)
+    if not listing.complete:
+        raise ClaimRefused("Neon's list lacks projects at the moment, and a claim needs them all; try again")
+    rows: list[AppMetadata] = [row async for row in fleet.rows()]
+    marks: dict[str, Mark | None] = {}
+    for project in unrecorded(rows, listing):
+        try:
+            marks[project.id] = mark_of(await client.list_branches(project.id))
+        except NeonNotFound:
+            marks[project.id] = None
+    nonces = await catalog.nonces([mark.app_id for mark in marks.values() if mark is not None and mark.app_id])
+    standing = await fleet.identity.standing()
+    return Seen(standing, plan(standing, plane, rows, listing, marks, nonces), org_id, at)
+
+
+def _describe(seen: Seen, plane: str) -> Iterator[str]:
+    standing, found = seen.standing, seen.claim
+    yield f"catalog {standing.catalog_id} of the plane {plane!r}, in the organization {seen.org_id}"
+    yield f"in doubt: {found.doubt}" if found.doubt else "nothing puts it in doubt"
+    if standing.kept not in (None, standing.server):
+        yield f"its server was: {standing.kept}"
+        yield f"its server is:  {standing.server}"
+    yield f"its last create: number {standing.high_water}; the last one that is seen at Neon: {found.highest}"
+    yield f"apps whose row was lost, which are rebuilt and wait for their owner to be confirmed: {len(found.rebuild)}"
+    for lost in found.rebuild:
+        named = f"owner {lost.owner_id!r}, name {lost.desired.app_name!r}, project {lost.trace.project.id}"
+        yield f"  {lost.trace.app_id}  {named}"
+    yield f"apps that forgot their create, whose project is adopted: {len(found.intents)}"
+    for trace in found.intents:
+        yield f"  {trace.app_id}  project {trace.project.id}"
+    yield f"apps whose project is gone, perhaps deleted by their owner since, which are held: {len(found.missing)}"
+    for row in found.missing:
+        yield f"  {row.app_id}  owner {row.owner_id!r}, name {row.app_name!r}, project {row.project_id}"
+    yield f"projects of this catalog that are left alone: {len(found.left)}"
+    for project, why in found.left:
+        yield f"  {project.id}  {why}"
+    for catalog_id, create_seq in sorted(found.others.items()):
+        yield f"another catalog has projects here: {catalog_id}, its last create is number {create_seq}"
+
+
+def _done(done: Claimed) -> Iterator[str]:
+    yield "Claimed: this catalog is the right one, and changes at Neon go on."
+    yield f"rebuilt {len(done.rebuilt)}, remembered {len(done.remembered)}, held {len(done.held)}"
+    if done.rebuilt or done.held:
+        yield "Each rebuilt or held app waits for: morphik-apps claim --confirm APP_ID OWNER"

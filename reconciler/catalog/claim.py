@@ -1,0 +1,164 @@
+"""A person's claim, written: lost rows, forgotten creates, what is held, and which catalog is the right one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.errors import InsufficientPrivilege
+from psycopg.types.json import Jsonb
+
+from reconciler.catalog.database import Connection, Database, Row
+from reconciler.catalog.seal import Sealer
+from reconciler.catalog.statements import load
+from reconciler.core.claim import Claim, LostApp, Trace
+from reconciler.core.identity import Standing
+from reconciler.core.reconcile import UNCONFIRMED
+from reconciler.errors import ReconcileError
+
+_SQL = load("claim")
+
+
+class ClaimRefused(ReconcileError):
+    """What a person said cannot be so; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim did: the ids of apps."""
+
+    rebuilt: tuple[str, ...]
+    remembered: tuple[str, ...]
+    held: tuple[str, ...]
+
+
+class ClaimCatalog:
+    """The operator's side of the catalog. Needs the login that owns the tables.
+
+    Args:
+        database: the catalog.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def nonces(self, app_ids: list[str]) -> set[str]:
+        """The nonces of the creates that the catalog remembers, of some apps."""
+        async with self._database.connection() as connection:
+            return {row["nonce"] for row in await _all(connection, "nonces", {"app_ids": app_ids})}
+
+    async def claim(self, claim: Claim, standing: Standing, sealer: Sealer, *, org_id: str, at: datetime) -> Claimed:
+        """Write all of it, or nothing.
+
+        Args:
+            claim: what is to be made good.
+            standing: the state of the catalog that it was made from.
+            sealer: makes the data keys of the rebuilt apps.
+            org_id: whose projects they are.
+            at: when the list was begun that it was made from.
+
+        Raises:
+            ClaimRefused: the catalog or its server is not as it was then, or the login may not.
+            CatalogUnavailable: the same again is safe.
+        """
+        async with self._writing() as connection:
+            now = (await _all(connection, "hold_identity", {}))[0]
+            if (now["claimed_at"], now["server"], now["started"]) != (
+                standing.claimed_at,
+                standing.server,
+                standing.started,
+            ):
+                raise ClaimRefused("somebody else claimed the catalog, or its server changed meanwhile; look again")
+            rebuilt = [await _all(connection, "rebuild", _lost(each, sealer, org_id)) for each in claim.rebuild]
+            remembered = [await _all(connection, "remember_intent", _trace(each)) for each in claim.intents]
+            told = (
+                "The project was not at Neon when the catalog was claimed; it is recovered by an operator's word only."
+            )
+            missing = {"app_ids": [row.app_id for row in claim.missing], "told": told}
+            held = await _all(connection, "hold_recovery", missing)
+            if claim.doubt is not None:
+                await connection.execute(_SQL["jump"])
+            known = {
+                "server": standing.server,
+                "started": standing.started,
+                "at": at,
+                "highest": claim.highest,
+                "others": Jsonb(dict(claim.others)),
+            }
+            await connection.execute(_SQL["claim"], known)
+        return Claimed(_ids(*rebuilt), _ids(*remembered), _ids(held))
+
+    async def confirm(self, app_id: str, owner_id: str) -> str:
+        """An app's owner is certain, or its project shall be recovered; what it was held for.
+
+        Raises:
+            ClaimRefused: there is no such app, it is not held, or it cannot be that owner's.
+        """
+        named = {"app_id": app_id, "owner_id": owner_id}
+        async with self._writing() as connection:
+            found = await _all(connection, "held_app", named)
+            if not found or found[0]["held_for"] is None:
+                raise ClaimRefused(f"no app {app_id} waits for a person's word")
+            row = found[0]
+            if row["owner_id"] != owner_id:
+                await self._transfer(connection, row, owner_id)
+            told = f"An operator said that the app, held for its {row['held_for']}, is {owner_id}'s and goes on."
+            await connection.execute(_SQL["confirm"], {**named, "told": told})
+        return str(row["held_for"])
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Connection]:
+        try:
+            async with self._database.transaction() as connection:
+                yield connection
+        except InsufficientPrivilege:
+            raise ClaimRefused("this login may not claim; take the one that migrate uses") from None
+
+    async def _transfer(self, connection: Connection, row: Row, owner_id: str) -> None:
+        if row["held_for"] != "owner":
+            raise ClaimRefused(f"the app {row['app_id']} is another owner's")
+        if row["delete_requested_at"] is None:
+            if await _all(connection, "name_taken", {"owner_id": owner_id, "app_name": row["app_name"]}):
+                raise ClaimRefused(f"{owner_id} has another living app of the name {row['app_name']!r}")
+            await connection.execute(_SQL["leave_owner"], {"owner_id": row["owner_id"]})
+            await connection.execute(_SQL["join_owner"], {"owner_id": owner_id})
+
+
+def _lost(lost: LostApp, sealer: Sealer, org_id: str) -> dict[str, Any]:
+    key = sealer.new_data_key(lost.trace.app_id, lost.trace.incarnation)
+    return {
+        **_trace(lost.trace),
+        **lost.desired.model_dump(exclude={"quota"}),
+        "owner_id": lost.owner_id,
+        "quota": Jsonb(lost.desired.quota),
+        "org_id": org_id,
+        "data_key": key.sealed,
+        "wrapped_by": key.wrapped_by,
+        "data_key_version": key.version,
+        "reason": str(UNCONFIRMED.reason),
+        "message": UNCONFIRMED.message,
+        "told": f"The row was lost and was rebuilt from what the project {lost.trace.project.id} says.",
+    }
+
+
+def _trace(trace: Trace) -> dict[str, Any]:
+    return {
+        "app_id": trace.app_id,
+        "incarnation": trace.incarnation,
+        "create_seq": trace.create_seq,
+        "nonce": trace.nonce,
+        "project_id": trace.project.id,
+        "created_at": trace.project.created_at,
+        "told": f"The create that made the project {trace.project.id} is known again.",
+    }
+
+
+def _ids(*rows: list[Row]) -> tuple[str, ...]:
+    return tuple(row["app_id"] for some in rows for row in some)
+
+
+async def _all(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+    return await (await connection.execute(_SQL[statement], parameters)).fetchall()

@@ -1,0 +1,68 @@
+"""The catalog's identity as its rows and its server tell it, and the doubt about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from reconciler.catalog.database import Database, Row
+from reconciler.catalog.statements import load
+from reconciler.core.identity import Standing
+from reconciler.errors import CatalogUnavailable
+
+_SQL = load("identity")
+
+
+class IdentityCatalog:
+    """Reads and writes about which catalog this is.
+
+    Args:
+        database: the catalog.
+
+    Every method raises CatalogUnavailable.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def standing(self) -> Standing:
+        """What is known at this moment."""
+        rows = await self._rows("standing", {})
+        if not rows:
+            raise CatalogUnavailable("the catalog's identity is gone; restore it from a back-up")
+        return Standing(**rows[0])
+
+    async def unrecorded(self, project_ids: Iterable[str]) -> set[str]:
+        """Those of some projects that no row records."""
+        wanted = list(project_ids)
+        if not wanted:
+            return set()
+        return {row["project_id"] for row in await self._rows("unrecorded", {"project_ids": wanted})}
+
+    async def looked(self, standing: Standing, at: datetime | None) -> bool:
+        """Keep that Neon's list of that time, None for a partial one, agrees; False where all is another by now."""
+        parameters = {
+            "server": standing.server,
+            "started": standing.started,
+            "claimed_at": standing.claimed_at,
+            "at": at,
+        }
+        return bool(await self._rows("looked", parameters))
+
+    async def doubt(self, standing: Standing, reason: str) -> bool:
+        """Stop every change until a person's claim; whether that is news."""
+        return bool(await self._rows("doubt", {"reason": reason, "claimed_at": standing.claimed_at}))
+
+    async def ended_by(self) -> str | None:
+        """The command by which a person ends the stop of every change; None where nothing is stopped."""
+        for row in await self._rows("stopped", {}):
+            if row["doubted"]:
+                return "morphik-apps claim"
+            if row["stopped"]:
+                return "morphik-apps resume"
+        return None
+
+    async def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+        async with self._database.connection() as connection:
+            return await (await connection.execute(_SQL[statement], parameters)).fetchall()

@@ -1,0 +1,124 @@
+"""The look that comes before the first change: does Neon's list agree with what this catalog remembers?
+
+Done at a daemon's start, after each start of the catalog's server, and in each sweep. It costs the list, and one call
+for each project that is named like ours, that no row records, and that is younger than the last look.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from reconciler.catalog.fleet import FleetCatalog
+from reconciler.core.identity import Standing, elsewhere, evidence, suspects
+from reconciler.core.mark import mark_of
+from reconciler.errors import CatalogUnseen, MutationStopped, NeonNotFound, NeonOutcomeUnknown
+from reconciler.logs import fields
+from reconciler.neon.client import NeonClient
+from specs.neon import ProjectListing
+
+# A list that always lacks something, in an organization where something is always going on, is not waited for for ever.
+PARTIAL_LISTS = 3
+log = logging.getLogger(__name__)
+
+
+class Lookout:
+    """Compares the catalog's memory with its server and with Neon.
+
+    Args:
+        client: asks Neon.
+        fleet: the catalog.
+        control_plane_id: whose projects are ours.
+    """
+
+    def __init__(self, client: NeonClient, fleet: FleetCatalog, control_plane_id: str) -> None:
+        self._client = client
+        self._fleet = fleet
+        self._identity = fleet.identity
+        self._control_plane_id = control_plane_id
+        # An annotation cannot change, and the high-water mark only grows: what was harmless once stays so.
+        self._harmless: set[str] = set()
+        self._catalog_id: str | None = None
+        self._partial = 0
+
+    async def stand(self) -> Standing:
+        """What is known of the catalog.
+
+        Raises:
+            MutationStopped: a person must say which catalog is the right one, or start this process again.
+        """
+        standing = await self._identity.standing()
+        # What this process makes carries the id that it has read at its start.
+        self._catalog_id = self._catalog_id or standing.catalog_id
+        if standing.catalog_id != self._catalog_id:
+            raise MutationStopped(
+                f"The daemon was started over the catalog {self._catalog_id}, and this is {standing.catalog_id}; "
+                "nothing is changed until it is started again."
+            )
+        if standing.doubt is not None:
+            raise MutationStopped(standing.doubt)
+        reason = elsewhere(standing)
+        if reason is not None:
+            await self._doubt(standing, reason)
+        return standing
+
+    async def look(self, org_id: str) -> None:
+        """List Neon's projects and compare.
+
+        The third list in a row that lacks something is taken as it is, and counts as no look for what is older: the
+        sweeps look again, back to the last complete one.
+
+        Raises:
+            MutationStopped: as for ``stand``.
+            NeonOutcomeUnknown: the list lacks projects that might tell.
+            CatalogUnseen: the catalog's server changed meanwhile.
+        """
+        standing, at = await self.stand(), await self._fleet.clock()
+        listing = await self._client.list_all_projects(org_id=org_id)
+        if await self.judge(standing, listing, at):
+            self._partial = 0
+            return
+        self._partial += 1
+        if self._partial >= PARTIAL_LISTS:
+            log.warning("the first look at Neon had to do with a list that lacks projects")
+            await self._keep(standing, None)
+        else:
+            raise NeonOutcomeUnknown(
+                method="GET",
+                route="/projects",
+                status=200,
+                detail="the list lacks projects, which might be some that the catalog does not know",
+            )
+
+    async def judge(self, standing: Standing, listing: ProjectListing, at: datetime) -> bool:
+        """Compare a list that was begun at that time of the catalog's; False where it lacks too much to say.
+
+        Raises:
+            MutationStopped, CatalogUnseen: as for ``look``.
+        """
+        possible = [p for p in suspects(standing, listing) if p.id not in self._harmless]
+        unrecorded = await self._identity.unrecorded(p.id for p in possible)
+        for project in possible:
+            if project.id not in unrecorded:
+                continue
+            try:
+                mark = mark_of(await self._client.list_branches(project.id))
+            except NeonNotFound:
+                continue  # gone since the list
+            reason = evidence(await self._identity.standing(), self._control_plane_id, project, mark)
+            if reason is not None:
+                await self._doubt(standing, reason)
+            self._harmless.add(project.id)
+        if listing.repeated_project_ids or await self._identity.unrecorded(listing.unavailable_project_ids):
+            return False
+        await self._keep(standing, at)
+        return True
+
+    async def _keep(self, standing: Standing, at: datetime | None) -> None:
+        if not await self._identity.looked(standing, at):
+            raise CatalogUnseen("the catalog's server changed while it was compared with Neon")
+
+    async def _doubt(self, standing: Standing, reason: str) -> None:
+        if await self._identity.doubt(standing, reason):
+            log.error("which catalog is the right one is in doubt: %s", reason, extra=fields(server=standing.server))
+        raise MutationStopped(reason)

@@ -1,0 +1,169 @@
+"""What the API, a daemon and the doctor ask of the catalog, each call once, in a catalog where each has a meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+from pydantic import SecretStr
+
+from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.budget import BudgetCatalog
+from reconciler.catalog.database import Database
+from reconciler.catalog.fleet import FleetCatalog, Job, Pins
+from reconciler.catalog.health import read_health
+from reconciler.catalog.inspect import CatalogInspector
+from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.work import Claimed, WorkCatalog
+from reconciler.core.budget import Terms, Urgency
+from reconciler.core.effects import OpenIntent, RecordProject
+from reconciler.core.snapshot import Credentials, Next, Progress
+from specs.app import DesiredApp
+from specs.names import app_id_from_bytes
+from specs.neon import Project
+from specs.status import AppStatus
+from tests.catalogs import REGION, SEALER
+from tests.stillclock import StillClock
+
+LEASE = 60.0
+ORG = "org-1"
+TERMS = Terms.of(requests_per_minute=700, burst=40)
+_URIS = Credentials(SecretStr("postgresql://r:p@host.neon.tech/app"), None)
+_SAID = Progress(AppStatus.PROVISIONING, (), 1)
+_NAMES = ("ready", "creating", "claimed", "deleting", "waiting")
+IDS = {name: app_id_from_bytes(b"%-15s" % name.encode()) for name in (*_NAMES, "new")}
+
+
+class Hands:
+    """Everybody's way to one catalog, and what they hold there.
+
+    Attributes:
+        held: by app, the lease of the daemon that works on it.
+        job: the round that runs.
+    """
+
+    def __init__(self, database: Database, clock: StillClock) -> None:
+        self.database = database
+        self._clock = clock
+        self.apps = AppCatalog(database)
+        self.work = WorkCatalog(database, owner="d", lease_seconds=LEASE)
+        self.records = RecordCatalog(database, SEALER, lease_seconds=LEASE)
+        self.fleet = FleetCatalog(database, owner="d", lease_seconds=LEASE)
+        self.budget = BudgetCatalog(database, TERMS)
+        self.inspector = CatalogInspector(database)
+        self.held: dict[str, Claimed] = {}
+        self.job = Job("sweep", 0, "")
+
+    async def create(self, name: str, key: str | None = None, app_id: str | None = None) -> None:
+        """POST."""
+        await self.apps.create(
+            "alice",
+            DesiredApp(app_name=name, region=REGION, pg_version=17),
+            app_id=app_id or IDS[name],
+            idempotency_key=key,
+            fingerprint=None if key is None else b"body",
+            max_apps=100,
+            request_id=None,
+        )
+
+    async def furnish(self) -> None:
+        """Fill the catalog: an app at each point of its way, a stop, an orphan, a round."""
+        self._clock.rows("CREATE TABLE yoyo_lock (locked integer, pid integer)")
+        for name in _NAMES[:4]:
+            await self.create(name)
+        await self.apps.request_delete("alice", IDS["deleting"], None)
+        named = {app_id: name for name, app_id in IDS.items()}
+        self.held = {named[each.app.app_id]: each for each in await self.work.claim(10)}
+        for name in ("ready", "creating"):
+            await self.records.open_intent(self.held[name].lease, OpenIntent(f"nonce-{name}", None))
+        await self.record_project("ready", "project-ready")
+        self._clock.rows("UPDATE app_metadata SET connected_at = clock_timestamp() WHERE project_id IS NOT NULL")
+        await self.work.release(self.held["ready"].lease, Next(None))
+        self._clock.rows(
+            "UPDATE app_metadata SET tombstone_until = now() - interval '1 s' WHERE delete_requested_at IS NOT NULL"
+        )
+        await self.create("waiting")
+        await self.fleet.report_orphan(_project("project-lost"))
+        await self.fleet.pin(Pins(ORG, "https://neon", "morphik"))
+        job = await self.fleet.claim_job("sweep", 60)
+        assert job is not None
+        self.job = job
+
+    async def record_project(self, name: str, project_id: str) -> None:
+        """The project of an app that is being created."""
+        effect = RecordProject(1, project_id, ORG, _URIS, _SAID)
+        await self.records.record_project(self.held[name].lease, self.held[name].app, effect)
+
+    async def rows(self) -> list[str]:
+        """What a sweep reads."""
+        return [row.app_id async for row in self.fleet.rows()]
+
+
+Call: TypeAlias = Callable[[Hands], Awaitable[Any]]
+
+
+def _project(project_id: str) -> Project:
+    return Project.model_validate(
+        {"id": project_id, "name": "shop", "region_id": "r", "pg_version": 17, "created_at": "2026-01-01T00:00:00Z"}
+    )
+
+
+CALLS: Mapping[str, Call] = {
+    # The API
+    "create": lambda h: h.create("new", "key-new"),
+    "create what is there": lambda h: h.create("waiting", "key-waiting", IDS["new"]),
+    "get": lambda h: h.apps.get("alice", IDS["ready"]),
+    "list": lambda h: h.apps.list("alice", status=None, name=None, limit=2, cursor=None),
+    "request_delete": lambda h: h.apps.request_delete("alice", IDS["ready"], None),
+    "events": lambda h: h.apps.events("alice", IDS["ready"], limit=2, cursor=None),
+    "statuses": lambda h: h.apps.statuses([IDS["ready"]]),
+    "notify": lambda h: h.apps.notify(),
+    # A worker
+    "claim": lambda h: h.work.claim(10),
+    "next_due": lambda h: h.work.next_due(),
+    "renew": lambda h: h.work.renew([h.held["creating"].lease]),
+    "release": lambda h: h.work.release(h.held["creating"].lease, Next(1.0)),
+    "give_back": lambda h: h.work.give_back(),
+    # A pass
+    "permit": lambda h: h.records.permit(h.held["creating"].lease, swept=False),
+    "permit of a sweep": lambda h: h.records.permit(h.held["creating"].lease, swept=True),
+    "open_intent": lambda h: h.records.open_intent(h.held["claimed"].lease, OpenIntent("nonce", None)),
+    "refuse_intent": lambda h: h.records.refuse_intent(h.held["creating"].lease, 2),
+    "note_absence": lambda h: h.records.note_absence(h.held["creating"].lease, 2, proven=False),
+    "record": lambda h: h.records.record(h.held["creating"].lease, _SAID),
+    "record_project": lambda h: h.record_project("creating", "project-new"),
+    "drop_surplus": lambda h: h.records.drop_surplus(h.held["creating"].lease, "project-x", report=True),
+    # A round
+    "catalog_id": lambda h: h.fleet.catalog_id(),
+    "pin": lambda h: h.fleet.pin(Pins(ORG, "https://neon", "morphik")),
+    "stop": lambda h: h.fleet.stop("all is gone"),
+    "lift_stop": lambda h: h.fleet.lift_stop(),
+    "override_stop": lambda h: h.fleet.override_stop(),
+    "stop_overridden": lambda h: h.fleet.stop_overridden(),
+    "clock": lambda h: h.fleet.clock(),
+    "rows": lambda h: h.rows(),
+    "audit_rows": lambda h: h.fleet.audit_rows("", 10),
+    "count_connected": lambda h: h.fleet.count_connected(),
+    "witnesses": lambda h: h.fleet.witnesses("", "", 3),
+    "wake": lambda h: h.fleet.wake([IDS["ready"]], missing=True),
+    "name_surplus": lambda h: h.fleet.name_surplus([(IDS["ready"], "project-x")]),
+    "reported": lambda h: h.fleet.reported(),
+    "report_orphan": lambda h: h.fleet.report_orphan(_project("project-new")),
+    "forget_orphans": lambda h: h.fleet.forget_orphans([]),
+    "claim_job": lambda h: h.fleet.claim_job("audit", 60),
+    "renew_job": lambda h: h.fleet.renew_job(h.job),
+    "finish_job": lambda h: h.fleet.finish_job(h.job, whole=True),
+    "give_back_jobs": lambda h: h.fleet.give_back_jobs(),
+    "bury": lambda h: h.fleet.bury(),
+    # The budget, the metrics, the doctor
+    "lease": lambda h: h.budget.lease({Urgency.PEOPLE: 1}),
+    "close": lambda h: h.budget.close(1.0),
+    "read_health": lambda h: read_health(h.database),
+    "server": lambda h: h.inspector.server(),
+    "schema": lambda h: h.inspector.schema(),
+    "rights": lambda h: h.inspector.rights(),
+    "identity": lambda h: h.inspector.identity(),
+    "wrapping_keys": lambda h: h.inspector.wrapping_keys(),
+    "wrapped": lambda h: h.inspector.wrapped("none", 3),
+}
+"""Every call there is; which statements each needs is found out by making it."""

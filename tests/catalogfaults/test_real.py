@@ -1,0 +1,169 @@
+"""The same faults as a server really makes them, where a test can bring it to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.database import Database
+from reconciler.catalog.work import WorkCatalog
+from reconciler.errors import CatalogUnavailable
+from tests.catalogs import create, execute, opened
+from tests.postgres import TestServer
+
+_END = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'morphik-apps'
+"""
+_WAITING = """
+SELECT 1 FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'morphik-apps' AND wait_event_type = 'Lock'
+"""
+Use = Callable[[Database, AppCatalog], Awaitable[None]]
+
+
+def _run(url: str, use: Use, **options: float) -> None:
+    async def run() -> None:
+        async with opened(url, **options) as database, asyncio.timeout(60):
+            await use(database, AppCatalog(database))
+
+    asyncio.run(run())
+
+
+@contextmanager
+def _locked(url: str) -> Iterator[None]:
+    """Somebody holds every row of the work."""
+    with psycopg.connect(url) as holder:
+        holder.execute("SELECT 1 FROM app_work FOR UPDATE")
+        yield
+
+
+async def _waits_for_a_lock(url: str) -> None:
+    while not await asyncio.to_thread(execute, url, _WAITING):  # noqa: ASYNC110 - the server tells nobody
+        await asyncio.sleep(0.005)
+
+
+def test_a_server_that_refuses_writes_is_read_and_nothing_is_claimed(postgres: TestServer, catalog_url: str) -> None:
+    """As after a failover to a standby, and again after the way back."""
+    name = execute(catalog_url, "SELECT current_database() AS name")[0]["name"]
+
+    def refuse(setting: str) -> None:
+        execute(postgres.url, f"ALTER DATABASE {name} SET default_transaction_read_only = {setting}")
+        execute(catalog_url, _END)
+
+    async def use(database: Database, apps: AppCatalog) -> None:
+        work = WorkCatalog(database, owner="d", lease_seconds=60)
+        app_id = (await create(apps)).app.app_id
+        await asyncio.to_thread(refuse, "on")
+        with suppress(CatalogUnavailable):
+            await apps.get("alice", app_id)  # over a connection that is gone
+        assert await apps.get("alice", app_id) is not None
+        for refused in (create(apps, "late"), apps.request_delete("alice", app_id, None), work.claim(1)):
+            with pytest.raises(CatalogUnavailable, match="25006"):
+                await refused
+        await asyncio.to_thread(refuse, "off")
+        with suppress(CatalogUnavailable):
+            await apps.get("alice", app_id)
+        assert [each.app.app_id for each in await work.claim(1)] == [app_id]
+
+    _run(catalog_url, use)
+
+
+def test_a_backend_that_is_ended_while_it_waits_has_done_nothing(catalog_url: str) -> None:
+    async def use(_database: Database, apps: AppCatalog) -> None:
+        app_id = (await create(apps)).app.app_id
+        with _locked(catalog_url):
+            asked = asyncio.create_task(apps.request_delete("alice", app_id, None))
+            await _waits_for_a_lock(catalog_url)
+            await asyncio.to_thread(execute, catalog_url, _END)
+            with pytest.raises(CatalogUnavailable, match="57P01"):
+                await asked
+        app = await apps.get("alice", app_id)
+        assert app is not None
+        assert app.delete_requested_at is None
+
+    _run(catalog_url, use)
+
+
+@pytest.mark.parametrize(("setting", "code"), [("statement_timeout", "57014"), ("lock_timeout", "55P03")])
+def test_a_limit_that_an_operator_set_ends_a_wait(catalog_url: str, setting: str, code: str) -> None:
+    async def use(_database: Database, apps: AppCatalog) -> None:
+        app_id = (await create(apps)).app.app_id
+        with _locked(catalog_url), pytest.raises(CatalogUnavailable, match=code):
+            await apps.request_delete("alice", app_id, None)
+        assert await apps.request_delete("alice", app_id, None) is not None
+
+    _run(f"{catalog_url}?options={quote(f'-c {setting}=200')}", use)
+
+
+def test_two_that_wait_for_each_other_are_parted(catalog_url: str) -> None:
+    """A person's own transaction takes the rows in the other order; one of the two is broken off."""
+
+    async def use(_database: Database, apps: AppCatalog) -> None:
+        app_id = (await create(apps)).app.app_id
+        async with await psycopg.AsyncConnection.connect(catalog_url) as person:
+            await person.execute("SET deadlock_timeout = '60s'")
+            await person.execute("SELECT 1 FROM app_metadata FOR UPDATE")
+            asked = asyncio.create_task(apps.request_delete("alice", app_id, None))
+            await _waits_for_a_lock(catalog_url)
+            await person.execute("SELECT 1 FROM app_work FOR UPDATE")
+            with pytest.raises(CatalogUnavailable, match="40P01"):
+                await asked
+        assert await apps.request_delete("alice", app_id, None) is not None
+
+    _run(f"{catalog_url}?options={quote('-c deadlock_timeout=50ms')}", use)
+
+
+def test_creates_meet_under_an_isolation_that_an_operator_set(catalog_url: str) -> None:
+    """Twenty of one owner at once in serializable transactions: each is made, or told to send the same again."""
+
+    async def use(_database: Database, apps: AppCatalog) -> None:
+        async def ask(number: int) -> int:
+            refused = 0
+            while True:
+                try:
+                    await create(apps, f"app-{number}")
+                except CatalogUnavailable as error:
+                    assert "40001" in str(error)  # noqa: PT017 - it may or may not come
+                    refused += 1
+                else:
+                    return refused
+
+        await asyncio.gather(*(ask(number) for number in range(20)))
+        assert execute(catalog_url, "SELECT living FROM app_owners") == [{"living": 20}]
+        assert execute(catalog_url, "SELECT count(*) AS apps FROM app_metadata") == [{"apps": 20}]
+
+    _run(f"{catalog_url}?options={quote('-c default_transaction_isolation=serializable')}", use)
+
+
+def test_a_server_with_no_room_for_another_connection(postgres: TestServer, catalog_url: str) -> None:
+    """The role may have one connection, and somebody has it; then it is free again."""
+    role = "morphik_test_one_connection"
+    execute(postgres.url, f"DROP ROLE IF EXISTS {role}")
+    execute(catalog_url, f"CREATE ROLE {role} LOGIN PASSWORD 'p' CONNECTION LIMIT 1")
+    url = catalog_url.replace(postgres.url.partition("//")[2].partition("@")[0], f"{role}:p")
+
+    async def use(_database: Database, apps: AppCatalog) -> None:
+        async with await psycopg.AsyncConnection.connect(url):
+            with pytest.raises(psycopg.OperationalError, match="too many connections"):
+                await psycopg.AsyncConnection.connect(url)
+            with pytest.raises(CatalogUnavailable):
+                await apps.get("alice", "a" * 24)
+        while True:
+            try:
+                assert await apps.get("alice", "a" * 24) is None
+            except CatalogUnavailable:
+                continue  # the server takes a moment to see that a place is free
+            return
+
+    try:
+        execute(catalog_url, f"GRANT morphik_apps_api TO {role}")
+        _run(url, use, timeout_seconds=0.5)
+    finally:
+        execute(catalog_url, f"DROP ROLE {role}")

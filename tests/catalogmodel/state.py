@@ -1,0 +1,149 @@
+"""All that stands in a catalog, the real one and its twin, in one form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.catalog.rows import app_from_row
+from reconciler.catalog.work import intent_of
+from reconciler.core.budget import Urgency
+from reconciler.core.snapshot import Credentials
+from specs.metadata import AppMetadata
+from tests.catalogmodel.twin import Twin
+from tests.catalogs import SEALER
+from tests.stillclock import StillClock
+
+State = dict[str, Any]
+SEALED = ("data_key_sealed", "data_key_wrapped_by", "connection_uri_sealed", "pooled_uri_sealed")
+
+_WORK = """
+SELECT app_id, extract(epoch FROM due_at)::float8 AS due, extract(epoch FROM rank_at)::float8 AS rank, lane, attempts,
+       wakes, confirmed_missing, surplus_ids, lease_owner, lease_token,
+       extract(epoch FROM lease_expires_at)::float8 AS expires
+FROM app_work
+"""
+_EVENTS = "SELECT app_id, type, reason, message, actor, generation, at FROM app_events ORDER BY event_id"
+_PLANE = """
+SELECT high_water, org_id, neon_api_url, control_plane_id, mutation_stop_reason AS reason,
+       extract(epoch FROM mutation_stopped_at)::float8 AS stopped,
+       extract(epoch FROM stop_overridden_until)::float8 AS overridden, sweep_deletes,
+       extract(epoch FROM sweep_deletes_since)::float8 AS since
+FROM catalog_identity
+"""
+_JOBS = """
+SELECT name, extract(epoch FROM started_at)::float8 AS started, extract(epoch FROM finished_at)::float8 AS finished,
+       position, lease_owner, lease_token, extract(epoch FROM lease_expires_at)::float8 AS expires,
+       extract(epoch FROM round_started_at)::float8 AS began, extract(epoch FROM round_finished_at)::float8 AS whole,
+       round_seconds
+FROM periodic_jobs
+"""
+
+
+def real_state(clock: StillClock, tokens: Mapping[int, int]) -> State:
+    """What the real catalog holds; ``tokens`` says which token of the twin each of its tokens is."""
+    work = {row["app_id"]: row for row in clock.rows(_WORK)}
+    for row in work.values():
+        row["lease_token"] = tokens[row["lease_token"]]
+    intents: dict[str, list[Any]] = {app_id: [] for app_id in work}
+    for row in clock.rows("SELECT * FROM create_intents ORDER BY create_seq"):
+        intents[row["app_id"]].append(intent_of(row))
+    return {
+        "apps": {row["app_id"]: plain(app_from_row(row)) for row in clock.rows("SELECT * FROM app_metadata")},
+        "work": {app_id: tuple(row.values()) for app_id, row in work.items()},
+        "intents": intents,
+        "events": [tuple(row.values()) for row in clock.rows(_EVENTS)],
+        "plane": tuple(clock.rows(_PLANE)[0].values()),
+        "jobs": {row["name"]: tuple(row.values()) for row in clock.rows(_JOBS)},
+        "orphans": {row["project_id"]: row["app_id"] for row in clock.rows("SELECT * FROM orphan_projects")},
+        "keys": {
+            (row["owner_id"], row["key"]): (row["fingerprint"], row["app_id"])
+            for row in clock.rows("SELECT * FROM idempotency_keys")
+        },
+        "living": {row["owner_id"]: row["living"] for row in clock.rows("SELECT * FROM app_owners")},
+        "budget": tuple(clock.rows("SELECT * FROM request_budget")[0].values()),
+    }
+
+
+def twin_state(twin: Twin) -> State:
+    """What the twin holds."""
+    return {
+        "apps": {app_id: twin_row(twin, row) for app_id, row in twin.rows.items()},
+        "work": {app_id: _work(twin, app_id) for app_id in twin.work},
+        "intents": twin.intents,
+        "events": twin.history,
+        "plane": _plane(twin),
+        "jobs": {name: _job(twin, name) for name in twin.jobs},
+        "orphans": twin.orphans,
+        "keys": twin.keys,
+        "living": twin.living,
+        "budget": _budget(twin),
+    }
+
+
+def plain(app: AppMetadata) -> tuple[AppMetadata, bool, str | None, str | None]:
+    """A row of the real catalog without its seals; whether it has a data key, and what the seals hold."""
+    direct, pooled = (SEALER.unseal_uri(app, column) for column in ("connection_uri", "pooled_uri"))
+    opened = None if direct is None else Credentials(direct, pooled)
+    if direct is None:
+        assert pooled is None
+    return _opened(app, opened)
+
+
+def _opened(app: AppMetadata, held: Credentials | None) -> tuple[AppMetadata, bool, str | None, str | None]:
+    bare = app.model_copy(update=dict.fromkeys(SEALED))
+    direct = None if held is None else held.connection_uri.get_secret_value()
+    pooled = None if held is None or held.pooled_uri is None else held.pooled_uri.get_secret_value()
+    return bare, app.data_key_sealed is not None, direct, pooled
+
+
+def twin_row(twin: Twin, app: AppMetadata) -> tuple[AppMetadata, bool, str | None, str | None]:
+    """A row of the twin in the form of ``plain``."""
+    return _opened(app, twin.open_seal(app))
+
+
+def _work(twin: Twin, app_id: str) -> tuple[object, ...]:
+    work = twin.work[app_id]
+    return (
+        app_id,
+        work.due_at,
+        work.rank_at,
+        work.lane,
+        work.attempts,
+        work.wakes,
+        work.confirmed_missing,
+        work.surplus_ids,
+        twin.holders.get(app_id),
+        work.lease_token,
+        work.lease_expires_at,
+    )
+
+
+def _plane(twin: Twin) -> tuple[object, ...]:
+    plane, pins = twin.plane, twin.pinned
+    kept = (None, None, None) if pins is None else (pins.org_id, pins.neon_api_url, pins.control_plane_id)
+    stopped = _time(plane.stopped_at), _time(plane.overridden_until)
+    return plane.high_water, *kept, plane.stop_reason, *stopped, plane.sweep_deletes, plane.sweep_deletes_since
+
+
+def _job(twin: Twin, name: str) -> tuple[object, ...]:
+    job, kept = twin.jobs[name], twin.rounds[name]
+    lease = kept.holder, job.token, job.lease_expires_at
+    times = _time(job.started_at), _time(kept.finished_at)
+    return name, *times, job.position, *lease, kept.began, kept.whole_at, kept.seconds
+
+
+def _budget(twin: Twin) -> tuple[object, ...]:
+    bucket = twin.bucket
+    owed = [part for kind in (Urgency.REPAIRS, Urgency.SWEEPS) for part in _owed(twin, kind)]
+    return True, bucket.tokens, bucket.at, bucket.closed_until, *owed
+
+
+def _owed(twin: Twin, kind: Urgency) -> tuple[object, ...]:
+    owed = twin.bucket.owed[kind]
+    return owed.requests, owed.asked_at
+
+
+def _time(seconds: float) -> float | None:
+    return None if math.isinf(seconds) else seconds

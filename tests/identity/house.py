@@ -1,0 +1,225 @@
+"""A control plane over a real catalog and local Neon: the one can be taken away, and another put in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.database import TRUSTED_SECONDS, Database
+from reconciler.catalog.fleet import FleetCatalog
+from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.rows import app_from_row
+from reconciler.catalog.work import WorkCatalog
+from reconciler.core.snapshot import Next, Plane
+from reconciler.errors import CatalogUnavailable, LeaseLost
+from reconciler.local.neon.machine import LocalNeon
+from reconciler.local.neon.messages import LocalNeonOptions, Request
+from reconciler.neon.client import NeonClient
+from reconciler.shell.access import Access
+from reconciler.shell.driver import Driver, World
+from reconciler.shell.rounds import Rounds
+from reconciler.telemetry.witness import Witness
+from specs.metadata import AppMetadata
+from specs.status import AppStatus, ConditionType, condition_of
+from tests.catalogs import SEALER, create, execute
+from tests.plenty import plenty
+
+ORG, PLANE_ID = "org-ours-00000001", "morphik"
+LEASE, SETTLE = 60.0, 22.0
+PASSES = 60
+HOSTS = (".neon.tech", "127.0.0.1", "localhost")
+Seen = TypeVar("Seen")
+
+
+class Neon:
+    """Local Neon behind a transport that keeps what was sent.
+
+    Attributes:
+        changes: the requests that were not GET, as ``METHOD /path``.
+        lose: routes whose next answer is lost, although the request took effect.
+    """
+
+    def __init__(self) -> None:
+        self.machine = LocalNeon(LocalNeonOptions(org_id=ORG), seed=1)
+        self.changes: list[str] = []
+        self.lose: set[str] = set()
+        self._now = time.time()
+
+    def client(self) -> NeonClient:
+        """A client of it."""
+        return NeonClient("http://localhost/api/v2", "k", transport=httpx.MockTransport(self._carry))
+
+    async def _carry(self, asked: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        body = json.loads(asked.content) if asked.content else None
+        path = asked.url.path.removeprefix("/api/v2")
+        if asked.method != "GET":
+            self.changes.append(f"{asked.method} {path}")
+        answer = self._handle(Request(asked.method, path, dict(asked.url.params), body))
+        if f"{asked.method} {path}" in self.lose:
+            self.lose.discard(f"{asked.method} {path}")
+            raise httpx.ReadTimeout("lost")
+        return httpx.Response(answer.status, json=answer.body)
+
+    def _handle(self, request: Request) -> Any:
+        self._now = max(self._now + 1, time.time())
+        return self.machine.handle(request, self._now)
+
+    def person(self, method: str, path: str) -> None:
+        """What a person does in Neon's console."""
+        answer = self._handle(Request(method, path, {}, None))
+        assert answer.status < 300, answer
+
+    def living(self) -> set[str]:
+        """The projects that are there."""
+        return {each.id for each in self.machine._world.projects.values() if each.deleted_at is None}
+
+    def of(self, app_id: str) -> list[str]:
+        """The living projects that carry an app's name."""
+        projects = self.machine._world.projects
+        return [each for each in sorted(self.living()) if projects[each].name.endswith(app_id)]
+
+
+class House:
+    """One daemon over one catalog.
+
+    Args:
+        url: the catalog.
+        neon: whose projects it works with.
+
+    Attributes:
+        fleet, work, records, client, access: the daemon's parts.
+    """
+
+    def __init__(self, url: str, neon: Neon) -> None:
+        self.url = url
+        self._neon = neon
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        database = Database(self.url)
+        await database.open()
+        self._stack.push_async_callback(database.close)
+        self._apps = AppCatalog(database)
+        self.fleet = FleetCatalog(database, owner="d", lease_seconds=LEASE)
+        self.records = RecordCatalog(database, SEALER, lease_seconds=LEASE)
+        self.work = WorkCatalog(database, owner="d", lease_seconds=LEASE)
+        self._catalog_id = await self.fleet.catalog_id()
+        self.client = self._neon.client()
+        self.restart()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def restart(self) -> None:
+        """Begin a life of the daemon."""
+        plane = Plane(PLANE_ID, self._catalog_id, SETTLE, HOSTS)
+        self.access = Access(
+            self.client, self.fleet, org_id=ORG, neon_api_url="http://localhost", control_plane_id=PLANE_ID
+        )
+        world = World(self.client, plenty(), self.access, self.records, self._probe, LEASE - 21, Witness())
+        driver = Driver(world, plane)
+        self._rounds = Rounds(
+            self.client, self.access, self.fleet, driver, plane, resync_seconds=1e-6, lease_seconds=LEASE
+        )
+        self._driver = driver
+
+    async def ask(self, name: str = "shop") -> str:
+        """POST at our API; the app's id."""
+        return (await create(self._apps, name)).app.app_id
+
+    async def delete(self, app_id: str) -> None:
+        """DELETE at our API."""
+        await self._apps.request_delete(self.row(app_id).owner_id, app_id, None)
+
+    async def ready(self, name: str = "shop") -> str:
+        """A new app that is ready; its id."""
+        app_id = await self.ask(name)
+        await self.until(app_id, AppStatus.READY)
+        return app_id
+
+    async def passes(self, number: int = 3) -> None:
+        """So many passes over every app."""
+        for _ in range(number):
+            self.sql("UPDATE app_work SET due_at = now() WHERE lease_expires_at IS NULL")
+            for claimed in await self.work.claim(100):
+                try:
+                    outcome = await self._driver.run(claimed)
+                except (LeaseLost, CatalogUnavailable):
+                    outcome = Next(0.1)
+                await self.work.release(claimed.lease, outcome)
+
+    async def until(self, app_id: str, status: AppStatus) -> None:
+        """Passes until an app has a status."""
+        for _ in range(PASSES):
+            if self.row(app_id).status == status:
+                return
+            await self.passes(1)
+            self.age()
+        said = [f"{c.reason}: {c.message}" for c in self.row(app_id).conditions]
+        raise AssertionError(f"not {status} but {self.row(app_id).status}: {said}")
+
+    async def sweep(self) -> None:
+        """One round over the fleet, and what it wakes."""
+        self.sql("UPDATE periodic_jobs SET started_at = NULL")
+        await self._rounds.sweep()
+        await self.passes(2)
+
+    @staticmethod
+    async def disconnected() -> None:
+        """Every connection was cut off: wait until the pool trusts none of them."""
+        await asyncio.sleep(TRUSTED_SECONDS + 0.1)
+
+    async def long(self) -> None:
+        """So long that everything that time alone may conclude is concluded."""
+        for _ in range(3):
+            await self.passes(2)
+            self.age()
+            await self.sweep()
+
+    def age(self, seconds: float = 2 * SETTLE) -> None:
+        """Let time pass for the catalog."""
+        ago = f"- interval '{seconds} seconds'"
+        self.sql(f"UPDATE create_intents SET sent_at = sent_at {ago}, first_absent_at = first_absent_at {ago}")
+        self.sql(f"UPDATE app_metadata SET project_recorded_at = project_recorded_at {ago}, "
+                 f"missing_since = missing_since {ago}")  # fmt: skip
+
+    def row(self, app_id: str) -> AppMetadata:
+        """An app's row."""
+        [row] = self.sql(f"SELECT * FROM app_metadata WHERE app_id = '{app_id}'")
+        return app_from_row(row)
+
+    def reason(self, app_id: str, kind: ConditionType = ConditionType.SYNCED) -> str | None:
+        """What a condition of an app says."""
+        said = condition_of(self.row(app_id).conditions, kind)
+        return None if said is None else said.reason
+
+    def doubt(self) -> str | None:
+        """Why the catalog is in doubt."""
+        [row] = self.sql("SELECT doubt_reason FROM catalog_identity")
+        reason: str | None = row["doubt_reason"]
+        return reason
+
+    def sql(self, statement: str) -> list[dict[str, Any]]:
+        """One statement behind everybody's back."""
+        return execute(self.url, statement)
+
+    async def _probe(self, _uri: object) -> None:
+        """Every database answers."""
+
+
+def told(story: Callable[[], Awaitable[Seen]]) -> Seen:
+    """What a story ends with, in a loop of its own."""
+
+    async def run() -> Seen:
+        return await story()
+
+    return asyncio.run(run())

@@ -1,0 +1,136 @@
+"""The statements and the looks that stand between a catalog in doubt and a change."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.catalog.work import Lease
+from reconciler.core.effects import OpenIntent
+from reconciler.core.identity import Standing
+from reconciler.errors import CatalogUnseen, LeaseLost, NeonOutcomeUnknown
+from reconciler.shell import identity
+from specs.neon import ProjectListing
+from tests.identity.house import ORG, PLANE_ID, House, Neon, told
+
+
+def test_a_doubt_from_before_a_claim_does_not_outlive_it(catalog_url: str) -> None:
+    """A daemon that is slow to say what it saw before a person's word says nothing."""
+
+    async def story() -> None:
+        async with House(catalog_url, Neon()) as house:
+            before: Standing = await house.fleet.identity.standing()
+            house.sql("UPDATE catalog_identity SET claimed_at = now()")
+            assert not await house.fleet.identity.doubt(before, "as it was")
+            assert not await house.fleet.identity.looked(before, before.made_at)
+            now = await house.fleet.identity.standing()
+            assert await house.fleet.identity.doubt(now, "as it is")
+            assert not await house.fleet.identity.doubt(now, "once more")
+
+    told(story)
+
+
+def test_tokens_after_a_doubt_are_beyond_all_that_may_have_been_given_out(catalog_url: str) -> None:
+    async def story() -> None:
+        async with House(catalog_url, Neon()) as house:
+            [before] = house.sql("SELECT nextval('lease_tokens') AS token")
+            await house.fleet.identity.doubt(await house.fleet.identity.standing(), "lost")
+            [after] = house.sql("SELECT nextval('lease_tokens') AS token")
+            assert after["token"] > before["token"] + 1_000_000
+
+    told(story)
+
+
+def test_the_statement_that_commits_an_intent_looks_at_the_server_too(
+    catalog_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its permission was given by another statement, perhaps on another server."""
+
+    async def story() -> None:
+        async with House(catalog_url, Neon()) as house:
+            await house.ready("before")
+            app_id = await house.ask()
+            [claimed] = await house.work.claim(1)
+            monkeypatch.setattr(house.records, "permit", _permit)
+            kept = house.sql("SELECT server_identity FROM catalog_identity")[0]["server_identity"]
+            for wrong in ("server_identity = 'elsewhere'", "looked_start = now()", "doubted_at = now()"):
+                house.sql(f"UPDATE catalog_identity SET {wrong}")
+                with pytest.raises(LeaseLost):
+                    await house.records.open_intent(claimed.lease, OpenIntent("nonce", None))
+                house.sql(
+                    f"UPDATE catalog_identity SET doubted_at = NULL, looked_start = pg_postmaster_start_time(), "
+                    f"server_identity = '{kept}'"
+                )
+            await house.records.open_intent(claimed.lease, OpenIntent("nonce", None))
+            assert [row["app_id"] for row in house.sql("SELECT * FROM create_intents WHERE nonce = 'nonce'")] == [
+                app_id
+            ]
+
+    told(story)
+
+
+async def _permit(_lease: Lease, *, swept: bool) -> None:
+    """Everything is permitted."""
+
+
+def test_a_change_is_refused_on_a_server_that_was_not_looked_over(catalog_url: str) -> None:
+    async def story() -> None:
+        async with House(catalog_url, Neon()) as house:
+            await house.ready("before")
+            await house.ask()
+            [claimed] = await house.work.claim(1)
+            await house.records.permit(claimed.lease, swept=False)
+            for wrong in ("server_identity = 'elsewhere'", "looked_start = now()", "looked_start = NULL"):
+                house.sql(f"UPDATE catalog_identity SET {wrong}")
+                with pytest.raises(CatalogUnseen):
+                    await house.records.permit(claimed.lease, swept=False)
+
+    told(story)
+
+
+def test_a_daemon_changes_nothing_in_another_catalog_than_it_was_started_over(catalog_url: str) -> None:
+    """Also after a claim: what it makes would carry the wrong catalog's id."""
+    neon = Neon()
+
+    async def story() -> None:
+        async with House(catalog_url, neon) as house:
+            await house.ready("before")
+            house.sql("UPDATE catalog_identity SET catalog_id = gen_random_uuid(), looked_start = now()")
+            neon.changes.clear()
+            app_id = await house.ask("after")
+            await house.passes(4)
+            assert neon.changes == []
+            assert house.doubt() is None
+            assert house.reason(app_id) == "MutationStopped"
+
+    told(story)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_list_that_lacks_what_no_row_records_is_no_look_until_the_third(
+    catalog_url: str, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """What a row records may be missing from it; and it never counts as a look back."""
+    neon = Neon()
+
+    async def story() -> None:
+        async with House(catalog_url, neon) as house:
+            ours = house.row(await house.ready("before")).project_id
+            partial = ProjectListing(projects=(), unavailable_project_ids=(str(ours) if known else "p-unknown",))
+            lookout = identity.Lookout(house.client, house.fleet, PLANE_ID)
+
+            async def listed(**_: object) -> ProjectListing:
+                return partial
+
+            monkeypatch.setattr(house.client, "list_all_projects", listed)
+            [before] = house.sql("SELECT looked_at FROM catalog_identity")
+            if known:
+                await lookout.look(ORG)
+            else:
+                for _ in range(identity.PARTIAL_LISTS - 1):
+                    with pytest.raises(NeonOutcomeUnknown):
+                        await lookout.look(ORG)
+                await lookout.look(ORG)
+            [after] = house.sql("SELECT looked_at FROM catalog_identity")
+            assert (before["looked_at"] < after["looked_at"]) == known
+
+    told(story)

@@ -1,0 +1,1 @@
+"""Overload and recovery in virtual time: the real shell and client over the catalog's twin and local Neon."""

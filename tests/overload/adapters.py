@@ -1,0 +1,257 @@
+"""The catalog as the daemons call it: the twin behind the methods of ``reconciler.catalog``, each a moment later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from reconciler.catalog.fleet import Job, Pins
+from reconciler.catalog.work import Claimed, Lease
+from reconciler.core.budget import Grant, Urgency
+from reconciler.core.effects import OpenIntent, RecordProject
+from reconciler.core.identity import Standing
+from reconciler.core.snapshot import CreateIntent, Credentials, Next, Progress
+from reconciler.errors import CatalogUnavailable
+from specs.metadata import AppMetadata
+from specs.names import parse_project_name
+from specs.neon import Project
+from tests.overload.catalog import LargeCatalog
+from tests.simulation.clock import Clock
+
+T = TypeVar("T")
+STATEMENT_SECONDS = 0.001
+
+
+class Shared:
+    """What all daemons share: the twin, and whether it answers.
+
+    Attributes:
+        away: whether every statement fails.
+    """
+
+    def __init__(self, clock: Clock, catalog: LargeCatalog) -> None:
+        self.clock = clock
+        self.catalog = catalog
+        self.away = False
+
+    async def run(self, statement: Callable[[], T]) -> T:
+        """One statement."""
+        await asyncio.sleep(STATEMENT_SECONDS)
+        if self.away:
+            raise CatalogUnavailable("the catalog does not answer")
+        return statement()
+
+
+class Slices:
+    """``BudgetCatalog``."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
+        """Take a slice."""
+        return await self._shared.run(lambda: self._shared.catalog.lease_requests(wanted))
+
+    async def close(self, seconds: float) -> None:
+        """Lease nothing for a while."""
+        await self._shared.run(lambda: self._shared.catalog.close_budget(seconds))
+
+
+class Work:
+    """``WorkCatalog`` of one daemon."""
+
+    def __init__(self, shared: Shared, owner: str) -> None:
+        self._shared = shared
+        self._owner = owner
+
+    async def claim(self, limit: int) -> list[Claimed]:
+        """Take due apps."""
+        return await self._shared.run(lambda: self._shared.catalog.claim_for(self._owner, limit))
+
+    async def next_due(self) -> float | None:
+        """Seconds until something is due."""
+        due = await self._shared.run(self._shared.catalog.next_due)
+        return None if due == float("inf") else due - self._shared.clock.now
+
+    async def renew(self, leases: Sequence[Lease]) -> set[str]:
+        """Prolong leases."""
+        catalog = self._shared.catalog
+        return await self._shared.run(lambda: {one.app_id for one in leases if catalog.renew(one)})
+
+    async def release(self, lease: Lease, outcome: Next) -> bool:
+        """End a pass."""
+        return await self._shared.run(lambda: self._shared.catalog.release(lease, outcome))
+
+    async def give_back(self) -> None:
+        """Let others have every app of this process."""
+        await self._shared.run(lambda: self._shared.catalog.give_back(self._owner))
+
+
+class Identity:
+    """``IdentityCatalog``; nothing here gives a reason for doubt."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._run = shared.run
+        self._catalog = shared.catalog
+
+    async def standing(self) -> Standing:
+        """What is known at this moment."""
+        return await self._run(self._catalog.standing)
+
+    async def unrecorded(self, project_ids: Iterable[str]) -> set[str]:
+        """Those of some projects that no row records."""
+        wanted = list(project_ids)
+        return await self._run(lambda: self._catalog.unrecorded(wanted)) if wanted else set()
+
+    async def looked(self, standing: Standing, at: datetime | None) -> bool:
+        """Keep that Neon's list agrees."""
+        return await self._run(lambda: self._catalog.looked(standing, at))
+
+    async def doubt(self, _standing: Standing, reason: str) -> bool:
+        """Nothing here was restored, copied or lost."""
+        raise AssertionError(reason)
+
+
+class Records:
+    """``RecordCatalog``."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def permit(self, lease: Lease, *, swept: bool) -> None:
+        """Whether a change may be sent."""
+        await self._shared.run(lambda: self._shared.catalog.permit(lease, swept=swept))
+
+    async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
+        """The intent to create."""
+        return await self._shared.run(lambda: self._shared.catalog.open_intent(lease, effect))
+
+    async def refuse_intent(self, lease: Lease, create_seq: int) -> None:
+        """It was not carried out."""
+        await self._shared.run(lambda: self._shared.catalog.settle_intent(lease, create_seq, "refused", absent=False))
+
+    async def note_absence(self, lease: Lease, create_seq: int, *, proven: bool) -> None:
+        """It was not seen."""
+        state: Any = "absent" if proven else "open"
+        await self._shared.run(lambda: self._shared.catalog.settle_intent(lease, create_seq, state, absent=True))
+
+    async def record(self, lease: Lease, said: Progress, _request_id: str | None = None) -> None:
+        """What a pass says."""
+        await self._shared.run(lambda: self._shared.catalog.record(lease, said))
+
+    async def record_credentials(
+        self, lease: Lease, _app: AppMetadata, new: Credentials, said: Progress, _request_id: str | None = None
+    ) -> None:
+        """URIs along with what a pass says."""
+        await self._shared.run(lambda: self._shared.catalog.record(lease, said, new))
+
+    async def record_project(
+        self, lease: Lease, app: AppMetadata, effect: RecordProject, _request_id: str | None = None
+    ) -> None:
+        """The project's id."""
+        await self._shared.run(lambda: self._shared.catalog.record_project(lease, app, effect))
+
+    async def drop_surplus(self, lease: Lease, project_id: str, *, report: bool) -> None:
+        """Forget a candidate."""
+        await self._shared.run(lambda: self._shared.catalog.drop_surplus(lease, project_id, report=report))
+
+    def open_seal(self, app: AppMetadata) -> Credentials | None:
+        """The recorded URIs."""
+        return self._shared.catalog.open_seal(app)
+
+
+class Whole:
+    """``FleetCatalog`` of one daemon."""
+
+    def __init__(self, shared: Shared, owner: str) -> None:
+        self._shared = shared
+        self._catalog = shared.catalog
+        self._run = shared.run
+        self._owner = owner
+        self.identity = Identity(shared)
+
+    async def pins(self) -> Pins | None:
+        """What is kept."""
+        return await self._run(self._catalog.pins)
+
+    async def pin(self, pins: Pins) -> Pins:
+        """Keep these."""
+        await self._run(lambda: self._catalog.keep_pins(pins))
+        return await self.pins() or pins
+
+    async def stop(self, reason: str) -> bool:
+        """Stop every change."""
+        return await self._run(lambda: self._catalog.stop(reason))
+
+    async def lift_stop(self) -> bool:
+        """End a stop."""
+        return await self._run(self._catalog.lift_stop)
+
+    async def stop_overridden(self) -> bool:
+        """Nobody gives such a word here."""
+        return False
+
+    async def clock(self) -> Any:
+        """The catalog's clock."""
+        return await self._run(lambda: self._shared.clock.date)
+
+    async def rows(self) -> AsyncIterator[AppMetadata]:
+        """Every app."""
+        for row in await self._run(self._catalog.sweep_rows):
+            yield row
+
+    async def audit_rows(self, after: str, limit: int) -> list[AppMetadata]:
+        """The next settled apps."""
+        return await self._run(lambda: self._catalog.audit_rows(after, limit))
+
+    async def count_connected(self) -> int:
+        """How many apps a deep round has."""
+        return await self._run(self._catalog.count_connected)
+
+    async def witnesses(self, start: str, besides: str, limit: int) -> list[str]:
+        """Projects that a good key must see."""
+        return await self._run(lambda: self._catalog.witnesses(start, besides, limit))
+
+    async def wake(self, app_ids: Sequence[str], *, missing: bool = False) -> None:
+        """Have these looked at."""
+        await self._run(lambda: self._catalog.wake(app_ids, missing=missing))
+
+    async def name_surplus(self, found: Iterable[tuple[str, str]]) -> None:
+        """Candidates for a surplus."""
+        await self._run(lambda: self._catalog.name_surplus(found))
+
+    async def reported(self) -> set[str]:
+        """Reported projects."""
+        return await self._run(lambda: set(self._catalog.orphans))
+
+    async def report_orphan(self, project: Project) -> bool:
+        """Keep a project that no row names."""
+        name = parse_project_name(project.name)
+        return await self._run(lambda: self._catalog.report_orphan(project.id, name.app_id if name else ""))
+
+    async def forget_orphans(self, seen: Iterable[str]) -> None:
+        """Forget the reported ones that are gone."""
+        await self._run(lambda: self._catalog.forget_orphans(set(seen)))
+
+    async def claim_job(self, name: str, period_seconds: float) -> Job | None:
+        """Take a job."""
+        claimed = await self._run(lambda: self._catalog.claim_job_for(self._owner, name, period_seconds))
+        return None if claimed is None else Job(name, *claimed)
+
+    async def renew_job(self, job: Job) -> bool:
+        """Prolong a job's lease."""
+        return await self._run(lambda: self._catalog.renews_job(job.name, job.token))
+
+    async def finish_job(self, job: Job, position: str = "", *, whole: bool = False) -> None:
+        """Give a job back."""
+        del whole
+        await self._run(lambda: self._catalog.finish(job.name, job.token, position))
+
+    async def give_back_jobs(self) -> None:
+        """Let others have every job of this process."""
+        await self._run(lambda: self._catalog.give_back_jobs(self._owner))
+
+    async def bury(self) -> None:
+        """No tombstone ends here."""

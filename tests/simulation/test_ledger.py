@@ -1,0 +1,84 @@
+"""The ledger follows the code: what is added to the program is in it without anybody's doing."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+
+import pytest
+
+from reconciler.core import effects as e
+from reconciler.core import reconcile as order
+from reconciler.core.snapshot import Next, Snapshot
+from reconciler.errors import NeonAPIError, NeonOutcomeUnknown
+from reconciler.neon import codec
+from reconciler.shell import rounds
+from tests.simulation.faults import ANSWERS, UNREAD, Kind
+from tests.simulation.ledger import IMPOSSIBLE, cells, effects, pass_verbs
+from tests.simulation.matrix import PAIR_KINDS
+
+TWINS = {"wake_missing": "wake", "clock": "clock"}
+# Said or done by the daemon, around the round or beside it.
+NOT_OF_A_ROUND = {"renew_job", "give_back_jobs", "bury", "stop_overridden"}
+
+
+def rotate(s: Snapshot) -> e.Steps[Next]:
+    """A verb that does not exist."""
+    yield e.Permit()
+    yield e.DeleteProject(s.nonce)
+    return Next(None)
+
+
+def test_every_effect_belongs_to_a_verb() -> None:
+    """The closed list of effects, and the verbs' effects together, are the same."""
+    listed = {name for name, each in vars(e).items() if isinstance(each, type) and issubclass(each, e.Effect)}
+    assert {name for of_verb in effects().values() for name in of_verb} >= listed - {"Effect"}
+
+
+def test_a_new_verb_has_its_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator that the order of a pass calls is a verb, with all that it asks for."""
+    monkeypatch.setattr(order, "maintain", rotate)
+    for each in (pass_verbs, effects):
+        each.cache_clear()
+    try:
+        assert set(effects()["maintain"]) == {"Permit", "DeleteProject"}
+        kinds = {cell.kind for cell in cells() if (cell.verb, cell.effect) == ("maintain", "DeleteProject")}
+        assert kinds >= {Kind.LATE, Kind.CRASH_AFTER}
+    finally:
+        monkeypatch.undo()
+        for each in (pass_verbs, effects):
+            each.cache_clear()
+
+
+def test_rounds_ask_the_catalog_what_their_twins_ask() -> None:
+    """Every statement of the real rounds is a step of the simulated ones."""
+    tree = ast.parse(inspect.getsource(rounds))
+    asked = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "_fleet"
+    }
+    twins = {TWINS.get(name, name) for verb in ("sweep", "audit") for name in effects()[verb]}
+    assert asked - NOT_OF_A_ROUND <= twins
+
+
+def test_what_is_impossible_is_in_the_code() -> None:
+    """An exception for what is not there any more is taken away."""
+    for verb, effect in IMPOSSIBLE:
+        assert effect in effects()[verb]
+
+
+def test_pairs_have_one_of_each_answer_that_a_pass_can_tell_apart() -> None:
+    """An answer that pairs leave out is read as the same error as one that they have."""
+    lost = {(NeonOutcomeUnknown, True), (NeonOutcomeUnknown, False)}  # as a request, or its answer, that is lost
+    known = {_read(kind) for kind in ANSWERS if kind in PAIR_KINDS} | lost
+    left_out = {kind: _read(kind) for kind in {*ANSWERS, *UNREAD} - PAIR_KINDS}
+    assert {kind: found for kind, found in left_out.items() if found not in known} == {}
+
+
+def _read(kind: Kind) -> tuple[type[NeonAPIError], bool]:
+    """What an answer is read as, and whether the request took effect."""
+    status, applied = ANSWERS.get(kind, (200, True))
+    with pytest.raises(NeonAPIError) as caught:
+        codec.decode(codec.delete_project("one"), status, {}, UNREAD.get(kind, b"{}"))
+    return type(caught.value), applied

@@ -1,0 +1,219 @@
+"""Safeguards of the pure core, each switched off by a function that says what the program believes then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from reconciler.catalog.work import Lease
+from reconciler.core import create, delete, find, maintain, operations, report, surplus, sweep, vanish
+from reconciler.core import effects as e
+from reconciler.core.desired import project_to_create
+from reconciler.core.effects import RecordProject, Steps
+from reconciler.core.mark import made_by as made_by_nonce
+from reconciler.core.snapshot import CreateIntent, Event, Next, Plane, Progress, Snapshot
+from reconciler.errors import NeonAPIError
+from specs.metadata import AppMetadata
+from specs.neon import BranchList, CreatedProject, Project, ProjectListing
+from tests.simulation.catalog import Catalog
+from tests.simulation.without_catalog import no_fence
+
+
+def no_settle_wait(patch: pytest.MonkeyPatch) -> None:
+    """Absence is believed at once."""
+    patch.setattr(Snapshot, "settle", property(lambda _: timedelta(0)))
+
+
+def nonce_not_checked(patch: pytest.MonkeyPatch) -> None:
+    """The name alone proves a project ours."""
+
+    def made_by(_b: BranchList, _a: AppMetadata, _p: object, intents: tuple[CreateIntent, ...]) -> CreateIntent | None:
+        return replace(intents[0], state="absent") if intents else None
+
+    patch.setattr(find, "made_by", made_by)
+    patch.setattr(surplus, "made_by", made_by)
+    patch.setattr(find, "_copied", lambda _found: None)
+    copies_are_surplus(patch)
+
+
+def copies_are_surplus(patch: pytest.MonkeyPatch) -> None:
+    """A nonce proves a project ours however many carry it."""
+    honest = made_by_nonce
+
+    def made_by(
+        branches: BranchList, app: AppMetadata, plane: Plane, intents: tuple[CreateIntent, ...]
+    ) -> CreateIntent | None:
+        made = honest(branches, app, plane, intents)
+        return None if made is None else replace(made, state="absent")
+
+    def copied(*_: object) -> Steps[bool]:
+        yield from ()
+        return False
+
+    patch.setattr(surplus, "made_by", made_by)
+    patch.setattr(surplus, "_copied", copied)
+
+
+def no_intent(patch: pytest.MonkeyPatch) -> None:
+    """The create is sent first, and its intent written afterwards."""
+
+    def send(s: Snapshot, org_id: str) -> Steps[Next]:
+        yield e.Permit()
+        intent = CreateIntent(1, 1, s.nonce, "open", s.now)
+        made = yield e.CreateProject(project_to_create(s.app, s.plane, intent, org_id))
+        opened = yield e.OpenIntent(s.nonce, None)
+        yield create._recording(s, org_id, opened, made)
+        return Next(1.0)
+
+    patch.setattr(create, "_send", send)
+    patch.setattr("tests.simulation.tasks.SEND_MARGIN_SECONDS", 1e9)
+
+
+def delete_unproven(patch: pytest.MonkeyPatch) -> None:
+    """What is recorded is deleted, whatever it is now."""
+
+    def proven(_s: Snapshot, _org_id: str, _project: Project) -> Steps[bool]:
+        yield from ()
+        return True
+
+    patch.setattr(delete, "_proven_ours", proven)
+
+
+def surplus_unproven(patch: pytest.MonkeyPatch) -> None:
+    """What bears the name is deleted."""
+
+    def proven(_s: Snapshot, _org_id: str, _project: Project) -> Steps[bool]:
+        yield from ()
+        return True
+
+    patch.setattr(surplus, "_proven_surplus", proven)
+
+
+def partial_lists_believed(patch: pytest.MonkeyPatch) -> None:
+    """What a partial list lacks is absent."""
+    patch.setattr(ProjectListing, "complete", property(lambda _: True))
+
+
+def create_sent_again(patch: pytest.MonkeyPatch) -> None:
+    """A lost answer is taken for a refusal."""
+    patch.setattr(create, "NeonSafeToSendAgain", NeonAPIError)
+
+
+def absence_not_proven(patch: pytest.MonkeyPatch) -> None:
+    """A lone 404 is believed."""
+    patch.setattr(delete, "_confirm", lambda s, _project_id: delete._gone(s, None))
+
+
+def one_look(patch: pytest.MonkeyPatch) -> None:
+    """Once the settle time is over, one list is enough."""
+    patch.setattr(find, "SECOND_LOOK", 0)
+
+
+def no_mass_stop(patch: pytest.MonkeyPatch) -> None:
+    """However many projects vanish at once, each is looked at for itself."""
+    patch.setattr(sweep, "MASS_APPS", 10**9)
+
+
+def no_tombstone(patch: pytest.MonkeyPatch) -> None:
+    """Nobody looks for projects of deleted apps."""
+    honest = sweep._is_surplus
+    patch.setattr(sweep, "_is_surplus", lambda app, project_id: app.deleted_at is None and honest(app, project_id))
+
+
+def surplus_not_swept(patch: pytest.MonkeyPatch) -> None:
+    """A late create stays."""
+    patch.setattr(sweep, "_is_surplus", lambda _app, _project_id: False)
+
+
+def secret_in_the_event(patch: pytest.MonkeyPatch) -> None:
+    """The event of a create tells the URI."""
+    honest = create._recording
+
+    def recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreatedProject) -> RecordProject:
+        effect = honest(s, org_id, intent, created)
+        uri = created.connection_uris[0].connection_uri.get_secret_value()
+        said = replace(effect.progress, events=(Event("ProjectCreated", "Created", f"Connect with {uri}."),))
+        return replace(effect, progress=said)
+
+    patch.setattr(create, "_recording", recording)
+
+
+def uri_after_delete(patch: pytest.MonkeyPatch) -> None:
+    """A URI is served until the project is gone."""
+    patch.setattr(
+        AppMetadata,
+        "serves_uri",
+        property(lambda app: app.connection_uri_sealed is not None and bool(app.connected_at)),
+    )
+
+
+def not_connected_to(patch: pytest.MonkeyPatch) -> None:
+    """A URI is published as Neon gave it."""
+
+    def probe(*_: object) -> Steps[None]:
+        yield from ()
+
+    for module in (operations, maintain):
+        patch.setattr(module, "probe", probe)
+
+
+def observed_ahead(patch: pytest.MonkeyPatch) -> None:
+    """A generation is said to be observed before anybody looked."""
+    honest = report.progress
+
+    def progress(s: Snapshot, **said: Any) -> Progress:
+        return replace(honest(s, **said), observed_generation=s.app.generation + 1)
+
+    for module in (create, delete, maintain, vanish, surplus, operations, report):
+        if hasattr(module, "progress"):
+            patch.setattr(module, "progress", progress)
+
+
+def not_held(patch: pytest.MonkeyPatch) -> None:
+    """A project that a person brought back is nothing to speak of."""
+
+    def hold(_s: Snapshot, project_id: str) -> Steps[None]:
+        yield e.DropSurplus(project_id, report=True)
+
+    patch.setattr(surplus, "_hold", hold)
+
+
+def written_again(patch: pytest.MonkeyPatch) -> None:
+    """What is known already is written once more."""
+
+    def record(_s: Snapshot, said: Progress) -> Steps[None]:
+        yield e.Record(said)
+
+    for module in (create, delete, maintain, vanish, surplus, operations, report):
+        if hasattr(module, "record"):
+            patch.setattr(module, "record", record)
+
+
+def late_recover_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A delete does not wait for a recover of ours that may still arrive."""
+    patch.setattr(delete, "recover_may_arrive", lambda _: None)
+
+
+def lost_is_recreated(patch: pytest.MonkeyPatch) -> None:
+    """In the place of a project that is gone comes a new, empty one."""
+
+    def vanished(s: Snapshot, org_id: str, _project_id: str) -> Steps[Next]:
+        return (yield from create.create(s, org_id))
+
+    patch.setattr(maintain, "vanished", vanished)
+    no_fence(patch)
+    honest = Catalog.open_intent
+
+    def open_intent(self: Catalog, lease: Lease, effect: e.OpenIntent) -> CreateIntent:
+        row = self.rows[lease.app_id]
+        self.rows[lease.app_id] = row.model_copy(update={"project_id": None})
+        try:
+            return honest(self, lease, effect)
+        finally:
+            self.rows[lease.app_id] = row
+
+    patch.setattr(Catalog, "open_intent", open_intent)
+    patch.setattr(Catalog, "_is_free", lambda _self, _app: True)

@@ -1,0 +1,169 @@
+"""A recover of ours whose answer did not come may still take effect: who waits for it, and for how long."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from reconciler.core import effects as e
+from reconciler.core.reconcile import reconcile
+from reconciler.core.snapshot import Credentials, Next, Plane, Progress, Snapshot
+from reconciler.errors import NeonNotFound, ReconcileError
+from specs.metadata import AppMetadata
+from specs.names import app_id_from_bytes
+from specs.neon import Branch, BranchList, Endpoint, Project, ProjectListing
+from specs.status import AppStatus, Condition, ConditionType, Reason
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SETTLE = 30.0
+LONG_AGO = NOW - timedelta(hours=1)
+URI = SecretStr("postgresql://app_x:secret@ep-one.neon.tech/app")
+GONE = NeonNotFound(method="GET", route="/projects/{project_id}", status=404, detail="")
+
+
+def app(reason: Reason, **changes: Any) -> AppMetadata:
+    said = "True" if reason is Reason.AVAILABLE else "False"
+    ready = Condition(
+        type=ConditionType.READY,
+        status=said,
+        reason=reason,
+        message="",
+        last_transition_time=LONG_AGO,
+        observed_generation=1,
+    )
+    fields: dict[str, Any] = {
+        "app_id": app_id_from_bytes(bytes(15)),
+        "owner_id": "o",
+        "app_name": "shop",
+        "region": "aws-us-east-1",
+        "pg_version": 17,
+        "min_cu": 0.25,
+        "max_cu": 2,
+        "suspend_seconds": 300,
+        "history_retention_seconds": 21_600,
+        "created_at": LONG_AGO,
+        "updated_at": LONG_AGO,
+        "conditions": (ready,),
+        "org_id": "org-1",
+        "project_id": "p-1",
+        "project_recorded_at": LONG_AGO,
+        "connected_at": LONG_AGO,
+    }
+    return AppMetadata(**fields | changes)
+
+
+def project(of: AppMetadata, **changes: Any) -> Project:
+    fields: dict[str, Any] = {
+        "id": "p-1",
+        "name": of.project_name,
+        "region_id": of.region,
+        "pg_version": of.pg_version,
+        "org_id": "org-1",
+        "created_at": LONG_AGO,
+    }
+    return Project(**fields | changes)
+
+
+def one_pass(
+    of: AppMetadata, *, alive: bool = False, recoverable: bool = False, confirmed: bool = False
+) -> tuple[list[Progress], Next]:
+    """What a pass records, with the project alive, recoverable or neither, and when it wants to look again."""
+    plane = Plane("morphik", "catalog-1", SETTLE, (".neon.tech",))
+    steps = reconcile(Snapshot(of, plane, NOW, 0, 0.0, "nonce", confirmed_missing=confirmed))
+    written: list[Progress] = []
+    answer: Any = None
+    try:
+        while True:
+            effect = steps.throw(answer) if isinstance(answer, ReconcileError) else steps.send(answer)
+            if isinstance(effect, e.Record | e.RecordCredentials):
+                written.append(effect.progress)
+            answer = _answer(effect, of, alive=alive, recoverable=recoverable)
+    except StopIteration as end:
+        return written, end.value
+
+
+def _answer(effect: e.Effect[Any], of: AppMetadata, *, alive: bool, recoverable: bool) -> Any:
+    match effect:
+        case e.ConfirmAccess():
+            return "org-1"
+        case e.GetProject():
+            return project(of) if alive else GONE
+        case e.ListProjects(_, deleted):
+            there = recoverable if deleted else alive
+            return ProjectListing(projects=(project(of, deleted_at=NOW if deleted else None),) if there else ())
+        case e.ListBranches():
+            return BranchList(branches=(Branch(id="br-1", name="main", default=True),))
+        case e.ListEndpoints():
+            return (Endpoint(id="ep-1", branch_id="br-1", type="read_write"),)
+        case e.GetConnectionURI():
+            return URI
+        case e.OpenSeal():
+            return Credentials(URI, None)
+        case e.ListOperations():
+            return ()
+    return None
+
+
+def ago(settles: float) -> datetime:
+    return NOW - timedelta(seconds=settles * SETTLE)
+
+
+def test_a_delete_counts_from_its_own_first_look() -> None:
+    """The pass that sent the recover may have begun long before it sent."""
+    asked = app(Reason.RECOVERING, delete_requested_at=NOW, missing_since=ago(10))
+    [said], outcome = one_pass(asked, recoverable=True)
+    assert dict(said.columns) == {"missing_since": NOW}
+    assert (said.status, outcome.after) == (AppStatus.DELETING, 2 * SETTLE)
+
+
+@pytest.mark.parametrize(("settles", "deleted"), [(0.5, False), (1.9, False), (2.0, True)])
+def test_a_delete_waits_until_no_recover_can_arrive(settles: float, deleted: bool) -> None:
+    waiting = app(Reason.DELETE_REQUESTED, delete_requested_at=LONG_AGO, missing_since=ago(settles))
+    written, outcome = one_pass(waiting, recoverable=True)
+    assert any("deleted_at" in said.columns for said in written) is deleted
+    assert outcome.after == (None if deleted else pytest.approx((2 - settles) * SETTLE))
+
+
+def test_a_delete_of_what_was_never_recovered_does_not_wait() -> None:
+    [said], outcome = one_pass(app(Reason.AVAILABLE, delete_requested_at=NOW), recoverable=True)
+    assert said.columns["deleted_at"] == NOW
+    assert outcome.after is None
+
+
+def test_an_app_that_is_there_again_remembers_the_recover() -> None:
+    """A delete may be asked for while an earlier recover is still under way."""
+    [said], outcome = one_pass(app(Reason.RECOVERING, missing_since=ago(10)), alive=True)
+    assert (said.status, said.columns["missing_since"]) == (AppStatus.READY, NOW)
+    assert (outcome.after, outcome.background) == (2 * SETTLE, True)
+
+
+@pytest.mark.parametrize(("settles", "left"), [(0.5, 1.5), (2.0, None)])
+def test_the_recover_is_forgotten_when_its_time_is_over(settles: float, left: float | None) -> None:
+    written, outcome = one_pass(app(Reason.AVAILABLE, missing_since=ago(settles)), alive=True)
+    forgotten = [said for said in written if said.columns.get("missing_since", NOW) is None]
+    assert (len(forgotten), outcome.after) == ((1, None) if left is None else (0, pytest.approx(left * SETTLE)))
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_the_time_of_a_recover_is_no_first_look(confirmed: bool) -> None:
+    """Lost needs two looks that missed the project, a settle time apart."""
+    again = app(Reason.AVAILABLE, missing_since=ago(1.5))
+    [said], outcome = one_pass(again, confirmed=confirmed)
+    assert said.columns["missing_since"] == NOW
+    assert (said.status is AppStatus.LOST, outcome.after) == (False, SETTLE if confirmed else None)
+
+
+def test_two_looks_that_missed_it_are_enough() -> None:
+    [said], _ = one_pass(app(Reason.PROJECT_MISSING, missing_since=ago(1.0)), confirmed=True)
+    assert said.status is AppStatus.LOST
+
+
+def test_a_deleted_project_needs_two_looks_of_the_delete() -> None:
+    """What a recover wrote is none of them."""
+    [said], outcome = one_pass(app(Reason.RECOVERING, delete_requested_at=NOW, missing_since=ago(1.5)))
+    assert (said.columns, outcome.after) == ({"missing_since": NOW}, SETTLE)
+    [said], _ = one_pass(app(Reason.DELETE_REQUESTED, delete_requested_at=LONG_AGO, missing_since=ago(1.0)))
+    assert said.status is AppStatus.DELETED

@@ -1,0 +1,97 @@
+"""The door to Neon: what closes it, for how long, and who asks meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.core.backoff import CAP_SECONDS
+from reconciler.errors import (
+    NeonAPIError,
+    NeonInvalidRequest,
+    NeonLocked,
+    NeonNotSent,
+    NeonOutcomeUnknown,
+    NeonRateLimited,
+    NeonUnauthorized,
+    NeonUnavailable,
+)
+from reconciler.shell.door import DOUBT_SECONDS, Door
+
+
+class Time:
+    """A clock that is set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _error(kind: type[NeonAPIError], status: int | None = None, retry_after: float | None = None) -> NeonAPIError:
+    return kind(method="GET", route="/projects", detail="", status=status, retry_after=retry_after)
+
+
+def _opened() -> tuple[Time, Door]:
+    clock = Time()
+    door = Door(clock, lambda: 0.5)
+    door.open("org-1")
+    clock.now += DOUBT_SECONDS + 1
+    return clock, door
+
+
+@pytest.mark.parametrize("kind", [NeonNotSent, NeonUnavailable, NeonOutcomeUnknown, NeonUnauthorized])
+def test_a_failure_that_may_be_neons_has_the_door_ask(kind: type[NeonAPIError]) -> None:
+    """Once; and not again before some time has passed."""
+    clock, door = _opened()
+    door.heard(_error(kind))
+    assert door.known(fresh=False) is None
+    door.open("org-1")
+    clock.now += DOUBT_SECONDS - 1
+    door.heard(_error(kind))
+    assert door.known(fresh=False) == "org-1"
+
+
+@pytest.mark.parametrize("kind", [NeonLocked, NeonRateLimited, NeonInvalidRequest])
+def test_what_is_about_one_request_alone_leaves_the_door_open(kind: type[NeonAPIError]) -> None:
+    _, door = _opened()
+    door.heard(_error(kind))
+    assert door.known(fresh=False) == "org-1"
+
+
+def test_a_neon_that_is_down_is_asked_ever_less_often() -> None:
+    """Up to the longest back-off; meanwhile every pass is told what was met."""
+    clock, door = _opened()
+    door.heard(_error(NeonUnavailable, 503))
+    pauses = []
+    for _ in range(12):
+        assert door.known(fresh=False) is None
+        door.close(_error(NeonUnavailable, 503))
+        began = clock.now
+        with pytest.raises(NeonUnavailable):
+            door.known(fresh=False)
+        while _is_closed(door):
+            clock.now += 0.5
+        pauses.append(clock.now - began)
+    assert pauses == sorted(pauses)
+    assert CAP_SECONDS / 2 <= pauses[-1] <= CAP_SECONDS / 2 + 1
+
+
+def test_an_answer_that_asks_for_a_day_holds_all_passes_back_for_a_minute() -> None:
+    """And none of them for longer by itself: each would wait for as long as it is told."""
+    clock, door = _opened()
+    door.heard(_error(NeonUnavailable, 503))
+    door.close(_error(NeonUnavailable, 503, retry_after=86_400.0))
+    with pytest.raises(NeonUnavailable) as raised:
+        door.known(fresh=False)
+    assert raised.value.retry_after is None
+    clock.now += CAP_SECONDS
+    assert not _is_closed(door)
+
+
+def _is_closed(door: Door) -> bool:
+    try:
+        door.known(fresh=False)
+    except NeonAPIError:
+        return True
+    return False

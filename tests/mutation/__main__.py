@@ -1,0 +1,84 @@
+"""``python -m tests.mutation [--module NAME] [--every N] [--list]``: change the pure core, and see that it is noticed.
+
+1 when fewer than 95 % of the mutants are noticed, or when one is neither noticed nor explained in ``survivors.toml``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tests.mutation.judge import Verdict, judge_all
+from tests.mutation.killers import Killer
+from tests.mutation.mutants import Mutant, modules, mutants_of
+from tests.mutation.session import with_killers
+from tests.mutation.survivors import Explained
+
+RESULT = Path(__file__).parents[2] / "build" / "mutation.json"
+LEAST_PERCENT = 95.0
+PROCESSES = 2
+
+
+def main() -> int:
+    """Judge the chosen mutants."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("--module", choices=modules(), action="append", metavar="NAME")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every so manyth mutant")
+    parser.add_argument("--list", action="store_true", help="print the mutants only")
+    parser.add_argument("--processes", type=int, default=PROCESSES)
+    chosen = parser.parse_args()
+    mutants = [mutant for name in chosen.module or modules() for mutant in mutants_of(name)]
+    outdated = Explained().outdated(mutants)
+    mutants = mutants[:: chosen.every]
+    if chosen.list:
+        sys.stdout.write("".join(f"{mutant}\n" for mutant in mutants))
+        return 0
+    verdicts: list[Verdict] = []
+
+    def judge(killers: tuple[Killer, ...]) -> None:
+        for verdict in judge_all(mutants, killers, chosen.processes):
+            verdicts.append(verdict)
+            if not verdict.killer:
+                sys.stdout.write(f"survived: {verdict.mutant}\n")
+                sys.stdout.flush()
+
+    with_killers(judge)
+    return _report(verdicts, outdated)
+
+
+def _report(verdicts: list[Verdict], outdated: list[str]) -> int:
+    explained = Explained()
+    total = Counter(verdict.mutant.module for verdict in verdicts)
+    killed = Counter(verdict.mutant.module for verdict in verdicts if verdict.killer)
+    survived = [verdict.mutant for verdict in verdicts if not verdict.killer]
+    open_ones = [mutant for mutant in survived if explained.reason(mutant) is None]
+    for module in sorted(total):
+        sys.stdout.write(f"{module:12} {killed[module]:4} of {total[module]:4}\n")
+    percent = 100 * killed.total() / max(1, total.total())
+    sys.stdout.write(f"killed {killed.total()} of {total.total()}: {percent:.1f} %\n")
+    sys.stdout.write("".join(f"not explained: {mutant}\n" for mutant in open_ones))
+    sys.stdout.write("".join(f"out of date: {entry}\n" for entry in outdated))
+    _write(percent, killed, total, survived, open_ones)
+    return 1 if percent < LEAST_PERCENT or open_ones or outdated else 0
+
+
+def _write(
+    percent: float, killed: Counter[str], total: Counter[str], survived: list[Mutant], open_ones: list[Mutant]
+) -> None:
+    figures = {
+        "mutants": total.total(),
+        "killed": killed.total(),
+        "percent": round(percent, 2),
+        "modules": {module: [killed[module], total[module]] for module in sorted(total)},
+        "explained": [str(mutant) for mutant in survived if mutant not in open_ones],
+        "unexplained": [mutant.key for mutant in open_ones],
+    }
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

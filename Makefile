@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help dev test check bench bench-create bench-http bench-fleet soak format clean
+.PHONY: help dev test check bench bench-create bench-http bench-fleet soak mutate format clean
 
 help: ## show what there is
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -46,6 +46,9 @@ bench-fleet: $(READY) ## 1,000 apps at once by three daemons, under Neon's reque
 
 soak: $(READY) ## kill, pause and cut off real processes, then look: build/soak.json (SEED=, SECONDS=540; ten minutes, 6 GB of disk)
 	$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
+
+mutate: $(READY) ## change the pure core in every small way, and see that it is noticed: build/mutation.json (MODULE=, an hour)
+	$(BIN)/python -m tests.mutation $(if $(MODULE),--module $(MODULE))
 
 format: $(READY) ## put the code into its form
 	$(BIN)/ruff format .

@@ -1,4 +1,4 @@
-"""``python -m tests.mutation [--module NAME] [--every N] [--list]``: change the pure core, and see that it is noticed.
+"""``python -m tests.mutation [--module NAME] [--every N] [--quick] [--list]``: change the core, and see who notices.
 
 1 when fewer than 95 % of the mutants are noticed, or when one is neither noticed nor explained in ``survivors.toml``.
 """
@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.mutation.judge import Verdict, judge_all
-from tests.mutation.killers import Killer
+from tests.mutation.killers import QUICK, WHOLE, Killer
 from tests.mutation.mutants import Mutant, modules, mutants_of
 from tests.mutation.session import with_killers
 from tests.mutation.survivors import Explained
@@ -27,10 +27,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--module", choices=modules(), action="append", metavar="NAME")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every so manyth mutant")
+    parser.add_argument("--quick", action="store_true", help="fewer runs of the simulator: more mutants survive")
     parser.add_argument("--list", action="store_true", help="print the mutants only")
     parser.add_argument("--processes", type=int, default=PROCESSES)
     chosen = parser.parse_args()
-    mutants = [mutant for name in chosen.module or modules() for mutant in mutants_of(name)]
+    names = chosen.module or modules()
+    mutants = [mutant for name in names for mutant in mutants_of(name)]
     outdated = Explained().outdated(mutants)
     mutants = mutants[:: chosen.every]
     if chosen.list:
@@ -41,11 +43,12 @@ def main() -> int:
     def judge(killers: tuple[Killer, ...]) -> None:
         for verdict in judge_all(mutants, killers, chosen.processes):
             verdicts.append(verdict)
+            sys.stderr.write(f"\r{len(verdicts)} of {len(mutants)}")
             if not verdict.killer:
                 sys.stdout.write(f"survived: {verdict.mutant}\n")
                 sys.stdout.flush()
 
-    with_killers(judge)
+    with_killers(judge, names, QUICK if chosen.quick else WHOLE)
     return _report(verdicts, outdated)
 
 

@@ -6,6 +6,7 @@ import os
 import resource
 import select
 import signal
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
@@ -35,7 +36,9 @@ def judge_all(mutants: Iterable[Mutant], killers: Sequence[Killer], processes: i
         if len(running) == processes:
             yield _next(running)
         reading, writing = os.pipe()
-        child = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the child uses no thread of ours
+            child = os.fork()
         if child == 0:
             os.close(reading)
             _judge(mutant, killers, writing)

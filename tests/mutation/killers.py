@@ -19,16 +19,32 @@ from tests.simulation.matrix import by_chance, exhaustive
 from tests.simulation.run import Failure, Run, run
 from tests.simulation.scenarios import SCENARIOS
 
-TESTS = (
-    "tests/unit/test_core_*.py",
-    "tests/unit/test_together.py",
-    "tests/properties/test_budget.py",
-    "tests/properties/test_fixed_point.py",
-)
-SEEDS = range(2)
-CHANCE = range(150)
-EVERY = 97
-"""Of the runs with a single fault, which are taken."""
+TESTS = {
+    "tests/unit/test_core_*.py": None,
+    "tests/unit/test_together.py": None,
+    "tests/properties/test_fixed_point.py": None,
+    "tests/properties/test_budget.py": "budget",
+}
+"""Files, each with the one module that it is about, or None."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How much is tried.
+
+    Attributes:
+        seeds: of the stories without faults.
+        chance: runs in which chance decides.
+        every: which of the runs with a single fault are taken.
+    """
+
+    seeds: int
+    chance: int
+    every: int
+
+
+QUICK = Depth(seeds=1, chance=40, every=401)
+WHOLE = Depth(seeds=2, chance=150, every=29)
 
 
 @dataclass(frozen=True)
@@ -61,13 +77,13 @@ def measured(killers: Iterator[Killer]) -> tuple[Killer, ...]:
     return tuple(_measured(each) for each in killers)
 
 
-def simulated() -> Iterator[Killer]:
+def simulated(depth: Depth) -> Iterator[Killer]:
     """Stories without faults, stories under chance, some single faults, and the small model."""
-    for seed in SEEDS:
+    for seed in range(depth.seeds):
         yield from (_of_run(Run(seed, scenario)) for scenario in SCENARIOS)
-    yield from map(_of_run, by_chance(CHANCE))
+    yield from map(_of_run, by_chance(range(depth.chance)))
     yield Killer("tests.model", _model_fails)
-    yield from map(_of_run, islice(exhaustive(1), 0, None, EVERY))
+    yield from map(_of_run, islice(exhaustive(1), 0, None, depth.every))
 
 
 def tested(items: list[pytest.Item]) -> Iterator[Killer]:

@@ -13,7 +13,18 @@ from types import CodeType
 
 from tests.mutation.operators import replacements
 
-_NOT_CHANGED = ("annotation", "returns", "decorator_list", "bases", "type_params", "pattern", "type", "op", "ops", "ctx")
+_NOT_CHANGED = (
+    "annotation",
+    "returns",
+    "decorator_list",
+    "bases",
+    "type_params",
+    "pattern",
+    "type",
+    "op",
+    "ops",
+    "ctx",
+)
 CORE = Path(__file__).resolve().parents[2] / "reconciler" / "core"
 
 
@@ -55,6 +66,11 @@ class Mutant:
         """Where it is, and what is changed."""
         return f"reconciler/core/{self.module}.py:{self.line}: {self.was} -> {self.now}"
 
+    @property
+    def _original(self) -> ast.AST:
+        held = getattr(self._holder, self._name)
+        return held if self._index is None else held[self._index]  # type: ignore[no-any-return]
+
     def compiled(self) -> CodeType:
         """The module's code with the change; the tree is left as it was."""
         old = self._put(self._node)
@@ -64,12 +80,11 @@ class Mutant:
             self._put(old)
 
     def _put(self, node: ast.AST) -> ast.AST:
-        held = getattr(self._holder, self._name)
+        old = self._original
         if self._index is None:
             setattr(self._holder, self._name, node)
-            return held  # type: ignore[no-any-return]
-        old: ast.AST = held[self._index]
-        held[self._index] = node
+        else:
+            getattr(self._holder, self._name)[self._index] = node
         return old
 
 

@@ -1,4 +1,4 @@
-"""``python -m tests.mutation [--module NAME] [--every N] [--quick] [--list]``: change the core, and see who notices.
+"""``python -m tests.mutation [--module NAME] [--minutes M] [--quick] [--list]``: change the core, and see who notices.
 
 1 when fewer than 95 % of the mutants are noticed, or when one is neither noticed nor explained in ``survivors.toml``.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
+import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.mutation.judge import Verdict, judge_all
@@ -26,7 +29,7 @@ def main() -> int:
     """Judge the chosen mutants."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--module", choices=modules(), action="append", metavar="NAME")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every so manyth mutant")
+    parser.add_argument("--minutes", type=float, metavar="M", help="begin no mutant after so long: a fair sample")
     parser.add_argument("--quick", action="store_true", help="fewer runs of the simulator: more mutants survive")
     parser.add_argument("--list", action="store_true", help="print the mutants only")
     parser.add_argument("--processes", type=int, default=PROCESSES)
@@ -34,22 +37,32 @@ def main() -> int:
     names = chosen.module or modules()
     mutants = [mutant for name in names for mutant in mutants_of(name)]
     outdated = Explained().outdated(mutants)
-    mutants = mutants[:: chosen.every]
     if chosen.list:
         sys.stdout.write("".join(f"{mutant}\n" for mutant in mutants))
         return 0
+    random.Random("mutation").shuffle(mutants)
     verdicts: list[Verdict] = []
 
     def judge(killers: tuple[Killer, ...]) -> None:
-        for verdict in judge_all(mutants, killers, chosen.processes):
+        for verdict in judge_all(_while_there_is_time(mutants, chosen.minutes), killers, chosen.processes):
             verdicts.append(verdict)
-            sys.stderr.write(f"\r{len(verdicts)} of {len(mutants)}")
+            sys.stderr.write(
+                f"\r{len(verdicts)} of {len(mutants)}, {sum(not each.killer for each in verdicts)} survived "
+            )
             if not verdict.killer:
                 sys.stdout.write(f"survived: {verdict.mutant}\n")
                 sys.stdout.flush()
 
     with_killers(judge, names, QUICK if chosen.quick else WHOLE)
     return _report(verdicts, outdated)
+
+
+def _while_there_is_time(mutants: list[Mutant], minutes: float | None) -> Iterator[Mutant]:
+    began = time.monotonic()
+    for mutant in mutants:
+        if minutes is not None and time.monotonic() - began > 60 * minutes:
+            return
+        yield mutant
 
 
 def _report(verdicts: list[Verdict], outdated: list[str]) -> int:

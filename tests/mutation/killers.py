@@ -65,7 +65,9 @@ class Killer:
 
     def may_notice(self, mutant: Mutant) -> bool:
         """Whether it calls what is changed."""
-        return not mutant.function or (mutant.module, mutant.function) in self.calls
+        if mutant.function:
+            return (mutant.module, mutant.function) in self.calls
+        return not mutant.users.isdisjoint(module for module, _ in self.calls)
 
 
 def measured(killers: Iterator[Killer]) -> tuple[Killer, ...]:

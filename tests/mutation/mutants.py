@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import CodeType
 
@@ -67,6 +68,12 @@ class Mutant:
         return f"reconciler/core/{self.module}.py:{self.line}: {self.was} -> {self.now}"
 
     @property
+    def users(self) -> frozenset[str]:
+        """The modules of the core that may use a constant or a class of the changed one."""
+        wanted = f"from reconciler.core.{self.module} import"
+        return frozenset({self.module, *(each for each in modules() if wanted in _source(each))})
+
+    @property
     def _original(self) -> ast.AST:
         held = getattr(self._holder, self._name)
         return held if self._index is None else held[self._index]  # type: ignore[no-any-return]
@@ -95,8 +102,12 @@ def modules() -> tuple[str, ...]:
 
 def mutants_of(module: str) -> tuple[Mutant, ...]:
     """Every mutant of a module, in the order of its text."""
-    source = (CORE / f"{module}.py").read_text()
-    return _Walk(module, source).mutants()
+    return _Walk(module, _source(module)).mutants()
+
+
+@cache
+def _source(module: str) -> str:
+    return (CORE / f"{module}.py").read_text()
 
 
 class _Walk:

@@ -40,8 +40,7 @@ def test_no_change_is_not_noticed() -> None:
 
 
 def test_what_nobody_calls_is_not_looked_at() -> None:
-    mutant = mutants_of("claim")[0]
-    assert not KILLERS[0].may_notice(mutant)
+    assert not any(KILLERS[0].may_notice(mutant) for mutant in mutants_of("claim"))
 
 
 def test_every_mutant_can_be_compiled_and_differs() -> None:

@@ -36,6 +36,8 @@ def _replant(old: object, new: object) -> None:
     if not (isinstance(old, FunctionType) and isinstance(new, FunctionType)):
         return
     old, new = inspect.unwrap(old), inspect.unwrap(new)
+    assert isinstance(old, FunctionType)
+    assert isinstance(new, FunctionType)
     if len(old.__code__.co_freevars) == len(new.__code__.co_freevars):
         old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
 

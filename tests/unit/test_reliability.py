@@ -13,7 +13,9 @@ from tests.simulation.safeguards import MUTANTS as OF_CORE
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "RELIABILITY.md").read_text()
-MUTANTS = sorted({each.name for each in (*OF_CORE, *OF_DRIVER, *OF_MODEL)})
+MUTANTS = sorted(
+    {*(each.name for each in OF_CORE), *(each.name for each in OF_DRIVER), *(each.name for each in OF_MODEL)}
+)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help dev test check bench bench-create bench-http bench-fleet simulate simulate-long soak format clean
+.PHONY: help dev test check bench bench-create bench-http bench-fleet simulate simulate-long soak mutate format clean
 
 help: ## show what there is
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -52,6 +52,9 @@ simulate-long: $(READY) ## the same, and new seeds for so long (MINUTES=60)
 
 soak: $(READY) ## kill, pause and cut off real processes, then look: build/soak.json (SEED=, SECONDS=500; ten minutes, 5 GB of disk)
 	$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
+
+mutate: $(READY) ## change the pure core in every small way, and see that it is noticed: build/mutation.json (MODULE=, an hour)
+	$(BIN)/python -m tests.mutation $(if $(MODULE),--module $(MODULE))
 
 format: $(READY) ## put the code into its form
 	$(BIN)/ruff format .

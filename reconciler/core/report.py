@@ -165,4 +165,4 @@ def _limit(error: NeonLimitReached | NeonQuotaExceeded) -> Said:
 
 def _printable(text: str) -> str:
     """A text that repeats words of Neon's, as the catalog can hold it and a person read it."""
-    return "".join(each if each.isprintable() else "?" for each in text)
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)

@@ -21,6 +21,7 @@ from reconciler.core.effects import (
 from reconciler.core.mark import belongs_to, carries_name, made_by
 from reconciler.core.report import Said, progress, record
 from reconciler.core.snapshot import CreateIntent, Event, Next, Snapshot
+from reconciler.core.sweep import is_held
 from reconciler.errors import NeonNotFound
 from specs.neon import Project
 from specs.status import Reason
@@ -34,10 +35,10 @@ def sweep_surplus(s: Snapshot, org_id: str) -> Steps[Next | None]:
     try:
         project = yield from perform(GetProject(project_id))
     except NeonNotFound:
-        yield from perform(DropSurplus(project_id, report=False))
+        yield from _drop_gone(s, project_id)
         return Next(0.0)
     if project.deleted_at is not None:
-        yield from perform(DropSurplus(project_id, report=False))
+        yield from _drop_gone(s, project_id)
         return Next(0.0)
     if project_id == s.app.project_id:
         yield from _hold(s, project_id)
@@ -87,9 +88,17 @@ def _copied(s: Snapshot, org_id: str, project: Project, made: CreateIntent) -> S
     return False if listing.complete else None
 
 
+def _drop_gone(s: Snapshot, project_id: str) -> Steps[None]:
+    """What is gone is no candidate; what was held of a deleted app is held no more."""
+    if project_id == s.app.project_id and is_held(s.app):
+        text = "The project that had been brought back is gone again; nothing is left of it but what can be recovered."
+        yield from record(s, progress(s, synced=Said("True", Reason.IN_SYNC, text)))
+    yield from perform(DropSurplus(project_id, report=False))
+
+
 def _hold(s: Snapshot, project_id: str) -> Steps[None]:
     """A delete is final until its owner restores it, but what a person brought back is not deleted again."""
-    if s.app.deleted_at is not None:
+    if s.app.deleted_at is not None and not is_held(s.app):
         text = "The deleted app's project was brought back at Neon; it is left alone. An operator must decide."
         told = Event("Held", "BroughtBack", f"Project {project_id} of the deleted app is live again.")
         yield from record(s, progress(s, synced=Said("False", Reason.HELD, text), events=(told,)))

@@ -27,7 +27,8 @@ class Verdict:
     Attributes:
         drifted: apps whose project differs from what it shall be, or is there again.
         missing: apps whose recorded project is not in the complete list; to be left alone while ``stop`` holds.
-        surplus: (app_id, project_id) of projects that carry an app's name and are not its recorded one.
+        surplus: (app_id, project_id) of projects that carry an app's name and are not its recorded one, or that were
+            held of a deleted app and are gone.
         orphans: projects with a name of our form whose app no row knows.
         stop: why everything must stop, or None; a partial list never stops anything, nor ends a stop.
         complete: whether absence could be concluded.
@@ -61,11 +62,14 @@ def compare(
     by_id = {project.id: project for project in listing.projects}
     known: dict[str, AppMetadata] = {}
     drifted, missing, recorded = [], [], 0
+    surplus, orphans = [], []
     for app in rows:
         known[app.app_id] = app
         if app.project_id is None or app.delete_requested_at is not None or app.status == AppStatus.LOST:
             if app.status == AppStatus.LOST and app.project_id in by_id:
                 drifted.append(app.app_id)
+            if app.project_id is not None and is_held(app) and listing.complete and app.project_id not in by_id:
+                surplus.append((app.app_id, app.project_id))
             continue
         recorded += 1
         project = by_id.get(app.project_id)
@@ -74,7 +78,6 @@ def compare(
                 drifted.append(app.app_id)
         elif app.held_for != "recovery" and listing.complete and _recorded_before(app, listed_from - settle):
             missing.append(app.app_id)
-    surplus, orphans = [], []
     for project in listing.projects:
         name = parse_project_name(project.name)
         if name is None or project.id in reported:
@@ -93,6 +96,12 @@ def compare(
         stop=stop,
         complete=listing.complete,
     )
+
+
+def is_held(app: AppMetadata) -> bool:
+    """Whether a deleted app says that a person brought its project back."""
+    synced = condition_of(app.conditions, ConditionType.SYNCED)
+    return app.deleted_at is not None and synced is not None and synced.reason == Reason.HELD
 
 
 def _mass(missing: int, recorded: int) -> str | None:

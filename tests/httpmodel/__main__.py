@@ -22,6 +22,7 @@ def main() -> None:
         for mutant in MUTANTS:
             with mutant.alive(stage):
                 found[mutant.name] = examples_until_found(stage)
+            sys.stderr.write(f"{mutant.name}: example {found[mutant.name]}\n")
     figures |= {
         "http_mutants": len(MUTANTS),
         "http_mutants_found": found,

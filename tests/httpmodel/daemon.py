@@ -28,7 +28,7 @@ from reconciler.shell.worker import Worker
 from reconciler.telemetry.witness import Witness
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.catalogs import SEALER
-from tests.httpmodel.catalog import OwnClock
+from tests.httpmodel.catalog import SharedClock
 from tests.httpmodel.neon import Crash, Door
 from tests.httpmodel.turns import TurnDatabase
 from tests.plenty import plenty
@@ -51,7 +51,7 @@ class Daemon:
         name: which daemon it is.
     """
 
-    def __init__(self, database: TurnDatabase, clock: OwnClock, door: Door, name: str) -> None:
+    def __init__(self, database: TurnDatabase, clock: SharedClock, door: Door, name: str) -> None:
         self.clock, self._door = clock, door
         self.witness = Witness()
         client = NeonClient(
@@ -129,7 +129,7 @@ class Chance:
         return self._random.randbytes(length).hex()
 
 
-def without_time_and_chance(patch: pytest.MonkeyPatch, clock: OwnClock) -> Chance:
+def without_time_and_chance(patch: pytest.MonkeyPatch, clock: SharedClock) -> Chance:
     """Let the reconciler's own pauses, times and random numbers be ours, and an audit look at the whole fleet."""
     chance = Chance()
 

@@ -274,7 +274,7 @@ class HttpMachine(RuleBasedStateMachine):
 
     def bury(self) -> None:
         """Tell the model what a sweep may have buried."""
-        self.model.bury({str(row["app_id"]) for row in self.stage.clock.rows("SELECT app_id FROM app_metadata")})
+        self.model.bury({str(row["app_id"]) for row in self.stage.clock.still.rows("SELECT app_id FROM app_metadata")})
 
     def app(self, which: int) -> App:
         """One of the apps."""

@@ -164,16 +164,16 @@ class SameNames(Mutant):
     def alive(self, stage: Stage) -> Iterator[None]:
         """Drop it, and put it back at the end."""
         index, asked = "app_metadata_owner_name", "app_name = new_app_name"
-        [function] = stage.clock.rows("SELECT pg_get_functiondef('create_app'::regproc) AS text")
-        [unique] = stage.clock.rows(f"SELECT pg_get_indexdef('{index}'::regclass) AS text")
+        [function] = stage.clock.still.rows("SELECT pg_get_functiondef('create_app'::regproc) AS text")
+        [unique] = stage.clock.still.rows(f"SELECT pg_get_indexdef('{index}'::regclass) AS text")
         honest = str(function["text"])
         assert asked in honest, f"create_app has no {asked!r} any more"
-        stage.clock.execute(f"{honest.replace(asked, 'false')}; DROP INDEX {index}")
+        stage.clock.still.rows(f"{honest.replace(asked, 'false')}; DROP INDEX {index}")
         try:
             yield
         finally:
             stage.clock.begin_again()
-            stage.clock.execute(f"{honest}; {unique['text']}")
+            stage.clock.still.rows(f"{honest}; {unique['text']}")
 
 
 MUTANTS = (

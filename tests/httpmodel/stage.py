@@ -23,12 +23,13 @@ from specs.settings import NEON_REGIONS, HttpSettings, PlaneSettings, TokenSetti
 from tests.catalogs import SEALER
 from tests.described import check_response
 from tests.httpmodel.calls import Answer, Call
-from tests.httpmodel.catalog import OwnClock, make_catalog
+from tests.httpmodel.catalog import SharedClock
 from tests.httpmodel.daemon import NEON_KEY, Chance, Crash, Daemon, without_time_and_chance
 from tests.httpmodel.neon import Door, Truth
 from tests.httpmodel.turns import TurnDatabase, Turns
 from tests.integration.api_client import SECRET
 from tests.postgres import TestServer
+from tests.stillclock import still_clock
 
 MOST_APPS = 3
 MOST_STEPS = 500
@@ -70,7 +71,7 @@ class Stage:
 
     begun = 0
 
-    def __init__(self, url: str, chance: Chance, clock: OwnClock, records: Records) -> None:
+    def __init__(self, url: str, chance: Chance, clock: SharedClock, records: Records) -> None:
         self.clock, self.records = clock, records
         self._chance = chance
         self._runner = asyncio.Runner()
@@ -161,7 +162,7 @@ class Stage:
 
     def touch(self) -> None:
         """Look at everything once more, as if it had been asked for, and at the whole fleet."""
-        self.clock.execute("UPDATE app_work SET due_at = now()")
+        self.clock.still.rows("UPDATE app_work SET due_at = now()")
         self.rest()
 
     def _until_nothing_is_planned(self) -> None:
@@ -171,7 +172,7 @@ class Stage:
                 return
             self.clock.pass_by(max(0.0, due) + 0.001)
             self.step(1)
-        said = self.clock.rows("SELECT app_id, status, conditions FROM app_metadata")
+        said = self.clock.still.rows("SELECT app_id, status, conditions FROM app_metadata")
         raise AssertionError(f"there is always something left to do: {said}")
 
     async def _ask(self, call: Call) -> Answer:
@@ -209,16 +210,13 @@ class Stage:
 @contextmanager
 def staged(server: TestServer) -> Iterator[Stage]:
     """A stage over a catalog of its own."""
-    name = make_catalog(server)
-    clock = OwnClock(server.dsn(name))
-    with pytest.MonkeyPatch.context() as patch, recorded() as records:
-        stage = Stage(server.dsn(name), without_time_and_chance(patch, clock), clock, records)
+    with still_clock(server) as still, pytest.MonkeyPatch.context() as patch, recorded() as records:
+        clock = SharedClock(still)
+        stage = Stage(still.url, without_time_and_chance(patch, clock), clock, records)
         try:
             yield stage
         finally:
             stage.close()
-            clock.close()
-            server.drop_database(name)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ SHORT = (
 )
 LONG = (
     Block("two faults of all kinds", 2, Faults.ALL, 500_000),
+    Block("three faults of pauses and changes", 3, Faults.PAUSES | Faults.CHANGES, 1_000_000),
     Block("three faults, but no pauses", 3, Faults.ALL & ~Faults.PAUSES, 2_000_000),
 )
 

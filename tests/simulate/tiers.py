@@ -10,7 +10,8 @@ from concurrent.futures import ProcessPoolExecutor
 from tests.driven import safeguards as of_driver
 from tests.driven.parts import parts
 from tests.driven.tier import schedules_at_once
-from tests.model.explore import TRAP, explore
+from tests.model.blocks import LONG as BLOCKS
+from tests.model.explore import TRAP, Explored
 from tests.model.mutants import MUTANTS as OF_MODEL
 from tests.simulate.figures import Figures, Found
 from tests.simulation import ledger
@@ -22,7 +23,6 @@ from tests.simulation.safeguards import runs_to_find
 from tests.simulation.tally import Tally, tally_at_once
 
 SEED = 1
-MODEL_FAULTS = 3
 
 
 def singles(figures: Figures) -> None:
@@ -71,11 +71,13 @@ def driver(figures: Figures, seeds: range) -> None:
 
 
 def model(figures: Figures) -> None:
-    """Every state of two daemons and one app."""
-    found = explore(MODEL_FAULTS)
-    figures.model_states = found.states
-    figures.model_traps = found.traps
-    figures.take_failures(found.violations)
+    """Every state of two daemons and one app, by blocks of so many faults of some kinds."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+        for found in pool.map(_block, range(len(BLOCKS))):
+            figures.model_states += found.states
+            figures.model_traps += found.traps
+            figures.take_failures(found.violations)
 
 
 def mutants(figures: Figures) -> None:
@@ -85,6 +87,10 @@ def mutants(figures: Figures) -> None:
         figures.take_mutants(list(pool.map(_of_core, range(len(OF_CORE)))))
         figures.take_mutants(list(pool.map(_of_driver, range(len(of_driver.MUTANTS)))))
         figures.take_mutants(list(pool.map(_of_model, range(len(OF_MODEL)))))
+
+
+def _block(index: int) -> Explored:
+    return BLOCKS[index].explore()
 
 
 def _of_core(index: int) -> Found:

@@ -179,4 +179,4 @@ def random_plan(chance: random.Random) -> Plan:
     """A swarm: a random part of all kinds, each at a random rate."""
     kinds = [kind for kind in Kind if chance.random() < 0.3]
     rates = {kind: chance.choice((0.01, 0.03, 0.08)) for kind in kinds}
-    return Plan(rates=rates, until=chance.uniform(30, 500), most=chance.randint(1, 12))
+    return Plan(rates=rates, until=chance.uniform(30, 300), most=chance.randint(1, 12))

@@ -117,8 +117,11 @@ def _named(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
     """The globals that a function's code names."""
     for code in _codes(inspect.unwrap(function).__code__):
         for name in code.co_names:
-            if name in function.__globals__:
-                yield name, function.__globals__[name]
+            found = function.__globals__.get(name)
+            if found is core_effects:
+                yield from ((each, vars(found)[each]) for each in code.co_names if each in vars(found))
+            elif found is not None:
+                yield name, found
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

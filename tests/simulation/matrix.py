@@ -27,7 +27,9 @@ PAIR_KINDS = frozenset(
         Kind.LOST_BEFORE,
         Kind.LOST_AFTER,
         Kind.REFUSED,
+        Kind.FORBIDDEN,
         Kind.ABSENT,
+        Kind.CONFLICT,
         Kind.LOCKED,
         Kind.RATE_LIMITED,
         Kind.UNAVAILABLE,
@@ -86,7 +88,7 @@ def by_chance(seeds: Iterable[int]) -> Iterator[Run]:
     """Runs in which chance decides about everything: stories, faults, daemons, clocks."""
     for seed in seeds:
         chance = random.Random(f"{seed}/run")
-        scenario = "fleet-vanished" if chance.random() < 0.01 else "mixed"
+        scenario = "fleet-vanished" if chance.random() < 0.004 else "mixed"
         skew = round(chance.uniform(-90, 90), 1) if chance.random() < 0.3 else 0.0
         yield Run(seed, scenario, chance=True, daemons=chance.choice((1, 2, 2, 2, 3, 4)), skew=skew)
 

@@ -115,6 +115,21 @@ def held(world: World) -> list[App]:
     return [app]
 
 
+def held_no_more(world: World) -> list[App]:
+    """What a person brought back of a deleted app is deleted by a person again."""
+    [app] = held(world)
+
+    def says_so() -> bool:
+        said = condition_of(app.row.conditions, ConditionType.SYNCED)
+        return said is not None and said.reason == Reason.HELD
+
+    def over() -> bool:
+        return app.held and (says_so() or world.neon.living(app.row.project_id) is None)
+
+    app.then(over, people.delete_project, "delete_project", 5.0)
+    return [app]
+
+
 def lost(world: World) -> list[App]:
     """The project is gone for ever."""
     return _repaired(world, people.destroy_project)
@@ -218,7 +233,15 @@ def fleet_vanished(world: World) -> list[App]:
     for app in apps:
         app.then(lambda: all_are(AppStatus.READY), people.delete_project, "delete_project", 60.0)
         app.then(stopped, people.recover_project, "recovers", 60.0)
-    world.once(stopped, lambda: apps.append(App(world, world.new_app("late shop"))))
+
+    def asked_for() -> None:
+        apps.append(App(world, world.new_app("late shop")))
+
+    def some_time_later() -> None:
+        world.busy(world.clock.now + 61.0)
+        world.clock.after(60.0, asked_for)
+
+    world.once(stopped, some_time_later)
     return apps
 
 
@@ -267,6 +290,7 @@ SCENARIOS: Mapping[str, Story] = {
         vanished_and_deleted,
         late_recover,
         held,
+        held_no_more,
         lost,
         surplus,
         late,

@@ -194,13 +194,7 @@ def written_again(patch: pytest.MonkeyPatch) -> None:
 
 def late_recover_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A delete does not wait for a recover of ours that may still arrive."""
-    honest = delete._confirm
-
-    def confirm(s: Snapshot, project_id: str) -> Steps[Next]:
-        forgetful = s.app.model_copy(update={"missing_since": None})
-        return (yield from honest(replace(s, app=forgetful), project_id))
-
-    patch.setattr(delete, "_confirm", confirm)
+    patch.setattr(delete, "recover_may_arrive", lambda _: None)
 
 
 def lost_is_recreated(patch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,7 @@ class Proxy:
         self._traffic = traffic
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._late: set[asyncio.Task[bytes]] = set()
         self._ambushes: list[_Ambush] = []
         self._cuts = 0
@@ -55,7 +56,7 @@ class Proxy:
     async def open(self) -> None:
         """Listen."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+            self._server = await asyncio.start_server(self._begin, "127.0.0.1", self._port)
 
     async def cut(self, seconds: float) -> None:
         """Refuse connections and break off those that there are, for a while; what is at Neon by then takes effect."""
@@ -88,6 +89,12 @@ class Proxy:
         """Wait for everything that is still to arrive."""
         while self._late:
             await asyncio.wait(self._late)
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection in a task that is held on to: one that was reset has nobody else who would."""
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)

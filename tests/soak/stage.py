@@ -146,7 +146,10 @@ async def _console(
     seed: int, machine: LocalNeon, port: int, key: str, clients: Clients, stack: AsyncExitStack
 ) -> Console:
     url, headers = f"http://127.0.0.1:{port}/api/v2", {"Authorization": f"Bearer {key}"}
-    http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, headers=headers, trust_env=False))
+    # A connection that is kept may be closed by the other side just when it is used again.
+    fresh = httpx.Limits(max_keepalive_connections=0)
+    client = httpx.AsyncClient(base_url=url, headers=headers, limits=fresh, timeout=60, trust_env=False)
+    http = await stack.enter_async_context(client)
     return Console(http, machine._world.projects, clients.wishes, random.Random(f"soak {seed} people"))
 
 

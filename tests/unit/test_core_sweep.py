@@ -13,7 +13,7 @@ from reconciler.core.sweep import Verdict, compare
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
 from specs.neon import Project, ProjectListing
-from specs.status import AppStatus
+from specs.status import AppStatus, Condition, ConditionType, Reason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLE = timedelta(seconds=30)
@@ -130,6 +130,21 @@ def test_an_app_without_a_recorded_project_has_no_surplus_yet() -> None:
 def test_a_deleted_apps_live_project_is_looked_at() -> None:
     row = app(1, delete_requested_at=LONG_AGO, deleted_at=LONG_AGO, status=AppStatus.DELETED)
     assert merged([row], [project(row)]).surplus == ((row.app_id, "p-1"),)
+
+
+def test_what_was_held_of_a_deleted_app_and_is_gone_is_looked_at() -> None:
+    held = Condition(
+        type=ConditionType.SYNCED,
+        status="False",
+        reason=Reason.HELD,
+        message="Held.",
+        last_transition_time=LONG_AGO,
+        observed_generation=1,
+    )
+    deleted = app(1, status=AppStatus.DELETED, delete_requested_at=LONG_AGO, deleted_at=LONG_AGO, conditions=(held,))
+    assert merged([deleted], []).surplus == ((deleted.app_id, "p-1"),)
+    assert merged([deleted], [], unavailable=("p-2",)).surplus == ()
+    assert merged([deleted.model_copy(update={"conditions": ()})], []).surplus == ()
 
 
 def test_a_project_without_a_row_is_an_orphan_and_a_foreign_name_is_nothing() -> None:

@@ -169,6 +169,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def abandon(self) -> None:
         """Drop all that is left; what is closed on the way can start nothing."""
         self._abandoned = True
+        # What a ``finally`` starts must not land in a loop of asyncio's own, which would keep this whole run alive.
+        asyncio.set_event_loop(self)
         for task, context in self._tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -176,6 +178,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         for left in (self._tasks, self._waiting, self._timers, self._buried, self._parked):
             left.clear()
         self.close()
+        asyncio.set_event_loop(None)
 
     # What asyncio asks of a loop
 

@@ -1,0 +1,37 @@
+"""How long a failed pass waits."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.core.backoff import delay, gentle
+
+
+@pytest.mark.parametrize(
+    ("attempts", "jitter", "seconds"),
+    [(0, 1.0, 0.5), (1, 1.0, 1.0), (6, 1.0, 32.0), (7, 1.0, 60.0), (5, 0.5, 8.0), (0, 0.0, 0.1), (9, 0.0, 0.1)],
+)
+def test_the_wait_doubles_up_to_a_minute_and_chance_takes_any_part_of_it(
+    attempts: int, jitter: float, seconds: float
+) -> None:
+    assert delay(attempts, jitter) == seconds
+
+
+def test_what_the_other_side_asks_for_is_never_shortened() -> None:
+    assert delay(0, 0.5, 90.0) == 90.0
+    assert delay(7, 0.5, 2.0) == 30.0
+    assert delay(0, 0.0, 0.0) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("attempts", "jitter", "seconds"),
+    [(0, 0.0, 30.0), (0, 1.0, 60.0), (1, 0.5, 90.0), (3, 1.0, 480.0), (4, 1.0, 600.0), (5, 0.0, 300.0)],
+)
+def test_what_only_a_person_can_change_is_asked_for_ever_less_often(
+    attempts: int, jitter: float, seconds: float
+) -> None:
+    assert gentle(attempts, jitter) == seconds
+
+
+def test_no_number_of_attempts_is_too_large() -> None:
+    assert (delay(1_000_000, 1.0), gentle(1_000_000, 1.0)) == (60.0, 600.0)

@@ -1,0 +1,153 @@
+"""What an error says of an app, whom it tells, and when the next try comes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler import errors
+from reconciler.core import effects as e
+from reconciler.core.reconcile import UNCONFIRMED, reconcile
+from reconciler.core.report import QUIET_ATTEMPTS, Said, explain, progress, record, report_failure
+from reconciler.core.snapshot import Next, Plane, Progress, Snapshot
+from specs.metadata import AppMetadata
+from specs.status import AppStatus, ConditionType, Reason, condition_of
+from tests.unit.test_core_recovering import LONG_AGO, NOW, app
+
+BACKOFF, SLOW, GENTLE = 1.0, 45.0, 180.0
+"""After two failed passes, with a jitter of a half."""
+
+
+def neon(kind: type[errors.NeonAPIError], **more: Any) -> errors.NeonAPIError:
+    return kind(method="GET", route="/projects", detail="d", **more)
+
+
+def snapshot(of: AppMetadata, attempts: int = 2) -> Snapshot:
+    return Snapshot(of, Plane("morphik", "catalog-1", 30.0, (".neon.tech",)), NOW, attempts, 0.5, "nonce")
+
+
+def written(steps: e.Steps[Any]) -> tuple[list[Progress], Any]:
+    """What is recorded by steps that ask nothing, and their result."""
+    told: list[Progress] = []
+    try:
+        while True:
+            effect = next(steps)
+            assert isinstance(effect, e.Record)
+            told.append(effect.progress)
+    except StopIteration as end:
+        return told, end.value
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason", "seconds"),
+    [
+        (errors.MutationStopped("stopped"), "False", Reason.MUTATION_STOPPED, SLOW),
+        (errors.TenantUnreachable("refused"), "False", Reason.CONNECTING, BACKOFF),
+        (neon(errors.NeonUnauthorized), "False", Reason.NEON_UNAUTHORIZED, BACKOFF),
+        (neon(errors.NeonProjectLimitReached), "False", Reason.PROJECT_LIMIT_REACHED, GENTLE),
+        (neon(errors.NeonLimitReached), "False", Reason.PLAN_LIMIT_REACHED, GENTLE),
+        (neon(errors.NeonQuotaExceeded), "False", Reason.QUOTA_EXCEEDED, GENTLE),
+        (neon(errors.NeonNotFound), "Unknown", Reason.OUTCOME_UNKNOWN, BACKOFF),
+        (neon(errors.NeonConflict), "False", Reason.NEON_REFUSED, GENTLE),
+        (neon(errors.NeonRateLimited), "False", Reason.NEON_RATE_LIMITED, BACKOFF),
+        (neon(errors.NeonRateLimited, retry_after=17.0), "False", Reason.NEON_RATE_LIMITED, 17.0),
+        (neon(errors.NeonLocked), "False", Reason.NEON_LOCKED, BACKOFF),
+        (neon(errors.NeonUnavailable), "False", Reason.NEON_UNAVAILABLE, BACKOFF),
+        (neon(errors.NeonOutcomeUnknown), "Unknown", Reason.NEON_UNAVAILABLE, BACKOFF),
+        (errors.ReconcileError("odd"), "False", Reason.HELD, SLOW),
+    ],
+)
+def test_each_error_has_its_reason_and_its_next_try(
+    error: errors.ReconcileError, status: str, reason: Reason, seconds: float
+) -> None:
+    said, again = explain(snapshot(app(Reason.AVAILABLE)), error)
+    assert (said.status, said.reason) == (status, reason)
+    assert again == Next(seconds, failed=True)
+
+
+@pytest.mark.parametrize("kind", [errors.NeonLocked, errors.NeonOutcomeUnknown, errors.NeonNotFound])
+def test_what_passes_by_itself_becomes_news_after_some_passes(kind: type[errors.NeonAPIError]) -> None:
+    of = app(Reason.AVAILABLE)
+    assert written(report_failure(snapshot(of, QUIET_ATTEMPTS - 1), neon(kind)))[0] == []
+    (said,) = written(report_failure(snapshot(of, QUIET_ATTEMPTS), neon(kind)))[0]
+    assert condition_of(said.conditions, ConditionType.SYNCED) is not None
+
+
+def test_a_database_that_does_not_answer_is_not_ready_and_all_else_is_not_in_sync() -> None:
+    of = snapshot(app(Reason.AVAILABLE), 0)
+    (said,) = written(report_failure(of, errors.TenantUnreachable("refused")))[0]
+    assert [each.type for each in said.events] == [ConditionType.READY]
+    (said,) = written(report_failure(of, neon(errors.NeonUnavailable)))[0]
+    assert [each.type for each in said.events] == [ConditionType.SYNCED]
+
+
+def test_nothing_is_said_of_a_deleted_app() -> None:
+    of = app(Reason.AVAILABLE, deleted_at=LONG_AGO, delete_requested_at=LONG_AGO, status=AppStatus.DELETED)
+    told, again = written(report_failure(snapshot(of), neon(errors.NeonUnavailable)))
+    assert told == []
+    assert again == Next(BACKOFF, failed=True)
+
+
+def test_an_event_is_told_when_the_status_or_the_reason_changes() -> None:
+    of = snapshot(app(Reason.AVAILABLE))
+    for said, told in (
+        (Said("True", Reason.AVAILABLE, "other words"), 0),
+        (Said("False", Reason.AVAILABLE, ""), 1),
+        (Said("True", Reason.CONNECTING, ""), 1),
+    ):
+        assert len(progress(of, ready=said).events) == told
+
+
+def test_a_generation_is_observed_when_it_is_ready_or_deleted() -> None:
+    of = snapshot(app(Reason.CONNECTING, generation=5, observed_generation=4))
+    ready = Said("True", Reason.AVAILABLE, "")
+    assert progress(of, ready=ready).observed_generation == 5
+    assert progress(of, ready=Said("False", Reason.CONNECTING, "")).observed_generation == 4
+    assert progress(of, synced=Said("True", Reason.IN_SYNC, "")).observed_generation == 4
+    assert progress(of, columns={"deleted_at": NOW}).observed_generation == 5
+
+
+def test_a_condition_tells_when_and_for_which_generation() -> None:
+    said = progress(snapshot(app(Reason.AVAILABLE, generation=5)), synced=Said("False", Reason.HELD, "a\x00b"))
+    held = condition_of(said.conditions, ConditionType.SYNCED)
+    assert held is not None
+    assert (held.last_transition_time, held.observed_generation, held.message) == (NOW, 5, "a?b")
+    assert said.events[0].message == "a?b"
+
+
+def test_only_what_changes_is_written() -> None:
+    of = snapshot(app(Reason.AVAILABLE, status=AppStatus.READY))
+    assert progress(of, columns={"connected_at": LONG_AGO, "missing_since": None}).columns == {}
+    assert progress(of, columns={"missing_since": NOW}).columns == {"missing_since": NOW}
+    same = Progress(of.app.status, of.app.conditions, of.app.observed_generation)
+    assert written(record(of, same))[0] == []
+    for other in (
+        Progress(AppStatus.LOST, same.conditions, same.observed_generation),
+        Progress(same.status, (), same.observed_generation),
+        Progress(same.status, same.conditions, 99),
+        Progress(same.status, same.conditions, same.observed_generation, {"missing_since": NOW}),
+    ):
+        assert written(record(of, other))[0] == [other]
+
+
+def test_an_unconfirmed_owner_is_said_and_nothing_else_is_done() -> None:
+    told, again = written(reconcile(snapshot(app(Reason.AVAILABLE, held_for="owner"))))
+    assert [condition_of(each.conditions, ConditionType.SYNCED).reason for each in told] == [UNCONFIRMED.reason]  # type: ignore[union-attr]
+    assert again == Next(None)
+
+
+@pytest.mark.parametrize("error", [errors.LeaseLost("lost"), errors.CatalogUnavailable("gone")])
+def test_who_may_not_write_says_nothing(error: errors.ReconcileError) -> None:
+    steps = reconcile(snapshot(app(Reason.AVAILABLE)))
+    next(steps)
+    with pytest.raises(type(error)):
+        steps.throw(error)
+
+
+def test_who_waits_for_a_turn_comes_back_in_the_background() -> None:
+    steps = reconcile(snapshot(app(Reason.AVAILABLE)))
+    next(steps)
+    with pytest.raises(StopIteration) as end:
+        steps.throw(errors.BudgetSpent("none left"))
+    assert end.value.value == Next(3.0, background=True)

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
+import pytest
 from pydantic import SecretStr
 
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.budget import BudgetCatalog
+from reconciler.catalog.claim import ClaimCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Job, Pins
 from reconciler.catalog.health import read_health
 from reconciler.catalog.inspect import CatalogInspector
 from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.refusals import LimitReached
 from reconciler.catalog.work import Claimed, WorkCatalog
 from reconciler.core.budget import Terms, Urgency
+from reconciler.core.claim import Claim, LostApp, Trace
 from reconciler.core.effects import OpenIntent, RecordProject
+from reconciler.core.identity import Standing
 from reconciler.core.snapshot import Credentials, Next, Progress
 from specs.app import DesiredApp
 from specs.names import app_id_from_bytes
@@ -40,7 +45,10 @@ class Hands:
     Attributes:
         held: by app, the lease of the daemon that works on it.
         job: the round that runs.
+        standing: the catalog's identity as it is while nobody doubts it.
     """
+
+    standing: Standing
 
     def __init__(self, database: Database, clock: StillClock) -> None:
         self.database = database
@@ -51,18 +59,21 @@ class Hands:
         self.fleet = FleetCatalog(database, owner="d", lease_seconds=LEASE)
         self.budget = BudgetCatalog(database, TERMS)
         self.inspector = CatalogInspector(database)
+        self.claims = ClaimCatalog(database)
         self.held: dict[str, Claimed] = {}
         self.job = Job("sweep", 0, "")
 
-    async def create(self, name: str, key: str | None = None, app_id: str | None = None) -> None:
+    async def create(
+        self, name: str, key: str | None = None, app_id: str | None = None, max_apps: int = 100
+    ) -> None:
         """POST."""
         await self.apps.create(
             "alice",
-            DesiredApp(app_name=name, region=REGION, pg_version=17),
+            _desired(name),
             app_id=app_id or IDS[name],
             idempotency_key=key,
             fingerprint=None if key is None else b"body",
-            max_apps=100,
+            max_apps=max_apps,
             request_id=None,
         )
 
@@ -83,11 +94,31 @@ class Hands:
             "UPDATE app_metadata SET tombstone_until = now() - interval '1 s' WHERE delete_requested_at IS NOT NULL"
         )
         await self.create("waiting")
+        self._clock.rows("UPDATE app_metadata SET held_for = 'owner' WHERE app_name = 'waiting'")
         await self.fleet.report_orphan(_project("project-lost"))
         await self.fleet.pin(Pins(ORG, "https://neon", "morphik"))
         job = await self.fleet.claim_job("sweep", 60)
         assert job is not None
         self.job = job
+        self.standing = await self.fleet.identity.standing()
+
+    async def create_too_many(self) -> None:
+        """POST by an owner who has as many apps as the owner may have."""
+        with pytest.raises(LimitReached):
+            await self.create("new", max_apps=1)
+
+    async def claim(self) -> None:
+        """A person's claim, in which there is something of each kind to be made good."""
+        claim = Claim(
+            doubt="commits were lost",
+            rebuild=(LostApp(_trace("new", 7), "alice", _desired("new")),),
+            intents=(_trace("claimed", 8),),
+            missing=(self.held["ready"].app,),
+            others={"another catalog": 3},
+            highest=8,
+        )
+        at = self.standing.made_at
+        await self.claims.claim(claim, self.standing, SEALER, org_id=ORG, at=at)
 
     async def record_project(self, name: str, project_id: str) -> None:
         """The project of an app that is being created."""
@@ -102,6 +133,14 @@ class Hands:
 Call: TypeAlias = Callable[[Hands], Awaitable[Any]]
 
 
+def _desired(name: str) -> DesiredApp:
+    return DesiredApp(app_name=name, region=REGION, pg_version=17)
+
+
+def _trace(name: str, create_seq: int) -> Trace:
+    return Trace(IDS[name], 1, create_seq, f"nonce of {name}", _project(f"project of {name}"))
+
+
 def _project(project_id: str) -> Project:
     return Project.model_validate(
         {"id": project_id, "name": "shop", "region_id": "r", "pg_version": 17, "created_at": "2026-01-01T00:00:00Z"}
@@ -112,6 +151,7 @@ CALLS: Mapping[str, Call] = {
     # The API
     "create": lambda h: h.create("new", "key-new"),
     "create what is there": lambda h: h.create("waiting", "key-waiting", IDS["new"]),
+    "create too many": lambda h: h.create_too_many(),
     "get": lambda h: h.apps.get("alice", IDS["ready"]),
     "list": lambda h: h.apps.list("alice", status=None, name=None, limit=2, cursor=None),
     "request_delete": lambda h: h.apps.request_delete("alice", IDS["ready"], None),
@@ -155,6 +195,15 @@ CALLS: Mapping[str, Call] = {
     "finish_job": lambda h: h.fleet.finish_job(h.job, whole=True),
     "give_back_jobs": lambda h: h.fleet.give_back_jobs(),
     "bury": lambda h: h.fleet.bury(),
+    # Which catalog this is, and a person's claim
+    "standing": lambda h: h.fleet.identity.standing(),
+    "unrecorded": lambda h: h.fleet.identity.unrecorded(["project-ready", "project-x"]),
+    "looked": lambda h: h.fleet.identity.looked(h.standing, h.standing.made_at),
+    "doubt": lambda h: h.fleet.identity.doubt(h.standing, "commits were lost"),
+    "ended_by": lambda h: h.fleet.identity.ended_by(),
+    "nonces": lambda h: h.claims.nonces([IDS["creating"]]),
+    "claim the catalog": lambda h: h.claim(),
+    "confirm": lambda h: h.claims.confirm(IDS["waiting"], "bob"),
     # The budget, the metrics, the doctor
     "lease": lambda h: h.budget.lease({Urgency.PEOPLE: 1}),
     "close": lambda h: h.budget.close(1.0),

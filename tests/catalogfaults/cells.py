@@ -95,6 +95,7 @@ class Cells:
         wanted = step.after if kind is Kind.CUT_AFTER else step.before
         assert held == wanted, f"done by half: {_difference(held, wanted)}"
         self._nothing_is_left()
+        self._store.draw_again()
         again = self._met(name)
         assert again is None or (kind is Kind.CUT_AFTER and isinstance(again, ReconcileError)), f"again: {again!r}"
         if kind is not Kind.CUT_AFTER:

@@ -48,8 +48,12 @@ class Store:
         filled = "".join(
             f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {name}.{table};" for table in _TABLES
         )
-        drawn = "SELECT setval('lease_tokens', (SELECT greatest(1, max(lease_token)) FROM app_work))"
-        self._clock.rows(f"{emptied} {filled} {drawn}")
+        self._clock.rows(f"{emptied} {filled}")
+        self.draw_again()
+
+    def draw_again(self) -> None:
+        """The fencing tokens that were drawn and given to nobody come again."""
+        self._clock.rows("SELECT setval('lease_tokens', (SELECT greatest(1, max(lease_token)) FROM app_work))")
 
     def dump(self) -> dict[str, list[str]]:
         """All rows of all tables as they are committed."""

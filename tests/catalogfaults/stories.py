@@ -83,6 +83,7 @@ async def vanished(whole: Whole, begin: Begin) -> None:
     app_id, lost, other = await whole.post(), await whole.post("lost"), await whole.post("other")
     await whole.settle()
     whole.may_recover = True
+    whole.let_lists_settle()
     whole.person("DELETE", f"/projects/{whole.own[lost][0]}")
     whole.neon_now += 30 * 86_400
     whole.person("DELETE", f"/projects/{whole.own[app_id][0]}")

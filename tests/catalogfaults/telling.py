@@ -25,6 +25,10 @@ UNUSED: Mapping[str, str] = {
     "fleet.stop": "the fleet of a story is too small to vanish",
     "fleet.stop_overridden": "the same",
     "fleet.override_stop": "an operator's command",
+    "apps.count_living": "nobody in the stories has as many apps as one may have",
+    "identity.doubt": "no story loses commits or has a second catalog",
+    "identity.stopped": "the probes'; they change nothing",
+    **dict.fromkeys(statements("claim"), "an operator's command"),
     **dict.fromkeys(statements("inspect"), "the doctor's, which changes nothing"),
 }
 """Statements that no story uses, and why; what they do with faults is known from the calls one by one."""

@@ -120,6 +120,10 @@ class Whole(Stage):
             self._worker.wake()
         raise AssertionError(f"something is always planned: {self._sql('SELECT * FROM app_work')}")
 
+    def let_lists_settle(self) -> None:
+        """So long that what is recorded by now is missed where a list lacks it."""
+        self._clock.advance(SETTLE + 1)
+
     def snapshot(self) -> None:
         """From here on, what is committed is lost in a failover."""
         Store(self._clock).keep("standby")

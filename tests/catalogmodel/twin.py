@@ -124,12 +124,6 @@ class Twin(FleetCatalog):
         self.holders |= {each.lease.app_id: owner for each in claimed}
         return claimed
 
-    def ties(self, limit: int) -> int:
-        """The limit, and as many more as have the same rank as the last that it lets in."""
-        now = self._clock.now
-        ranks = sorted(work.rank_at for work in self.work.values() if work.due_at <= now)
-        return limit if limit >= len(ranks) else sum(rank <= ranks[limit - 1] for rank in ranks)
-
     def release(self, lease: Lease, outcome: Next) -> bool:
         """``release``."""
         released = super().release(lease, outcome)

@@ -63,9 +63,7 @@ class Hands:
         self.held: dict[str, Claimed] = {}
         self.job = Job("sweep", 0, "")
 
-    async def create(
-        self, name: str, key: str | None = None, app_id: str | None = None, max_apps: int = 100
-    ) -> None:
+    async def create(self, name: str, key: str | None = None, app_id: str | None = None, max_apps: int = 100) -> None:
         """POST."""
         await self.apps.create(
             "alice",

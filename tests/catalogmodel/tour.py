@@ -101,7 +101,7 @@ STEPS: tuple[Step, ...] = (
     *(("record_deleted", {"which": which, "ends": 0.0}) for which in range(2)),
     ("pass_time", {"seconds": 0.5}),
     ("bury", {}),
-    # Owners in turn: Bob's one app before the second of Alice, which was asked for first; then the one with fewer leases.
+    # Owners in turn: Bob's one app before the second of Alice, which was asked for first; then who has fewer leases.
     *(_ask("alice", name) for name in ("shop", "blog")),
     ("pass_time", {"seconds": 0.5}),
     _ask("bob", "notes"),

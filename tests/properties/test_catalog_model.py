@@ -20,7 +20,10 @@ SAFEGUARDS = (
     ("work.release", "AND lease_token = %(token)s"),
     ("work.renew", "AND w.lease_token = held.token"),
     ("record.permit", "AND NOT plane.stopped"),
-    ("record.spend_sweep_delete", "WHERE sweep_deletes < %(budget)s OR sweep_deletes_since < now() - interval '1 hour'"),
+    (
+        "record.spend_sweep_delete",
+        "WHERE sweep_deletes < %(budget)s OR sweep_deletes_since < now() - interval '1 hour'",
+    ),
     ("record.open_intent", "a.project_id IS NULL AND"),
     ("record.settle_intent", "AND i.state NOT IN ('refused', 'recorded', 'absent')"),
     ("record.record", "AND lease_token = %(token)s"),

@@ -126,11 +126,11 @@ def _confirm(s: Snapshot, project_id: str) -> Steps[Next]:
         return Next(left_of(s, since))
     if not (yield from proven_gone(project_id, deleted)):
         return Next(delay(s.attempts, s.jitter, LOOK_SECONDS), failed=True)
+    # As long as above: a recover may arrive between two looks, and a list lag behind it.
     since = looked_first(s, Reason.DELETE_REQUESTED)
-    if since is None or s.now < since + s.settle:
+    if since is None or s.now < since + 2 * s.settle:
         yield from record(s, progress(s, ready=_WAITS, columns={"missing_since": since or s.now}))
-        rest = s.settle if since is None else since + s.settle - s.now
-        return Next(rest.total_seconds())
+        return Next(left_of(s, since or s.now))
     return (yield from _gone(s, None))
 
 

@@ -7,13 +7,15 @@ cannot be is *lost* after two complete looks and with a key that is proven good.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from reconciler.core.backoff import delay
 from reconciler.core.effects import ConfirmAccess, ListProjects, Permit, RecoverProject, Steps, perform
 from reconciler.core.mark import belongs_to
-from reconciler.core.report import Said, progress, record
-from reconciler.core.snapshot import Column, Next, Snapshot
+from reconciler.core.report import Said, progress, record, report_failure
+from reconciler.core.snapshot import Column, Next, Progress, Snapshot
+from reconciler.errors import BudgetSpent, CatalogUnavailable, LeaseLost, ReconcileError
 from specs.neon import Project, ProjectListing
 from specs.status import AppStatus, ConditionType, Reason, condition_of
 
@@ -84,10 +86,23 @@ def _recover(s: Snapshot, project_id: str) -> Steps[Next]:
         return Next(None)
     # Written before the request: nobody must take the app for settled or deleted while this may still take effect.
     said = Said("False", Reason.RECOVERING, "The project was deleted at Neon and is being recovered, with its data.")
-    yield from record(s, progress(s, ready=said, columns={"missing_since": s.now}))
-    yield from perform(Permit())
-    yield from perform(RecoverProject(project_id))
+    recovering = progress(s, ready=said, columns={"missing_since": s.now})
+    yield from record(s, recovering)
+    try:
+        yield from perform(Permit())
+        yield from perform(RecoverProject(project_id))
+    except (LeaseLost, CatalogUnavailable, BudgetSpent):
+        raise
+    except ReconcileError as error:
+        # What was just said stays said: else the time of this recover would pass for that of a look at the lists.
+        return (yield from report_failure(_after(s, recovering), error))
     return Next(1.0)
+
+
+def _after(s: Snapshot, said: Progress) -> Snapshot:
+    """The app as this pass has just written it."""
+    written = {"conditions": said.conditions, "status": said.status, **{str(c): at for c, at in said.columns.items()}}
+    return replace(s, app=s.app.model_copy(update=written))
 
 
 def _lost(s: Snapshot) -> Steps[Next]:

@@ -22,6 +22,8 @@ from reconciler.neon.wire import NeonRequest
 
 # How long a repair waits for its turn before it makes room for another app's pass.
 REPAIR_PATIENCE_SECONDS = 1.0
+# What it has asked already would be lost; where little flows in, it would never come to its end.
+BEGUN_PATIENCE_SECONDS = 15.0
 # A refusal without a ``Retry-After``.
 CLOSED_SECONDS = 1.0
 _MOST_PAUSE_SECONDS = 5.0
@@ -186,6 +188,7 @@ class Turn:
         self._whose = whose
         self._reserved: Ticket | None = None
         self._change_until = 0.0
+        self._begun = False
 
     async def reserve(self) -> None:
         """Take the ticket of a change to come, before its permission is asked for. Raises BudgetSpent."""
@@ -222,8 +225,11 @@ class Turn:
 
     async def _next(self) -> Ticket:
         """A ticket that has not lapsed on its way, as it does where the catalog or this process stood still."""
-        patience = REPAIR_PATIENCE_SECONDS if self._urgency is Urgency.REPAIRS else None
+        patience = None
+        if self._urgency is Urgency.REPAIRS:
+            patience = BEGUN_PATIENCE_SECONDS if self._begun else REPAIR_PATIENCE_SECONDS
         while True:
             ticket = await self._budget.ticket(self._urgency, patience, whose=self._whose)
             if time.monotonic() <= ticket.lapses:
+                self._begun = True
                 return ticket

@@ -150,6 +150,32 @@ def test_nobody_goes_in_with_a_ticket_that_has_lapsed() -> None:
     assert asyncio.run(main()) == 3
 
 
+def test_a_repair_that_has_begun_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes room before its first request; later, what it has asked already would be lost, again and again."""
+    monkeypatch.setattr("reconciler.shell.budget.REPAIR_PATIENCE_SECONDS", 0.05)
+
+    class Slow(Plenty):
+        shut = True
+
+        async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
+            if self.shut:
+                await asyncio.sleep(0.2)
+            return await super().lease(wanted)
+
+    async def main() -> None:
+        slices = Slow()
+        turn = Turn(Budget(slices, FEW), Urgency.REPAIRS)
+        with pytest.raises(BudgetSpent):
+            await turn.admit(GET)
+        slices.shut = False
+        await asyncio.sleep(0.3)
+        await turn.admit(GET)
+        slices.shut = True
+        await turn.admit(GET)
+
+    asyncio.run(main())
+
+
 def test_a_refusal_for_there_being_too_many_closes_the_door_for_all() -> None:
     """And is followed by another try after the time that Neon asked for."""
     slices = Plenty()

@@ -154,6 +154,7 @@ def poison(share: float, creates: int, seconds: float) -> Story:
             run.people.wanted[app_id] = AppStatus.FAILED
             poisoned.add(run.fleet.catalog.rows[app_id].project_name)
             bad.append(app_id)
+        await run.sleep(2 * MINUTE)
         good = await _spread(run, creates, creates * 0.5)
         await run.sleep(seconds - creates * 0.5)
         refused = weather.refused

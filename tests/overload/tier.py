@@ -43,7 +43,7 @@ FULL = {
     "refusals-retry-after": Shape(500, shapes.refusals(HOUR, 5, 120)),
     "catalog-away": Shape(500, shapes.catalog_away(5 * MINUTE, 200)),
     "hot-owner": Shape(500, shapes.hot(5 * MINUTE)),
-    "poison": Shape(500, shapes.poison(0.2, 400, HOUR)),
+    "poison": Shape(500, shapes.poison(0.2, 400, 40 * MINUTE)),
     "slow": Shape(500, shapes.slow(30, 5 * MINUTE, 150)),
     "restart": Shape(5000, shapes.restart(300, 100, crash=False)),
     "crash": Shape(5000, shapes.restart(300, 100, crash=True)),

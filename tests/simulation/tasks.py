@@ -67,8 +67,11 @@ class Task:
 
     # From one step to the next
 
-    def _reply(self, seconds: float, answered: Answered) -> None:
-        self.daemon.later(seconds, lambda: self._go_on(answered))
+    def _reply(self, answered: Answered) -> None:
+        if self.daemon.stands_still:
+            self.daemon.later(0.0, lambda: self._go_on(answered))
+        else:
+            self._go_on(answered)
 
     def _go_on(self, answered: Answered) -> None:
         if self.over:
@@ -128,7 +131,7 @@ class Task:
         if isinstance(step, e.Effect) and step.mutates:
             refused = self._unpermitted(step)
             if refused is not None:
-                self._reply(0.0, Answered(error=refused))
+                self._reply(Answered(error=refused))
                 return
             invariants.check_sender(self.world, self.lease, step)
             invariants.check_sending(self.world, self.lease.app_id, step)
@@ -178,7 +181,7 @@ class Task:
             if met is not None:
                 met.taken.completed = True
             if met is None or not self.daemon.ended_after(met):
-                self._reply(0.0, answered)
+                self._reply(answered)
 
         self.daemon.later(seconds, happen)
 

@@ -162,8 +162,12 @@ def test_two_looks_that_missed_it_are_enough() -> None:
 
 
 def test_a_deleted_project_needs_two_looks_of_the_delete() -> None:
-    """What a recover wrote is none of them."""
+    """What a recover wrote is none of them, and between the two no recover can be under way any more."""
     [said], outcome = one_pass(app(Reason.RECOVERING, delete_requested_at=NOW, missing_since=ago(1.5)))
-    assert (said.columns, outcome.after) == ({"missing_since": NOW}, SETTLE)
-    [said], _ = one_pass(app(Reason.DELETE_REQUESTED, delete_requested_at=LONG_AGO, missing_since=ago(1.0)))
+    assert (said.columns, outcome.after) == ({"missing_since": NOW}, 2 * SETTLE)
+    asked = app(Reason.DELETE_REQUESTED, delete_requested_at=LONG_AGO, missing_since=ago(1.5))
+    written, outcome = one_pass(asked)
+    assert [said for said in written if "deleted_at" in said.columns] == []
+    assert outcome.after == pytest.approx(0.5 * SETTLE)
+    [said], _ = one_pass(asked.model_copy(update={"missing_since": ago(2.0)}))
     assert said.status is AppStatus.DELETED

@@ -49,7 +49,7 @@ def written(steps: e.Steps[Any]) -> tuple[list[Progress], Any]:
         (neon(errors.NeonLimitReached), "False", Reason.PLAN_LIMIT_REACHED, GENTLE),
         (neon(errors.NeonQuotaExceeded), "False", Reason.QUOTA_EXCEEDED, GENTLE),
         (neon(errors.NeonNotFound), "Unknown", Reason.OUTCOME_UNKNOWN, BACKOFF),
-        (neon(errors.NeonConflict), "False", Reason.NEON_REFUSED, GENTLE),
+        (neon(errors.NeonConflict), "False", Reason.NEON_REFUSED, SLOW),
         (neon(errors.NeonRateLimited), "False", Reason.NEON_RATE_LIMITED, BACKOFF),
         (neon(errors.NeonRateLimited, retry_after=17.0), "False", Reason.NEON_RATE_LIMITED, 17.0),
         (neon(errors.NeonLocked), "False", Reason.NEON_LOCKED, BACKOFF),

@@ -219,6 +219,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """A task, kept until it is done: what is dropped while it waits would run its ``finally``."""
         context = copy_context() if context is None else context
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
+        if self._abandoned:
+            _close(coro)
+            return task
         self._tasks.append((task, context))
         if len(self._tasks) > self._sweep_tasks_at:
             self._tasks = [each for each in self._tasks if not each[0].done()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from reconciler.local.neon.addresses import address_of, branch_address, names_in, proxy_host
@@ -14,6 +15,7 @@ from reconciler.local.neon.world import World
 _DEFAULT_SUSPEND_SECONDS = 300
 
 
+@lru_cache(maxsize=4096)
 def when(moment: float) -> str:
     """Render a time as Neon does: RFC 3339 in UTC."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 from reconciler.local.neon import (
@@ -119,6 +120,7 @@ class Found:
     names: dict[str, str]
 
 
+@lru_cache(maxsize=4096)
 def find(method: str, path: str) -> Found:
     """Find the route of a request.
 

@@ -1,4 +1,4 @@
-"""``python -m tests.mutation [--module NAME] [--minutes M] [--quick] [--tests-only] [--list]``: change the core, and see who notices.
+"""``python -m tests.mutation [options]``: change the core, and see who notices.
 
 1 when fewer than 95 % of the mutants are noticed, or when one is neither noticed nor explained in ``survivors.toml``.
 """

@@ -25,7 +25,8 @@ class _Loop:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Measure the killers, and hand them over."""
-        fast, slow = [], []
+        fast: list[Killer] = []
+        slow: list[Killer] = []
         for killer in measured(tested(session.items)):
             (slow if killer.seconds > _SLOW_SECONDS else fast).append(killer)
         runs = measured(simulated(self._depth))

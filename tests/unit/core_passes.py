@@ -64,7 +64,7 @@ class Neon:
         ),
     )
     changed: Project | None = None
-    errors: Mapping[Any, Any] = field(default_factory=dict)
+    errors: Mapping[Any, errors.ReconcileError] = field(default_factory=dict)
 
     def answer(self, effect: e.Effect[Any]) -> Any:
         """The answer to one effect, or the error that it meets."""

@@ -185,3 +185,8 @@ def test_a_lost_app_stays_lost() -> None:
 def test_a_pass_that_finds_no_room_in_the_budget_comes_back_later() -> None:
     spent = passed(SERVED, Neon(errors={e.GetProject: errors.BudgetSpent("repairs")}))
     assert (spent.told, spent.again) == ([], Next(3.0, background=True))
+
+
+def test_a_uri_that_does_not_answer_is_not_recorded_and_an_operation_may_be_to_blame() -> None:
+    neon = Neon(alive=(project(SERVED),), operations=(_operation("error"),), errors=SILENT)
+    assert (passed(SERVED, neon).kinds[-2:], passed(SERVED, neon).again) == (["ProbeDatabase", "Record"], SLOW)

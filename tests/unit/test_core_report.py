@@ -66,6 +66,12 @@ def test_each_error_has_its_reason_and_its_next_try(
     assert again == Next(seconds, failed=True)
 
 
+def test_a_refusal_is_neons_own_trouble_for_a_while_and_then_a_persons() -> None:
+    refused = neon(errors.NeonConflict)
+    asked = [explain(snapshot(app(Reason.AVAILABLE), attempts), refused)[1].after for attempts in (10, 11, 12)]
+    assert asked == [45.0, 90.0, 180.0]
+
+
 @pytest.mark.parametrize("kind", [errors.NeonLocked, errors.NeonOutcomeUnknown, errors.NeonNotFound])
 def test_what_passes_by_itself_becomes_news_after_some_passes(kind: type[errors.NeonAPIError]) -> None:
     of = app(Reason.AVAILABLE)

@@ -91,8 +91,8 @@ def test_gone_takes_two_looks_at_both_lists_with_a_good_key() -> None:
         e.ConfirmAccess(fresh=True),
     )
     assert (first.ready, first.told[0].columns) == (("False", Reason.DELETE_REQUESTED), {"missing_since": NOW})
-    assert (first.told[0].status, first.again) == (AppStatus.DELETING, Next(30.0))
-    for ago, left in ((10, 20.0), (30, None)):
+    assert (first.told[0].status, first.again) == (AppStatus.DELETING, Next(60.0))
+    for ago, left in ((10, 50.0), (60, None)):
         since = NOW - timedelta(seconds=ago)
         second = passed(app(Reason.DELETE_REQUESTED, delete_requested_at=LONG_AGO, missing_since=since), Neon())
         assert second.again == Next(left)
@@ -151,7 +151,7 @@ def test_a_surplus_of_a_recorded_create_or_a_copied_one_is_left_alone() -> None:
 
 def test_a_young_surplus_is_left_until_its_outcome_is_settled() -> None:
     of, intent = app(Reason.AVAILABLE), CreateIntent(2, 1, "late", "open", LONG_AGO)
-    for ago, left in ((10, 20.0), (30, None)):
+    for ago, left in ((10, 50.0), (60, None)):
         young = project(of, id="p-2", created_at=NOW - timedelta(seconds=ago))
         done = passed(
             of, Neon(alive=(young,), marks={"p-2": mark(of, intent)}), intents=(intent,), surplus_ids=("p-2",)

@@ -67,7 +67,7 @@ def looked_first(s: Snapshot, said: Reason) -> datetime | None:
 
 
 def left_of(s: Snapshot, since: datetime) -> float:
-    """Seconds until a recover can take effect no more that was sent before ``since``."""
+    """Seconds until neither a recover that was sent before ``since`` nor a list that lags can change what was seen."""
     return (since + 2 * s.settle - s.now).total_seconds()
 
 
@@ -109,13 +109,13 @@ def _lost(s: Snapshot) -> Steps[Next]:
     if s.app.status is AppStatus.LOST:
         return Next(None)
     since = looked_first(s, Reason.PROJECT_MISSING)
-    if not s.confirmed_missing or since is None or s.now < since + s.settle:
+    if not s.confirmed_missing or since is None or s.now < since + 2 * s.settle:
         text = "Neon does not show the project, neither among the live nor among the recoverable; looking again."
         if not s.confirmed_missing:
             text = "Neon does not show the project; a sweep has to see the rest of the fleet before more is concluded."
         missing, since = Said("False", Reason.PROJECT_MISSING, text), since or s.now
         yield from record(s, progress(s, ready=missing, columns={"missing_since": since}))
-        return Next((since + s.settle - s.now).total_seconds() if s.confirmed_missing else None)
+        return Next(left_of(s, since) if s.confirmed_missing else None)
     text = "The project is gone from Neon and cannot be recovered; an operator must decide what to do."
     yield from record(s, progress(s, ready=Said("False", Reason.PROJECT_LOST, text)))
     return Next(None)

@@ -151,7 +151,7 @@ def test_a_surplus_of_a_recorded_create_or_a_copied_one_is_left_alone() -> None:
 
 def test_a_young_surplus_is_left_until_its_outcome_is_settled() -> None:
     of, intent = app(Reason.AVAILABLE), CreateIntent(2, 1, "late", "open", LONG_AGO)
-    for ago, left in ((10, 50.0), (60, None)):
+    for ago, left in ((10, 20.0), (30, None)):
         young = project(of, id="p-2", created_at=NOW - timedelta(seconds=ago))
         done = passed(
             of, Neon(alive=(young,), marks={"p-2": mark(of, intent)}), intents=(intent,), surplus_ids=("p-2",)

@@ -12,8 +12,9 @@ from datetime import datetime
 from reconciler.core.backoff import delay
 from reconciler.core.effects import ConfirmAccess, ListProjects, Permit, RecoverProject, Steps, perform
 from reconciler.core.mark import belongs_to
-from reconciler.core.report import Said, progress, record
+from reconciler.core.report import Said, once_said, progress, record, report_failure
 from reconciler.core.snapshot import Column, Next, Snapshot
+from reconciler.errors import MutationStopped, NeonAPIError
 from specs.neon import Project, ProjectListing
 from specs.status import AppStatus, ConditionType, Reason, condition_of
 
@@ -83,10 +84,14 @@ def _recover(s: Snapshot, project_id: str) -> Steps[Next]:
         yield from record(s, progress(s, ready=Said("False", Reason.PROJECT_MISSING, text), columns=columns))
         return Next(None)
     # Written before the request: nobody must take the app for settled or deleted while this may still take effect.
-    said = Said("False", Reason.RECOVERING, "The project was deleted at Neon and is being recovered, with its data.")
-    yield from record(s, progress(s, ready=said, columns={"missing_since": s.now}))
-    yield from perform(Permit())
-    yield from perform(RecoverProject(project_id))
+    ready = Said("False", Reason.RECOVERING, "The project was deleted at Neon and is being recovered, with its data.")
+    said = progress(s, ready=ready, columns={"missing_since": s.now})
+    yield from record(s, said)
+    try:
+        yield from perform(Permit())
+        yield from perform(RecoverProject(project_id))
+    except (NeonAPIError, MutationStopped) as error:
+        return (yield from report_failure(once_said(s, said), error))
     return Next(1.0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -100,13 +99,6 @@ def record(s: Snapshot, said: Progress) -> Steps[None]:
     )
     if not same or said.columns or said.events:
         yield from perform(Record(said))
-
-
-def once_said(s: Snapshot, said: Progress) -> Snapshot:
-    """The snapshot with what its own pass has written, for what it says after that."""
-    changes: dict[str, object] = {"status": said.status, "conditions": said.conditions}
-    changes.update({str(column): at for column, at in said.columns.items()})
-    return replace(s, app=s.app.model_copy(update=changes))
 
 
 def report_failure(s: Snapshot, error: ReconcileError) -> Steps[Next]:

@@ -7,14 +7,15 @@ cannot be is *lost* after two complete looks and with a key that is proven good.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from reconciler.core.backoff import delay
 from reconciler.core.effects import ConfirmAccess, ListProjects, Permit, RecoverProject, Steps, perform
 from reconciler.core.mark import belongs_to
-from reconciler.core.report import Said, once_said, progress, record, report_failure
-from reconciler.core.snapshot import Column, Next, Snapshot
-from reconciler.errors import MutationStopped, NeonAPIError
+from reconciler.core.report import Said, progress, record, report_failure
+from reconciler.core.snapshot import Column, Next, Progress, Snapshot
+from reconciler.errors import BudgetSpent, CatalogUnavailable, LeaseLost, ReconcileError
 from specs.neon import Project, ProjectListing
 from specs.status import AppStatus, ConditionType, Reason, condition_of
 
@@ -66,7 +67,7 @@ def looked_first(s: Snapshot, said: Reason) -> datetime | None:
 
 
 def left_of(s: Snapshot, since: datetime) -> float:
-    """Seconds until a recover can take effect no more that was sent before ``since``."""
+    """Seconds until neither a recover that was sent before ``since`` nor a list that lags can change what was seen."""
     return (since + 2 * s.settle - s.now).total_seconds()
 
 
@@ -84,28 +85,37 @@ def _recover(s: Snapshot, project_id: str) -> Steps[Next]:
         yield from record(s, progress(s, ready=Said("False", Reason.PROJECT_MISSING, text), columns=columns))
         return Next(None)
     # Written before the request: nobody must take the app for settled or deleted while this may still take effect.
-    ready = Said("False", Reason.RECOVERING, "The project was deleted at Neon and is being recovered, with its data.")
-    said = progress(s, ready=ready, columns={"missing_since": s.now})
-    yield from record(s, said)
+    said = Said("False", Reason.RECOVERING, "The project was deleted at Neon and is being recovered, with its data.")
+    recovering = progress(s, ready=said, columns={"missing_since": s.now})
+    yield from record(s, recovering)
     try:
         yield from perform(Permit())
         yield from perform(RecoverProject(project_id))
-    except (NeonAPIError, MutationStopped) as error:
-        return (yield from report_failure(once_said(s, said), error))
+    except (LeaseLost, CatalogUnavailable, BudgetSpent):
+        raise
+    except ReconcileError as error:
+        # What was just said stays said: else the time of this recover would pass for that of a look at the lists.
+        return (yield from report_failure(_after(s, recovering), error))
     return Next(1.0)
+
+
+def _after(s: Snapshot, said: Progress) -> Snapshot:
+    """The app as this pass has just written it."""
+    written = {"conditions": said.conditions, "status": said.status, **{str(c): at for c, at in said.columns.items()}}
+    return replace(s, app=s.app.model_copy(update=written))
 
 
 def _lost(s: Snapshot) -> Steps[Next]:
     if s.app.status is AppStatus.LOST:
         return Next(None)
     since = looked_first(s, Reason.PROJECT_MISSING)
-    if not s.confirmed_missing or since is None or s.now < since + s.settle:
+    if not s.confirmed_missing or since is None or s.now < since + 2 * s.settle:
         text = "Neon does not show the project, neither among the live nor among the recoverable; looking again."
         if not s.confirmed_missing:
             text = "Neon does not show the project; a sweep has to see the rest of the fleet before more is concluded."
         missing, since = Said("False", Reason.PROJECT_MISSING, text), since or s.now
         yield from record(s, progress(s, ready=missing, columns={"missing_since": since}))
-        return Next((since + s.settle - s.now).total_seconds() if s.confirmed_missing else None)
+        return Next(left_of(s, since) if s.confirmed_missing else None)
     text = "The project is gone from Neon and cannot be recovered; an operator must decide what to do."
     yield from record(s, progress(s, ready=Said("False", Reason.PROJECT_LOST, text)))
     return Next(None)

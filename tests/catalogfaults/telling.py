@@ -42,11 +42,14 @@ class Teller:
         self._database = database
         self._clock = clock
         self._fault = fault
+        self._used: dict[str, dict[str, int]] = {}
 
     def used(self, story: str) -> dict[str, int]:
         """Which statements a story uses where nothing goes wrong, and how often."""
-        seen = self.tell(story, None)
-        return {each: seen.count(each) for each in dict.fromkeys(seen)}
+        if story not in self._used:
+            seen = self.tell(story, None)
+            self._used[story] = {each: seen.count(each) for each in dict.fromkeys(seen)}
+        return self._used[story]
 
     def tell(self, story: str, statement: str | None, kind: Kind = Kind.SERIALIZATION, use: int = 1) -> list[str]:
         """One story with one fault; the statements that ran from where faults may begin.

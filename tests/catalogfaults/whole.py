@@ -55,6 +55,7 @@ class Whole(Stage):
         self._clock = clock
         self.fault = fault
         self.on_create: Callable[[], Awaitable[object]] | None = None
+        self._now = START
         clock.set(START)
         clock.empty()
         clock.rows(f"UPDATE request_budget SET tokens = {TERMS.capacity}")
@@ -67,7 +68,14 @@ class Whole(Stage):
         plane = Plane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech", "127.0.0.1", "localhost"))
         self._budget = Budget(BudgetCatalog(self.database, TERMS), TERMS)
         client = self.client.through(Turn(self._budget, Urgency.SWEEPS))
-        access = Access(client, self._fleet, org_id=ORG, neon_api_url="http://localhost", control_plane_id=PLANE_ID)
+        access = Access(
+            client,
+            self._fleet,
+            org_id=ORG,
+            neon_api_url="http://localhost",
+            control_plane_id=PLANE_ID,
+            clock=lambda: self._now,
+        )
         world = World(self.client, self._budget, access, self._records, self._probe, LEASE - 21, Witness())
         driver = Driver(world, plane)
         self._worker = Worker(self._work, driver, lease_seconds=LEASE)
@@ -116,13 +124,13 @@ class Whole(Stage):
             )
             if due["due"] is None:
                 return
-            self._clock.advance(max(0.0, due["due"]))
+            self._advance(max(0.0, due["due"]))
             self._worker.wake()
         raise AssertionError(f"something is always planned: {self._sql('SELECT * FROM app_work')}")
 
     def let_lists_settle(self) -> None:
         """So long that what is recorded by now is missed where a list lacks it."""
-        self._clock.advance(SETTLE + 1)
+        self._advance(SETTLE + 1)
 
     def snapshot(self) -> None:
         """From here on, what is committed is lost in a failover."""
@@ -136,7 +144,7 @@ class Whole(Stage):
     async def round(self) -> None:
         """A sweep, an audit, and what they wake; a round that broke off has left its lease to expire."""
         for one in (self.rounds.sweep, self.rounds.audit):
-            self._clock.advance(LEASE + 1)
+            self._advance(LEASE + 1)
             await one()
         await self.settle()
 
@@ -148,6 +156,11 @@ class Whole(Stage):
         assert living == ([row.project_id] if status is AppStatus.READY else []), (living, row.project_id)
         assert len(made) <= 1, made
         assert self.wrong == []
+
+    def _advance(self, seconds: float) -> None:
+        """Time passes for the catalog, and for whoever waits before Neon is asked again."""
+        self._clock.advance(seconds)
+        self._now += seconds
 
     def _judge_uri(self, row: AppMetadata, made: list[str]) -> None:
         """What Neon has forgotten has no passwords any more."""

@@ -101,15 +101,14 @@ STEPS: tuple[Step, ...] = (
     *(("record_deleted", {"which": which, "ends": 0.0}) for which in range(2)),
     ("pass_time", {"seconds": 0.5}),
     ("bury", {}),
-    # Owners in turn: Bob's one app before the second of Alice, which was asked for first; then who has fewer leases.
+    # Bob's one app before the second of Alice, which was asked for first; then Carol, who has nothing under a lease.
     *(_ask("alice", name) for name in ("shop", "blog")),
     ("pass_time", {"seconds": 0.5}),
     _ask("bob", "notes"),
     ("claim", {"worker": "worker-1", "limit": 2}),
-    _ask("alice", "diary"),
     ("pass_time", {"seconds": 0.5}),
-    _ask("bob", "shop"),
-    ("claim", {"worker": "worker-2", "limit": 2}),
+    _ask("carol", "notes"),
+    ("claim", {"worker": "worker-2", "limit": 1}),
 )
 
 

@@ -173,9 +173,7 @@ def list_is_enough(patch: pytest.MonkeyPatch) -> None:
         listing = await self.list_all_projects(org_id=None)
         found = next((each for each in listing.projects if each.id == project_id), None)
         if found is None:
-            raise errors.NeonNotFound(
-                method="GET", route="/projects/{project_id}", status=404, detail="not in the list"
-            )
+            raise errors.NeonNotFound(method="GET", route="/projects/{project_id}", status=404, detail="not listed")
         return found
 
     patch.setattr(NeonClient, "get_project", get_project)

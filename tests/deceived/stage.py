@@ -92,7 +92,8 @@ class Stage:
 
     def start(self) -> None:
         """Begin a life of the daemon."""
-        plane = Plane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech", "127.0.0.1", "localhost"))
+        [own] = self._sql("SELECT catalog_id::text AS catalog_id FROM catalog_identity")
+        plane = Plane(PLANE_ID, own["catalog_id"], SETTLE, (".neon.tech", "127.0.0.1", "localhost"))
         access = Access(
             self.client, self._fleet, org_id=ORG, neon_api_url="http://localhost", control_plane_id=PLANE_ID
         )

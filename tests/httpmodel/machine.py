@@ -44,6 +44,7 @@ WRONG: list[Any] = [
     b'{"app_name": "a"',
     b'{"app_name": "a", "app_name": "b"}',
 ]  # fmt: skip
+TROUBLES = st.none() | st.sampled_from(Trouble)
 STATUSES = st.sampled_from([None, None, "pending", "ready", "degraded", "deleting", "deleted", "lost"])
 
 
@@ -65,10 +66,13 @@ class HttpMachine(RuleBasedStateMachine):
 
     # What clients do
 
-    @initialize(caller=OWNERS, name=NAMES)
-    def first(self, caller: Caller, name: str) -> None:
-        """Somebody asks for an app."""
+    @initialize(caller=OWNERS, name=NAMES, trouble=TROUBLES, ready=st.booleans())
+    def first(self, caller: Caller, name: str, trouble: Trouble | None, ready: bool) -> None:
+        """Somebody asks for an app, and may have it before Neon misbehaves."""
         self.ask(self.post(caller, name))
+        if ready:
+            self.stage.rest()
+        self.stage.door.trouble = trouble
 
     @rule(caller=CALLERS, name=NAMES, region=REGIONS, key=KEYS)
     def create(self, caller: Caller, name: str, region: str | None, key: str | None) -> None:
@@ -80,19 +84,20 @@ class HttpMachine(RuleBasedStateMachine):
         """POST with what no client may set."""
         self.ask(Call(caller, "POST", APPS, body, key))
 
-    @rule(caller=CALLERS, which=WHICH)
-    def read(self, caller: Caller, which: int) -> None:
+    @rule(caller=CALLERS | st.none(), which=WHICH)
+    def read(self, caller: Caller | None, which: int) -> None:
         """GET an app and its history, whoever's it is, and the history again in pages."""
-        path = self.path(which)
+        path, caller = self.path(which), caller or self.owner(which)
         self.ask(Call(caller, "GET", path))
         whole = self.ask(Call(caller, "GET", f"{path}/events", query={"limit": "200"}))
         if whole.status == 200:
             self.in_pages(caller, f"{path}/events", {}, "events", whole.document["events"])
 
-    @rule(caller=CALLERS, which=WHICH)
-    def delete(self, caller: Caller, which: int) -> None:
-        """DELETE an app, whoever's it is, and however often."""
-        self.ask(self.deletion(caller, which))
+    @rule(caller=CALLERS | st.none(), which=WHICH)
+    def delete(self, caller: Caller | None, which: int) -> None:
+        """DELETE an app, whoever's it is, and however often; then its owner looks."""
+        self.ask(self.deletion(caller or self.owner(which), which))
+        self.ask(Call(self.owner(which), "GET", self.path(which)))
 
     @rule(caller=CALLERS, status=STATUSES, name=st.none() | NAMES)
     def find(self, caller: Caller, status: str | None, name: str | None) -> None:
@@ -158,7 +163,7 @@ class HttpMachine(RuleBasedStateMachine):
         self.stage.sweep()
         self.bury()
 
-    @rule(trouble=st.none() | st.sampled_from(Trouble))
+    @rule(trouble=TROUBLES)
     def weather(self, trouble: Trouble | None) -> None:
         """Neon misbehaves from now on, or behaves again."""
         self.stage.door.trouble = trouble
@@ -281,6 +286,11 @@ class HttpMachine(RuleBasedStateMachine):
         apps = [*self.model.apps.values()]
         return apps[which % len(apps)]
 
+    def owner(self, which: int) -> Caller:
+        """Who owns the app at ``path``; anybody where that is none."""
+        app = self.model.apps.get(self.path(which).rpartition("/")[2])
+        return Caller.BOB if app is not None and app.owner == "bob" else Caller.ALICE
+
     def path(self, which: int) -> str:
         """The path of one of the apps, or of none."""
         known = [*self.model.apps, ABSENT]
@@ -295,8 +305,8 @@ class HttpMachine(RuleBasedStateMachine):
 
     def view(self, app: App) -> Any:
         """An app as its owner sees it."""
-        caller = Caller.BOB if app.owner == "bob" else Caller.ALICE
-        return self.ask(Call(caller, "GET", f"{APPS}/{app.app_id}")).document
+        owner = Caller.BOB if app.owner == "bob" else Caller.ALICE
+        return self.ask(Call(owner, "GET", f"{APPS}/{app.app_id}")).document
 
     def in_pages(self, caller: Caller, path: str, query: dict[str, str], name: str, whole: list[Any]) -> None:
         """The same list, two at a time."""

@@ -1,4 +1,4 @@
-"""``python -m tests.mutation [--module NAME] [--minutes M] [--quick] [--list]``: change the core, and see who notices.
+"""``python -m tests.mutation [options]``: change the core, and see who notices.
 
 1 when fewer than 95 % of the mutants are noticed, or when one is neither noticed nor explained in ``survivors.toml``.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.mutation.judge import Verdict, judge_all
-from tests.mutation.killers import QUICK, WHOLE, Killer
+from tests.mutation.killers import QUICK, TESTS_ONLY, WHOLE, Killer
 from tests.mutation.mutants import Mutant, modules, mutants_of
 from tests.mutation.session import with_killers
 from tests.mutation.survivors import Explained
@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--module", choices=modules(), action="append", metavar="NAME")
     parser.add_argument("--minutes", type=float, metavar="M", help="begin no mutant after so long: a fair sample")
     parser.add_argument("--quick", action="store_true", help="fewer runs of the simulator: more mutants survive")
+    parser.add_argument("--tests-only", action="store_true", help="no run of the simulator")
     parser.add_argument("--list", action="store_true", help="print the mutants only")
     parser.add_argument("--processes", type=int, default=PROCESSES)
     chosen = parser.parse_args()
@@ -53,7 +54,8 @@ def main() -> int:
                 sys.stdout.write(f"survived: {verdict.mutant}\n")
                 sys.stdout.flush()
 
-    with_killers(judge, names, QUICK if chosen.quick else WHOLE)
+    depth = TESTS_ONLY if chosen.tests_only else QUICK if chosen.quick else WHOLE
+    with_killers(judge, names, depth)
     return _report(verdicts, outdated)
 
 

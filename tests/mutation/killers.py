@@ -35,7 +35,7 @@ class Depth:
     Attributes:
         seeds: of the stories without faults.
         chance: runs in which chance decides.
-        every: which of the runs with a single fault are taken.
+        every: which of the runs with a single fault are taken; none when 0.
     """
 
     seeds: int
@@ -43,6 +43,7 @@ class Depth:
     every: int
 
 
+TESTS_ONLY = Depth(seeds=0, chance=0, every=0)
 QUICK = Depth(seeds=1, chance=40, every=401)
 WHOLE = Depth(seeds=2, chance=150, every=29)
 
@@ -84,8 +85,9 @@ def simulated(depth: Depth) -> Iterator[Killer]:
     for seed in range(depth.seeds):
         yield from (_of_run(Run(seed, scenario)) for scenario in SCENARIOS)
     yield from map(_of_run, by_chance(range(depth.chance)))
-    yield Killer("tests.model", _model_fails)
-    yield from map(_of_run, islice(exhaustive(1), 0, None, depth.every))
+    if depth.every:
+        yield Killer("tests.model", _model_fails)
+        yield from map(_of_run, islice(exhaustive(1), 0, None, depth.every))
 
 
 def tested(items: list[pytest.Item]) -> Iterator[Killer]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from tests.mutation.judge import judge_all
 from tests.mutation.killers import Killer, measured
 from tests.mutation.mutants import Mutant, modules, mutants_of
+from tests.mutation.survivors import Explained
 from tests.simulation.run import Failure, Run, run
 
 
@@ -48,3 +49,13 @@ def test_every_mutant_can_be_compiled_and_differs() -> None:
         mutants = mutants_of(module)
         plain = {replace(each, _node=each._original).compiled() for each in mutants[:1]}
         assert all(mutant.compiled() not in plain for mutant in mutants), module
+
+
+def test_what_is_explained_names_mutants_that_exist() -> None:
+    """Lines may move; an entry for a text that is no more is told."""
+    backoff = [*mutants_of("backoff")]
+    explained = Explained()
+    assert explained.outdated([mutant for module in modules() for mutant in mutants_of(module)]) == []
+    [moved] = [replace(each, line=1) for each in backoff if (each.function, each.now) == ("delay", "15")]
+    assert "Equivalent" in str(explained.reason(moved))
+    assert explained.outdated([each for each in backoff if each.function != "delay"]) != []

@@ -11,7 +11,7 @@ from tests.driven import safeguards as of_driver
 from tests.driven.parts import parts
 from tests.driven.tier import schedules_at_once
 from tests.model.blocks import LONG as BLOCKS
-from tests.model.explore import TRAP, Explored
+from tests.model.explore import Explored
 from tests.model.mutants import MUTANTS as OF_MODEL
 from tests.simulate.figures import Figures, Found
 from tests.simulation import ledger
@@ -111,8 +111,7 @@ def _of_driver(index: int) -> Found:
 def _of_model(index: int) -> Found:
     mutant = OF_MODEL[index]
     found = mutant.explore()
-    seen = found.traps > 0 if mutant.wrong == TRAP else any(mutant.wrong in said for said in found.violations)
-    return Found(mutant.name, "model", found.states if seen else None)
+    return Found(mutant.name, "model", found.states if mutant.is_found(found) else None)
 
 
 def _take(figures: Figures, tier: str, total: Tally) -> None:

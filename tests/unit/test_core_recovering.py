@@ -157,16 +157,18 @@ def test_the_recover_is_forgotten_when_its_time_is_over(settles: float, left: fl
 
 @pytest.mark.parametrize("confirmed", [True, False])
 def test_the_time_of_a_recover_is_no_first_look(confirmed: bool) -> None:
-    """Lost needs two looks that missed the project, a settle time apart."""
+    """Lost needs two looks that missed the project, two settle times apart."""
     again = app(Reason.AVAILABLE, missing_since=ago(1.5))
     [said], outcome = one_pass(again, confirmed=confirmed)
     assert said.columns["missing_since"] == NOW
-    assert (said.status is AppStatus.LOST, outcome.after) == (False, SETTLE if confirmed else None)
+    assert (said.status is AppStatus.LOST, outcome.after) == (False, 2 * SETTLE if confirmed else None)
 
 
 def test_two_looks_that_missed_it_are_enough() -> None:
-    [said], _ = one_pass(app(Reason.PROJECT_MISSING, missing_since=ago(1.0)), confirmed=True)
+    [said], _ = one_pass(app(Reason.PROJECT_MISSING, missing_since=ago(2.0)), confirmed=True)
     assert said.status is AppStatus.LOST
+    _, outcome = one_pass(app(Reason.PROJECT_MISSING, missing_since=ago(1.5)), confirmed=True)
+    assert outcome.after == pytest.approx(0.5 * SETTLE)
 
 
 def test_a_deleted_project_needs_two_looks_of_the_delete() -> None:

@@ -49,7 +49,7 @@ def written(steps: e.Steps[Any]) -> tuple[list[Progress], Any]:
         (neon(errors.NeonLimitReached), "False", Reason.PLAN_LIMIT_REACHED, GENTLE),
         (neon(errors.NeonQuotaExceeded), "False", Reason.QUOTA_EXCEEDED, GENTLE),
         (neon(errors.NeonNotFound), "Unknown", Reason.OUTCOME_UNKNOWN, BACKOFF),
-        (neon(errors.NeonConflict), "False", Reason.NEON_REFUSED, GENTLE),
+        (neon(errors.NeonConflict), "False", Reason.NEON_REFUSED, SLOW),
         (neon(errors.NeonRateLimited), "False", Reason.NEON_RATE_LIMITED, BACKOFF),
         (neon(errors.NeonRateLimited, retry_after=17.0), "False", Reason.NEON_RATE_LIMITED, 17.0),
         (neon(errors.NeonLocked), "False", Reason.NEON_LOCKED, BACKOFF),
@@ -64,6 +64,12 @@ def test_each_error_has_its_reason_and_its_next_try(
     said, again = explain(snapshot(app(Reason.AVAILABLE)), error)
     assert (said.status, said.reason) == (status, reason)
     assert again == Next(seconds, failed=True)
+
+
+def test_a_refusal_is_neons_own_trouble_for_a_while_and_then_a_persons() -> None:
+    refused = neon(errors.NeonConflict)
+    asked = [explain(snapshot(app(Reason.AVAILABLE), attempts), refused)[1].after for attempts in (10, 11, 12)]
+    assert asked == [45.0, 90.0, 180.0]
 
 
 @pytest.mark.parametrize("kind", [errors.NeonLocked, errors.NeonOutcomeUnknown, errors.NeonNotFound])

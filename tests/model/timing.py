@@ -74,19 +74,17 @@ def _looks_come_due(state: State, out: list[Passed]) -> None:
 
 
 def _missing_ages(state: State, program: Program, out: list[Passed]) -> None:
-    """Also, no list lags for a settle time behind what happened before the clock was started."""
     row = state.row
-    if row.missing not in (MISSING, SETTLED):
-        return
-    known = tuple(project._replace(lagging=KNOWN) for project in state.projects)
     if row.missing == MISSING:
-        out.append(("a settle time passes", False, state._replace(row=row._replace(missing=SETTLED), projects=known)))
-        return
-    after = _if_delivered(state, RECOVER, row.project, program)
-    if after is not None:
-        late, requests = after
-        aged = state._replace(row=row._replace(missing=TWICE_SETTLED), projects=known, requests=requests)
-        out.append(("another settle time passes", late, aged))
+        out.append(("a settle time passes", False, state._replace(row=row._replace(missing=SETTLED))))
+    elif row.missing == SETTLED:
+        after = _if_delivered(state, RECOVER, row.project, program)
+        if after is not None:
+            late, requests = after
+            # No list lags for so long behind what happened before the clock was started.
+            known = tuple(project._replace(lagging=KNOWN) for project in state.projects)
+            aged = state._replace(row=row._replace(missing=TWICE_SETTLED), projects=known, requests=requests)
+            out.append(("another settle time passes", late, aged))
 
 
 def _if_delivered(state: State, verb: str, target: int, program: Program) -> tuple[bool, tuple[Request, ...]] | None:

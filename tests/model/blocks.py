@@ -23,7 +23,7 @@ class Block(NamedTuple):
 
 
 SHORT = (
-    Block("two faults, but no pauses", 2, Faults.ALL & ~Faults.PAUSES, 150_000),
+    Block("two faults, but no pauses", 2, Faults.ALL & ~Faults.PAUSES, 120_000),
     Block("two faults of processes and changes", 2, Faults.CRASHES | Faults.PAUSES | Faults.CHANGES, 110_000),
 )
 LONG = (

@@ -11,16 +11,17 @@ from pydantic import SecretStr
 from reconciler.core import effects as e
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Credentials, Next, Plane, Progress, Snapshot
-from reconciler.errors import NeonNotFound, ReconcileError
+from reconciler.errors import MutationStopped, NeonNotFound, NeonUnavailable, ReconcileError
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
 from specs.neon import Branch, BranchList, Endpoint, Project, ProjectListing
-from specs.status import AppStatus, Condition, ConditionType, Reason
+from specs.status import AppStatus, Condition, ConditionType, Reason, condition_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLE = 30.0
 LONG_AGO = NOW - timedelta(hours=1)
 URI = SecretStr("postgresql://app_x:secret@ep-one.neon.tech/app")
+UNAVAILABLE = NeonUnavailable(method="POST", route="/projects/{project_id}/recover", status=503, detail="")
 GONE = NeonNotFound(method="GET", route="/projects/{project_id}", status=404, detail="")
 
 
@@ -68,7 +69,12 @@ def project(of: AppMetadata, **changes: Any) -> Project:
 
 
 def one_pass(
-    of: AppMetadata, *, alive: bool = False, recoverable: bool = False, confirmed: bool = False
+    of: AppMetadata,
+    *,
+    alive: bool = False,
+    recoverable: bool = False,
+    confirmed: bool = False,
+    refusal: ReconcileError | None = None,
 ) -> tuple[list[Progress], Next]:
     """What a pass records, with the project alive, recoverable or neither, and when it wants to look again."""
     plane = Plane("morphik", "catalog-1", SETTLE, (".neon.tech",))
@@ -81,6 +87,8 @@ def one_pass(
             if isinstance(effect, e.Record | e.RecordCredentials):
                 written.append(effect.progress)
             answer = _answer(effect, of, alive=alive, recoverable=recoverable)
+            if isinstance(effect, e.RecoverProject):
+                answer = refusal
     except StopIteration as end:
         return written, end.value
 
@@ -173,3 +181,13 @@ def test_a_deleted_project_needs_two_looks_of_the_delete() -> None:
     assert outcome.after == pytest.approx(0.5 * SETTLE)
     [said], _ = one_pass(asked.model_copy(update={"missing_since": ago(2.0)}))
     assert said.status is AppStatus.DELETED
+
+
+def test_a_recover_that_fails_is_still_told_as_one() -> None:
+    """What is said of the failure does not take back what the same pass wrote before it."""
+    missing = app(Reason.PROJECT_MISSING)
+    for refusal in (UNAVAILABLE, MutationStopped("no")):
+        written, _ = one_pass(missing, recoverable=True, confirmed=True, refusal=refusal)
+        ready = [condition_of(said.conditions, ConditionType.READY) for said in written]
+        assert [each and each.reason for each in ready] == [Reason.RECOVERING, Reason.RECOVERING]
+        assert [dict(said.columns) for said in written] == [{"missing_since": NOW}, {}]

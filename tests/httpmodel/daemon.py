@@ -59,6 +59,7 @@ class Daemon:
             NEON_KEY,
             timeout_seconds=TIMEOUT,
             transport=httpx.MockTransport(door.carry),
+            request_ids=lambda: f"{name}-{len(door.sent)}",
             on_request=self.witness.exchanged,
         )
         fleet = FleetCatalog(database, owner=name, lease_seconds=LEASE)

@@ -29,7 +29,7 @@ from reconciler.telemetry.witness import Witness
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.catalogs import SEALER
 from tests.httpmodel.catalog import SharedClock
-from tests.httpmodel.neon import Crash, Door
+from tests.httpmodel.neon import Door
 from tests.httpmodel.turns import TurnDatabase
 from tests.plenty import plenty
 from tests.simulation.neon import ORG_ID, PLANE_ID
@@ -148,6 +148,3 @@ def without_time_and_chance(patch: pytest.MonkeyPatch, clock: SharedClock) -> Ch
     patch.setattr(access_module, "secrets", chance)
     patch.setattr(rounds_module, "AUDIT_ROUNDS", 1)
     return chance
-
-
-__all__ = ["Chance", "Crash", "Daemon", "without_time_and_chance"]

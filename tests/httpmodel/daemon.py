@@ -28,7 +28,7 @@ from reconciler.shell.worker import Worker
 from reconciler.telemetry.witness import Witness
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.catalogs import SEALER
-from tests.httpmodel.catalog import SharedClock
+from tests.httpmodel.catalog import CATALOG_ID, SharedClock
 from tests.httpmodel.neon import Door
 from tests.httpmodel.turns import TurnDatabase
 from tests.plenty import plenty
@@ -63,7 +63,7 @@ class Daemon:
             on_request=self.witness.exchanged,
         )
         fleet = FleetCatalog(database, owner=name, lease_seconds=LEASE)
-        plane = Plane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech",))
+        plane = Plane(PLANE_ID, CATALOG_ID, SETTLE, (".neon.tech",))
         access = Access(
             client,
             fleet,

@@ -7,6 +7,7 @@ from typing import Any
 from tests.simulation.clock import START, Clock
 from tests.stillclock import StillClock
 
+CATALOG_ID = "00000000-0000-4000-8000-000000000001"
 # All that a pass may write, without the leases, which every claim changes.
 _WRITTEN = """
 SELECT (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.app_id) FROM app_metadata a) AS apps,
@@ -38,6 +39,7 @@ class SharedClock(Clock):
         self.now = START
         self.still.set(START)
         self.still.empty()
+        self.still.rows(f"UPDATE catalog_identity SET catalog_id = '{CATALOG_ID}'")
 
     def written(self) -> dict[str, Any]:
         """All that the catalog holds, but who works on what."""

@@ -28,8 +28,8 @@ from reconciler.shell.worker import Worker
 from reconciler.telemetry.witness import Witness
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.catalogs import SEALER
-from tests.httpmodel.catalog import SharedClock
-from tests.httpmodel.neon import Crash, Door
+from tests.httpmodel.catalog import CATALOG_ID, SharedClock
+from tests.httpmodel.neon import Door
 from tests.httpmodel.turns import TurnDatabase
 from tests.plenty import plenty
 from tests.simulation.neon import ORG_ID, PLANE_ID
@@ -59,10 +59,11 @@ class Daemon:
             NEON_KEY,
             timeout_seconds=TIMEOUT,
             transport=httpx.MockTransport(door.carry),
+            request_ids=lambda: f"{name}-{len(door.sent)}",
             on_request=self.witness.exchanged,
         )
         fleet = FleetCatalog(database, owner=name, lease_seconds=LEASE)
-        plane = Plane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech",))
+        plane = Plane(PLANE_ID, CATALOG_ID, SETTLE, (".neon.tech",))
         access = Access(
             client,
             fleet,
@@ -147,6 +148,3 @@ def without_time_and_chance(patch: pytest.MonkeyPatch, clock: SharedClock) -> Ch
     patch.setattr(access_module, "secrets", chance)
     patch.setattr(rounds_module, "AUDIT_ROUNDS", 1)
     return chance
-
-
-__all__ = ["Chance", "Crash", "Daemon", "without_time_and_chance"]

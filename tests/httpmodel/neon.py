@@ -6,7 +6,6 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 import httpx
 
@@ -185,8 +184,3 @@ class Truth:
         role = branch.roles[database.owner_name]
         uri = connection_uri(self.neon.machine._world, branch, database.name, role, pooled=pooled)
         return MorphikURI.from_postgresql(uri).build()
-
-
-def mutations(sent: list[str]) -> list[Any]:
-    """The requests that change something."""
-    return [each for each in sent if not each.startswith("GET ")]

@@ -24,8 +24,8 @@ from tests.catalogs import SEALER
 from tests.described import check_response
 from tests.httpmodel.calls import Answer, Call
 from tests.httpmodel.catalog import SharedClock
-from tests.httpmodel.daemon import NEON_KEY, Chance, Crash, Daemon, without_time_and_chance
-from tests.httpmodel.neon import Door, Truth
+from tests.httpmodel.daemon import NEON_KEY, Chance, Daemon, without_time_and_chance
+from tests.httpmodel.neon import Crash, Door, Truth
 from tests.httpmodel.turns import TurnDatabase, Turns
 from tests.integration.api_client import SECRET
 from tests.postgres import TestServer

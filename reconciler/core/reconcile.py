@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from reconciler.core.create import create
 from reconciler.core.delete import delete
 from reconciler.core.effects import ConfirmAccess, Steps, perform
@@ -50,17 +52,12 @@ def _pass(s: Snapshot) -> Steps[Next]:
     if app.deleted_at is not None and not s.surplus_ids:
         return Next(None)
     org_id = yield from perform(ConfirmAccess())
-    if app.deleted_at is None and app.project_id is None:
+    if app.deleted_at is not None:
+        return (yield from sweep_surplus(s, org_id))
+    if app.project_id is None:
         return (yield from create(s, org_id))
-    try:
-        swept = yield from sweep_surplus(s, org_id)
-    except MutationStopped:
+    if s.surplus_ids:
         # A used-up budget of the sweeps does not hold up what the app itself needs.
-        if app.deleted_at is not None:
-            raise
-        swept = None
-    if swept is not None:
-        return swept
-    if app.project_id is None or app.deleted_at is not None:
-        return Next(None)
+        with suppress(MutationStopped):
+            return (yield from sweep_surplus(s, org_id))
     return (yield from maintain(s, org_id, app.project_id))

@@ -27,10 +27,8 @@ from specs.neon import Project
 from specs.status import Reason
 
 
-def sweep_surplus(s: Snapshot, org_id: str) -> Steps[Next | None]:
-    """Deal with one candidate; None when there is none left."""
-    if not s.surplus_ids:
-        return None
+def sweep_surplus(s: Snapshot, org_id: str) -> Steps[Next]:
+    """Deal with the first of at least one candidate."""
     project_id = s.surplus_ids[0]
     try:
         project = yield from perform(GetProject(project_id))

@@ -31,6 +31,8 @@ def graft(mutant: Mutant) -> None:
 def _replant(old: object, new: object) -> None:
     if isinstance(old, type) and isinstance(new, type):
         for name, value in vars(new).items():
+            if type(value) in {bool, int, float, str} and not name.startswith("__"):
+                setattr(old, name, value)
             _replant(_function(vars(old).get(name)), _function(value))
         return
     if not (isinstance(old, FunctionType) and isinstance(new, FunctionType)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.core.effects import CreateProject
 from tests.mutation.judge import judge_all
 from tests.mutation.killers import Killer, measured
 from tests.mutation.mutants import Mutant, modules, mutants_of
@@ -33,6 +34,12 @@ def _in_perform() -> Mutant:
 
 def test_a_change_that_matters_is_noticed() -> None:
     assert _who_notices(_in_perform()) == "create"
+
+
+def test_a_change_in_the_body_of_a_class_is_made_too() -> None:
+    mutant = next(each for each in mutants_of("effects") if each.text == "mutates = True")
+    looked = Killer("mutates", lambda: not CreateProject.mutates, frozenset({("effects", "perform")}))
+    assert next(judge_all([mutant], [looked], processes=1)).killer == "mutates"
 
 
 def test_no_change_is_not_noticed() -> None:

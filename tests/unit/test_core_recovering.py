@@ -11,7 +11,16 @@ from pydantic import SecretStr
 from reconciler.core import effects as e
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Credentials, Next, Plane, Progress, Snapshot
-from reconciler.errors import MutationStopped, NeonNotFound, NeonUnavailable, ReconcileError
+from reconciler.core.vanish import proven_gone
+from reconciler.errors import (
+    BudgetSpent,
+    CatalogUnavailable,
+    LeaseLost,
+    MutationStopped,
+    NeonNotFound,
+    NeonUnavailable,
+    ReconcileError,
+)
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
 from specs.neon import Branch, BranchList, Endpoint, Project, ProjectListing
@@ -191,3 +200,40 @@ def test_a_recover_that_fails_is_still_told_as_one() -> None:
         ready = [condition_of(said.conditions, ConditionType.READY) for said in written]
         assert [each and each.reason for each in ready] == [Reason.RECOVERING, Reason.RECOVERING]
         assert [dict(said.columns) for said in written] == [{"missing_since": NOW}, {}]
+
+
+def test_a_refusal_to_be_told_is_not_told() -> None:
+    """Who may not write, or waits for a turn, says nothing of the recover."""
+    missing = app(Reason.PROJECT_MISSING)
+    for end in (LeaseLost("lost"), CatalogUnavailable("gone")):
+        with pytest.raises(type(end)):
+            one_pass(missing, recoverable=True, confirmed=True, refusal=end)
+    written, outcome = one_pass(missing, recoverable=True, confirmed=True, refusal=BudgetSpent("none left"))
+    assert (len(written), outcome.failed, outcome.background) == (1, False, True)
+
+
+def test_what_no_sweep_confirmed_is_not_recovered() -> None:
+    """A recover may have been sent before, so its time is kept."""
+    [said], outcome = one_pass(app(Reason.RECOVERING, missing_since=ago(1.0)), recoverable=True)
+    ready = condition_of(said.conditions, ConditionType.READY)
+    assert ready is not None
+    assert (ready.reason, dict(said.columns), outcome.after) == (Reason.PROJECT_MISSING, {"missing_since": NOW}, None)
+
+
+def test_a_first_look_is_told_as_one() -> None:
+    for confirmed, words in ((True, "looking again"), (False, "a sweep has to see")):
+        [said], _ = one_pass(app(Reason.AVAILABLE), confirmed=confirmed)
+        ready = condition_of(said.conditions, ConditionType.READY)
+        assert ready is not None
+        assert (ready.status, ready.reason) == ("False", Reason.PROJECT_MISSING)
+        assert words in ready.message
+
+
+@pytest.mark.parametrize("partial", ["deleted", "alive"])
+def test_two_complete_lists_prove_that_it_is_gone(partial: str) -> None:
+    whole, part = ProjectListing(projects=()), ProjectListing(projects=(), unavailable_project_ids=("p-9",))
+    steps = proven_gone("p-1", part if partial == "deleted" else whole)
+    next(steps)
+    with pytest.raises(StopIteration) as end:
+        steps.send(part if partial == "alive" else whole)
+    assert end.value.value is False

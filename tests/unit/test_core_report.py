@@ -8,8 +8,8 @@ import pytest
 
 from reconciler import errors
 from reconciler.core import effects as e
-from reconciler.core.reconcile import UNCONFIRMED, reconcile
-from reconciler.core.report import QUIET_ATTEMPTS, Said, explain, progress, record, report_failure
+from reconciler.core.reconcile import reconcile
+from reconciler.core.report import Said, explain, progress, record, report_failure
 from reconciler.core.snapshot import Next, Plane, Progress, Snapshot
 from specs.metadata import AppMetadata
 from specs.status import AppStatus, ConditionType, Reason, condition_of
@@ -75,9 +75,10 @@ def test_a_refusal_is_neons_own_trouble_for_a_while_and_then_a_persons() -> None
 @pytest.mark.parametrize("kind", [errors.NeonLocked, errors.NeonOutcomeUnknown, errors.NeonNotFound])
 def test_what_passes_by_itself_becomes_news_after_some_passes(kind: type[errors.NeonAPIError]) -> None:
     of = app(Reason.AVAILABLE)
-    assert written(report_failure(snapshot(of, QUIET_ATTEMPTS - 1), neon(kind)))[0] == []
-    (said,) = written(report_failure(snapshot(of, QUIET_ATTEMPTS), neon(kind)))[0]
-    assert condition_of(said.conditions, ConditionType.SYNCED) is not None
+    assert written(report_failure(snapshot(of, 2), neon(kind))) == ([], explain(snapshot(of, 2), neon(kind))[1])
+    told, again = written(report_failure(snapshot(of, 3), neon(kind)))
+    assert [[event.type for event in said.events] for said in told] == [[ConditionType.SYNCED]]
+    assert again == explain(snapshot(of, 3), neon(kind))[1]
 
 
 def test_a_database_that_does_not_answer_is_not_ready_and_all_else_is_not_in_sync() -> None:
@@ -103,6 +104,30 @@ def test_an_event_is_told_when_the_status_or_the_reason_changes() -> None:
         (Said("True", Reason.CONNECTING, ""), 1),
     ):
         assert len(progress(of, ready=said).events) == told
+
+
+@pytest.mark.parametrize(
+    ("changes", "recorded", "status"),
+    [
+        ({"project_id": None, "connected_at": None}, None, AppStatus.PENDING),
+        ({"project_id": None, "connected_at": None}, True, AppStatus.PROVISIONING),
+        ({"connected_at": None}, None, AppStatus.PROVISIONING),
+        ({"connected_at": None}, False, AppStatus.PENDING),
+        ({}, None, AppStatus.DEGRADED),
+    ],
+)
+def test_the_status_follows_from_what_is_recorded_and_whether_it_ever_answered(
+    changes: dict[str, Any], recorded: bool | None, status: AppStatus
+) -> None:
+    waiting = snapshot(app(Reason.WAITING, **changes))
+    assert progress(waiting, recorded=recorded).status is status
+
+
+def test_what_is_written_now_counts_for_the_status() -> None:
+    connecting = snapshot(app(Reason.CONNECTING, connected_at=None))
+    assert progress(connecting).status is AppStatus.PROVISIONING
+    assert progress(connecting, columns={"connected_at": NOW}).status is AppStatus.DEGRADED
+    assert progress(connecting, columns={"deleted_at": NOW}).status is AppStatus.DELETED
 
 
 def test_a_generation_is_observed_when_it_is_ready_or_deleted() -> None:
@@ -139,7 +164,7 @@ def test_only_what_changes_is_written() -> None:
 
 def test_an_unconfirmed_owner_is_said_and_nothing_else_is_done() -> None:
     told, again = written(reconcile(snapshot(app(Reason.AVAILABLE, held_for="owner"))))
-    assert [condition_of(each.conditions, ConditionType.SYNCED).reason for each in told] == [UNCONFIRMED.reason]  # type: ignore[union-attr]
+    assert [condition_of(each.conditions, ConditionType.SYNCED).reason for each in told] == [Reason.OWNER_UNCONFIRMED]  # type: ignore[union-attr]
     assert again == Next(None)
 
 

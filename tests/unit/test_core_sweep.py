@@ -47,6 +47,12 @@ def project(of: AppMetadata, **changes: Any) -> Project:
     return Project.model_validate(sent | {"id": of.project_id or "p-x", "created_at": LONG_AGO} | changes)
 
 
+def _said(kind: ConditionType, reason: Reason) -> Condition:
+    return Condition(
+        type=kind, status="False", reason=reason, message="", last_transition_time=LONG_AGO, observed_generation=1
+    )
+
+
 def merged(
     rows: list[AppMetadata],
     projects: list[Project],
@@ -70,7 +76,10 @@ def test_absence_counts_only_in_a_complete_list() -> None:
     assert (partial.missing, partial.stop, partial.complete) == ((), None, False)
 
 
-@pytest.mark.parametrize(("fleet", "gone", "stops"), [(10, 5, False), (10, 6, True), (100, 10, False), (100, 11, True)])
+@pytest.mark.parametrize(
+    ("fleet", "gone", "stops"),
+    [(10, 5, False), (10, 6, True), (59, 6, True), (60, 6, False), (99, 10, True), (100, 10, False), (100, 11, True)],
+)
 def test_many_at_once_stop_everything(fleet: int, gone: int, stops: bool) -> None:
     """More than the larger of five apps and a tenth."""
     rows = [app(n) for n in range(fleet)]
@@ -91,10 +100,30 @@ def test_apps_that_were_just_recorded_are_not_missing() -> None:
     assert merged([app(1, project_recorded_at=NOW + timedelta(seconds=1))], []).missing == ()
 
 
+def test_a_list_that_lags_for_the_whole_settle_time_may_hide_what_was_recorded_at_its_edge() -> None:
+    assert merged([app(1, project_recorded_at=NOW - SETTLE)], []).missing == ()
+    earlier = NOW - SETTLE - timedelta(milliseconds=1)
+    assert merged([app(1, project_recorded_at=earlier)], []).missing != ()
+
+
 @pytest.mark.parametrize("changed", [{"name": "x"}, {"history_retention_seconds": 1}, {"region_id": "aws-eu-west-2"}])
 def test_a_difference_is_seen(changed: dict[str, Any]) -> None:
     row = app(1)
     assert merged([row], [project(row, **changed)]).drifted == (row.app_id,)
+
+
+def test_what_the_app_says_and_the_list_denies_is_looked_at() -> None:
+    """A condition that is not true any more is drift, too: nothing else would take it back."""
+    moved = {"region_id": "aws-eu-west-2"}
+    told = app(1, conditions=(_said(ConditionType.SYNCED, Reason.IMMUTABLE_DRIFT),))
+    assert merged([told], [project(app(1), **moved)]).drifted == ()
+    assert merged([told], [project(app(1))]).drifted == (told.app_id,)
+    other = app(1, conditions=(_said(ConditionType.SYNCED, Reason.OUTCOME_UNKNOWN),))
+    assert merged([other], [project(app(1))]).drifted == ()
+    missing = app(1, conditions=(_said(ConditionType.READY, Reason.PROJECT_MISSING),))
+    assert merged([missing], [project(app(1))]).drifted == (missing.app_id,)
+    recovering = app(1, conditions=(_said(ConditionType.READY, Reason.RECOVERING),))
+    assert merged([recovering], [project(app(1))]).drifted == ()
 
 
 def test_deleting_and_lost_apps_are_neither_missing_nor_counted() -> None:
@@ -133,14 +162,7 @@ def test_a_deleted_apps_live_project_is_looked_at() -> None:
 
 
 def test_what_was_held_of_a_deleted_app_and_is_gone_is_looked_at() -> None:
-    held = Condition(
-        type=ConditionType.SYNCED,
-        status="False",
-        reason=Reason.HELD,
-        message="Held.",
-        last_transition_time=LONG_AGO,
-        observed_generation=1,
-    )
+    held = _said(ConditionType.SYNCED, Reason.HELD)
     deleted = app(1, status=AppStatus.DELETED, delete_requested_at=LONG_AGO, deleted_at=LONG_AGO, conditions=(held,))
     assert merged([deleted], []).surplus == ((deleted.app_id, "p-1"),)
     assert merged([deleted], [], unavailable=("p-2",)).surplus == ()

@@ -1,0 +1,31 @@
+"""The closed list of what the core can ask for, and which of it changes something at Neon."""
+
+from __future__ import annotations
+
+from reconciler.core import effects as e
+
+CHANGES = {
+    "CreateProject",
+    "UpdateProject",
+    "RecoverProject",
+    "CreateEndpoint",
+    "UnprotectBranch",
+    "DeleteProject",
+}
+
+
+def _effects() -> list[type[e.Effect[object]]]:
+    return [each for each in vars(e).values() if isinstance(each, type) and issubclass(each, e.Effect)]
+
+
+def test_an_effect_changes_nothing_at_neon_unless_it_says_so() -> None:
+    """The audit ends at the first effect that does; one that hid it would be carried out by a look."""
+    assert {each.__name__ for each in _effects() if each.mutates} == CHANGES
+
+
+def test_the_key_is_looked_at_again_only_where_that_is_asked_for() -> None:
+    assert not e.ConfirmAccess().fresh
+
+
+def test_a_change_is_counted_as_the_sweeps_only_where_that_is_said() -> None:
+    assert not e.Permit().swept

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from reconciler.core import effects as e
+from specs.status import Reason
+from tests.unit.core_passes import Neon, passed
+from tests.unit.test_core_recovering import NOW, app, project
 
 CHANGES = {
     "CreateProject",
@@ -24,8 +27,10 @@ def test_an_effect_changes_nothing_at_neon_unless_it_says_so() -> None:
 
 
 def test_the_key_is_looked_at_again_only_where_that_is_asked_for() -> None:
-    assert not e.ConfirmAccess().fresh
+    of = app(Reason.AVAILABLE)
+    assert e.ConfirmAccess(fresh=False) in passed(of, Neon(alive=(project(of),))).effects
 
 
 def test_a_change_is_counted_as_the_sweeps_only_where_that_is_said() -> None:
-    assert not e.Permit().swept
+    of = app(Reason.AVAILABLE, delete_requested_at=NOW)
+    assert e.Permit(swept=False) in passed(of, Neon(alive=(project(of),))).effects

@@ -11,16 +11,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from reconciler.catalog.database import Database
-from reconciler.core import create
-from reconciler.core import effects as e
-from reconciler.core.desired import project_to_create
-from reconciler.core.effects import Steps
-from reconciler.core.snapshot import CreateIntent, Next, Snapshot
+from reconciler.core.snapshot import Snapshot
 from tests.catalogfaults.faults import Kind
 from tests.catalogfaults.stories import STORIES
 from tests.catalogfaults.telling import UNUSED, Teller, teller
 from tests.catalogfaults.test_cells import STATEMENTS, no_transaction
 from tests.postgres import TestServer
+from tests.simulation.without_core import intent_after_the_create
 
 # An error on a connection that stays, a connection that is lost before, and one that is lost behind the commit.
 KINDS = (Kind.SERIALIZATION, Kind.CUT_BEFORE, Kind.CUT_AFTER)
@@ -54,25 +51,13 @@ def _open_intents_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Snapshot, "open_intent", property(lambda _: None))
 
 
-def _intent_after_the_create(patch: pytest.MonkeyPatch) -> None:
-    def send(s: Snapshot, org_id: str) -> Steps[Next]:
-        yield e.Permit()
-        intent = CreateIntent(1, 1, s.nonce, "open", s.now)
-        made = yield e.CreateProject(project_to_create(s.app, s.plane, intent, org_id))
-        opened = yield e.OpenIntent(s.nonce, None)
-        yield create._recording(s, org_id, opened, made)
-        return Next(1.0)
-
-    patch.setattr(create, "_send", send)
-
-
 def _delete_in_parts(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Database, "transaction", no_transaction)
 
 
 OFF: dict[str, tuple[str, str, Kind, Callable[[pytest.MonkeyPatch], None]]] = {
     "open intents are looked after": ("create", "record.record_project", Kind.CUT_BEFORE, _open_intents_forgotten),
-    "the intent commits first": ("create", "record.open_intent", Kind.SERIALIZATION, _intent_after_the_create),
+    "the intent commits first": ("create", "record.open_intent", Kind.SERIALIZATION, intent_after_the_create),
     "a delete is one transaction": ("delete", "apps.record_delete_requested", Kind.DEADLOCK, _delete_in_parts),
 }
 

@@ -57,7 +57,7 @@ def copies_are_surplus(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(surplus, "_copied", copied)
 
 
-def no_intent(patch: pytest.MonkeyPatch) -> None:
+def intent_after_the_create(patch: pytest.MonkeyPatch) -> None:
     """The create is sent first, and its intent written afterwards."""
 
     def send(s: Snapshot, org_id: str) -> Steps[Next]:
@@ -69,6 +69,11 @@ def no_intent(patch: pytest.MonkeyPatch) -> None:
         return Next(1.0)
 
     patch.setattr(create, "_send", send)
+
+
+def no_intent(patch: pytest.MonkeyPatch) -> None:
+    """The same, and a create is sent however late it is."""
+    intent_after_the_create(patch)
     patch.setattr("tests.simulation.tasks.SEND_MARGIN_SECONDS", 1e9)
 
 

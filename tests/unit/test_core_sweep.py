@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,31 +14,21 @@ from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
 from specs.neon import Project, ProjectListing
 from specs.status import AppStatus, Condition, ConditionType, Reason
+from tests.unit.test_core_recovering import LONG_AGO, NOW
+from tests.unit.test_core_recovering import app as one_app
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLE = timedelta(seconds=30)
-LONG_AGO = NOW - timedelta(hours=1)
 
 
 def app(number: int, **changes: Any) -> AppMetadata:
     fields: dict[str, Any] = {
         "app_id": app_id_from_bytes(number.to_bytes(15, "big")),
-        "owner_id": "o",
         "app_name": f"app {number}",
-        "region": "aws-us-east-1",
-        "pg_version": 17,
-        "min_cu": 0.25,
-        "max_cu": 2,
-        "suspend_seconds": 300,
-        "history_retention_seconds": 21_600,
-        "created_at": LONG_AGO,
-        "updated_at": LONG_AGO,
         "status": AppStatus.READY,
+        "conditions": (),
         "project_id": f"p-{number}",
-        "project_recorded_at": LONG_AGO,
-        "connected_at": LONG_AGO,
     }
-    return AppMetadata(**fields | changes)
+    return one_app(Reason.AVAILABLE, **fields | changes)
 
 
 def project(of: AppMetadata, **changes: Any) -> Project:

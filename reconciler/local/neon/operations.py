@@ -102,7 +102,7 @@ def _waits_for_command(world: World, operation: Operation) -> bool:
 
 
 def _is_doomed(operation: Operation) -> bool:
-    """Whether its present attempt comes to nothing, so that its command is not for now, or never, to be carried out."""
+    """Whether its present attempt comes to nothing, so that its command is carried out later, or never."""
     failing = operation.fate == "fail" and operation.failures_count < _FAILURES
     return failing or operation.fate in {"error", "cancel", "stick"}
 

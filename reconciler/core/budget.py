@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -123,9 +123,9 @@ class Grant:
         wait: seconds after which it is worth asking for the rest; 0 when there is no rest.
     """
 
-    given: Mapping[Urgency, int] = field(default_factory=dict)
-    left: float = 0.0
-    wait: float = 0.0
+    given: Mapping[Urgency, int]
+    left: float
+    wait: float
 
 
 def urgency_of(app: AppMetadata) -> Urgency:
@@ -139,17 +139,18 @@ def urgency_of(app: AppMetadata) -> Urgency:
 def lease(bucket: Bucket, wanted: Mapping[Urgency, int], now: datetime, terms: Terms) -> tuple[Bucket, Grant]:
     """Take up to ``slice_size`` requests out of the bucket; the bucket afterwards, and what was taken."""
     tokens = min(terms.capacity, bucket.tokens + terms.rate * max(0.0, (now - bucket.at).total_seconds()))
-    owed = {kind: _accrued(bucket.owed[kind], kind, wanted.get(kind, 0), now, terms) for kind in _SHARES}
+    asked = {kind: wanted.get(kind, 0) for kind in Urgency}
+    owed = {kind: _accrued(bucket.owed[kind], kind, asked[kind], now, terms) for kind in _SHARES}
     at = now if (bucket.at - now).total_seconds() > _CLOCK_STEP_SECONDS else max(now, bucket.at)
     closed = (bucket.closed_until - now).total_seconds()
     if 0 < closed <= MOST_CLOSED_SECONDS:
-        return replace(bucket, tokens=tokens, at=at, owed=owed), Grant({}, 0.0, closed if any(wanted.values()) else 0.0)
+        return replace(bucket, tokens=tokens, at=at, owed=owed), Grant({}, 0.0, closed if any(asked.values()) else 0.0)
     given = dict.fromkeys(Urgency, 0)
     room = terms.slice_size
 
     def take(kind: Urgency, most: float) -> int:
         nonlocal tokens, room
-        number = max(0, min(wanted.get(kind, 0) - given[kind], math.floor(most), math.floor(tokens), room))
+        number = max(0, min(asked[kind] - given[kind], math.floor(most), math.floor(tokens), room))
         given[kind] += number
         tokens -= number
         room -= number
@@ -167,7 +168,7 @@ def lease(bucket: Bucket, wanted: Mapping[Urgency, int], now: datetime, terms: T
     for kind in Urgency:
         if take(kind, free(kind)) and kind in owed:
             owed[kind] = replace(owed[kind], requests=0.0)
-    unmet = [kind for kind in Urgency if wanted.get(kind, 0) > given[kind]]
+    unmet = [kind for kind in Urgency if asked[kind] > given[kind]]
     wait = 0.0
     if unmet:
         more_now = any(free(kind) >= 1 for kind in unmet)

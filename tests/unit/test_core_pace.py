@@ -59,6 +59,30 @@ def test_a_create_that_was_seen_to_end_after_an_outage_teaches_no_outage() -> No
     assert _looks(Pace().with_another(seconds_taken([], day)), 0.5) == [LONGEST_SECONDS]
 
 
+def test_a_create_is_forgotten_when_thirty_two_came_after_it() -> None:
+    pace = Pace((8.0,))
+    for _ in range(31):
+        pace = pace.with_another(0.5)
+    assert _looks(pace, 8.0) == [0.5, 8.0]
+    assert _looks(pace.with_another(0.5), 8.0)[:2] == [0.5, 1.5]
+
+
+def test_the_looks_come_when_most_and_nearly_all_and_all_were_done() -> None:
+    """Of eleven creates: after the seventh, the ninth and the last."""
+    assert _looks(Pace(tuple(float(took) for took in range(11, 0, -1))), 11.0) == [7.0, 9.0, 11.0]
+
+
+@pytest.mark.parametrize(("elapsed", "seconds"), [(0.5, 0.5), (0.75, 0.25), (0.9, 0.25), (0.95, 1.0), (1.0, 1.0)])
+def test_two_looks_are_never_right_behind_each_other(elapsed: float, seconds: float) -> None:
+    """A look a twentieth of a second too early is the planned one; the next is a second later."""
+    assert Pace((1.0,)).next_look(elapsed) == seconds
+
+
+@pytest.mark.parametrize(("pace", "elapsed"), [(Pace((86_400.0,)), 0.0), (Pace(), 86_400.0)])
+def test_a_look_is_at_most_a_quarter_of_a_minute_away(pace: Pace, elapsed: float) -> None:
+    assert pace.next_look(elapsed) == 15.0
+
+
 @given(st.lists(st.floats(0, 1e6), max_size=50), st.floats(0, 1e6))
 def test_a_next_look_always_comes(took: list[float], elapsed: float) -> None:
     pace = Pace()
@@ -79,6 +103,10 @@ def _operation(begun: float | None, ended: float | None) -> Operation:
     ("times", "expected"),
     [
         ([(0, 1.5), (0, 2.5)], 2.5),
+        ([(0, 1.5), (1.5, 2.5)], 2.5),
+        ([(1.5, 2.5), (0, 1.5)], 2.5),
+        ([(0, 2.0), (3.0, None)], 2.0),
+        ([(None, 0), (1.0, 4.0)], 3.0),
         ([(0, 60)], 5.0),
         ([(0, 0), (0, 0)], 1.0),
         ([(None, 2.0)], 5.0),

@@ -61,23 +61,22 @@ def _send(s: Snapshot, org_id: str) -> Steps[Next]:
     intent = yield from perform(OpenIntent(s.nonce, refused.create_seq if refused else None))
     try:
         created = yield from perform(CreateProject(project_to_create(s.app, s.plane, intent, org_id)))
-        _check_answer(s, org_id, created)
     except (NeonSafeToSendAgain, NeonRefused):
         yield from perform(RefuseIntent(intent.create_seq))
         raise
     except NeonOutcomeUnknown:
-        yield from record(s, progress(s, synced=UNKNOWN))
-        return Next(FIRST_LOOK_SECONDS, failed=True)
+        return (yield from _lost(s))
+    # An answer about another project proves nothing about ours.
+    if not carries_name(created.project, s.app) or not belongs_to(created.project, org_id):
+        return (yield from _lost(s))
     yield from perform(_recording(s, org_id, intent, created))
     return Next(s.pace.next_look(0.0))
 
 
-def _check_answer(s: Snapshot, org_id: str, created: CreatedProject) -> None:
-    # An answer about another project proves nothing about ours.
-    if not carries_name(created.project, s.app) or not belongs_to(created.project, org_id):
-        raise NeonOutcomeUnknown(
-            method="POST", route="/projects", status=201, detail="the answer describes another project"
-        )
+def _lost(s: Snapshot) -> Steps[Next]:
+    """There is no answer to go by."""
+    yield from record(s, progress(s, synced=UNKNOWN))
+    return Next(FIRST_LOOK_SECONDS, failed=True)
 
 
 def _recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreatedProject) -> RecordProject:

@@ -52,7 +52,7 @@ def adoption(s: Snapshot, found: Found, org_id: str) -> RecordProject:
     """Record a found project as the app's; its credentials are read later."""
     told = Event("Adopted", "ProvenOurs", f"Project {found.project.id} was found by its name and nonce.")
     ready = None if s.app.delete_requested_at else RUNNING
-    said = progress(s, ready=ready, synced=IN_SYNC, events=(told,), recorded=True)
+    said = progress(s, ready=ready, synced=IN_SYNC, events=(told,))
     return RecordProject(found.intent.create_seq, found.project.id, org_id, None, said)
 
 
@@ -81,7 +81,7 @@ def _lost(s: Snapshot) -> Steps[Next]:
 
 def _recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreatedProject) -> RecordProject:
     told = Event("ProjectCreated", "Created", f"Neon made project {created.project.id}.")
-    said = progress(s, ready=RUNNING, synced=IN_SYNC, events=(told,), recorded=True)
+    said = progress(s, ready=RUNNING, synced=IN_SYNC, events=(told,))
     return RecordProject(intent.create_seq, created.project.id, org_id, _credentials(s, created), said)
 
 

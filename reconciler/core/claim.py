@@ -47,21 +47,21 @@ class Claim:
 
     Attributes:
         doubt: why the catalog is in doubt, or None.
+        highest: the number of the last create of this catalog, by what is seen.
         rebuild: rows that were lost.
         intents: creates that rows have forgotten; with them their projects are adopted.
         missing: apps whose recorded project is not there; they are not recovered without a person's word.
         left: projects of ours that stay as they are, each with the reason.
         others: other catalogs under the same plane, each with the number of its last create.
-        highest: the number of the last create of this catalog, by what is seen.
     """
 
     doubt: str | None
+    highest: int
     rebuild: tuple[LostApp, ...] = ()
     intents: tuple[Trace, ...] = ()
     missing: tuple[AppMetadata, ...] = ()
     left: tuple[tuple[Project, str], ...] = ()
     others: Mapping[str, int] = field(default_factory=dict)
-    highest: int = 0
 
 
 def unrecorded(rows: Iterable[AppMetadata], listing: ProjectListing) -> tuple[Project, ...]:
@@ -99,7 +99,7 @@ def plan(
             continue
         doubt = doubt or evidence(standing, plane, project, mark)
         if mark.catalog_id != standing.catalog_id:
-            others[mark.catalog_id] = max(others.get(mark.catalog_id, 0), mark.create_seq)
+            others[mark.catalog_id] = max(others.get(mark.catalog_id, mark.create_seq), mark.create_seq)
             continue
         highest = max(highest, mark.create_seq)
         name = parse_project_name(project.name)
@@ -111,12 +111,12 @@ def plan(
     missing = [row for row in rows if _is_missing(row) and row.project_id not in there]
     return Claim(
         doubt=doubt,
+        highest=highest,
         rebuild=tuple(sorting.rebuild),
         intents=tuple(sorting.intents),
         missing=tuple(missing) if doubt is not None else (),
         left=tuple(sorting.left),
         others=others,
-        highest=highest,
     )
 
 
@@ -138,9 +138,9 @@ class _Sorting:
             self.left += [(project, why) for project, _ in found]
 
     def _sort(self, app_id: str, found: list[tuple[Project, Mark]]) -> str | None:
-        project, mark = found[0]
         if len(found) > 1:
             return f"{len(found)} projects carry the app {app_id}, and nothing tells which is the one"
+        [(project, mark)] = found
         if mark.app_id != app_id:
             return f"its name is of the app {app_id}, its annotations are of {mark.app_id}"
         if mark.nonce is None or mark.incarnation is None or mark.create_seq is None:

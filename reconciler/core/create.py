@@ -52,7 +52,7 @@ def adoption(s: Snapshot, found: Found, org_id: str) -> RecordProject:
     """Record a found project as the app's; its credentials are read later."""
     told = Event("Adopted", "ProvenOurs", f"Project {found.project.id} was found by its name and nonce.")
     ready = None if s.app.delete_requested_at else RUNNING
-    said = progress(s, ready=ready, synced=IN_SYNC, events=(told,), recorded=True)
+    said = progress(s, ready=ready, synced=IN_SYNC, events=(told,))
     return RecordProject(found.intent.create_seq, found.project.id, org_id, None, said)
 
 
@@ -61,28 +61,27 @@ def _send(s: Snapshot, org_id: str) -> Steps[Next]:
     intent = yield from perform(OpenIntent(s.nonce, refused.create_seq if refused else None))
     try:
         created = yield from perform(CreateProject(project_to_create(s.app, s.plane, intent, org_id)))
-        _check_answer(s, org_id, created)
     except (NeonSafeToSendAgain, NeonRefused):
         yield from perform(RefuseIntent(intent.create_seq))
         raise
     except NeonOutcomeUnknown:
-        yield from record(s, progress(s, synced=UNKNOWN))
-        return Next(FIRST_LOOK_SECONDS, failed=True)
+        return (yield from _lost(s))
+    # An answer about another project proves nothing about ours.
+    if not carries_name(created.project, s.app) or not belongs_to(created.project, org_id):
+        return (yield from _lost(s))
     yield from perform(_recording(s, org_id, intent, created))
     return Next(s.pace.next_look(0.0))
 
 
-def _check_answer(s: Snapshot, org_id: str, created: CreatedProject) -> None:
-    # An answer about another project proves nothing about ours.
-    if not carries_name(created.project, s.app) or not belongs_to(created.project, org_id):
-        raise NeonOutcomeUnknown(
-            method="POST", route="/projects", status=201, detail="the answer describes another project"
-        )
+def _lost(s: Snapshot) -> Steps[Next]:
+    """There is no answer to go by."""
+    yield from record(s, progress(s, synced=UNKNOWN))
+    return Next(FIRST_LOOK_SECONDS, failed=True)
 
 
 def _recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreatedProject) -> RecordProject:
     told = Event("ProjectCreated", "Created", f"Neon made project {created.project.id}.")
-    said = progress(s, ready=RUNNING, synced=IN_SYNC, events=(told,), recorded=True)
+    said = progress(s, ready=RUNNING, synced=IN_SYNC, events=(told,))
     return RecordProject(intent.create_seq, created.project.id, org_id, _credentials(s, created), said)
 
 

@@ -53,7 +53,6 @@ def progress(
     synced: Said | None = None,
     columns: Mapping[Column, datetime | None] | None = None,
     events: tuple[Event, ...] = (),
-    recorded: bool | None = None,
 ) -> Progress:
     """The whole of what a pass says, with an event for each condition whose reason changed."""
     app, conditions, told = s.app, s.app.conditions, list(events)
@@ -80,7 +79,7 @@ def progress(
         conditions,
         deleting=app.delete_requested_at is not None,
         deleted=(written.get("deleted_at") or app.deleted_at) is not None,
-        recorded=app.project_id is not None if recorded is None else recorded,
+        recorded=app.project_id is not None,
         connected=(written.get("connected_at") or app.connected_at) is not None,
     )
     settled = ready is not None and ready.status == "True"

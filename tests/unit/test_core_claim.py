@@ -85,6 +85,13 @@ def test_what_does_not_say_enough_is_left_alone(changes: dict[str, object], why:
     assert why in said
 
 
+def test_what_neon_does_not_say_of_a_project_is_the_default() -> None:
+    silent = Project(id="p-1", name=f"shop-{A}", region_id="aws-us-east-1", pg_version=17, created_at=NOW)
+    [lost] = _plan([], {silent: _mark(A)}).rebuild
+    assert (lost.desired.min_cu, lost.desired.max_cu, lost.desired.suspend_seconds) == (0.25, 2.0, 300)
+    assert (lost.desired.history_retention_seconds, lost.desired.quota) == (21_600, {})
+
+
 def test_a_name_is_given_once() -> None:
     """The oldest project has it; a living row before all."""
     both = {_project(A): _mark(A), _project(B, "p-2"): _mark(B)}
@@ -156,7 +163,7 @@ def test_other_planes_are_nobodys_business_and_other_catalogs_are_set_aside() ->
             _project("e" * 24, "p-5"): _mark("e" * 24, catalog_id=None),
         },
     )
-    assert claim == Claim("lost", others={"theirs": 40}, highest=9)
+    assert claim == Claim("lost", 9, others={"theirs": 40})
 
 
 def test_a_claim_without_a_doubt_says_so_and_finds_one_itself() -> None:
@@ -170,3 +177,17 @@ def test_what_no_row_records_is_read() -> None:
     listing = ProjectListing(projects=(_project(A), _project(B, "p-2"), Project(
         id="p-3", name="somebody's", region_id="r", pg_version=17, created_at=NOW)))  # fmt: skip
     assert [project.id for project in unrecorded([_row(A, project_id="p-1")], listing)] == ["p-2"]
+
+
+def test_what_no_row_records_comes_the_oldest_first() -> None:
+    """The oldest has a name that several claim; of two of one moment, the first by id."""
+    old, new = NOW - timedelta(seconds=1), NOW
+    made = (("p-2", new), ("p-1", new), ("p-3", old))
+    projects = tuple(_project(A, project_id).model_copy(update={"created_at": at}) for project_id, at in made)
+    found = unrecorded([], ProjectListing(projects=projects))
+    assert [project.id for project in found] == ["p-3", "p-1", "p-2"]
+
+
+def test_another_catalogs_create_of_any_number_is_set_aside() -> None:
+    first = _plan([], {_project(A): _mark(A, catalog_id="theirs", create_seq=0)})
+    assert first.others == {"theirs": 0}

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from reconciler import errors
 from reconciler.core import effects as e
+from reconciler.core.pace import Pace
 from reconciler.core.snapshot import CreateIntent, Next
 from specs.metadata import AppMetadata
 from specs.neon import ConnectionDetails, Project
@@ -45,6 +46,10 @@ def test_a_project_is_made_by_one_request_and_recorded_with_its_uri() -> None:
     assert done.told[0].status is AppStatus.PROVISIONING
     assert done.events == ["ProjectCreated", "Ready", "Synced"]
     assert done.again == Next(1.0)
+
+
+def test_a_new_project_is_first_looked_at_when_most_were_done_of_late() -> None:
+    assert passed(NEW, Neon(created=MADE), pace=Pace((4.0,))).again == Next(4.0)
 
 
 def test_a_create_asks_for_everything_at_once() -> None:

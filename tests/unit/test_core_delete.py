@@ -39,6 +39,13 @@ def test_a_project_is_deleted_and_then_confirmed() -> None:
     assert done.told[0].columns["recoverable_until"] == UNTIL
 
 
+def test_what_may_yet_be_recovered_is_said_to_wait_for_its_deletion() -> None:
+    of = app(Reason.RECOVERING, delete_requested_at=NOW)
+    done = passed(of, Neon(deleted=(RECOVERABLE,)))
+    assert (done.ready, done.told[0].columns) == (("False", Reason.DELETE_REQUESTED), {"missing_since": NOW})
+    assert (done.told[0].status, done.again) == (AppStatus.DELETING, Next(60.0))
+
+
 def test_what_is_among_the_deleted_is_not_deleted_again() -> None:
     done = passed(UNWANTED, Neon(deleted=(RECOVERABLE,)))
     assert (done.changes, done.told[0].status) == ([], AppStatus.DELETED)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.core import mark
-from reconciler.core.identity import MARGIN, Standing, elsewhere, evidence, suspects
+from reconciler.core.identity import Standing, elsewhere, evidence, suspects
 from reconciler.core.mark import Mark, mark_of
 from specs.neon import Branch, BranchList, Project, ProjectListing
 
@@ -33,6 +33,7 @@ def _project(number: int = 1, *, name: str = f"shop-{APP_ID}", at: datetime = NO
         (SERVER.replace("timeline 1", "timeline 2"), "another timeline"),
         (SERVER.replace("branch -", "branch f00"), "another branch at Neon"),
         ("system 8, database 6, table 1, timeline -, branch -", "another Postgres server, another database"),
+        (SERVER.replace("database 5", "database of two words"), "another database"),
         ("something else", "another Postgres server"),
         ("", "another Postgres server"),
     ],
@@ -91,12 +92,13 @@ def test_another_catalog_works_where_it_makes_something(
 
 
 def test_only_what_is_named_like_ours_and_young_is_worth_a_call() -> None:
-    second = timedelta(seconds=1)
+    """Young is what was made since an hour before the last look, by clocks that may differ."""
+    hour, second = timedelta(hours=1), timedelta(seconds=1)
     listing = ProjectListing(
         projects=(
-            _project(1, at=NOW - MARGIN),
-            _project(2, at=NOW - MARGIN + second),
-            _project(3, at=NOW + MARGIN),
+            _project(1, at=NOW - hour),
+            _project(2, at=NOW - hour + second),
+            _project(3, at=NOW + hour),
             _project(4, name="a-project-of-somebody"),
         )
     )

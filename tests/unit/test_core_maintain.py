@@ -43,6 +43,11 @@ def test_without_a_uri_or_after_some_failures_the_whole_is_looked_at(changes: di
     assert "ListEndpoints" in passed(FRESH, neon, attempts=changes.get("attempts", 2)).kinds
 
 
+def test_two_failures_do_not_make_a_new_project_one_that_somebody_may_have_changed() -> None:
+    done = passed(FRESH, Neon(held=HELD), attempts=2)
+    assert done.kinds == ["ConfirmAccess", "OpenSeal", "ListOperations", "ProbeDatabase", "Record"]
+
+
 def test_running_operations_are_waited_for_at_the_pace_of_late() -> None:
     running = Neon(alive=(project(SERVED),), held=HELD, operations=(_operation("running"),))
     assert passed(FRESH, running, pace=Pace((6.0,))).again == Next(2.0)
@@ -135,6 +140,14 @@ def test_what_was_proven_is_not_connected_to_again() -> None:
     assert (done.again, done.synced) == (Next(None), ("True", Reason.IN_SYNC))
     fallen = passed(app(Reason.CONNECTING), Neon(alive=(project(SERVED),), held=HELD))
     assert (fallen.kinds[-2:], fallen.events) == (["ProbeDatabase", "Record"], ["Ready", "Synced"])
+
+
+def test_what_was_asked_for_last_is_there_when_the_project_is_as_it_shall_be() -> None:
+    """Nothing is connected to again, and the owner still learns that the newest wish holds."""
+    asked = app(Reason.AVAILABLE, generation=2, observed_generation=1)
+    done = passed(asked, Neon(alive=(project(asked),), held=HELD))
+    assert "ProbeDatabase" not in done.kinds
+    assert (done.told[0].observed_generation, done.ready) == (2, ("True", Reason.AVAILABLE))
 
 
 @pytest.mark.parametrize(("pooler", "kept"), [(POOLED, POOLED), (SecretStr("postgresql://u:p@e.example/app"), None)])

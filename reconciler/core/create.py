@@ -65,15 +65,15 @@ def _send(s: Snapshot, org_id: str) -> Steps[Next]:
         yield from perform(RefuseIntent(intent.create_seq))
         raise
     except NeonOutcomeUnknown:
-        return (yield from _lost(s))
+        return (yield from _unanswered(s))
     # An answer about another project proves nothing about ours.
     if not carries_name(created.project, s.app) or not belongs_to(created.project, org_id):
-        return (yield from _lost(s))
+        return (yield from _unanswered(s))
     yield from perform(_recording(s, org_id, intent, created))
     return Next(s.pace.next_look(0.0))
 
 
-def _lost(s: Snapshot) -> Steps[Next]:
+def _unanswered(s: Snapshot) -> Steps[Next]:
     """There is no answer to go by."""
     yield from record(s, progress(s, synced=UNKNOWN))
     return Next(FIRST_LOOK_SECONDS, failed=True)

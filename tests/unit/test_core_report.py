@@ -107,20 +107,17 @@ def test_an_event_is_told_when_the_status_or_the_reason_changes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "recorded", "status"),
+    ("changes", "status"),
     [
-        ({"project_id": None, "connected_at": None}, None, AppStatus.PENDING),
-        ({"project_id": None, "connected_at": None}, True, AppStatus.PROVISIONING),
-        ({"connected_at": None}, None, AppStatus.PROVISIONING),
-        ({"connected_at": None}, False, AppStatus.PENDING),
-        ({}, None, AppStatus.DEGRADED),
+        ({"project_id": None, "connected_at": None}, AppStatus.PENDING),
+        ({"connected_at": None}, AppStatus.PROVISIONING),
+        ({}, AppStatus.DEGRADED),
     ],
 )
 def test_the_status_follows_from_what_is_recorded_and_whether_it_ever_answered(
-    changes: dict[str, Any], recorded: bool | None, status: AppStatus
+    changes: dict[str, Any], status: AppStatus
 ) -> None:
-    waiting = snapshot(app(Reason.WAITING, **changes))
-    assert progress(waiting, recorded=recorded).status is status
+    assert progress(snapshot(app(Reason.WAITING, **changes))).status is status
 
 
 def test_what_is_written_now_counts_for_the_status() -> None:

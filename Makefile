@@ -53,7 +53,7 @@ simulate-long: $(READY) ## the same, and new seeds for so long (MINUTES=60)
 soak: $(READY) ## kill, pause and cut off real processes, then look: build/soak.json (SEED=, SECONDS=500; ten minutes, 5 GB of disk)
 	$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
 
-mutate: $(READY) ## change the pure core in every small way, and see that it is noticed: build/mutation.json (MODULE=, an hour)
+mutate: $(READY) ## change the pure core in every small way, and see that it is noticed: build/mutation.json (MODULE=, two minutes)
 	$(BIN)/python -m tests.mutation $(if $(MODULE),--module $(MODULE))
 
 format: $(READY) ## put the code into its form

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from reconciler.core.desired import project_to_create
 from reconciler.core.effects import CreateProject, OpenIntent, RecordProject, RefuseIntent, Steps, perform
-from reconciler.core.find import Copied, Found, ProvenAbsent, find_created
+from reconciler.core.find import Copied, Elsewhere, Found, ProvenAbsent, find_created
 from reconciler.core.mark import belongs_to, carries_name
 from reconciler.core.pace import FIRST_LOOK_SECONDS
 from reconciler.core.report import IN_SYNC, Said, progress, record
@@ -40,7 +40,7 @@ def create(s: Snapshot, org_id: str) -> Steps[Next]:
             return Next(0.0)
         case ProvenAbsent():
             return Next(0.0)
-        case Copied():
+        case Copied() | Elsewhere():
             yield from record(s, progress(s, synced=outcome.said))
             return outcome.again
         case _:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from reconciler.core.backoff import CAP_SECONDS, delay
+from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.create import adoption
 from reconciler.core.effects import (
     ConfirmAccess,
@@ -22,9 +22,9 @@ from reconciler.core.effects import (
     UnprotectBranch,
     perform,
 )
-from reconciler.core.find import Copied, Found, ProvenAbsent, find_created
+from reconciler.core.find import Copied, Elsewhere, Found, ProvenAbsent, find_created
 from reconciler.core.mark import belongs_to, carries_annotation, carries_name
-from reconciler.core.report import Said, progress, record
+from reconciler.core.report import Said, again_soon, progress, record
 from reconciler.core.snapshot import Event, Next, Snapshot
 from reconciler.core.vanish import by_id, left_of, looked_first, proven_gone, recover_may_arrive
 from reconciler.errors import NeonInvalidRequest, NeonNotFound
@@ -73,7 +73,7 @@ def _resolve(s: Snapshot, org_id: str) -> Steps[Next]:
             return Next(0.0)
         case ProvenAbsent():
             return Next(0.0)
-        case Copied():
+        case Copied() | Elsewhere():
             yield from record(s, progress(s, synced=outcome.said))
             return outcome.again
         case _:
@@ -94,7 +94,7 @@ def _send(s: Snapshot, project: Project) -> Steps[Next]:
     try:
         yield from perform(DeleteProject(project.id))
     except NeonNotFound:
-        return Next(LOOK_SECONDS)
+        return again_soon(s, LOOK_SECONDS)
     except NeonInvalidRequest:
         return (yield from _unprotect(s, project))
     return (yield from _confirm(s, project.id))
@@ -112,7 +112,7 @@ def _unprotect(s: Snapshot, project: Project) -> Steps[Next]:
     yield from perform(UnprotectBranch(project.id, protected.id))
     told = Event("BranchUnprotected", "DeleteRequested", "A protected branch blocked the deletion that was asked for.")
     yield from record(s, progress(s, events=(told,)))
-    return Next(LOOK_SECONDS)
+    return again_soon(s, LOOK_SECONDS)
 
 
 def _confirm(s: Snapshot, project_id: str) -> Steps[Next]:
@@ -125,12 +125,14 @@ def _confirm(s: Snapshot, project_id: str) -> Steps[Next]:
         yield from record(s, progress(s, ready=_WAITS, columns={"missing_since": since}))
         return Next(left_of(s, since))
     if not (yield from proven_gone(project_id, deleted)):
-        return Next(delay(s.attempts, s.jitter, LOOK_SECONDS), failed=True)
+        return again_soon(s, LOOK_SECONDS)
     # As long as above: a recover may arrive between two looks, and a list lag behind it.
     since = looked_first(s, Reason.DELETE_REQUESTED)
     if since is None or s.now < since + 2 * s.settle:
         yield from record(s, progress(s, ready=_WAITS, columns={"missing_since": since or s.now}))
         return Next(left_of(s, since or s.now))
+    # Nothing but absence says so, and while everything is stopped absence is what is not believed.
+    yield from perform(Permit())
     return (yield from _gone(s, None))
 
 

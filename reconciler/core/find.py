@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from reconciler.core.backoff import CAP_SECONDS, delay
+from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.effects import ConfirmAccess, ListBranches, ListProjects, NoteAbsence, Steps, perform
 from reconciler.core.mark import belongs_to, carries_name, made_by
-from reconciler.core.report import Said
+from reconciler.core.report import Said, again_soon
 from reconciler.core.snapshot import CreateIntent, Next, Snapshot
 from reconciler.errors import NeonNotFound
 from specs.neon import Project
@@ -57,6 +57,28 @@ class Copied:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The project that an intent made is not our organization's: nothing is taken, and nothing sent again."""
+
+    project_id: str
+
+    @property
+    def said(self) -> Said:
+        """What a person can do about it."""
+        text = (
+            f"Project {self.project_id} carries this app's name and the nonce of its create, and Neon does not say "
+            "that it belongs to the organization of the API key. It is neither taken nor made again: an operator must "
+            "bring it back into the organization, or delete it."
+        )
+        return Said("False", Reason.NOT_PROVEN_OURS, text)
+
+    @property
+    def again(self) -> Next:
+        """A person may act at any time."""
+        return Next(CAP_SECONDS, failed=True)
+
+
+@dataclass(frozen=True, slots=True)
 class NotYetKnown:
     """It may still appear: look again then."""
 
@@ -68,7 +90,7 @@ class ProvenAbsent:
     """No request of this intent took effect or will."""
 
 
-Search: TypeAlias = Found | Copied | NotYetKnown | ProvenAbsent
+Search: TypeAlias = Found | Copied | Elsewhere | NotYetKnown | ProvenAbsent
 
 
 def find_created(s: Snapshot, org_id: str, intent: CreateIntent) -> Steps[Search]:
@@ -76,20 +98,23 @@ def find_created(s: Snapshot, org_id: str, intent: CreateIntent) -> Steps[Search
     listing = yield from perform(ListProjects(s.app.app_id))
     found: list[Found] = []
     for project in sorted(listing.projects, key=lambda p: (p.created_at, p.id)):
-        if not carries_name(project, s.app) or not belongs_to(project, org_id):
+        if not carries_name(project, s.app):
             continue
         try:
             branches = yield from perform(ListBranches(project.id))
         except NeonNotFound:
             return NotYetKnown(Next(1.0, failed=True))
         made = made_by(branches, s.app, s.plane, s.current_intents)
-        if made is not None:
-            found.append(Found(project, made))
+        if made is None:
+            continue
+        if not belongs_to(project, org_id):
+            return Elsewhere(project.id)
+        found.append(Found(project, made))
     copied = _copied(found)
     if copied is not None:
         return copied
     if not listing.complete and (found or s.now >= intent.sent_at + s.settle):
-        return NotYetKnown(Next(delay(s.attempts, s.jitter, 1.0), failed=True))
+        return NotYetKnown(again_soon(s, 1.0))
     if found:
         return found[0]
     return (yield from _absent(s, intent))

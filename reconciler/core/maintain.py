@@ -30,7 +30,7 @@ from reconciler.core.effects import (
 from reconciler.core.mark import belongs_to
 from reconciler.core.operations import await_operations, probe
 from reconciler.core.pace import seconds_taken
-from reconciler.core.report import AVAILABLE, IN_SYNC, Said, progress, record
+from reconciler.core.report import AVAILABLE, IN_SYNC, Said, again_soon, progress, record
 from reconciler.core.snapshot import Credentials, Event, Next, Snapshot
 from reconciler.core.trust import believed, same_address
 from reconciler.core.vanish import left_of, recover_may_arrive, vanished
@@ -91,7 +91,8 @@ def _put_back(s: Snapshot, project_id: str, update: ProjectUpdate) -> Steps[Next
         return SLOW
     told = Event("DriftRepaired", "ChangedAtNeon", f"Put back as asked for: {drifted_fields(update)}.")
     yield from record(s, progress(s, synced=IN_SYNC, events=(told,)))
-    return Next(1.0)
+    # A change that does not last is made ever more rarely.
+    return again_soon(s, 1.0)
 
 
 def _serve(s: Snapshot, project: Project) -> Steps[Next]:
@@ -127,7 +128,8 @@ def _give_endpoint(s: Snapshot, project_id: str, branch: Branch) -> Steps[Next]:
     said = Said("False", Reason.ENDPOINT_MISSING, "The database's compute was gone; a new one is being made.")
     told = Event("EndpointCreated", "ChangedAtNeon", "The default branch had no read-write compute; it has one again.")
     yield from record(s, progress(s, ready=said, events=(told,)))
-    return Next(1.0)
+    # A change that does not last is made ever more rarely.
+    return again_soon(s, 1.0)
 
 
 def _prove(s: Snapshot, project: Project, branch: Branch, reported: SecretStr) -> Steps[Next]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from reconciler.core.backoff import CAP_SECONDS, delay
+from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.effects import ListOperations, ProbeDatabase, Steps, perform
-from reconciler.core.report import Said, progress, record
+from reconciler.core.report import Said, again_soon, progress, record
 from reconciler.core.snapshot import Next, Snapshot
 from reconciler.errors import TenantUnreachable
 from specs.neon import Operation
@@ -50,7 +50,7 @@ def await_operations(s: Snapshot, project_id: str) -> Steps[Waited]:
         return Waited(operations, None, (*overdue, *_given_up(operations)))
     if any(one.status == "failed" for one in pending):
         yield from record(s, progress(s, ready=_FAILING))
-        return Waited(operations, Next(delay(s.attempts, s.jitter, 1.0), failed=True))
+        return Waited(operations, again_soon(s, 1.0))
     return Waited(operations, Next(s.pace.next_look(s.since_recorded) if s.app.connected_at is None else 1.0))
 
 

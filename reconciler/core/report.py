@@ -30,8 +30,6 @@ from specs.status import Condition, ConditionType, Reason, condition_of, derive_
 Truth = Literal["True", "False", "Unknown"]
 # A lock or a lost answer passes by itself; it becomes news after so many passes.
 QUIET_ATTEMPTS = 3
-# A refusal may be Neon's own trouble for a while; after so many it is a person's.
-REFUSALS = 10
 
 
 class Said(NamedTuple):
@@ -113,10 +111,15 @@ def report_failure(s: Snapshot, error: ReconcileError) -> Steps[Next]:
     return again
 
 
+def again_soon(s: Snapshot, at_least: float | None = None) -> Next:
+    """Look again, ever later while it goes on; ``at_least`` so many seconds later."""
+    return Next(delay(s.attempts, s.jitter, at_least), failed=True)
+
+
 def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
     """What an error means to a person, and the next try. Messages hold no times, ids of requests or credentials."""
     asked = error.retry_after if isinstance(error, NeonAPIError) else None
-    backoff = Next(delay(s.attempts, s.jitter, asked), failed=True)
+    backoff = again_soon(s, asked)
     slow = Next(CAP_SECONDS * (0.5 + 0.5 * s.jitter), failed=True)
     match error:
         case MutationStopped():
@@ -135,7 +138,7 @@ def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
             return Said("Unknown", Reason.OUTCOME_UNKNOWN, text), backoff
         case NeonRefused():
             text = f"Neon refused {error.method} {error.route}; the operator must look. Neon said: {error.detail}"
-            return Said("False", Reason.NEON_REFUSED, text), Next(gentle(s.attempts, s.jitter, REFUSALS), failed=True)
+            return Said("False", Reason.NEON_REFUSED, text), Next(gentle(s.attempts, s.jitter), failed=True)
         case NeonRateLimited():
             return Said("False", Reason.NEON_RATE_LIMITED, "Neon's request limit is met; waiting."), backoff
         case NeonLocked():

@@ -65,7 +65,7 @@ def compare(
     surplus, orphans = [], []
     for app in rows:
         known[app.app_id] = app
-        if app.project_id is None or app.delete_requested_at is not None or app.status == AppStatus.LOST:
+        if app.project_id is None or _waits(app):
             if app.status == AppStatus.LOST and app.project_id in by_id:
                 drifted.append(app.app_id)
             if app.project_id is not None and is_held(app) and listing.complete and app.project_id not in by_id:
@@ -113,6 +113,11 @@ def _mass(missing: int, recorded: int) -> str | None:
     )
 
 
+def _waits(app: AppMetadata) -> bool:
+    """Whether nothing of its project is to be repaired: it is to go, or waits for a person."""
+    return app.delete_requested_at is not None or app.status == AppStatus.LOST or app.held_for == "owner"
+
+
 def _recorded_before(app: AppMetadata, at: datetime) -> bool:
     return app.project_recorded_at is not None and app.project_recorded_at < at
 
@@ -120,7 +125,7 @@ def _recorded_before(app: AppMetadata, at: datetime) -> bool:
 def _is_surplus(app: AppMetadata, project_id: str) -> bool:
     if app.deleted_at is not None:
         return True
-    return app.project_id is not None and app.project_id != project_id
+    return app.project_id not in (None, project_id) and app.held_for != "owner"
 
 
 def _differs(app: AppMetadata, project: Project) -> bool:

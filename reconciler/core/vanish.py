@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.core.backoff import delay
 from reconciler.core.effects import ConfirmAccess, ListProjects, Permit, RecoverProject, Steps, perform
 from reconciler.core.mark import belongs_to
-from reconciler.core.report import Said, progress, record, report_failure
+from reconciler.core.report import Said, again_soon, progress, record, report_failure
 from reconciler.core.snapshot import Column, Next, Progress, Snapshot
 from reconciler.errors import BudgetSpent, CatalogUnavailable, LeaseLost, ReconcileError
 from specs.neon import Project, ProjectListing
@@ -27,7 +26,7 @@ def vanished(s: Snapshot, org_id: str, project_id: str) -> Steps[Next]:
     if found is not None and belongs_to(found, org_id):
         return (yield from _recover(s, project_id))
     if not (yield from proven_gone(project_id, deleted)):
-        return Next(delay(s.attempts, s.jitter), failed=True)
+        return again_soon(s)
     return (yield from _lost(s))
 
 
@@ -96,7 +95,7 @@ def _recover(s: Snapshot, project_id: str) -> Steps[Next]:
     except ReconcileError as error:
         # What was just said stays said: else the time of this recover would pass for that of a look at the lists.
         return (yield from report_failure(_after(s, recovering), error))
-    return Next(1.0)
+    return again_soon(s, 1.0)
 
 
 def _after(s: Snapshot, said: Progress) -> Snapshot:

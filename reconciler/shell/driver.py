@@ -1,8 +1,8 @@
 """Performs the effects of one pass, one at a time, and nothing else.
 
 A change is sent only right after the catalog permitted it. The time that passed since the permission was *asked for*
-bounds how late the request can arrive: a create or a recover must be under way within half a second, so that the
-settle time counted from the intent covers it; every other change soon, and while the lease outlives its time-out.
+bounds how late the request can arrive: a create must be under way within half a second, so that the settle time
+counted from the intent covers it; every other change within a few, and while the lease outlives its time-out.
 """
 
 from __future__ import annotations

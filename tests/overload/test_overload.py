@@ -32,7 +32,7 @@ def _deaf(patch: pytest.MonkeyPatch) -> None:
 
 
 def _impatient(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(report, "gentle", lambda _attempts, jitter, *_: CAP_SECONDS * (0.5 + 0.5 * jitter))
+    patch.setattr(report, "gentle", lambda _attempts, jitter: CAP_SECONDS * (0.5 + 0.5 * jitter))
 
 
 def _first_come_at_the_claim(patch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.simulation.steps import Violation
-from tests.simulation.world import SEND_WITHIN, World
+from tests.simulation.world import CHANGE_WITHIN, World
 
 
 def check_sender(world: World, lease: Lease, step: e.Effect[Any]) -> None:
@@ -25,7 +25,7 @@ def check_sender(world: World, lease: Lease, step: e.Effect[Any]) -> None:
 def check_sending(world: World, app_id: str, step: e.Effect[Any]) -> None:
     """Whether a change may be sent, at the moment when it is."""
     app, intents = world.catalog.rows[app_id], world.catalog.intents[app_id]
-    if world.catalog.plane.stopped_at < world.clock.now - SEND_WITHIN:
+    if world.catalog.plane.stopped_at < world.clock.now - CHANGE_WITHIN:
         raise Violation(f"{type(step).__name__} is sent while everything is stopped")
     if isinstance(step, e.CreateProject):
         _check_create(world, app, intents, step)

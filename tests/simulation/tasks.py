@@ -20,7 +20,7 @@ from tests.simulation.neon import Answered
 from tests.simulation.requests import WINDOW_SECONDS, send
 from tests.simulation.statements import carry_out
 from tests.simulation.steps import Held, Release, Step, Taken, Violation
-from tests.simulation.world import SEND_WITHIN, Meeting
+from tests.simulation.world import CHANGE_WITHIN, Meeting
 
 if TYPE_CHECKING:
     from tests.simulation.daemons import Daemon
@@ -160,16 +160,13 @@ class Task:
         return self.claimed.lease
 
     def _unpermitted(self, step: e.Effect[Any]) -> ReconcileError | None:
-        """``Driver._check_permission`` in virtual time."""
+        """``Turn.admit`` in virtual time."""
         if self._asked_at is None:
             raise Violation(f"{type(step).__name__} without a permission")
         passed, self._asked_at = self.world.clock.now - self._asked_at, None
-        if isinstance(step, e.CreateProject):
-            if passed > SEND_MARGIN_SECONDS:
-                return NeonNotSent(method="POST", route="/projects", detail="held up")
-        elif passed > SEND_WITHIN:
-            return LeaseLost(self.lease.app_id)
-        return None
+        if passed <= (SEND_MARGIN_SECONDS if isinstance(step, e.CreateProject) else CHANGE_WITHIN):
+            return None
+        return NeonNotSent(method="", route=type(step).__name__, detail="held up")
 
     def after(self, seconds: float, act: Callable[[], Answered], met: Meeting | None) -> None:
         """Act after so long, and go on with the answer, unless the process ends with it."""

@@ -99,7 +99,7 @@ def lease_not_asked_for(patch: pytest.MonkeyPatch) -> None:
 
 def held_up_change_sent(patch: pytest.MonkeyPatch) -> None:
     """A change is sent however long ago it was permitted."""
-    patch.setattr("tests.simulation.tasks.SEND_WITHIN", 1e9)
+    patch.setattr("tests.simulation.tasks.CHANGE_WITHIN", 1e9)
 
 
 def reopened_as_of_old(patch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from reconciler.catalog.work import Lease
 from reconciler.core.snapshot import Plane
+from reconciler.shell.driver import CHANGE_SECONDS
 from specs.app import DesiredApp
 from specs.names import app_id_from_bytes
 from specs.settings import SEND_MARGIN_SECONDS
@@ -22,7 +23,7 @@ LEASE = 60.0
 SETTLE = 30.0
 TIMEOUT = 20.0
 RESYNC = 300.0
-SEND_WITHIN = LEASE - TIMEOUT - SEND_MARGIN_SECONDS
+CHANGE_WITHIN = min(CHANGE_SECONDS, LEASE - TIMEOUT - SEND_MARGIN_SECONDS)
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ def test_what_the_other_side_asks_for_is_never_shortened() -> None:
 
 @pytest.mark.parametrize(
     ("attempts", "jitter", "seconds"),
-    [(0, 0.0, 30.0), (0, 1.0, 60.0), (1, 0.5, 90.0), (3, 1.0, 480.0), (4, 1.0, 600.0), (5, 0.0, 300.0)],
+    [(0, 0.0, 30.0), (10, 1.0, 60.0), (11, 0.5, 90.0), (13, 1.0, 480.0), (14, 1.0, 600.0), (15, 0.0, 300.0)],
 )
 def test_what_only_a_person_can_change_is_asked_for_ever_less_often(
     attempts: int, jitter: float, seconds: float

@@ -116,13 +116,23 @@ def test_of_an_app_that_is_to_be_deleted_nothing_is_said_to_be_made() -> None:
     assert (done.ready, done.synced, done.again) == (None, ("True", Reason.IN_SYNC), Next(0.0))
 
 
-@pytest.mark.parametrize("wrong", [{"name": "shop"}, {"org_id": "org-2"}])
-def test_what_is_not_proven_by_name_and_owner_is_not_looked_into(wrong: dict[str, str]) -> None:
+def test_what_is_not_proven_by_name_is_not_looked_into() -> None:
     intent = _intent()
-    other = project(NEW, id=f"p-{NEW.app_id}", **wrong)
+    other = project(NEW, id=f"p-{NEW.app_id}", name="shop")
     done = passed(NEW, Neon(alive=(other,), marks=_marked(NEW, p_1=intent)), intents=(intent,))
     assert done.kinds == ["ConfirmAccess", "ListProjects", "Record"]
     assert (done.synced, done.again) == (("Unknown", Reason.OUTCOME_UNKNOWN), Next(1.0))
+
+
+@pytest.mark.parametrize("delete_requested_at", [None, NOW])
+def test_what_a_create_made_for_another_organization_is_neither_taken_nor_made_again(delete_requested_at: Any) -> None:
+    """Neon's answers may leave the organization out, and a person may transfer a project."""
+    intent, of = _intent(), NEW.model_copy(update={"delete_requested_at": delete_requested_at})
+    for away in ({"org_id": "org-2"}, {"org_id": None}):
+        neon = Neon(alive=(project(NEW, **away),), marks=_marked(of, p_1=intent))
+        done = passed(of, neon, intents=(intent,))
+        assert (done.changes, done.synced) == ([], ("False", Reason.NOT_PROVEN_OURS))
+        assert done.again == Next(60.0, failed=True)
 
 
 @pytest.mark.parametrize("delete_requested_at", [None, NOW])

@@ -72,7 +72,7 @@ def test_only_what_is_proven_ours_is_deleted(seen: dict[str, str], marked: bool,
 def test_what_is_gone_when_it_is_deleted_is_looked_for() -> None:
     gone = neon_error(errors.NeonNotFound)
     done = passed(UNWANTED, Neon(alive=(THERE,), errors={e.DeleteProject: gone}))
-    assert (done.told, done.again) == ([], Next(0.5))
+    assert (done.told, done.again) == ([], Next(0.5, failed=True))
 
 
 def test_a_protected_branch_is_unprotected_first() -> None:
@@ -80,7 +80,7 @@ def test_a_protected_branch_is_unprotected_first() -> None:
     refused = {e.DeleteProject: neon_error(errors.NeonInvalidRequest)}
     done = passed(UNWANTED, Neon(alive=(THERE,), branches=branches, errors=refused))
     assert done.changes == [e.Permit(), e.DeleteProject("p-1"), e.Permit(), e.UnprotectBranch("p-1", "br-2")]
-    assert (done.events, done.again) == (["BranchUnprotected"], Next(0.5))
+    assert (done.events, done.again) == (["BranchUnprotected"], Next(0.5, failed=True))
 
 
 def test_a_refusal_that_no_branch_explains_is_a_persons() -> None:

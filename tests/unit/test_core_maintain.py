@@ -95,7 +95,7 @@ def test_what_people_changed_is_put_back() -> None:
     assert isinstance(update, e.UpdateProject)
     assert (update.update.name, update.update.history_retention_seconds) == (SERVED.project_name, 21_600)
     assert (update.update.default_endpoint_settings, update.update.settings) == (None, None)
-    assert (done.events, done.again) == (["DriftRepaired", "Synced"], Next(1.0))
+    assert (done.events, done.again) == (["DriftRepaired", "Synced"], Next(1.0, failed=True))
     kept = passed(SERVED, Neon(alive=(changed,), changed=changed))
     assert (kept.synced, kept.again) == (("False", Reason.NEON_REFUSED), SLOW)
 
@@ -128,7 +128,7 @@ def test_a_default_branch_without_its_compute_is_given_one(other: dict[str, str]
     assert permit == e.Permit()
     assert isinstance(made, e.CreateEndpoint)
     assert (made.project_id, made.spec.branch_id, made.spec.autoscaling_limit_max_cu) == ("p-1", "br-1", 2)
-    assert (done.ready, done.again) == (("False", Reason.ENDPOINT_MISSING), Next(1.0))
+    assert (done.ready, done.again) == (("False", Reason.ENDPOINT_MISSING), Next(1.0, failed=True))
     assert done.events == ["EndpointCreated", "Ready"]
     neon.operations = (_operation("running"),)
     assert (passed(SERVED, neon).changes, passed(SERVED, neon).again) == ([], Next(1.0))
@@ -176,7 +176,7 @@ def test_a_vanished_project_is_recovered_only_when_a_sweep_confirmed_it() -> Non
     assert (waits.changes, waits.ready, waits.again) == ([], ("False", Reason.PROJECT_MISSING), Next(None))
     sent = passed(SERVED, gone, confirmed_missing=True)
     assert sent.changes == [e.Permit(), e.RecoverProject("p-1")]
-    assert (sent.kinds[-3], sent.ready, sent.again) == ("Record", ("False", Reason.RECOVERING), Next(1.0))
+    assert (sent.kinds[-3], sent.ready, sent.again) == ("Record", ("False", Reason.RECOVERING), Next(1.0, failed=True))
     held = passed(app(Reason.AVAILABLE, held_for="recovery"), gone, confirmed_missing=True)
     assert (held.changes, held.ready, held.again) == ([], ("False", Reason.PROJECT_MISSING), Next(None))
 

@@ -84,6 +84,7 @@ def one_pass(
     recoverable: bool = False,
     confirmed: bool = False,
     refusal: ReconcileError | None = None,
+    stopped: bool = False,
 ) -> tuple[list[Progress], Next]:
     """What a pass records, with the project alive, recoverable or neither, and when it wants to look again."""
     plane = Plane("morphik", "catalog-1", SETTLE, (".neon.tech",))
@@ -98,6 +99,8 @@ def one_pass(
             answer = _answer(effect, of, alive=alive, recoverable=recoverable)
             if isinstance(effect, e.RecoverProject):
                 answer = refusal
+            if stopped and isinstance(effect, e.Permit):
+                answer = MutationStopped("stopped")
     except StopIteration as end:
         return written, end.value
 
@@ -190,6 +193,16 @@ def test_a_deleted_project_needs_two_looks_of_the_delete() -> None:
     assert outcome.after == pytest.approx(0.5 * SETTLE)
     [said], _ = one_pass(asked.model_copy(update={"missing_since": ago(2.0)}))
     assert said.status is AppStatus.DELETED
+
+
+def test_absence_is_not_believed_while_everything_is_stopped() -> None:
+    """The key may see only a part; what Neon itself calls deleted is deleted all the same."""
+    asked = app(Reason.DELETE_REQUESTED, delete_requested_at=LONG_AGO, missing_since=ago(2.0))
+    written, outcome = one_pass(asked, stopped=True)
+    assert [said.status for said in written] == [AppStatus.DELETING]
+    assert outcome.failed
+    written, _ = one_pass(asked, recoverable=True, stopped=True)
+    assert [said.status for said in written] == [AppStatus.DELETED]
 
 
 def test_a_recover_that_fails_is_still_told_as_one() -> None:

@@ -15,7 +15,7 @@ from specs.metadata import AppMetadata
 from specs.status import AppStatus, ConditionType, Reason, condition_of
 from tests.unit.test_core_recovering import LONG_AGO, NOW, app
 
-BACKOFF, SLOW, GENTLE = 1.0, 45.0, 180.0
+BACKOFF, SLOW = 1.0, 45.0
 """After two failed passes, with a jitter of a half."""
 
 
@@ -45,9 +45,9 @@ def written(steps: e.Steps[Any]) -> tuple[list[Progress], Any]:
         (errors.MutationStopped("stopped"), "False", Reason.MUTATION_STOPPED, SLOW),
         (errors.TenantUnreachable("refused"), "False", Reason.CONNECTING, BACKOFF),
         (neon(errors.NeonUnauthorized), "False", Reason.NEON_UNAUTHORIZED, BACKOFF),
-        (neon(errors.NeonProjectLimitReached), "False", Reason.PROJECT_LIMIT_REACHED, GENTLE),
-        (neon(errors.NeonLimitReached), "False", Reason.PLAN_LIMIT_REACHED, GENTLE),
-        (neon(errors.NeonQuotaExceeded), "False", Reason.QUOTA_EXCEEDED, GENTLE),
+        (neon(errors.NeonProjectLimitReached), "False", Reason.PROJECT_LIMIT_REACHED, SLOW),
+        (neon(errors.NeonLimitReached), "False", Reason.PLAN_LIMIT_REACHED, SLOW),
+        (neon(errors.NeonQuotaExceeded), "False", Reason.QUOTA_EXCEEDED, SLOW),
         (neon(errors.NeonNotFound), "Unknown", Reason.OUTCOME_UNKNOWN, BACKOFF),
         (neon(errors.NeonConflict), "False", Reason.NEON_REFUSED, SLOW),
         (neon(errors.NeonRateLimited), "False", Reason.NEON_RATE_LIMITED, BACKOFF),
@@ -67,9 +67,9 @@ def test_each_error_has_its_reason_and_its_next_try(
 
 
 def test_a_refusal_is_neons_own_trouble_for_a_while_and_then_a_persons() -> None:
-    refused = neon(errors.NeonConflict)
-    asked = [explain(snapshot(app(Reason.AVAILABLE), attempts), refused)[1].after for attempts in (10, 11, 12)]
-    assert asked == [45.0, 90.0, 180.0]
+    for refused in (neon(errors.NeonConflict), neon(errors.NeonProjectLimitReached)):
+        asked = [explain(snapshot(app(Reason.AVAILABLE), attempts), refused)[1].after for attempts in (10, 11, 12)]
+        assert asked == [45.0, 90.0, 180.0]
 
 
 @pytest.mark.parametrize("kind", [errors.NeonLocked, errors.NeonOutcomeUnknown, errors.NeonNotFound])

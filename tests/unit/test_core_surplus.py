@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import pytest
+
 from reconciler.core import effects as e
-from reconciler.core.snapshot import Next
-from reconciler.errors import MutationStopped
+from reconciler.core.snapshot import CreateIntent, Next
+from reconciler.errors import CatalogUnavailable, LeaseLost, MutationStopped, NeonInvalidRequest, ReconcileError
 from specs.status import Reason
-from tests.unit.core_passes import Neon, passed
-from tests.unit.test_core_recovering import app, project
+from tests.unit.core_passes import GONE, Neon, mark, neon_error, passed
+from tests.unit.test_core_recovering import LONG_AGO, NOW, app, project
 
 OF = app(Reason.AVAILABLE)
 THERE = project(OF)
@@ -25,10 +29,32 @@ def test_what_is_not_proven_is_told_once_with_its_reason() -> None:
     assert [(each.type, each.reason) for each in said.events] == [("LeftAlone", Reason.NOT_PROVEN_OURS)]
 
 
-def test_what_stops_a_surplus_does_not_hold_up_the_app_that_lives() -> None:
-    neon = Neon(alive=(THERE, UNPROVEN), errors={e.DropSurplus: MutationStopped("the budget of the sweeps is used up")})
-    lives = passed(OF, neon, surplus_ids=("p-2",))
-    assert "ListEndpoints" in lives.kinds or "OpenSeal" in lives.kinds
+REFUSALS = (MutationStopped("the budget of the sweeps is used up"), neon_error(NeonInvalidRequest), GONE)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_what_holds_up_a_surplus_does_not_hold_up_the_app_that_lives(refusal: ReconcileError) -> None:
+    neon = Neon(alive=(THERE, UNPROVEN), errors={e.DropSurplus: refusal})
+    lives = passed(OF, neon, surplus_ids=("p-2",), attempts=3)
+    assert "ListEndpoints" in lives.kinds
+    assert lives.again == Next(2.0, failed=True)
     gone = app(Reason.AVAILABLE, deleted_at=OF.created_at, delete_requested_at=OF.created_at)
     again = passed(gone, neon, surplus_ids=("p-2",)).again
-    assert (again is not None and again.failed, "OpenSeal" in lives.kinds) == (True, True)
+    assert again is not None
+    assert again.failed
+
+
+def test_a_young_surplus_waits_and_its_app_does_not() -> None:
+    """It is young by Neon's clock, which may be ahead."""
+    intent = CreateIntent(1, 1, "n", "absent", LONG_AGO)
+    young = project(OF, id="p-2", created_at=NOW + timedelta(hours=1))
+    neon = Neon(alive=(THERE, young), marks={"p-2": mark(OF, intent)})
+    done = passed(OF, neon, intents=(intent,), surplus_ids=("p-2",))
+    assert "ListEndpoints" in done.kinds
+    assert done.again == Next(3630.0, background=True)
+
+
+@pytest.mark.parametrize("error", [LeaseLost("lost"), CatalogUnavailable("gone")])
+def test_who_may_not_write_leaves_the_app_too(error: ReconcileError) -> None:
+    done = passed(OF, Neon(alive=(THERE, UNPROVEN), errors={e.DropSurplus: error}), surplus_ids=("p-2",))
+    assert (done.error, "ListEndpoints" in done.kinds) == (error, False)

@@ -128,6 +128,14 @@ def test_what_a_claim_holds_is_not_missing_and_is_seen_when_it_is_there_again() 
     assert merged(rows, [project(app(0))]).drifted == (rows[0].app_id,)
 
 
+def test_an_app_whose_owner_is_not_confirmed_is_left_alone() -> None:
+    """Neither missing nor drifted nor with a surplus: nothing could be done about it."""
+    rows = [app(n, held_for="owner") for n in range(20)]
+    assert merged(rows, []) == Verdict((), (), (), (), None, complete=True)
+    changed = [project(rows[0], name="x"), project(rows[1]), project(rows[1], id="p-late")]
+    assert merged(rows, changed) == Verdict((), (), (), (), None, complete=True)
+
+
 def test_a_lost_app_that_is_there_again_is_looked_at() -> None:
     row = app(1, status=AppStatus.LOST)
     assert merged([row], [project(row)]).drifted == (row.app_id,)

@@ -44,7 +44,7 @@ bench-http: $(READY) ## POST and GET, against bare Starlette routes with one sta
 bench-fleet: $(READY) ## 1,000 apps at once by three daemons, under Neon's request limits (five minutes, 18 GB of disk)
 	$(BIN)/python -m tests.bench.fleet
 
-simulate: $(READY) ## every fault at every step, pairs, 120,000 schedules, mutants: build/simulate.json (ten minutes)
+simulate: $(READY) ## every fault at every step, pairs, 120,000 schedules, mutants: build/simulate.json (fifteen minutes)
 	$(BIN)/python -m tests.simulate
 
 simulate-long: $(READY) ## the same, and new seeds for so long (MINUTES=60)

@@ -6,7 +6,7 @@ from reconciler.core.create import create
 from reconciler.core.delete import delete
 from reconciler.core.effects import ConfirmAccess, Steps, perform
 from reconciler.core.maintain import maintain
-from reconciler.core.report import Said, again_soon, progress, record, report_failure
+from reconciler.core.report import Said, progress, record, report_failure
 from reconciler.core.snapshot import Next, Snapshot
 from reconciler.core.surplus import sweep_surplus
 from reconciler.errors import BudgetSpent, CatalogUnavailable, LeaseLost, ReconcileError
@@ -56,16 +56,7 @@ def _pass(s: Snapshot) -> Steps[Next]:
         return (yield from create(s, org_id))
     if not s.surplus_ids:
         return (yield from maintain(s, org_id, app.project_id))
-    beside = yield from _beside(s, org_id)
+    # Whatever becomes of it, the app itself is not held up.
+    beside = yield from sweep_surplus(s, org_id)
     own = beside if beside.after == 0.0 else (yield from maintain(s, org_id, app.project_id))
     return beside if own.after is None else own
-
-
-def _beside(s: Snapshot, org_id: str) -> Steps[Next]:
-    """Deal with a surplus of a living app; what cannot be done now does not hold up what the app itself needs."""
-    try:
-        return (yield from sweep_surplus(s, org_id))
-    except (LeaseLost, CatalogUnavailable):
-        raise
-    except ReconcileError:
-        return again_soon(s)

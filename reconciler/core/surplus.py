@@ -19,16 +19,29 @@ from reconciler.core.effects import (
     perform,
 )
 from reconciler.core.mark import belongs_to, carries_name, made_by
-from reconciler.core.report import Said, progress, record
+from reconciler.core.report import Said, explain, progress, record
 from reconciler.core.snapshot import CreateIntent, Event, Next, Snapshot
 from reconciler.core.sweep import is_held
-from reconciler.errors import NeonNotFound
+from reconciler.errors import BudgetSpent, CatalogUnavailable, LeaseLost, NeonNotFound, ReconcileError
 from specs.neon import Project
 from specs.status import Reason
 
 
 def sweep_surplus(s: Snapshot, org_id: str) -> Steps[Next]:
-    """Deal with the first of at least one candidate."""
+    """Deal with the first of at least one candidate; what fails is tried again, and says nothing of the app.
+
+    Raises:
+        LeaseLost, CatalogUnavailable, BudgetSpent: see ``reconcile``.
+    """
+    try:
+        return (yield from _deal_with(s, org_id))
+    except (LeaseLost, CatalogUnavailable, BudgetSpent):
+        raise
+    except ReconcileError as error:
+        return explain(s, error)[1]
+
+
+def _deal_with(s: Snapshot, org_id: str) -> Steps[Next]:
     project_id = s.surplus_ids[0]
     try:
         project = yield from perform(GetProject(project_id))

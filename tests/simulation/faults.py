@@ -57,6 +57,9 @@ class Kind(StrEnum):
     UNAUTHORIZED = "401-for-a-while"
     STALE = "stale-lists"
     PARTIAL = "partial-lists"
+    # The app's database does not answer; no key opens the sealed URI.
+    UNREACHABLE = "unreachable"
+    UNOPENED = "unopened"
     # A statement of the catalog.
     CATALOG_REFUSED = "catalog-refused"
     CATALOG_LOST = "catalog-lost"
@@ -116,7 +119,6 @@ LOOKS = (
     e.ConfirmAccess,
     ListAll,
 )
-_LOCAL = (e.OpenSeal, e.ProbeDatabase)
 
 
 def applicable(step: Step | type[Step]) -> tuple[Kind, ...]:
@@ -126,8 +128,10 @@ def applicable(step: Step | type[Step]) -> tuple[Kind, ...]:
         return PROCESS + REQUEST + LISTS
     if issubclass(of, LOOKS):
         return PROCESS + REQUEST
-    if issubclass(of, _LOCAL):
-        return PROCESS
+    if issubclass(of, e.ProbeDatabase):
+        return (*PROCESS, Kind.UNREACHABLE)
+    if issubclass(of, e.OpenSeal):
+        return (*PROCESS, Kind.UNOPENED)
     if issubclass(of, Do | Release) or not of.mutates:
         return PROCESS + CATALOG
     if issubclass(of, e.RecoverProject):

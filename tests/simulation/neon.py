@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from zlib import crc32
 
 from reconciler.core import effects as e
 from reconciler.core.mark import PLANE
@@ -51,6 +52,7 @@ class SimulatedNeon:
 
     Attributes:
         version: counts every change.
+        hides_all: whether a partial list shows nothing; about half of the projects where not.
         foreign: ids of projects that people made.
         connected: the URIs at which a database has answered.
         applied: the changes that took effect: method and path.
@@ -67,6 +69,7 @@ class SimulatedNeon:
         self.connected: set[str] = set()
         self.applied: list[tuple[str, str]] = []
         self.until = {Kind.UNAUTHORIZED: 0.0, Kind.STALE: 0.0, Kind.PARTIAL: 0.0}
+        self.hides_all = True
         self._recovered: dict[str, float] = {}
 
     # What processes see
@@ -164,8 +167,9 @@ class SimulatedNeon:
     def _parted(self, body: dict[str, Any]) -> dict[str, Any]:
         if self._clock.now >= self.until[Kind.PARTIAL]:
             return body
-        lacking = [project["id"] for project in body["projects"]]
-        return body | {"projects": [], "unavailable_project_ids": lacking}
+        shown = [each for each in body["projects"] if not self.hides_all and crc32(each["id"].encode()) % 2]
+        lacking = [each["id"] for each in body["projects"] if each not in shown]
+        return body | {"projects": shown, "unavailable_project_ids": lacking}
 
     # What is true
 

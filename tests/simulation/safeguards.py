@@ -43,7 +43,6 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(without_core.nonce_not_checked, "no intent of it made it|not proven", "lookalikes"),
     Mutant(without_core.copies_are_surplus, "not proven", "copied-when-ready"),
     Mutant(without_catalog.no_fence, "stale writer"),
-    Mutant(without_catalog.project_replaced, "stale writer|replaced"),
     Mutant(without_catalog.lease_not_asked_for, "whose lease is another's", "delete", (Kind.PAUSE_BEFORE,)),
     Mutant(without_catalog.lease_never_ends, "not converged"),
     Mutant(without_core.no_intent, "without a committed intent", "create"),

@@ -28,6 +28,8 @@ def carry_out(task: Task, met: Meeting) -> Answered:
         answered = Answered(_statement(task, met.taken.step))
     except ReconcileError as error:
         answered = Answered(error=error)
+    if met.strikes(Kind.UNOPENED):
+        return Answered()
     return lost if met.strikes(Kind.CATALOG_LOST) else answered
 
 

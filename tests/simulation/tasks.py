@@ -14,7 +14,7 @@ from reconciler.core.snapshot import Next
 from reconciler.errors import CatalogUnavailable, LeaseLost, NeonNotSent, ReconcileError, TenantUnreachable
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.simulation import invariants
-from tests.simulation.faults import LOOKS
+from tests.simulation.faults import LOOKS, Kind
 from tests.simulation.ledger import verb_of
 from tests.simulation.neon import Answered
 from tests.simulation.requests import WINDOW_SECONDS, send
@@ -120,6 +120,7 @@ class Task:
         if met.kind in WINDOW_SECONDS and met.strikes(met.kind):
             until = self.world.clock.now + self.world.chance.uniform(*WINDOW_SECONDS[met.kind])
             self.world.neon.until[met.kind] = until
+            self.world.neon.hides_all = self.world.chance.random() < 0.5
             self.world.busy(until)
         if self.daemon.stands_still:
             self.daemon.later(0.0, lambda: self._perform(met))
@@ -146,7 +147,7 @@ class Task:
         elif isinstance(step, LOOKS):
             send(self, met)
         elif isinstance(step, e.ProbeDatabase):
-            self.after(self.world.chance.uniform(0.05, 0.5), lambda: self._probe(step.uri), met)
+            self.after(self.world.chance.uniform(0.05, 0.5), lambda: self._probe(step.uri, met), met)
         else:
             if isinstance(step, e.OpenIntent | e.Permit):
                 self._asked_at = self.world.clock.now
@@ -191,8 +192,8 @@ class Task:
             self.daemon.access.heard(answered.error)
         return answered
 
-    def _probe(self, uri: SecretStr) -> Answered:
-        if self.world.neon.connects(uri.get_secret_value()):
+    def _probe(self, uri: SecretStr, met: Meeting) -> Answered:
+        if not met.strikes(Kind.UNREACHABLE) and self.world.neon.connects(uri.get_secret_value()):
             return Answered()
         return Answered(error=TenantUnreachable("ConnectionTimeout"))
 

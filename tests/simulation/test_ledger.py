@@ -10,12 +10,9 @@ import pytest
 from reconciler.core import effects as e
 from reconciler.core import reconcile as order
 from reconciler.core.snapshot import Next, Snapshot
-from reconciler.errors import NeonAPIError, NeonOutcomeUnknown
-from reconciler.neon import codec
 from reconciler.shell import rounds
-from tests.simulation.faults import ANSWERS, UNREAD, Kind
+from tests.simulation.faults import Kind
 from tests.simulation.ledger import IMPOSSIBLE, cells, effects, pass_verbs
-from tests.simulation.matrix import PAIR_KINDS
 
 TWINS = {"wake_missing": "wake", "clock": "clock"}
 # Said or done by the daemon, around the round or beside it.
@@ -66,19 +63,3 @@ def test_what_is_impossible_is_in_the_code() -> None:
     """An exception for what is not there any more is taken away."""
     for verb, effect in IMPOSSIBLE:
         assert effect in effects()[verb]
-
-
-def test_pairs_have_one_of_each_answer_that_a_pass_can_tell_apart() -> None:
-    """An answer that pairs leave out is read as the same error as one that they have."""
-    lost = {(NeonOutcomeUnknown, True), (NeonOutcomeUnknown, False)}  # as a request, or its answer, that is lost
-    known = {_read(kind) for kind in ANSWERS if kind in PAIR_KINDS} | lost
-    left_out = {kind: _read(kind) for kind in {*ANSWERS, *UNREAD} - PAIR_KINDS}
-    assert {kind: found for kind, found in left_out.items() if found not in known} == {}
-
-
-def _read(kind: Kind) -> tuple[type[NeonAPIError], bool]:
-    """What an answer is read as, and whether the request took effect."""
-    status, applied = ANSWERS.get(kind, (200, True))
-    with pytest.raises(NeonAPIError) as caught:
-        codec.decode(codec.delete_project("one"), status, {}, UNREAD.get(kind, b"{}"))
-    return type(caught.value), applied

@@ -21,12 +21,6 @@ def no_fence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Catalog, "fenced", False)
 
 
-def project_replaced(patch: pytest.MonkeyPatch) -> None:
-    """The catalog does not compare before it sets, and does not fence."""
-    no_fence(patch)
-    patch.setattr(Catalog, "_is_free", lambda _self, _app: True)
-
-
 def held_up_create_sent(patch: pytest.MonkeyPatch) -> None:
     """A create is sent however long ago it was permitted."""
     patch.setattr("tests.simulation.tasks.SEND_MARGIN_SECONDS", 1e9)

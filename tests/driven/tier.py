@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-import os
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 from tests.driven.faults import Fault
 from tests.driven.parts import parts
 from tests.driven.run import Failure, run, shrunk
+from tests.simulation.apart import apart
 
-CHUNK = 100
-_RUNS_BETWEEN_COLLECTIONS = 20
+CHUNK = 200
 
 
 @dataclass
@@ -50,37 +46,25 @@ def schedules(seeds: range) -> Tally:
     """One run for each seed, in this process."""
     total = Tally()
     with parts() as ambient:
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        try:
-            for number, seed in enumerate(seeds):
-                if number % _RUNS_BETWEEN_COLLECTIONS == 0:
-                    gc.collect()
-                total.runs += 1
-                try:
-                    result = run(seed, ambient)
-                except Failure as failure:
-                    total.failures.append(str(shrunk(failure, ambient)))
-                    world = failure.world
-                else:
-                    total.slowest = max(total.slowest, result.seconds)
-                    world = result.world
-                total.fired.update(world.swarm.fired)
-                total.statements.update(world.statements)
-                total.requests.update(world.requests)
-        finally:
-            gc.enable()
-            gc.unfreeze()
+        for seed in seeds:
+            total.runs += 1
+            try:
+                result = run(seed, ambient)
+            except Failure as failure:
+                total.failures.append(str(shrunk(failure, ambient)))
+                world = failure.world
+            else:
+                total.slowest = max(total.slowest, result.seconds)
+                world = result.world
+            total.fired.update(world.swarm.fired)
+            total.statements.update(world.statements)
+            total.requests.update(world.requests)
     return total
 
 
 def schedules_at_once(seeds: range) -> Tally:
     """One run for each seed, on all cores."""
-    chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     total = Tally()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(len(chunks), os.cpu_count() or 1), mp_context=context) as pool:
-        for part in pool.map(schedules, chunks):
-            total.add(part)
+    for part in apart(schedules, (seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK))):
+        total.add(part)
     return total

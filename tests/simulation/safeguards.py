@@ -53,7 +53,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(without_catalog.delete_does_not_stop_a_create, "delete was acknowledged before", "delete-during-create"),
     Mutant(without_core.delete_unproven, "not proven", "unmarked"),
     Mutant(without_core.surplus_unproven, "not proven", "lookalikes"),
-    Mutant(without_core.partial_lists_believed, "projects of .* are alive"),
+    Mutant(without_core.partial_lists_believed, "projects of .* are alive", "late", (Kind.PARTIAL,)),
     Mutant(without_core.absence_not_proven, "not converged|of a deleted app", "delete", (Kind.ABSENT,)),
     Mutant(without_core.no_mass_stop, "not converged|stopped", "fleet-vanished"),
     Mutant(without_catalog.stop_ignored, "everything is stopped", "fleet-vanished"),

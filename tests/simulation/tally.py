@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
+from tests.simulation.apart import apart
 from tests.simulation.faults import Kind
 from tests.simulation.ledger import Cell
 from tests.simulation.run import Failure, Run, run
 
-CHUNK = 50
+CHUNK = 200
 SILENCE = 1.3
 """Rounds of silence where runs are many: one sweep and one look in depth at least."""
 
@@ -57,14 +54,8 @@ class Tally:
 def tally(work: Iterable[Run], rounds_of_silence: float = SILENCE) -> Tally:
     """Make some runs."""
     total = Tally()
-    gc.disable()
-    try:
-        for each in work:
-            _count(total, each, rounds_of_silence)
-            if total.runs % CHUNK == 0:
-                gc.collect()
-    finally:
-        gc.enable()
+    for each in work:
+        _count(total, each, rounds_of_silence)
     return total
 
 
@@ -85,17 +76,10 @@ def _count(total: Tally, each: Run, rounds_of_silence: float) -> None:
 
 
 def tally_at_once(work: Iterable[Run]) -> Tally:
-    """Make many runs on all cores; ``work`` is drawn as it is needed."""
+    """Make many runs on all cores."""
     total = Tally()
-    context = multiprocessing.get_context("spawn")
-    workers = os.cpu_count() or 1
-    # What a worker has loaded stays: it need not be looked at with each collection.
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=gc.freeze) as pool:
-        chunks = _chunks(work)
-        running = [pool.submit(tally, chunk) for chunk in islice(chunks, 2 * workers)]
-        while running:
-            total.add(running.pop(0).result())
-            running += [pool.submit(tally, chunk) for chunk in islice(chunks, 1)]
+    for part in apart(tally, _chunks(work)):
+        total.add(part)
     return total
 
 

@@ -193,6 +193,7 @@ class Task:
         return answered
 
     def _probe(self, uri: SecretStr, met: Meeting) -> Answered:
+        met.taken.asked = True
         if not met.strikes(Kind.UNREACHABLE) and self.world.neon.connects(uri.get_secret_value()):
             return Answered()
         return Answered(error=TenantUnreachable("ConnectionTimeout"))

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.deceived.register import Story, stories
 from tests.driven.safeguards import MUTANTS as OF_DRIVER
 from tests.model.mutants import MUTANTS as OF_MODEL
 from tests.simulation.safeguards import MUTANTS as OF_CORE
 
+STORIES = stories()
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "RELIABILITY.md").read_text()
 MUTANTS = sorted(
@@ -23,6 +25,12 @@ def test_every_mutant_has_its_line(name: str) -> None:
     """What was found by which tier, and after how many runs."""
     line = rf"\| {re.escape(name.replace('_', ' '))} \| (simulation|driver|model) \| [0-9,]+ (runs|states) \|"
     assert re.search(line, TEXT), f"{name} is not in the table: run `make simulate`"
+
+
+@pytest.mark.parametrize("told", STORIES, ids=[each.tell.__name__ for each in STORIES])
+def test_every_story_of_deceit_has_its_line(told: Story) -> None:
+    """The safeguard that it is told without, and the wrong act that happens then."""
+    assert f"| {told.off.__name__.replace('_', ' ')} | `{told.tell.__name__}` | {told.wrong} |" in TEXT
 
 
 def test_what_it_names_is_there() -> None:

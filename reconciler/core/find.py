@@ -97,6 +97,7 @@ def find_created(s: Snapshot, org_id: str, intent: CreateIntent) -> Steps[Search
     """Look for the project of an open intent; the oldest wins where several intents made one each."""
     listing = yield from perform(ListProjects(s.app.app_id))
     found: list[Found] = []
+    elsewhere: Elsewhere | None = None
     for project in sorted(listing.projects, key=lambda p: (p.created_at, p.id)):
         if not carries_name(project, s.app):
             continue
@@ -107,16 +108,20 @@ def find_created(s: Snapshot, org_id: str, intent: CreateIntent) -> Steps[Search
         made = made_by(branches, s.app, s.plane, s.current_intents)
         if made is None:
             continue
-        if not belongs_to(project, org_id):
-            return Elsewhere(project.id)
-        found.append(Found(project, made))
+        if belongs_to(project, org_id):
+            found.append(Found(project, made))
+        else:
+            elsewhere = elsewhere or Elsewhere(project.id)
     copied = _copied(found)
     if copied is not None:
         return copied
-    if not listing.complete and (found or s.now >= intent.sent_at + s.settle):
+    settled = s.now >= intent.sent_at + s.settle
+    if not listing.complete and (found or settled):
         return NotYetKnown(again_soon(s, 1.0))
     if found:
         return found[0]
+    if elsewhere is not None and settled:
+        return elsewhere
     return (yield from _absent(s, intent))
 
 

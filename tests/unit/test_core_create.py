@@ -127,12 +127,23 @@ def test_what_is_not_proven_by_name_is_not_looked_into() -> None:
 @pytest.mark.parametrize("delete_requested_at", [None, NOW])
 def test_what_a_create_made_for_another_organization_is_neither_taken_nor_made_again(delete_requested_at: Any) -> None:
     """Neon's answers may leave the organization out, and a person may transfer a project."""
-    intent, of = _intent(), NEW.model_copy(update={"delete_requested_at": delete_requested_at})
+    intent, of = _intent(ago=30.0), NEW.model_copy(update={"delete_requested_at": delete_requested_at})
     for away in ({"org_id": "org-2"}, {"org_id": None}):
         neon = Neon(alive=(project(NEW, **away),), marks=_marked(of, p_1=intent))
         done = passed(of, neon, intents=(intent,))
         assert (done.changes, done.synced) == ([], ("False", Reason.NOT_PROVEN_OURS))
         assert done.again == Next(60.0, failed=True)
+        both = Neon(alive=(project(NEW, id="p-0", **away), MADE), marks=_marked(of, p_0=intent, p_1=intent))
+        recorded = passed(of, both, intents=(intent,)).effects[-1]
+        assert isinstance(recorded, e.RecordProject)
+        assert recorded.project_id == MADE.id
+
+
+def test_what_is_elsewhere_says_nothing_before_the_create_is_settled() -> None:
+    """It may be a copy of what is still to come."""
+    young = CreateIntent(1, 1, "n", "open", NOW - timedelta(seconds=29))
+    done = passed(NEW, Neon(alive=(project(NEW, org_id="org-2"),), marks=_marked(NEW, p_1=young)), intents=(young,))
+    assert (done.synced, done.again) == (("Unknown", Reason.OUTCOME_UNKNOWN), Next(1.0))
 
 
 @pytest.mark.parametrize("delete_requested_at", [None, NOW])

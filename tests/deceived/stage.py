@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
+import psycopg
+from psycopg.rows import dict_row
 
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
@@ -33,7 +35,7 @@ from reconciler.telemetry.witness import Witness
 from specs.metadata import AppMetadata
 from specs.status import AppStatus, ConditionType, condition_of
 from specs.uri import MorphikURI
-from tests.catalogs import SEALER, create, execute
+from tests.catalogs import SEALER, create
 from tests.plenty import plenty
 
 ORG, PLANE_ID = "org-ours-00000001", "morphik"
@@ -66,7 +68,6 @@ class Stage:
     """
 
     def __init__(self, database: Database, url: str) -> None:
-        self.url = url
         self.lies: list[Lie] = []
         self.lose: set[str] = set()
         self.met = 0
@@ -84,6 +85,7 @@ class Stage:
         self.may_recover = False
         self._seen_calls = 0
         self.client = NeonClient("http://localhost/api/v2", "k", transport=httpx.MockTransport(self._carry))
+        self._looking = psycopg.connect(url, autocommit=True, row_factory=dict_row)
         self._apps = AppCatalog(database)
         self._fleet = FleetCatalog(database, owner="d", lease_seconds=LEASE)
         self._records = RecordCatalog(database, SEALER, lease_seconds=LEASE)
@@ -102,6 +104,11 @@ class Stage:
         self._rounds = Rounds(
             self.client, access, self._fleet, self._driver, plane, resync_seconds=1e-6, lease_seconds=LEASE
         )
+
+    async def close(self) -> None:
+        """Nothing is asked any more."""
+        self._looking.close()
+        await self.client.aclose()
 
     # The plane
 
@@ -186,7 +193,8 @@ class Stage:
         return bool(self._sql("SELECT 1 FROM catalog_identity WHERE mutation_stop_reason IS NOT NULL"))
 
     def _sql(self, statement: str) -> list[Json]:
-        return execute(self.url, statement)
+        cursor = self._looking.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
 
     async def _probe(self, _uri: object) -> None:
         """Every database answers: who is asked is judged by what is published."""

@@ -26,7 +26,7 @@ def _told(url: str, tell: Callable[[Stage], Awaitable[None]]) -> tuple[list[str]
                 await tell(stage)
             except AssertionError as error:
                 failed = error
-            await stage.client.aclose()
+            await stage.close()
             return stage.wrong, failed
 
     return asyncio.run(run())

@@ -86,7 +86,7 @@ class Teller:
         finally:
             self._fault.arm(None)
             await whole.end()
-            await whole.client.aclose()
+            await whole.close()
         return seen
 
     async def _again(self, whole: Whole) -> None:

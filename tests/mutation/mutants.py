@@ -124,8 +124,8 @@ class _Walk:
     def _below(self, holder: ast.AST, within: tuple[str, ...], *, in_function: bool) -> Iterator[Mutant]:
         for name, index, node in _children(holder):
             if isinstance(node, ast.expr | ast.stmt):
-                for now in replacements(node, holder):
-                    yield self._mutant(holder, name, index, node, now, within if in_function else ())
+                for other in replacements(node, holder):
+                    yield self._mutant(holder, name, index, node, other, within if in_function else ())
             named = not in_function and isinstance(node, ast.FunctionDef | ast.ClassDef)
             deeper = (*within, node.name) if named and isinstance(node, ast.FunctionDef | ast.ClassDef) else within
             inside = in_function or isinstance(node, ast.FunctionDef)

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help dev test check bench bench-create bench-http bench-fleet simulate simulate-long soak mutate format clean
+.PHONY: help dev test check bench bench-create bench-http bench-fleet simulate simulate-long fuzz soak mutate format clean
 
 help: ## show what there is
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -49,6 +49,9 @@ simulate: $(READY) ## every fault at every step, pairs, 120,000 schedules, mutan
 
 simulate-long: $(READY) ## the same, and new seeds for so long (MINUTES=60)
 	$(BIN)/python -m tests.simulate --minutes $(or $(MINUTES),60)
+
+fuzz: $(READY) ## 10,000 requests generated from the API's own description, by two owners (EXAMPLES=1250, fifteen minutes)
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),1250) $(BIN)/python -m pytest -q tests/processes/test_schemathesis.py
 
 soak: $(READY) ## kill, pause and cut off real processes, then look: build/soak.json (SEED=, SECONDS=500; ten minutes, 5 GB of disk)
 	$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))

@@ -138,8 +138,13 @@ def api_of(stage: Stage, serving: Running, user: str = "alice") -> Api:
 
 def client_of(stage: Stage, url: str, user: str = "alice") -> Api:
     """A client of whatever serves at an address, with a token for a user."""
+    return Api(stage, url, token_for(stage, user))
+
+
+def token_for(stage: Stage, user: str) -> str:
+    """A token for a user, with `read` and `write`, valid for an hour."""
     secret = SecretStr(stage.environment["JWT_SECRET_KEY"])
-    return Api(stage, url, issue_token(TokenSettings(jwt_secret_key=secret), user, ("read", "write"), 3600))
+    return issue_token(TokenSettings(jwt_secret_key=secret), user, ("read", "write"), 3600)
 
 
 def document(answer: httpx.Response) -> Document:

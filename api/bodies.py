@@ -14,8 +14,9 @@ from api.problems import MALFORMED_BODY, FieldError, ProblemError, invalid_field
 DEEPEST = 32
 _MOST_ERRORS = 20
 LONGEST_NAME = 100
-# Strings are skipped, so that only brackets of the structure are left.
-_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# Strings are skipped, so that only brackets of the structure are left. A string without an end reaches to the end of
+# the text: if it had to end, every quote in it would start another scan.
+_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def require_json(headers: Headers) -> None:

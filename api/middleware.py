@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import HttpMetrics
@@ -30,7 +31,8 @@ _ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
 
 class RequestContext:
     """Outermost: every answer has its ``X-Request-ID``, and so has every record made for it, and is measured; an
-    unexpected exception is logged and becomes a bare 500.
+    unexpected exception is logged and becomes a bare 500. A request that never became complete is neither logged as
+    an error nor counted.
     """
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
@@ -69,6 +71,9 @@ class RequestContext:
     async def _serve(self, scope: Scope, receive: Receive, send: Send, started: Callable[[], bool]) -> None:
         try:
             await self._app(scope, receive, send)
+        except ClientDisconnect:
+            # The client hung up in the middle of its body: nothing was done, and no one is there to read an answer.
+            _log.debug("a client hung up before its request was complete")
         except Exception:
             # The last door: whatever it is, the client learns nothing but where to look, and the process goes on.
             _log.exception("a request failed by a defect; report it")

@@ -15,6 +15,7 @@ from reconciler.catalog.seal import Sealer
 from reconciler.errors import ReconcileError
 from specs.app import AppRequest, DesiredApp
 from specs.metadata import AppMetadata
+from specs.names import OWNER_LENGTH, is_owner_id
 from specs.settings import PlaneSettings
 from specs.status import AppStatus, ConditionType, condition_of
 
@@ -162,7 +163,7 @@ class AppProvisioningService:
         """Ask for an app and wait until it can be connected to; the same call again returns the same app.
 
         Args:
-            user_id: the owner; not empty.
+            user_id: the owner; 1 to 255 printable characters.
             app_name: 1 to 100 printable characters, unique among the owner's apps.
             region: a Neon region id, or None for the default.
 
@@ -174,8 +175,8 @@ class AppProvisioningService:
             SealBroken: the URI is there and no key opens it.
             CatalogUnavailable: the catalog did not answer; calling again is safe.
         """
-        if not user_id:
-            raise InvalidAppRequest("user_id", "must not be empty")
+        if not is_owner_id(user_id):
+            raise InvalidAppRequest("user_id", f"must have 1 to {OWNER_LENGTH} printable characters")
         try:
             request = AppRequest(app_name=app_name, region=region)
         except ValidationError as error:

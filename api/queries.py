@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -56,7 +57,7 @@ def read_query(query: QueryParams, model: type[Query]) -> Query:
     """The parameters of a call; raises a 422 that names what is wrong."""
     if not query:
         return model()
-    twice = [name for name in dict.fromkeys(query.keys()) if len(query.getlist(name)) > 1]
+    twice = [name for name, times in Counter(name for name, _ in query.multi_items()).items() if times > 1]
     if twice:
         found = (FieldError(name[:LONGEST_NAME], "is given twice") for name in twice[:_MOST_ERRORS])
         raise invalid_fields(*found)

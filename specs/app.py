@@ -20,13 +20,18 @@ DEFAULT_HISTORY_SECONDS = 21_600
 
 
 def _app_name(text: str) -> str:
-    if not is_app_name(text):
+    """The name in NFC, which can be longer than what was given, and is what every later reader measures."""
+    normal = unicodedata.normalize("NFC", text)
+    if not is_app_name(text) or not is_app_name(normal):
         raise ValueError("must hold printable characters only, no control characters")
-    return unicodedata.normalize("NFC", text)
+    if len(normal) > NAME_LENGTH:
+        raise ValueError(f"must have at most {NAME_LENGTH} characters in Unicode's form NFC")
+    return normal
 
 
 AppName = Annotated[
     str,
+    # Measured before it is normalized, which takes time that grows with the square of a run of combining marks.
     Field(min_length=1, max_length=NAME_LENGTH, json_schema_extra={"pattern": APP_NAME_PATTERN}),
     AfterValidator(_app_name),
 ]
@@ -48,15 +53,18 @@ class AppRequest(BaseModel):
 
 
 class DesiredApp(BaseModel):
-    """What an app shall be, with every default filled in: two requests are the same when these are equal."""
+    """What an app shall be, with every default filled in: two requests are the same when these are equal.
+
+    The ranges are Neon's (``specs.neon.sent``), so that a row that is written can be sent.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     app_name: AppName
     region: Region
     pg_version: int = Field(ge=14, le=99)
-    min_cu: float = DEFAULT_MIN_CU
-    max_cu: float = DEFAULT_MAX_CU
-    suspend_seconds: int = DEFAULT_SUSPEND_SECONDS
-    history_retention_seconds: int = DEFAULT_HISTORY_SECONDS
+    min_cu: float = Field(DEFAULT_MIN_CU, ge=0.25, allow_inf_nan=False)
+    max_cu: float = Field(DEFAULT_MAX_CU, ge=0.25, allow_inf_nan=False)
+    suspend_seconds: int = Field(DEFAULT_SUSPEND_SECONDS, ge=-1, le=604_800)
+    history_retention_seconds: int = Field(DEFAULT_HISTORY_SECONDS, ge=0, le=2_592_000)
     quota: dict[str, int] = Field(default_factory=dict)

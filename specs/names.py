@@ -36,6 +36,9 @@ _NAME = re.compile(rf"(?P<slug>[a-z0-9]+(?:-[a-z0-9]+)*)-(?P<app_id>{APP_ID_PATT
 _APP_ID = re.compile(APP_ID_PATTERN)
 
 
+OWNER_LENGTH = 255
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectName:
     """A project's name, taken apart."""
@@ -80,6 +83,11 @@ def role_name(app_id: str, incarnation: int, number: int) -> str:
     """The ``number``-th login of an app: ``app_<hash>_<number>``, never text that people chose."""
     digest = hashlib.sha256(f"{app_id}/{incarnation}".encode()).digest()
     return f"app_{base64.b32encode(digest).decode('ascii').lower()[:16]}_{number}"
+
+
+def is_owner_id(text: str) -> bool:
+    """Whether ``text`` can name an owner: what a token may hold, and what Postgres can store and index."""
+    return 0 < len(text) <= OWNER_LENGTH and text.isprintable()
 
 
 def is_app_name(text: str) -> bool:

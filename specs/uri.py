@@ -8,6 +8,8 @@ from typing import Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 DEFAULT_PORT = 5432
+LONGEST_URI = 4096
+"""Characters. ``urlsplit`` normalizes the host, which takes time that grows with the square of its length."""
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 _POSTGRES = ("postgresql", "postgres")
 
@@ -49,6 +51,8 @@ class MorphikURI:
 
     @classmethod
     def _parse(cls, text: str, schemes: tuple[str, ...], *, allow_query: bool) -> Self:
+        if len(text) > LONGEST_URI:
+            raise InvalidURI(f"the URI is longer than {LONGEST_URI} characters")
         scheme, separator, rest = text.partition("://")
         if not separator or scheme not in schemes:
             raise InvalidURI(f"the URI must start with {schemes[0]}://")

@@ -24,11 +24,13 @@ LEVELS = {
     "uvicorn.error": logging.ERROR,
 }
 
-# The login of a URI, and what stands after "Bearer" or is a JWT.
+# The login of a URI, what follows "Bearer", and a JWT, which starts with base64url of '{"'. The JWT need not be whole,
+# since a pattern that can fail at its end is tried again from every start. In JSON, a word may follow an escape.
+_START = r"(?:\b|(?<=\\[bfnrt]))"
 _CREDENTIALS = re.compile(
-    r"(?P<scheme>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/@\"']+@"
-    r"|(?P<bearer>\bBearer\s+)[\w.~+/=-]+"
-    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]+",
+    rf"(?P<scheme>{_START}[a-z][a-z0-9+.-]{{1,20}}://)[^\s/@\"']+@"
+    rf"|(?P<bearer>{_START}Bearer\s+)[\w.~+/=-]+"
+    rf"|{_START}(?-i:eyJ)[\w-]+(?:\.[\w-]+)*",
     re.IGNORECASE,
 )
 

@@ -16,7 +16,7 @@ from reconciler.core.identity import Standing, elsewhere, evidence
 from reconciler.core.mark import Mark
 from specs.app import DEFAULT_HISTORY_SECONDS, DEFAULT_MAX_CU, DEFAULT_MIN_CU, DEFAULT_SUSPEND_SECONDS, DesiredApp
 from specs.metadata import AppMetadata
-from specs.names import parse_project_name
+from specs.names import is_owner_id, parse_project_name
 from specs.neon import Project, ProjectListing
 from specs.status import AppStatus
 
@@ -166,7 +166,7 @@ class _Sorting:
             desired = _desired(trace.project, mark)
         except ValidationError:
             return "its annotations name no app as it can be"
-        if not owner:
+        if owner is None or not is_owner_id(owner):
             return "its annotations name no owner"
         if (owner, desired.app_name) in self._taken:
             return f"the owner {owner!r} has another living app of its name, {desired.app_name!r}"

@@ -44,8 +44,11 @@ class Waited:
 def await_operations(s: Snapshot, project_id: str) -> Steps[Waited]:
     """Whether operations run that are worth waiting for."""
     operations = yield from perform(ListOperations(project_id))
-    overdue = [one for one in operations if not one.is_settled and _age(s, one) > DEADLINE_SECONDS]
-    pending = [one for one in operations if not one.is_settled and one not in overdue]
+    overdue: list[Operation] = []
+    pending: list[Operation] = []
+    for one in operations:
+        if not one.is_settled:
+            (overdue if _age(s, one) > DEADLINE_SECONDS else pending).append(one)
     if not pending:
         return Waited(operations, None, (*overdue, *_given_up(operations)))
     if any(one.status == "failed" for one in pending):

@@ -27,6 +27,7 @@ from specs.neon import (
     Endpoint,
     EndpointChanged,
     EndpointCreate,
+    Listed,
     Operation,
     Organization,
     Project,
@@ -105,15 +106,15 @@ class _OfUri(_Envelope):
 
 
 class _OfEndpoints(_Envelope):
-    endpoints: tuple[Endpoint, ...]
+    endpoints: Listed[Endpoint]
 
 
 class _OfOperations(_Envelope):
-    operations: tuple[Operation, ...]
+    operations: Listed[Operation]
 
 
 class _OfOrganizations(_Envelope):
-    organizations: tuple[Organization, ...]
+    organizations: Listed[Organization]
 
 
 class _Pagination(_Envelope):
@@ -122,8 +123,8 @@ class _Pagination(_Envelope):
 
 
 class _OfProjects(_Envelope):
-    projects: tuple[Project, ...]
-    unavailable_project_ids: tuple[str, ...] | None = None
+    projects: Listed[Project]
+    unavailable_project_ids: Listed[str] | None = None
     pagination: _Pagination | None = None
 
 
@@ -132,8 +133,8 @@ class _Annotation(_Envelope):
 
 
 class _OfBranches(_Envelope):
-    branches: tuple[Branch, ...]
-    annotations: dict[str, _Annotation | None] | None = None
+    branches: Listed[Branch]
+    annotations: dict[str, Any] | None = None
     pagination: _Pagination | None = None
 
 
@@ -148,13 +149,18 @@ def _read_page(data: object) -> ProjectPage:
 
 def _read_branches(data: object) -> BranchList:
     read = _OfBranches.model_validate(data)
+    # One at a time, so that the first bad one ends it: each could cost an error, and 8 MB can hold a million.
     annotations = {
-        branch_id: {key: value for key, value in (annotation.value or {}).items() if isinstance(value, str)}
+        branch_id: _texts(_Annotation.model_validate(annotation))
         for branch_id, annotation in (read.annotations or {}).items()
         if annotation is not None
     }
     after = (read.pagination.next if read.pagination else None) or None
     return BranchList(branches=read.branches, annotations=annotations, next=after)
+
+
+def _texts(annotation: _Annotation) -> dict[str, str]:
+    return {key: value for key, value in (annotation.value or {}).items() if isinstance(value, str)}
 
 
 # The calls

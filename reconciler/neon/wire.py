@@ -54,6 +54,7 @@ _USED_UP: Final = frozenset(
 _LONGEST_MESSAGE = 300
 _LONGEST_READ_MESSAGE = 4000
 _SECONDS = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*+\\u0000")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _BY_STATUS: Final[Mapping[int, type[NeonAPIError]]] = {
     401: NeonUnauthorized,
@@ -184,7 +185,9 @@ def decode(
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         raise _refusal(call.request, status, headers, body, request_id, now)
     readable, data = _json(body)
-    if readable:
+    if readable and not _is_storable(body, data):
+        why = "a success with a text that cannot be stored"
+    elif readable:
         try:
             return call.parse(data)
         except ValidationError as problem:
@@ -243,6 +246,17 @@ def _json(body: bytes) -> tuple[bool, object]:
         return True, json.loads(body, object_pairs_hook=_object, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return False, None
+
+
+def _is_storable(body: bytes, data: object) -> bool:
+    """Whether Postgres can store every text in a body: it refuses NUL and one half of a surrogate pair."""
+    try:
+        text = body.decode()
+        if "\\u" in text:
+            json.dumps(data, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return _NUL.search(text) is None
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

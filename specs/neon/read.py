@@ -6,8 +6,8 @@ not have).
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
+from typing import Annotated, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -27,7 +27,19 @@ from specs.neon.sent import Quota
 _SETTLED_WELL = frozenset({"finished", "skipped"})
 _SETTLED = _SETTLED_WELL | {"error", "cancelled"}
 
-_Instant = Annotated[datetime, AfterValidator(lambda at: at if at.tzinfo else at.replace(tzinfo=UTC))]
+_Item = TypeVar("_Item")
+Listed: TypeAlias = Annotated[tuple[_Item, ...], Field(fail_fast=True)]
+"""A list that ends at its first bad item: a body of 8 MB can hold millions, and each would cost an error."""
+
+
+def _instant(at: datetime) -> datetime:
+    """With a time zone, and far enough from the ends of the calendar to be added to."""
+    if not MINYEAR < at.year < MAXYEAR:
+        raise ValueError("is at an end of the calendar")
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+_Instant = Annotated[datetime, AfterValidator(_instant)]
 
 
 def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> datetime | None:
@@ -191,11 +203,11 @@ class CreatedBranch(_Read):
     """Answer to ``POST /projects/{project_id}/branches``."""
 
     branch: Branch
-    endpoints: tuple[Endpoint, ...] = ()
-    operations: tuple[Operation, ...] = ()
-    roles: tuple[Role, ...] = ()
-    databases: tuple[Database, ...] = ()
-    connection_uris: tuple[ConnectionDetails, ...] = ()
+    endpoints: Listed[Endpoint] = ()
+    operations: Listed[Operation] = ()
+    roles: Listed[Role] = ()
+    databases: Listed[Database] = ()
+    connection_uris: Listed[ConnectionDetails] = ()
 
 
 class CreatedProject(CreatedBranch):
@@ -210,8 +222,8 @@ class ProjectPage(_Read):
     The unavailable projects exist, but could not be described in time.
     """
 
-    projects: tuple[Project, ...]
-    unavailable_project_ids: tuple[str, ...] = ()
+    projects: Listed[Project]
+    unavailable_project_ids: Listed[str] = ()
     cursor: str | None = None
 
 
@@ -223,9 +235,9 @@ class ProjectListing(_Read):
         repeated_project_ids: met on two pages: the list moved under the reader and may lack others.
     """
 
-    projects: tuple[Project, ...]
-    unavailable_project_ids: tuple[str, ...] = ()
-    repeated_project_ids: tuple[str, ...] = ()
+    projects: Listed[Project]
+    unavailable_project_ids: Listed[str] = ()
+    repeated_project_ids: Listed[str] = ()
 
     @property
     def complete(self) -> bool:
@@ -236,13 +248,13 @@ class ProjectListing(_Read):
 class BranchList(_Read):
     """Branches of a project, their annotations by branch id, and the cursor of the next page, if there is one."""
 
-    branches: tuple[Branch, ...]
+    branches: Listed[Branch]
     annotations: dict[str, dict[str, str]] = Field(default_factory=dict)
     next: str | None = None
 
 
 class _Changed(_Read):
-    operations: tuple[Operation, ...] = ()
+    operations: Listed[Operation] = ()
 
 
 class ProjectChanged(_Changed):
@@ -267,7 +279,7 @@ class RecoveredProject(_Read):
     """Answer to ``POST /projects/{project_id}/recover`` (beta)."""
 
     project: Project
-    branches: tuple[Branch, ...] = ()
+    branches: Listed[Branch] = ()
 
 
 class Organization(_Read):

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from reconciler.core.backoff import CAP_SECONDS, FLOOR_SECONDS, delay
 from reconciler.core.desired import drift, project_to_create
 from reconciler.core.snapshot import CreateIntent, Plane
-from specs.app import AppRequest
+from specs.app import AppRequest, DesiredApp
 from specs.metadata import AppMetadata
 from specs.names import (
     app_id_from_bytes,
@@ -159,8 +159,19 @@ def test_names_of_any_script_are_taken(name: str) -> None:
     assert AppRequest(app_name=name).app_name
 
 
-@pytest.mark.parametrize("name", ["", "x" * 101, "a\nb", "a\x00b", "\u200d", "a\u202eb", "\ud800"])
+@given(st.text(max_size=120))
+def test_a_name_that_is_taken_once_is_taken_again_unchanged(name: str) -> None:
+    """By every later model, since normalizing can make a text longer and can change which characters it has."""
+    try:
+        taken = AppRequest(app_name=name).app_name
+    except ValidationError:
+        return
+    desired = DesiredApp(app_name=taken, region="aws-us-east-1", pg_version=17)
+    assert (desired.app_name, AppRequest(app_name=taken).app_name) == (taken, taken)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "a\nb", "a\x00b", "\u200d", "a\u202eb", "\ud800", "\U0001d160" * 40])
 def test_what_cannot_be_seen_is_refused(name: str) -> None:
-    """Empty, too long, or with control characters."""
+    """Empty, too long before or after it is normalized, or with control characters."""
     with pytest.raises(ValidationError):
         AppRequest(app_name=name)

@@ -76,6 +76,8 @@ def test_a_lost_app_is_what_its_project_is() -> None:
         ({"app_name": "a\nb"}, "no app as it can be"),
         ({"owner_id": ""}, "no owner"),
         ({"owner_id": None}, "no owner"),
+        ({"owner_id": "a\x00"}, "no owner"),
+        ({"owner_id": "a" * 256}, "no owner"),
     ],
 )
 def test_what_does_not_say_enough_is_left_alone(changes: dict[str, object], why: str) -> None:
@@ -83,6 +85,24 @@ def test_what_does_not_say_enough_is_left_alone(changes: dict[str, object], why:
     assert claim.rebuild == ()
     [(_, said)] = claim.left
     assert why in said
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"history_retention_seconds": 2**31},
+        {"history_retention_seconds": -1},
+        {"default_endpoint_settings": ComputeRead(suspend_timeout_seconds=2**31)},
+        {"default_endpoint_settings": ComputeRead(autoscaling_limit_max_cu=float("inf"))},
+        {"default_endpoint_settings": ComputeRead(autoscaling_limit_min_cu=0.1)},
+        {"pg_version": 2**31},
+    ],
+)
+def test_a_project_that_no_row_can_describe_is_left_alone(changes: dict[str, object]) -> None:
+    """One answer of Neon's must not break the claim of all the others."""
+    claim = _plan([], {_project(A).model_copy(update=changes): _mark(A), _project(B, "p-2"): _mark(B, app_name="b")})
+    assert [lost.trace.app_id for lost in claim.rebuild] == [B]
+    assert [project.id for project, _ in claim.left] == ["p-1"]
 
 
 def test_what_neon_does_not_say_of_a_project_is_the_default() -> None:

@@ -221,6 +221,8 @@ def test_operations_are_listed_newest_first_with_a_cursor_on_the_last_page() -> 
     assert seen == everything
     for limit in ("0", "1001"):
         client.call("GET", f"{path}/operations", limit=limit, status=400)
+    for cursor in ("x", "²", "9" * 5000):
+        client.call("GET", f"{path}/operations", cursor=cursor, status=400)
     client.call("GET", f"{path}/operations", limit="1000")
     client.call("GET", f"{path}/operations/{everything[-1]['id']}")
     client.call("GET", f"{path}/operations/00000000-0000-4000-8000-000000000000", status=404)

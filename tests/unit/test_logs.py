@@ -114,6 +114,9 @@ def test_text_is_for_people() -> None:
         ("to POSTGRES://u:p@h", "to POSTGRES://***@h"),
         ("Authorization: Bearer abc.def-1", "Authorization: Bearer ***"),
         ("token eyJhbGciOi.eyJzdWIi.c2ln here", "token *** here"),
+        ("token -eyJhbGciOi.eyJzdWIi here", "token -*** here"),
+        ("token eyJhbGciOi here", "token *** here"),
+        ("the app eyjafjallajoekull", "the app eyjafjallajoekull"),
         ("see https://neon.tech/docs?mail=a@b", "see https://neon.tech/docs?mail=a@b"),
         ("GET /projects/{project_id}: 404", "GET /projects/{project_id}: 404"),
     ],
@@ -124,6 +127,13 @@ def test_credentials_are_struck_out(text: str, left: str) -> None:
     for formatter in (JsonFormatter(), TextFormatter()):
         line = formatter.format(_record("%s", text, said=text))
         assert line.count(left) == 2
+
+
+@pytest.mark.parametrize("text", ["morphik://app_x:secret@h", "Bearer secret", "eyJsecret.eyJsecret.c2ln"])
+@pytest.mark.parametrize("before", ["\n", "\t", "\r", '"'])
+def test_credentials_behind_an_escape_of_json_are_struck_out(text: str, before: str) -> None:
+    for formatter in (JsonFormatter(), TextFormatter()):
+        assert "secret" not in formatter.format(_record("%s", before + text, said=before + text))
 
 
 def test_the_format_follows_the_reader(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> None:

@@ -9,6 +9,7 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from reconciler import errors
 from reconciler.neon import codec, wire
@@ -25,6 +26,7 @@ CREATE = codec.create_project(
     )
 )
 GET = codec.get_project("gentle-river-1")
+PROJECT = b'{"id":"p-1","name":"shop","region_id":"r","pg_version":17,"created_at":"2026-01-01T00:00:00Z"}'
 
 
 def answer(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> errors.NeonAPIError:
@@ -60,6 +62,12 @@ def general(message: str, code: str = "") -> bytes:
         b'{"project": {"id": Infinity}}',
         b'{"project": {"id": "a-1", "name": "\xff"}}',
         b"\xef\xbb\xbf{}",
+        b'{"project": %s}' % PROJECT.replace(b'"shop"', rb'"a\u0000"'),
+        b'{"project": %s}' % PROJECT.replace(b'"shop"', rb'"a\\\u0000"'),
+        b'{"project": %s}' % PROJECT.replace(b'"shop"', rb'"a\ud800"'),
+        b'{"project": %s}' % PROJECT.replace(b'"shop"', b'"a\xed\xa0\x80"'),
+        b'{"project": %s}' % PROJECT.replace(b"2026-", b"9999-"),
+        b'{"project": %s}' % PROJECT.replace(b"2026-", b"0001-"),
     ],
 )
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
@@ -68,6 +76,23 @@ def test_a_success_that_cannot_be_read_is_unknown(call: codec.NeonCall[object], 
     with pytest.raises(errors.NeonOutcomeUnknown) as raised:
         codec.decode(call, status, {}, body, "req-1")
     assert (raised.value.status, raised.value.request_id) == (status, "req-1")
+
+
+@pytest.mark.parametrize("text", ["shop", r"a\\u0000", r"a\ud83e\udd84"])
+def test_a_success_with_a_text_that_can_be_stored_is_read(text: str) -> None:
+    body = b'{"project": %s}' % PROJECT.replace(b'"shop"', f'"{text}"'.encode())
+    assert codec.decode(GET, 200, {}, body).name == json.loads(f'"{text}"')
+
+
+def test_a_success_of_many_bad_items_is_one_error() -> None:
+    """Each error of a list costs more memory than its item costs bytes, and a body may hold 8 MB of them."""
+    for call, name in ((codec.list_projects(), "projects"), (codec.list_operations("p-1"), "operations")):
+        with pytest.raises(ValidationError) as raised:
+            call.parse({name: [{}] * 1000})
+        assert raised.value.error_count() < 10
+    with pytest.raises(ValidationError) as raised:
+        codec.list_branches("p-1").parse({"branches": [], "annotations": dict.fromkeys(map(str, range(1000)), 1)})
+    assert raised.value.error_count() == 1
 
 
 def test_a_success_that_cannot_be_read_leaves_no_secret_behind() -> None:

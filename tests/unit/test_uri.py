@@ -52,6 +52,7 @@ def test_hosts(host: str) -> None:
         "morphik://r:SECRET@h,other/d",
         "morphik://r:SECRET%FF@h/d",
         "morphik://r:SECRET@[::1/d",
+        f"morphik://r:SECRET@h/{'d' * 4096}",
     ],
 )
 def test_another_form_is_refused_without_repeating_it(text: str) -> None:

@@ -70,7 +70,7 @@ def _read(cursor: str, key: str, order: str) -> tuple[str, str]:
     """Read a cursor, which leads on from where it was even when that branch is gone."""
     try:
         made_for, direction, value, branch_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except (binascii.Error, ValueError, TypeError):
+    except (binascii.Error, ValueError, TypeError, RecursionError):
         raise bad_request("cursor is not valid") from None
     if (made_for, direction) != (key, order):
         raise bad_request("cursor is not valid for this order")

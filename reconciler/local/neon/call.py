@@ -11,6 +11,9 @@ from reconciler.local.neon.state import Json, Operation, Project
 from reconciler.local.neon.tenancy import Access
 from reconciler.local.neon.world import World
 
+MOST_DIGITS = 18
+"""Of a number in a query. Python refuses to read one of more than 4,300."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -27,7 +30,7 @@ class Call:
         text = self.request.query.get(name)
         if text is None:
             return default
-        if not (text.isascii() and text.isdecimal()) or not lowest <= int(text) <= highest:
+        if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS) or not lowest <= int(text) <= highest:
             raise bad_request(f"{name} must be between {lowest} and {highest}")
         return int(text)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.local.neon.call import Call
+from reconciler.local.neon.call import MOST_DIGITS, Call
 from reconciler.local.neon.documents import operation_document
 from reconciler.local.neon.messages import Response
 from reconciler.local.neon.problems import bad_request, not_found
@@ -13,9 +13,10 @@ def list_operations(call: Call) -> Response:
     """Answer ``GET …/operations``, newest first; the cursor is there on the last page too."""
     project = call.world.project(call.path["project"])
     limit, cursor = call.number("limit", 1000, 1000), call.request.query.get("cursor")
-    if cursor is not None and not cursor.isdecimal():
+    if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= MOST_DIGITS):
         raise bad_request("cursor is not valid")
-    older = [each for each in reversed(project.operations) if cursor is None or each.seq < int(cursor)]
+    before = None if cursor is None else int(cursor)
+    older = [each for each in reversed(project.operations) if before is None or each.seq < before]
     page = older[:limit]
     body: Json = {"operations": [operation_document(project, operation) for operation in page]}
     last = str(page[-1].seq) if page else cursor

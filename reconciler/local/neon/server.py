@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from psycopg import Error as PostgresError
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
@@ -98,6 +99,8 @@ class LocalNeonServer:
             body = await _body(http)
         except ValueError as error:
             return _rendered(general_error(400, str(error), request_id))
+        except ClientDisconnect:
+            return HttpResponse(status_code=400)  # nothing was done, and no client is there to read this
         request = Request(
             method=http.method,
             path=path.removeprefix(PREFIX),
@@ -156,7 +159,10 @@ def _key(http: HttpRequest) -> str | None:
 
 def _query(http: HttpRequest) -> dict[str, str]:
     """Read the query; a parameter that is repeated is a list, which may be written with commas too."""
-    return {name: ",".join(http.query_params.getlist(name)) for name in http.query_params}
+    values: dict[str, list[str]] = {}
+    for name, value in http.query_params.multi_items():
+        values.setdefault(name, []).append(value)
+    return {name: ",".join(given) for name, given in values.items()}
 
 
 async def _body(http: HttpRequest) -> object | None:

@@ -1,0 +1,118 @@
+"""Clients that hang up: in the middle of a body, while their answer is held, and while it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from api.app import create_app
+from api.commands.serving import listen, serve
+from tests.integration.api_client import api_context, token
+
+CLIENTS = 20
+DEADLINE_SECONDS = 20
+REQUESTS = "morphik_apps_http_requests_total"
+UNFINISHED = "a client hung up before its request was complete"
+AUTHORIZED = f"Host: api.test\r\nAuthorization: Bearer {token()}\r\n"
+POST = f"POST /ee/apps HTTP/1.1\r\n{AUTHORIZED}Content-Type: application/json\r\n"
+
+
+@asynccontextmanager
+async def _served(catalog_url: str) -> AsyncIterator[tuple[int, CollectorRegistry]]:
+    """The port of the real server over a real catalog, and what it measures."""
+    context, listening = api_context(catalog_url), asyncio.Event()
+    listener = listen("127.0.0.1", 0)
+    port: int = listener.getsockname()[1]
+    serving = asyncio.create_task(serve(create_app(context), listener, ready=listening.set))
+    try:
+        await listening.wait()
+        yield port, context.registry
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+        await context.database.close()
+
+
+async def _hang_up(port: int, request: str, *, reset: bool) -> None:
+    _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request.encode())
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    if reset:
+        writer.transport.abort()
+    else:
+        writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def _until(happened: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not happened():  # noqa: ASYNC110 - a log and a metric have no event
+            await asyncio.sleep(0.02)
+
+
+def _answers(registry: CollectorRegistry, method: str, route: str, status: str) -> float:
+    return registry.get_sample_value(REQUESTS, {"method": method, "route": route, "status": status}) or 0.0
+
+
+def _loud(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    "body", [f"Content-Length: 60000\r\n\r\n{{{' ' * 5000}", 'Transfer-Encoding: chunked\r\n\r\n5\r\n{"app']
+)
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_client_that_hangs_up_mid_body_is_neither_an_error_nor_an_answer(
+    catalog_url: str, caplog: pytest.LogCaptureFixture, body: str, reset: bool
+) -> None:
+    async def run() -> None:
+        async with _served(catalog_url) as (port, registry):
+            await asyncio.gather(*(_hang_up(port, POST + body, reset=reset) for _ in range(CLIENTS)))
+            await _until(lambda: sum(UNFINISHED in each.getMessage() for each in caplog.records) == CLIENTS)
+            for status in ("2xx", "4xx", "5xx"):
+                assert _answers(registry, "POST", "/ee/apps", status) == 0
+
+    caplog.set_level(logging.DEBUG)
+    asyncio.run(run())
+    assert _loud(caplog) == []
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_client_that_hangs_up_while_its_answer_is_held_is_no_error(
+    catalog_url: str, caplog: pytest.LogCaptureFixture, reset: bool
+) -> None:
+    async def run() -> None:
+        async with _served(catalog_url) as (port, registry):
+            content = '{"app_name": "notes"}'
+            held = f"{POST}Prefer: wait=1\r\nContent-Length: {len(content)}\r\n\r\n{content}"
+            await asyncio.gather(*(_hang_up(port, held, reset=reset) for _ in range(CLIENTS)))
+            await _until(lambda: _answers(registry, "POST", "/ee/apps", "2xx") == CLIENTS)
+            assert _answers(registry, "POST", "/ee/apps", "5xx") == 0
+
+    caplog.set_level(logging.DEBUG)
+    asyncio.run(run())
+    assert _loud(caplog) == []
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_client_that_hangs_up_while_answers_are_written_is_no_error(
+    catalog_url: str, caplog: pytest.LogCaptureFixture, reset: bool
+) -> None:
+    async def run() -> None:
+        async with _served(catalog_url) as (port, registry):
+            asked = f"GET /openapi.json HTTP/1.1\r\n{AUTHORIZED}\r\n" * 10
+            await asyncio.gather(*(_hang_up(port, asked, reset=reset) for _ in range(CLIENTS)))
+            await _until(lambda: _answers(registry, "GET", "/openapi.json", "2xx") >= CLIENTS)
+            assert _answers(registry, "GET", "/openapi.json", "5xx") == 0
+
+    caplog.set_level(logging.DEBUG)
+    asyncio.run(run())
+    assert _loud(caplog) == []

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from api.connections.pool import Connections
 from reconciler.logs import Troubles
@@ -27,7 +27,7 @@ class Acceptor:
     Args:
         listener: it listens already; closed by its owner.
         connections: all of the process.
-        protocol: makes the protocol of a new connection.
+        protocol: makes the protocol of a new connection, which tells ``connections`` when it has opened.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Acceptor:
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[None]] = set()
+        self._next: socket.socket | None = None  # accepted, while there is no room for it
         self._pause: asyncio.TimerHandle | None = None
         self._troubles = Troubles(log)
 
@@ -46,31 +47,41 @@ class Acceptor:
         self._pause = None
         self._listener.settimeout(0)
         self._loop.add_reader(self._listener, self._accept)
+        self._accept()
 
     async def stop(self) -> None:
         """Accept no more, after taking in each client that is connected by now: the kernel would reset it."""
         self._loop.remove_reader(self._listener)
         if self._pause is not None:
             self._pause.cancel()
-        for connection in _backlog(self._listener):
-            self._open(connection)
+        with contextlib.suppress(OSError):  # none is left, or there are no descriptors for more
+            while True:
+                self._open(self._take())
         while self._opening:
             await asyncio.wait([*self._opening])
 
+    def _take(self) -> socket.socket:
+        """The next connection. Raises OSError where there is none."""
+        if self._next is not None:
+            taken, self._next = self._next, None
+            return taken
+        return self._listener.accept()[0]
+
     def _accept(self) -> None:
         for _ in range(_MOST_AT_ONCE):
-            if not self._connections.make_room():
-                self._rest()
-                return
             try:
-                connection, _address = self._listener.accept()
+                connection = self._take()
             except (BlockingIOError, InterruptedError, ConnectionError):
                 return
             except OSError as error:
-                # Most likely descriptors or buffers are used up by something else; a closed connection gives some back.
+                # Most likely something else has used up descriptors or buffers; a closed connection gives some back.
                 self._connections.close_longest_waiting()
                 message = f"A connection cannot be accepted: {error.strerror}."
                 self._troubles.met("accept", logging.ERROR, message, connections=len(self._connections))
+                self._rest()
+                return
+            if not self._connections.make_room():
+                self._next = connection
                 self._rest()
                 return
             self._open(connection)
@@ -91,12 +102,4 @@ class Acceptor:
             await self._loop.connect_accepted_socket(self._protocol, connection)
         except OSError:
             connection.close()
-        finally:
             self._connections.opening -= 1
-
-
-def _backlog(listener: socket.socket) -> Iterator[socket.socket]:
-    """Those that are connected and not yet accepted."""
-    with contextlib.suppress(OSError):  # none is left, or there is no room for more
-        while True:
-            yield listener.accept()[0]

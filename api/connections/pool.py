@@ -45,7 +45,7 @@ class Connections:
     Attributes:
         limit: how many there may be.
         keep_alive_seconds: how long a connection may stay idle after an answer.
-        opening: accepted connections that have no transport yet.
+        opening: how many are accepted and have no transport yet.
     """
 
     def __init__(self, limit: int = MOST_CONNECTIONS, *, keep_alive_seconds: int = KEEP_ALIVE_SECONDS) -> None:
@@ -69,6 +69,11 @@ class Connections:
 
     def __iter__(self) -> Iterator[Connection]:
         yield from (*self._waiting, *self._in_flight)
+
+    def opened(self, connection: Connection) -> None:
+        """One of those that were opening has its transport, and waits for its first request."""
+        self.opening -= 1
+        self.waits(connection)
 
     def waits(self, connection: Connection) -> None:
         """From now on the connection waits for a complete request."""

@@ -50,7 +50,7 @@ class GuardedProtocol(H11Protocol):
         """A client has connected: the deadline of its first head begins."""
         super().connection_made(transport)
         self._deadline = self.loop.time() + HEAD_SECONDS
-        self._pool.waits(self)
+        self._pool.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""

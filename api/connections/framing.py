@@ -18,6 +18,7 @@ from api.problems import EXPECTATION_FAILED, HEAD_TOO_LARGE, MALFORMED_REQUEST
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_CHUNK_LINE_BYTES = 256
 _MAX_EXTENSION_BYTES = 1024  # of all chunks of a body together
+_MAX_CHUNKS = 4096  # of a body: tiny ones cost far more than their bytes
 _MAX_TRAILER_BYTES = 8 * 1024
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
@@ -49,7 +50,7 @@ class _Part(Enum):
 class Framing:
     """The requests on one connection, one after another."""
 
-    __slots__ = ("_blank", "_buffer", "_extensions", "_left", "_part", "_searched", "_trailers")
+    __slots__ = ("_blank", "_buffer", "_chunk_count", "_extensions", "_left", "_part", "_searched", "_trailers")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -89,6 +90,7 @@ class Framing:
         self._searched = 0  # of the buffer, for the end of the head
         self._blank = True  # one empty line before a request is ignored (RFC 9112 2.2)
         self._left = 0  # bytes of the body, or of the chunk
+        self._chunk_count = 0
         self._extensions = self._trailers = 0  # bytes of this body
 
     def _advance(self) -> bytes:
@@ -202,6 +204,9 @@ class Framing:
         self._extensions += len(parsed[2]) if parsed else 0
         if parsed is None or self._extensions > _MAX_EXTENSION_BYTES:
             raise MALFORMED_REQUEST("Begin each chunk with its size in hexadecimal digits and CR LF.")
+        self._chunk_count += 1
+        if self._chunk_count > _MAX_CHUNKS:
+            raise MALFORMED_REQUEST(f"Send the body in at most {_MAX_CHUNKS} chunks.")
         self._left = int(parsed[1], 16)
         self._part = _Part.CHUNK_DATA if self._left else _Part.TRAILERS
 

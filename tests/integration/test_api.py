@@ -7,7 +7,6 @@ import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from reconciler.catalog.apps import AppCatalog
@@ -389,17 +388,18 @@ def test_every_answer_has_a_request_id(client: ApiClient, given: str, kept: bool
     assert said
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
-@pytest.mark.parametrize("path", ["/%6detrics", "/ee%2fapps", "//healthz", "/ee/apps/", "/healthz;x"])
-def test_path_in_another_spelling_is_a_404(client: ApiClient, method: str, path: str) -> None:
-    response = client.request(method, httpx.URL(scheme="http", host="api.test", raw_path=path.encode()))
-    assert (response.status_code, bool(response.headers["x-request-id"])) == (404, True)
+def test_path_in_another_spelling_is_a_404(client: ApiClient) -> None:
+    for method in ("GET", "HEAD", "POST", "OPTIONS"):
+        for path in ("/%6detrics", "/ee%2fapps", "//healthz", "/ee/apps/", "/healthz;x"):
+            response = client.request(method, f"http://api.test{path}")
+            assert (method, path, response.status_code) == (method, path, 404)
+            assert response.headers["x-request-id"]
 
 
-@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"])
-def test_method_override_is_ignored(client: ApiClient, name: str) -> None:
+def test_method_override_is_ignored(client: ApiClient) -> None:
     app_id = client.post("/ee/apps", json=NAMED).json()["app_id"]
-    assert client.get(f"/ee/apps/{app_id}", headers={name: "DELETE"}).json()["status"] == "pending"
+    for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
+        assert client.get(f"/ee/apps/{app_id}", headers={name: "DELETE"}).json()["status"] == "pending"
     assert client.post("/ee/apps?_method=GET", json=NAMED).status_code == 422
 
 

@@ -75,6 +75,7 @@ REFUSED = {
     "an extension with a bare LF": (CHUNKED + b"1;a\nb\r\nc\r\n", 400),
     "an extension without an end": (CHUNKED + b"1;" + b"a" * 300, 400),
     "many extensions": (CHUNKED + (b"1;" + b"a" * 200 + b"\r\na\r\n") * 6, 400),
+    "many chunks": (CHUNKED + b"1\r\na\r\n" * 5000, 400),
     "data that is longer than its size": (CHUNKED + b"1\r\nabc\r\n", 400),
     "a trailer that is no field": (CHUNKED + b"0\r\nGET /x HTTP/1.1\r\n\r\n", 400),
     "many trailers": (CHUNKED + b"0\r\n" + b"a: b\r\n" * 3000, 400),

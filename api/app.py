@@ -13,6 +13,7 @@ from api.context import ApiContext
 from api.metrics import Exposition, HttpMetrics
 from api.middleware import AllowedHosts, BodyLimit, RequestContext
 from api.nudge import Nudge
+from api.paths import CanonicalPaths
 from api.problems import HANDLED
 from api.routes import Routes
 from api.waiting import Waiting
@@ -46,6 +47,7 @@ def create_app(context: ApiContext) -> Starlette:
         routes=[*Routes(context, waiting, nudge).table(), Route("/metrics", exposition.respond)],
         middleware=[
             Middleware(RequestContext, metrics=measured),
+            Middleware(CanonicalPaths),
             *([Middleware(AllowedHosts, allowed=hosts)] if hosts else []),
             Middleware(BodyLimit),
         ],

@@ -24,6 +24,7 @@ class Guard:
         self._requests = RateLimit(http.requests_per_minute)
         self._failed = RateLimit(http.failed_tokens_per_minute)
         self._address = ClientAddress(http.trusted_proxies or ())
+        self._address_header = http.client_address_header
 
     async def admit(self, request: Request, *permissions: str) -> Principal:
         """Who calls; their token has at least one of ``permissions``. Raises 401, 403, 429 or 503 as a problem."""
@@ -32,7 +33,7 @@ class Guard:
             principal = await self._tokens.verify(token)
         except InvalidToken as error:
             peer = request.client.host if request.client else "unknown"
-            seconds = self._failed.take(self._address.of(peer, request.headers.getlist("x-forwarded-for")))
+            seconds = self._failed.take(self._address.of(peer, request.headers.getlist(self._address_header)))
             if seconds:
                 raise too_many("Too many bad tokens came from this address.", seconds) from None
             raise _unauthorized(f"Send a valid token: {error}.", error="invalid_token") from None

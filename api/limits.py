@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from specs.settings import SettingsError
 
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_KEYS = 20_000
 _IPV6_PREFIX = 64
+# An address with a port, or an IPv6 address in brackets (RFC 7239 6).
+_NODE = re.compile(r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]++)\]|(?P<address>[0-9.]++))(?::[0-9]{1,5}+)?")
+_PAIR = r"([!#$%&'*+.^_`|~0-9A-Za-z-]++)=([^\s\",;]++|\"[^\"\\]*+\")"
+_FORWARDED = re.compile(rf"{_PAIR}(?:[ \t]*+;[ \t]*+{_PAIR})*+")
 
 
 class RateLimit:
@@ -52,7 +58,7 @@ class ClientAddress:
     """Whose address a request comes from, behind proxies that are known.
 
     Args:
-        trusted_proxies: addresses or networks whose ``X-Forwarded-For`` is believed.
+        trusted_proxies: addresses or networks whose forwarding header is believed.
 
     Raises:
         SettingsError: one of them is neither.
@@ -64,33 +70,50 @@ class ClientAddress:
         except ValueError:
             raise SettingsError("TRUSTED_PROXIES must hold addresses or networks such as 10.0.0.0/8") from None
 
-    def of(self, peer: str, forwarded_for: Iterable[str]) -> str:
+    def of(self, peer: str, forwarded: Iterable[str]) -> str:
         """The last address in the chain that is not a known proxy; of IPv6 its /64, which one client has whole.
+
+        Each element is read for itself, from the last one back, so nothing that a client puts before the elements of
+        the proxies changes how those are read.
 
         Args:
             peer: the address that connected.
-            forwarded_for: values of the ``X-Forwarded-For`` headers, in their order.
+            forwarded: values of the ``X-Forwarded-For`` or of the ``Forwarded`` headers (RFC 7239), in their order.
         """
-        address = peer
-        hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]
-        while self._is_trusted(address) and hops:
-            hop = hops.pop()
-            if _parsed(hop) is None:
+        address = _parsed(peer)
+        hops = [hop for value in forwarded for hop in value.split(",")]
+        while address is not None and self._is_trusted(address) and hops:
+            hop = _parsed(_node(hops.pop()))
+            if hop is None:
                 break
             address = hop
-        parsed = _parsed(address)
-        if isinstance(parsed, ipaddress.IPv6Address):
-            return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
-        return address
+        if isinstance(address, ipaddress.IPv6Address):
+            return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
+        return peer if address is None else str(address)
 
-    def _is_trusted(self, address: str) -> bool:
-        parsed = _parsed(address)
-        return parsed is not None and any(parsed in network for network in self._trusted)
+    def _is_trusted(self, address: _Address) -> bool:
+        return any(address in network for network in self._trusted)
 
 
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _node(hop: str) -> str:
+    """The address in one element of either header, without its port; nothing for an element that names none."""
+    hop = hop.strip(" \t")
+    if "=" in hop:
+        if not _FORWARDED.fullmatch(hop):
+            return ""
+        named = [value for name, value in re.findall(_PAIR, hop) if name.lower() == "for"]
+        hop = named[0] if len(named) == 1 else ""
+    if len(hop) >= 2 and hop[0] == hop[-1] == '"':
+        hop = hop[1:-1]
+    found = _NODE.fullmatch(hop)
+    return (found["bracketed"] or found["address"]) if found else hop
+
+
+def _parsed(address: str) -> _Address | None:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return None
-    return parsed.ipv4_mapped or parsed if isinstance(parsed, ipaddress.IPv6Address) else parsed
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return None if parsed.scope_id else parsed.ipv4_mapped or parsed
+    return parsed

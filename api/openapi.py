@@ -11,7 +11,19 @@ from pydantic.json_schema import models_json_schema
 
 from api.documents import Problem
 from api.operations import EXAMPLE_ID, OPERATIONS, Answer, Operation
-from api.problems import BODY_TOO_LARGE, INTERNAL_ERROR, METHOD_NOT_ALLOWED, UNAVAILABLE, UNKNOWN_HOST, Kind
+from api.problems import (
+    BODY_TOO_LARGE,
+    BODY_TOO_SLOW,
+    EXPECTATION_FAILED,
+    HEAD_TOO_LARGE,
+    HEAD_TOO_SLOW,
+    INTERNAL_ERROR,
+    MALFORMED_REQUEST,
+    METHOD_NOT_ALLOWED,
+    UNAVAILABLE,
+    UNKNOWN_HOST,
+    Kind,
+)
 from api.queries import AppsQuery
 from specs.app import AppRequest
 from specs.names import APP_ID_PATTERN
@@ -64,6 +76,18 @@ _RESPONSE_HEADERS: Mapping[str, Document] = {
     },
     "Allow": {"description": "The methods that there are.", "schema": {"type": "string"}, "required": True},
 }
+_ANYWHERE = (
+    METHOD_NOT_ALLOWED,
+    MALFORMED_REQUEST,
+    UNKNOWN_HOST,
+    HEAD_TOO_SLOW,
+    BODY_TOO_SLOW,
+    BODY_TOO_LARGE,
+    EXPECTATION_FAILED,
+    HEAD_TOO_LARGE,
+    INTERNAL_ERROR,
+    UNAVAILABLE,
+)
 _HEADERS_OF_STATUS = {
     401: ("WWW-Authenticate",),
     403: ("WWW-Authenticate",),
@@ -157,8 +181,7 @@ def _parameters(operation: Operation) -> Iterable[Document]:
 def _responses(operation: Operation) -> Document:
     answers = {str(status): _answer(operation, answer) for status, answer in operation.answers.items()}
     kinds: dict[int, list[Kind]] = {}
-    everywhere = (METHOD_NOT_ALLOWED, BODY_TOO_LARGE, UNKNOWN_HOST, INTERNAL_ERROR, UNAVAILABLE)
-    for kind in dict.fromkeys((*operation.problems, *everywhere)):
+    for kind in dict.fromkeys((*operation.problems, *_ANYWHERE)):
         kinds.setdefault(kind.status, []).append(kind)
     told = {str(status): _problem(operation, status, kinds[status]) for status in sorted(kinds)}
     return answers | told

@@ -120,7 +120,7 @@ class Operation:
 
 
 _CALLER = (problems.UNAUTHORIZED, problems.FORBIDDEN, problems.INVALID_REQUEST, problems.TOO_MANY_REQUESTS)
-_OF_AN_APP = (*_CALLER, problems.APP_NOT_FOUND)
+_OF_AN_APP = (*_CALLER, problems.APP_NOT_FOUND, problems.NOT_FOUND)
 _READ, _WRITE = ("read", "write"), ("write",)
 _WAITED = ("Preference-Applied",)
 
@@ -145,7 +145,6 @@ OPERATIONS: tuple[Operation, ...] = (
             *_CALLER,
             problems.MALFORMED_BODY,
             problems.INVALID_IDEMPOTENCY_KEY,
-            problems.BODY_TOO_SLOW,
             problems.NAME_TAKEN,
             problems.APP_LIMIT_REACHED,
         ),

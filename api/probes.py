@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from api.documents import Health
 from api.metrics import Exposition
+from api.paths import CanonicalPaths
 from api.problems import HANDLED, unavailable
 from reconciler.catalog.database import Database
 from reconciler.catalog.identity import IdentityCatalog
@@ -72,6 +74,7 @@ def probes(database: Database, registry: CollectorRegistry) -> Starlette:
             Route("/readyz", readyz),
             Route("/metrics", exposition.respond),
         ],
+        middleware=[Middleware(CanonicalPaths)],
         exception_handlers=dict(HANDLED),
         lifespan=lifespan,
     )

@@ -65,6 +65,7 @@ class Kind:
         return f"/problems/{self.slug}"
 
 
+MALFORMED_REQUEST = Kind("malformed-request", 400, "The request is not valid HTTP")
 MALFORMED_BODY = Kind("malformed-body", 400, "The body cannot be read")
 INVALID_IDEMPOTENCY_KEY = Kind("invalid-idempotency-key", 400, "The Idempotency-Key is not valid")
 UNKNOWN_HOST = Kind("unknown-host", 400, "Unknown host")
@@ -73,12 +74,15 @@ FORBIDDEN = Kind("forbidden", 403, "Not allowed")
 APP_NOT_FOUND = Kind("app-not-found", 404, "No such app")
 NOT_FOUND = Kind("not-found", 404, "Not Found")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "Method Not Allowed")
+HEAD_TOO_SLOW = Kind("head-too-slow", 408, "The head of the request did not arrive")
 BODY_TOO_SLOW = Kind("body-too-slow", 408, "The body did not arrive")
 NAME_TAKEN = Kind("name-taken", 409, "The name is taken by another app")
 BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
+EXPECTATION_FAILED = Kind("expectation-failed", 417, "The expectation cannot be met")
 INVALID_REQUEST = Kind("invalid-request", 422, "The request is not valid")
 TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too many requests")
 APP_LIMIT_REACHED = Kind("app-limit-reached", 429, "You have as many apps as you may have")
+HEAD_TOO_LARGE = Kind("head-too-large", 431, "The head of the request is too large")
 INTERNAL_ERROR = Kind("internal-error", 500, "An error on our side")
 UNAVAILABLE = Kind("unavailable", 503, "Not available at the moment")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -21,13 +20,7 @@ from api.guard import Guard
 from api.nudge import Nudge
 from api.openapi import describe
 from api.probes import healthz, ready
-from api.problems import (
-    BODY_TOO_SLOW,
-    INVALID_IDEMPOTENCY_KEY,
-    FieldError,
-    app_not_found,
-    invalid_fields,
-)
+from api.problems import INVALID_IDEMPOTENCY_KEY, FieldError, app_not_found, invalid_fields
 from api.provisioning import InvalidAppRequest, Provisioner
 from api.queries import AppsQuery, EventsQuery, NoQuery, read_query
 from api.waiting import Waiting, is_settled, wait_seconds
@@ -36,7 +29,6 @@ from specs.metadata import AppMetadata
 from specs.names import is_app_id
 from specs.status import AppStatus
 
-_BODY_SECONDS = 20.0
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 Call = Callable[[Request], Awaitable[Response]]
 
@@ -164,11 +156,7 @@ def _route(path: str, **calls: Call) -> Route:
 
 async def _read_app_request(request: Request) -> AppRequest:
     require_json(request.headers)
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            body = await request.body()
-    except TimeoutError:
-        raise BODY_TOO_SLOW("Send it in one go.") from None
+    body = await request.body()
     try:
         return AppRequest.model_validate(parse_object(body))
     except ValidationError as error:

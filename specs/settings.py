@@ -236,6 +236,16 @@ class HttpSettings(Settings):
     failed_tokens_per_minute: int = Field(default=60, ge=1)
     allowed_hosts: Names | None = None
     trusted_proxies: Names | None = None
+    client_address_header: Annotated[Literal["x-forwarded-for", "forwarded"], BeforeValidator(_lower)] = (
+        "x-forwarded-for"
+    )
+
+
+class ConnectionSettings(Settings):
+    """What every listener allows its clients: idle seconds, and how many connections, fewer than descriptors allow."""
+
+    keep_alive_seconds: int = Field(default=75, ge=1, le=3600)
+    max_connections: int | None = Field(default=None, ge=1)
 
 
 class LogSettings(Settings):

@@ -58,7 +58,8 @@ def check_response(response: httpx.Response) -> None:
 
 def _check_response(response: httpx.Response) -> None:
     request = response.request
-    check(request.method, request.url.path, response.status_code, response.headers, response.content)
+    path = request.url.raw_path.partition(b"?")[0].decode()
+    check(request.method, path, response.status_code, response.headers, response.content)
 
 
 def _operations(path: str) -> Document:

@@ -19,6 +19,7 @@ from api.commands.doctor.line import any_failed, as_json, as_text
 from api.commands.logs import configure
 from api.commands.serving import COMMAND_SECONDS, PortTaken, listen, run_until_signal, serve, together
 from api.compose import ApiSettings, compose
+from api.connections.pool import Connections
 from api.probes import probes
 from api.tokens import issue_token
 from reconciler.catalog.database import Database
@@ -33,6 +34,7 @@ from reconciler.local.placement import PlacementError
 from reconciler.local.postgres import EmbeddedPostgresError
 from specs.settings import (
     CatalogSettings,
+    ConnectionSettings,
     HttpSettings,
     LogSettings,
     LoopSettings,
@@ -88,6 +90,7 @@ def _serve(parsed: argparse.Namespace) -> None:
         CatalogSettings.load(), SealSettings.load(), PlaneSettings.load(), TokenSettings.load(), HttpSettings.load()
     )
     port = settings.http.port if parsed.port is None else parsed.port
+    connections = Connections.of(ConnectionSettings.load())
     registry, daemon = CollectorRegistry(), None
     if parsed.reconcile:
         daemon = Daemon(settings.catalog, settings.seal, settings.plane, LoopSettings.load(), registry)
@@ -96,7 +99,7 @@ def _serve(parsed: argparse.Namespace) -> None:
         app, database = compose(settings, registry)
         with listen(parsed.host, port) as listener:
             _log_address(listener)
-            runs: list[Awaitable[None]] = [serve(app, listener)]
+            runs: list[Awaitable[None]] = [serve(app, listener, connections=connections)]
             if daemon is not None:
                 runs.append(daemon.run())
             try:
@@ -115,12 +118,13 @@ def _log_address(listener: socket.socket) -> None:
 def _reconcile(parsed: argparse.Namespace) -> None:
     catalog, registry = CatalogSettings.load(), CollectorRegistry()
     daemon = Daemon(catalog, SealSettings.load(), PlaneSettings.load(), LoopSettings.load(), registry)
+    connections = Connections.of(ConnectionSettings.load())
 
     async def with_door() -> None:
         database = Database(catalog.database_url.get_secret_value(), max_size=2)
         with listen(parsed.host, parsed.port) as listener:
             _log_address(listener)
-            await together(serve(probes(database, registry), listener), daemon.run())
+            await together(serve(probes(database, registry), listener, connections=connections), daemon.run())
 
     run_until_signal(daemon.run if parsed.port is None else with_door, within=COMMAND_SECONDS)
 

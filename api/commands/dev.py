@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from api.commands.serving import listen, serve, together
 from api.compose import ApiSettings, compose
+from api.connections.pool import Connections
 from api.tokens import issue_token
 from reconciler.catalog.migrate import migrate
 from reconciler.daemon import Daemon
@@ -28,6 +29,7 @@ from reconciler.local.postgres import EmbeddedPostgres
 from specs.settings import (
     NEON_API_URL,
     CatalogSettings,
+    ConnectionSettings,
     HttpSettings,
     LoopSettings,
     PlaneSettings,
@@ -48,6 +50,7 @@ async def local_neon(
     port: int, data: Path, key: str | None, org_id: str | None, say: Say, *, rate_limits: bool = False
 ) -> None:
     """Serve local Neon alone until cancelled."""
+    connections = Connections.of(ConnectionSettings.load())
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(LOOPBACK, port))
         server = await stack.enter_async_context(_local_neon(data, key, org_id, rate_limits=rate_limits))
@@ -58,7 +61,7 @@ async def local_neon(
             limited = f", {NEON_REQUESTS_PER_MINUTE} requests a minute" if rate_limits else ""
             say(f"local Neon serves {url} with {accepted}{limited}; its data is in {data}\n")
 
-        await serve(server.app, listener, ready=ready)
+        await serve(server.app, listener, ready=ready, connections=connections)
 
 
 async def dev(port: int, data: Path, say: Say) -> None:
@@ -69,12 +72,13 @@ async def dev(port: int, data: Path, say: Say) -> None:
     """
     made = await asyncio.to_thread(_Secrets, data)
     plane, http = PlaneSettings.load(), HttpSettings.load()
+    connections = Connections.of(ConnectionSettings.load())
     seal = SealSettings.load(encryption_keys=made.text("encryption-key"))
     tokens = _token_settings(made)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(LOOPBACK, port))
         say("starting the catalog and local Neon; the first start takes some seconds\n")
-        (loop, neon), catalog = await asyncio.gather(_neon(data, stack), _catalog(data, stack))
+        (loop, neon), catalog = await asyncio.gather(_neon(data, stack, connections), _catalog(data, stack))
         await asyncio.to_thread(migrate, catalog.direct_url)
         registry = CollectorRegistry()
         app, database = compose(ApiSettings(catalog, seal, plane, tokens, http), registry)
@@ -84,7 +88,8 @@ async def dev(port: int, data: Path, say: Say) -> None:
             say(_welcome(f"http://{LOOPBACK}:{listener.getsockname()[1]}", loop, tokens))
 
         daemon = Daemon(catalog, seal, plane, loop, registry)
-        await together(serve(app, listener, ready=ready), daemon.run(), *([] if neon is None else [neon]))
+        serving = serve(app, listener, ready=ready, connections=connections)
+        await together(serving, daemon.run(), *([] if neon is None else [neon]))
 
 
 def _local_neon(data: Path, key: str | None, org_id: str | None, *, rate_limits: bool = False) -> LocalNeonServer:
@@ -100,7 +105,9 @@ def _password(length: int) -> str:
     return secrets.token_urlsafe(length)[:length]
 
 
-async def _neon(data: Path, stack: AsyncExitStack) -> tuple[LoopSettings, asyncio.Task[None] | None]:
+async def _neon(
+    data: Path, stack: AsyncExitStack, connections: Connections
+) -> tuple[LoopSettings, asyncio.Task[None] | None]:
     """The daemon's settings, and the task that serves local Neon where no other one is named."""
     named = LoopSettings.named()
     if "neon_api_url" in named:
@@ -110,7 +117,7 @@ async def _neon(data: Path, stack: AsyncExitStack) -> tuple[LoopSettings, asynci
     loop = LoopSettings.load(neon_api_key=LOCAL_KEY, neon_api_url=url, **DEV_FIGURES)
     key = loop.neon_api_key.get_secret_value()
     server = await stack.enter_async_context(_local_neon(data / "local-neon", key, loop.neon_org_id))
-    return loop, asyncio.create_task(serve(server.app, listener))
+    return loop, asyncio.create_task(serve(server.app, listener, connections=connections))
 
 
 async def _catalog(data: Path, stack: AsyncExitStack) -> CatalogSettings:

@@ -12,10 +12,14 @@ import contextlib
 import gc
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.connections.acceptor import Acceptor
+from api.connections.pool import Connections
+from api.connections.protocol import GuardedProtocol
 
 LINGER_SECONDS = 1.0  # how long a stopping server reads on from connections on which nothing is asked
 STOP_SECONDS = 5  # how long requests in flight may take from then on
@@ -53,19 +57,29 @@ class Server(uvicorn.Server):
         app: what is served.
         ready: called once it listens.
         let_go: ends what requests wait for of their own will.
+        connections: all of the process; None for a limit that does not know of other servers.
     """
 
     def __init__(
-        self, app: ASGIApp, *, ready: Callable[[], None] | None, let_go: Callable[[], Awaitable[None]]
+        self,
+        app: ASGIApp,
+        *,
+        ready: Callable[[], None] | None,
+        let_go: Callable[[], Awaitable[None]],
+        connections: Connections | None = None,
     ) -> None:
         self._closing = _Closing(app)
+        self._connections = Connections() if connections is None else connections
+        self._acceptors: list[Acceptor] = []
         config = uvicorn.Config(
             self._closing,
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="on",
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=self._connections.keep_alive_seconds,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
         super().__init__(config)
@@ -74,7 +88,10 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
-        await super().startup(sockets)
+        await super().startup([])
+        self._acceptors = [Acceptor(listener, self._connections, self._protocol) for listener in sockets or []]
+        for acceptor in self._acceptors:
+            acceptor.start()
         # What is there by now stays: the collector need not look through it again and again.
         gc.collect()
         gc.freeze()
@@ -89,7 +106,10 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, in the order that the module's head tells."""
         self._closing.begin()
-        await self._stop_listening(sockets or [])
+        for acceptor in self._acceptors:
+            await acceptor.stop()
+        for listener in sockets or []:
+            listener.close()
         await self._let_go()
         until = time.monotonic() + LINGER_SECONDS
         while self.server_state.connections and time.monotonic() < until:  # noqa: ASYNC110 - uvicorn has no event
@@ -98,32 +118,10 @@ class Server(uvicorn.Server):
         if self.server_state.tasks:
             await asyncio.wait([*self.server_state.tasks], timeout=BROKEN_OFF_SECONDS)
 
-    async def _stop_listening(self, listeners: Iterable[socket.socket]) -> None:
-        """Close the listeners, and serve everybody who was connected by then.
-
-        The kernel resets whoever it has connected and nobody has accepted. asyncio's own ``Server.close`` leaves those
-        to it, and drops those that it has accepted in the same turn of the loop.
-        """
-        loop = asyncio.get_running_loop()
-        for listener in listeners:
-            loop.remove_reader(listener)
-        for _ in range(3):  # turns of the loop, in which what is accepted already gets its transport
-            await asyncio.sleep(0)
-        connected = [connection for listener in listeners for connection in _backlog(listener)]
-        for server in self.servers:
-            server.close()
-        for connection in connected:
-            await loop.connect_accepted_socket(self._protocol, connection)
-
     def _protocol(self) -> asyncio.Protocol:
-        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
-        return protocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-
-
-def _backlog(listener: socket.socket) -> Iterator[socket.socket]:
-    """Those who are connected and not yet accepted."""
-    with contextlib.suppress(OSError):  # nobody is left, or there is no room for more
-        while True:
-            connection, _address = listener.accept()
-            connection.settimeout(0)
-            yield connection
+        return GuardedProtocol(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            connections=self._connections,
+        )

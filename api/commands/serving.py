@@ -16,6 +16,7 @@ from typing import Any
 from starlette.applications import Starlette
 
 from api.commands.server import Server
+from api.connections.pool import Connections
 
 COMMAND_SECONDS = 9.0  # how long a command may take to end; what runs it usually kills it after ten seconds
 
@@ -41,15 +42,28 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(app: Starlette, listener: socket.socket, *, ready: Callable[[], None] | None = None) -> None:
-    """Serve until cancelled; then stop listening and let requests in flight end, for a few seconds at most."""
+async def serve(
+    app: Starlette,
+    listener: socket.socket,
+    *,
+    ready: Callable[[], None] | None = None,
+    connections: Connections | None = None,
+) -> None:
+    """Serve until cancelled; then stop listening and let requests in flight end, for a few seconds at most.
+
+    Args:
+        app: what is served; ``app.state.waiting``, if it has one, is closed first.
+        listener: where; it listens already.
+        ready: called once requests are accepted.
+        connections: shared by all servers of the process, with their limit; None for one without the settings.
+    """
 
     async def let_go() -> None:
         waiting: Any = getattr(app.state, "waiting", None)
         if waiting is not None:
             await waiting.close()
 
-    server = Server(app, ready=ready, let_go=let_go)
+    server = Server(app, ready=ready, let_go=let_go, connections=connections)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await asyncio.shield(serving)

@@ -17,6 +17,7 @@ GROUPS = (
     s.LoopSettings,
     s.TokenSettings,
     s.HttpSettings,
+    s.ConnectionSettings,
 )
 
 
@@ -52,6 +53,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (s.TokenSettings, {"JWT_JWKS_URL": "http://far.example/keys"}, "JWT_JWKS_URL"),
         (s.HttpSettings, {"PORT": "many"}, "PORT"),
         (s.HttpSettings, {"MAX_APPS_PER_OWNER": "0"}, "MAX_APPS_PER_OWNER"),
+        (s.HttpSettings, {"CLIENT_ADDRESS_HEADER": "X-Real-IP"}, "CLIENT_ADDRESS_HEADER"),
+        (s.ConnectionSettings, {"KEEP_ALIVE_SECONDS": "0"}, "KEEP_ALIVE_SECONDS"),
+        (s.ConnectionSettings, {"MAX_CONNECTIONS": "0"}, "MAX_CONNECTIONS"),
     ],
 )
 def test_what_is_wrong_is_named(

@@ -12,7 +12,7 @@ LIMIT = 400
 TOP_LEVEL = {
     "api", "reconciler", "specs", "migrations", "tests",
     "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md", "SECURITY.md", "RELIABILITY.md",
-    "Dockerfile", "compose.yaml",
+    "Dockerfile", "compose.yaml", "docs",
 }  # fmt: skip
 MADE_BY_TOOLS = {"build", "dist", "node_modules"}
 

@@ -155,7 +155,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/ee/apps",
         "List apps",
-        "The caller's apps, newest first, without their URIs.",
+        "The caller's apps, newest first, without their URIs; for a token with `app_id` that app alone.",
         {200: Answer("A page of apps.", AppList, {"apps": [_SUMMARY], "next_cursor": None})},
         permissions=_READ,
         query=AppsQuery,

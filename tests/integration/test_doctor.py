@@ -48,7 +48,7 @@ def given(catalog_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
             else:
                 monkeypatch.setenv(name, value)
 
-    change(DATABASE_URL=catalog_url, ENCRYPTION_KEYS=KEY, JWT_SECRET_KEY="j" * 43)
+    change(DATABASE_URL=catalog_url, ENCRYPTION_KEYS=KEY, JWT_SECRET_KEY="jk" * 21)
     return change
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from importlib.metadata import version
 
@@ -30,6 +31,7 @@ def http_client(
     headers: Mapping[str, str] | None = None,
     limits: httpx.Limits | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    verify: ssl.SSLContext | bool = True,
 ) -> httpx.AsyncClient:
     """A client that follows no redirect, asks for no compression and reads no proxy from the environment."""
     return httpx.AsyncClient(
@@ -37,6 +39,7 @@ def http_client(
         timeout=timeout,
         limits=limits or httpx.Limits(),
         transport=transport,
+        verify=verify,
         follow_redirects=False,
         trust_env=False,
     )
@@ -71,7 +74,10 @@ class DocumentSource:
         """The document, as the server sends it now. Raises FetchFailed."""
         if self._http is None:
             self._http = http_client(
-                timeout=self._seconds, headers={"Accept": "application/json"}, transport=self._transport
+                timeout=self._seconds,
+                headers={"Accept": "application/json"},
+                transport=self._transport,
+                verify=_with_system_authorities(),
             )
         try:
             async with asyncio.timeout(self._seconds):
@@ -95,3 +101,10 @@ class DocumentSource:
                 if len(body) > self._max_bytes:
                     raise FetchFailed(f"the answer is longer than {self._max_bytes} bytes", status)
             return bytes(body)
+
+
+def _with_system_authorities() -> ssl.SSLContext:
+    """Trust what httpx brings along, and the system's own authorities (``SSL_CERT_FILE``): an issuer may be private."""
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context

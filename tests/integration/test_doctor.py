@@ -180,6 +180,7 @@ def test_the_same_for_machines(given: Set, capsys: pytest.CaptureFixture[str]) -
         ({"ENCRYPTION_KEYS": None}, "encryption keys", "ENCRYPTION_KEYS is required"),
         ({"ENCRYPTION_KEYS": "hidden"}, "encryption keys", "ENCRYPTION_KEYS"),
         ({"JWT_SECRET_KEY": "hidden"}, "token settings", "JWT_SECRET_KEY"),
+        ({"JWT_SECRET_KEY": None, "JWT_JWKS_URL": "http://127.0.0.1:9/hidden"}, "JWKS", "the connection failed"),
         ({"PORT": "hidden"}, "HTTP settings", "PORT"),
         ({"CONTROL_PLANE_ID": "Not This"}, "plane settings", "CONTROL_PLANE_ID"),
         ({"NEON_API_KEY": "hidden one"}, "Neon settings", "NEON_API_KEY"),

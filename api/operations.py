@@ -131,9 +131,10 @@ OPERATIONS: tuple[Operation, ...] = (
         "/ee/apps",
         "Ask for an app",
         "Writes what is wanted, and nothing else; a reconciler makes the database. The same request again is answered "
-        "with the same app. A token with `app_id` is refused with 403. With `Prefer: wait=N` one call is enough: it comes back when the app is ready. "
+        "with the same app. With `Prefer: wait=N` one call is enough: it comes back when the app is ready. "
         "With `Idempotency-Key` (1 to 255 visible ASCII characters, new for each request) the same key and body get "
-        "the same app also after its name was used anew; the same key with another body is a 422.",
+        "the same app also after its name was used anew; the same key with another body is a 422. "
+        "A token with `app_id` creates nothing: 403.",
         {
             201: Answer("The app is asked for.", App, {**_SUMMARY, **_PENDING, **_NO_URI}, ("Location", *_WAITED)),
             200: Answer("The same request came before.", App, {**_SUMMARY, **_URI}, ("Location", *_WAITED)),

@@ -39,9 +39,8 @@ def test_app_token_reaches_that_app_alone(client: ApiClient, catalog_url: str) -
         unknown = client.request(method, f"/ee/apps/{new_app_id()}{tail}")
         assert answers == {(404, unknown.text)}
     assert client.get(f"/ee/apps/{one}", headers=scoped).json()["morphik_uri"] is not None
-    assert (
-        client.get(f"/ee/apps/{one}", headers=_bearer(app_id=one, permissions=("read",))).json()["morphik_uri"] is None
-    )
+    reader = _bearer(app_id=one, permissions=("read",))
+    assert client.get(f"/ee/apps/{one}", headers=reader).json()["morphik_uri"] is None
     assert client.get(f"/ee/apps/{one}/events", headers=scoped).status_code == 200
     assert client.delete(f"/ee/apps/{one}", headers=reader).status_code == 403
     assert client.delete(f"/ee/apps/{one}", headers=scoped).status_code == 202

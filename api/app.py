@@ -36,7 +36,8 @@ def create_app(context: ApiContext) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await context.database.open()
         try:
-            yield
+            async with context.tokens.refreshing():
+                yield
         finally:
             await waiting.close()
             await nudge.close()

@@ -14,10 +14,12 @@ from api.app import create_app
 from api.context import ApiContext
 from api.nudge import Nudge
 from api.provisioning import AppProvisioningService, Provisioner
+from api.revocations import TokenRevocations
 from api.tokens import TokenVerifier
 from api.waiting import Waiting
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
+from reconciler.catalog.revocations import RevocationCatalog
 from reconciler.catalog.seal import Sealer
 from specs.names import app_id_from_bytes
 from specs.settings import CatalogSettings, HttpSettings, PlaneSettings, SealSettings, TokenSettings
@@ -50,6 +52,7 @@ def compose(settings: ApiSettings, registry: CollectorRegistry | None = None) ->
         database=database,
         sealer=Sealer(settings.seal.keys()),
         tokens=TokenVerifier(settings.tokens),
+        revocations=TokenRevocations(RevocationCatalog(database).minimums),
         plane=settings.plane,
         http=settings.http,
         new_app_id=new_app_id,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
+from api.revocations import TokenRevocations
 from api.tokens import TokenVerifier
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
@@ -23,6 +24,7 @@ class ApiContext:
         database: the catalog's connections; opened by the API, closed by whoever made it.
         sealer: opens URIs.
         tokens: checks tokens.
+        revocations: refuses revoked tokens.
         plane: regions and defaults.
         http: limits and hosts.
         new_app_id: makes an unused app id.
@@ -33,6 +35,7 @@ class ApiContext:
     database: Database
     sealer: Sealer
     tokens: TokenVerifier
+    revocations: TokenRevocations
     plane: PlaneSettings
     http: HttpSettings
     new_app_id: Callable[[], str]

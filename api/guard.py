@@ -5,13 +5,14 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from api.limits import ClientAddress, RateLimit
-from api.problems import UNAUTHORIZED, ProblemError, forbidden, too_many, unavailable
+from api.problems import UNAUTHORIZED, ProblemError, forbidden, owner_token_required, too_many, unavailable
+from api.revocations import TokenRevocations
 from api.tokens import InvalidToken, KeysUnavailable, Principal, TokenVerifier
 from specs.settings import HttpSettings
 
 
 class Guard:
-    """Checks the token, then the permission, then the owner's rate.
+    """Checks the token, that it is not revoked, the owner's rate, then what the token allows.
 
     A good token is never refused because of others' bad ones: clients behind one proxy share an address.
 
@@ -19,31 +20,42 @@ class Guard:
         SettingsError: ``TRUSTED_PROXIES`` is wrong.
     """
 
-    def __init__(self, tokens: TokenVerifier, http: HttpSettings) -> None:
+    def __init__(self, tokens: TokenVerifier, revocations: TokenRevocations, http: HttpSettings) -> None:
         self._tokens = tokens
+        self._revocations = revocations
         self._requests = RateLimit(http.requests_per_minute)
         self._failed = RateLimit(http.failed_tokens_per_minute)
         self._address = ClientAddress(http.trusted_proxies or ())
         self._address_header = http.client_address_header
 
-    async def admit(self, request: Request, *permissions: str) -> Principal:
-        """Who calls; their token has at least one of ``permissions``. Raises 401, 403, 429 or 503 as a problem."""
+    async def admit(self, request: Request, *permissions: str, app_token: bool = False) -> Principal:
+        """The caller; raises 401, 403, 429 or 503 as a problem.
+
+        Args:
+            request: the request.
+            permissions: the token has at least one of them.
+            app_token: whether a token for one app may make this call; the call then keeps to that app.
+        """
         token = _bearer(request)
         try:
-            principal = await self._tokens.verify(token)
+            principal = self._tokens.verify(token)
+            await self._revocations.check(principal)
         except InvalidToken as error:
             peer = request.client.host if request.client else "unknown"
             seconds = self._failed.take(self._address.of(peer, request.headers.getlist(self._address_header)))
             if seconds:
                 raise too_many("Too many bad tokens came from this address.", seconds) from None
             raise _unauthorized(f"Send a valid token: {error}.", error="invalid_token") from None
-        except KeysUnavailable:
-            raise unavailable("The token cannot be checked at the moment; send the same request again.") from None
+        except KeysUnavailable as error:
+            detail = "The token cannot be checked at the moment; send the same request again."
+            raise unavailable(detail, error.retry_after) from None
         seconds = self._requests.take(principal.owner_id)
         if seconds:
             raise too_many("Send fewer requests a minute.", seconds)
         if not principal.permissions.intersection(permissions):
             raise forbidden(permissions[-1])
+        if principal.app_id is not None and not app_token:
+            raise owner_token_required()
         return principal
 
 

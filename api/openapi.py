@@ -120,7 +120,8 @@ def describe(regions: Sequence[str]) -> Document:
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
                     "description": "`user_id` (else `entity_id`, else `sub`) owns the apps, `permissions` holds `read` "
-                    "and `write`, `exp` is required.",
+                    "and `write`, `exp` is required. A token with `app_id` reaches that app alone and creates nothing. "
+                    "An operator can require a least `token_version` of an owner's tokens.",
                 }
             },
         },

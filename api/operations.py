@@ -133,7 +133,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "Writes what is wanted, and nothing else; a reconciler makes the database. The same request again is answered "
         "with the same app. With `Prefer: wait=N` one call is enough: it comes back when the app is ready. "
         "With `Idempotency-Key` (1 to 255 visible ASCII characters, new for each request) the same key and body get "
-        "the same app also after its name was used anew; the same key with another body is a 422.",
+        "the same app also after its name was used anew; the same key with another body is a 422. "
+        "A token with `app_id` creates nothing: 403.",
         {
             201: Answer("The app is asked for.", App, {**_SUMMARY, **_PENDING, **_NO_URI}, ("Location", *_WAITED)),
             200: Answer("The same request came before.", App, {**_SUMMARY, **_URI}, ("Location", *_WAITED)),
@@ -154,7 +155,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/ee/apps",
         "List apps",
-        "The caller's apps, newest first, without their URIs.",
+        "The caller's apps, newest first, without their URIs; for a token with `app_id` that app alone.",
         {200: Answer("A page of apps.", AppList, {"apps": [_SUMMARY], "next_cursor": None})},
         permissions=_READ,
         query=AppsQuery,

@@ -138,6 +138,12 @@ def forbidden(needed: str) -> ProblemError:
     return FORBIDDEN(f"The token lacks the permission {needed}; ask for one that has it.", headers=challenge)
 
 
+def owner_token_required() -> ProblemError:
+    """The problem of a token for one app at a call that is about all of an owner's apps."""
+    challenge = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+    return FORBIDDEN("The token is for one app only; use a token without app_id.", headers=challenge)
+
+
 def too_many(detail: str, seconds: int) -> ProblemError:
     """The problem of a rate that is over its limit; ``seconds`` until it is not."""
     return TOO_MANY_REQUESTS(detail, headers={"Retry-After": str(max(1, seconds))})
@@ -148,9 +154,9 @@ def body_too_large(limit: int) -> ProblemError:
     return BODY_TOO_LARGE(f"A body may hold at most {limit} bytes.", headers={"Connection": "close"})
 
 
-def unavailable(detail: str) -> ProblemError:
-    """The problem of something of ours that does not answer at the moment."""
-    return UNAVAILABLE(detail, headers={"Retry-After": str(RETRY_SECONDS)})
+def unavailable(detail: str, seconds: int = RETRY_SECONDS) -> ProblemError:
+    """The problem of something of ours that does not answer at the moment; ``seconds`` until it probably does."""
+    return UNAVAILABLE(detail, headers={"Retry-After": str(seconds)})
 
 
 def internal_error() -> ProblemError:

@@ -23,6 +23,7 @@ from api.probes import healthz, ready
 from api.problems import INVALID_IDEMPOTENCY_KEY, FieldError, app_not_found, invalid_fields
 from api.provisioning import InvalidAppRequest, Provisioner
 from api.queries import AppsQuery, EventsQuery, NoQuery, read_query
+from api.tokens import Principal
 from api.waiting import Waiting, is_settled, wait_seconds
 from specs.app import AppRequest
 from specs.metadata import AppMetadata
@@ -41,7 +42,7 @@ class Routes:
         self._catalog = context.catalog
         self._waiting = waiting
         self._nudge = nudge
-        self._guard = Guard(context.tokens, context.http)
+        self._guard = Guard(context.tokens, context.revocations, context.http)
         self._provisioner = Provisioner(
             context.catalog,
             context.plane,
@@ -81,19 +82,24 @@ class Routes:
         return app_document(app, self._context.sealer).answer(201 if created.created else 200, headers)
 
     async def list_apps(self, request: Request) -> Response:
-        """GET /ee/apps: the caller's apps, without URIs."""
-        principal = await self._guard.admit(request, "write", "read")
+        """GET /ee/apps: the apps that the token reaches, without URIs."""
+        principal = await self._guard.admit(request, "write", "read", app_token=True)
         asked = read_query(request.query_params, AppsQuery)
         page = await self._catalog.list(
-            principal.owner_id, status=asked.status, name=asked.name, limit=asked.limit, cursor=asked.cursor
+            principal.owner_id,
+            status=asked.status,
+            name=asked.name,
+            limit=asked.limit,
+            cursor=asked.cursor,
+            only_app=principal.app_id,
         )
         return AppList(apps=tuple(map(app_summary, page.apps)), next_cursor=page.next_cursor).answer()
 
     async def get_app(self, request: Request) -> Response:
         """GET /ee/apps/{app_id}: one app; its URIs for a token with ``write``."""
-        principal = await self._guard.admit(request, "write", "read")
+        principal = await self._guard.admit(request, "write", "read", app_token=True)
         read_query(request.query_params, NoQuery)
-        app = await self._catalog.get(principal.owner_id, _app_id(request))
+        app = await self._catalog.get(principal.owner_id, _app_id(request, principal))
         if app is None:
             raise app_not_found()
         app, headers = await self._waited(request, app)
@@ -102,9 +108,10 @@ class Routes:
 
     async def delete_app(self, request: Request) -> Response:
         """DELETE /ee/apps/{app_id}: mark the row for deletion."""
-        principal = await self._guard.admit(request, "write")
+        principal = await self._guard.admit(request, "write", app_token=True)
         read_query(request.query_params, NoQuery)
-        app = await self._catalog.request_delete(principal.owner_id, _app_id(request), _request_id(request))
+        app_id = _app_id(request, principal)
+        app = await self._catalog.request_delete(principal.owner_id, app_id, _request_id(request))
         if app is None:
             raise app_not_found()
         self._nudge()
@@ -114,9 +121,10 @@ class Routes:
 
     async def list_events(self, request: Request) -> Response:
         """GET /ee/apps/{app_id}/events: the app's history, newest first."""
-        principal = await self._guard.admit(request, "write", "read")
+        principal = await self._guard.admit(request, "write", "read", app_token=True)
         asked = read_query(request.query_params, EventsQuery)
-        page = await self._catalog.events(principal.owner_id, _app_id(request), limit=asked.limit, cursor=asked.cursor)
+        app_id = _app_id(request, principal)
+        page = await self._catalog.events(principal.owner_id, app_id, limit=asked.limit, cursor=asked.cursor)
         if page is None:
             raise app_not_found()
         return EventList(events=tuple(map(event_document, page.events)), next_cursor=page.next_cursor).answer()
@@ -167,9 +175,10 @@ def _request_id(request: Request) -> str:
     return cast("str", request.state.request_id)
 
 
-def _app_id(request: Request) -> str:
+def _app_id(request: Request, principal: Principal) -> str:
+    """The app in the path, where the token reaches it; else the same 404 as for an unknown one."""
     app_id: Any = request.path_params["app_id"]
-    if not is_app_id(app_id):
+    if not is_app_id(app_id) or principal.app_id not in (None, app_id):
         raise app_not_found()
     return cast("str", app_id)
 

@@ -219,12 +219,22 @@ class TokenSettings(Settings):
             raise ValueError("JWT_SECRET_KEY or JWT_JWKS_URL is required; set one in the environment or in .env")
         if self.jwt_secret_key is not None and self.jwt_jwks_url is not None:
             raise ValueError("JWT_SECRET_KEY and JWT_JWKS_URL exclude each other; unset one")
-        if self.jwt_secret_key is not None and len(self.jwt_secret_key.get_secret_value().encode()) < 16:
-            raise ValueError("JWT_SECRET_KEY must be at least 16 bytes long; 32 or more are recommended")
+        if self.jwt_secret_key is not None:
+            _check_token_secret(self.jwt_secret_key.get_secret_value())
         url = self.jwt_jwks_url
         if url is not None and not (url.startswith("https://") or (url.startswith("http://") and is_loopback(url))):
             raise ValueError("JWT_JWKS_URL must start with https://")
         return self
+
+
+def _check_token_secret(secret: str) -> None:
+    # RFC 7518, 3.2: a key for HS256 has at least the size of the hash.
+    if len(secret.encode(errors="surrogatepass")) < 32:
+        raise ValueError("JWT_SECRET_KEY must be at least 32 bytes long; use random ones")
+    if len(set(secret)) == 1:
+        raise ValueError("JWT_SECRET_KEY repeats one character; use random ones")
+    if "-----BEGIN" in secret:
+        raise ValueError("JWT_SECRET_KEY holds a PEM key; HS256 needs a random secret, JWT_JWKS_URL serves public keys")
 
 
 class HttpSettings(Settings):

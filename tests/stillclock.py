@@ -27,6 +27,8 @@ CREATE FUNCTION still.clock_timestamp() RETURNS timestamptz LANGUAGE sql STABLE 
 _EMPTY = """
 DELETE FROM app_metadata;
 DELETE FROM app_owners;
+DELETE FROM token_minimums;
+DELETE FROM token_minimum_changes;
 DELETE FROM orphan_projects;
 DELETE FROM catalog_identity;
 INSERT INTO catalog_identity DEFAULT VALUES;

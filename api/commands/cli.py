@@ -17,6 +17,7 @@ from api.commands.dev import dev, local_neon
 from api.commands.doctor import examine
 from api.commands.doctor.line import any_failed, as_json, as_text
 from api.commands.logs import configure
+from api.commands.owners import revoke_tokens
 from api.commands.serving import COMMAND_SECONDS, PortTaken, listen, run_until_signal, serve, together
 from api.compose import ApiSettings, compose
 from api.connections.pool import Connections
@@ -131,7 +132,15 @@ def _reconcile(parsed: argparse.Namespace) -> None:
 
 def _token(parsed: argparse.Namespace) -> None:
     permissions = parsed.permission or ["read", "write"]
-    _say(issue_token(TokenSettings.load(), parsed.user, permissions, parsed.ttl) + "\n")
+    settings = TokenSettings.load()
+    issued = issue_token(
+        settings, parsed.user, permissions, parsed.ttl, app_id=parsed.app_id, token_version=parsed.token_version
+    )
+    _say(issued + "\n")
+
+
+def _revoke_tokens(parsed: argparse.Namespace) -> None:
+    _say(asyncio.run(revoke_tokens(parsed.owner, parsed.below, allow_lower=parsed.allow_lower)))
 
 
 def _resume(_parsed: argparse.Namespace) -> None:
@@ -202,6 +211,16 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--user", required=True, help="whose apps the token is about")
     added.add_argument("--permission", action="append", choices=("read", "write", "admin"), help="repeatable")
     added.add_argument("--ttl", type=int, default=ONE_DAY, help="seconds until it expires (default: a day)")
+    added.add_argument("--app-id", help="the one app that the token reaches (default: all of the user's)")
+    added.add_argument("--token-version", type=int, help="see owners revoke-tokens (default: none)")
+    owners = commands.add_parser("owners", help="what an operator decides about one owner")
+    actions = owners.add_subparsers(required=True, metavar="action")
+    text = "refuse an owner's tokens whose token_version is below a number, or that have none"
+    added = actions.add_parser("revoke-tokens", help=text, description=text)
+    added.set_defaults(command=_revoke_tokens)
+    added.add_argument("owner", metavar="OWNER", help="the owner's id, as in user_id")
+    added.add_argument("--below", type=int, required=True, metavar="N", help="the lowest version that is accepted")
+    added.add_argument("--allow-lower", action="store_true", help="accept revoked tokens again; 0 accepts all")
     command("resume", _resume, "end an emergency stop after many projects vanished by a person's will")
     added = command("claim", _claim, "say that this catalog, restored or failed over, is the right one; look first")
     acts = added.add_mutually_exclusive_group()

@@ -194,11 +194,23 @@ class AppCatalog:
         return [found.get(one) for one in asked]
 
     async def list(
-        self, owner_id: str, *, status: AppStatus | None, name: str | None, limit: int, cursor: str | None
+        self,
+        owner_id: str,
+        *,
+        status: AppStatus | None,
+        name: str | None,
+        limit: int,
+        cursor: str | None,
+        only_app: str | None = None,
     ) -> Page:
-        """An owner's apps, newest first; deleted ones only with ``status`` deleted. Raises InvalidCursor."""
+        """An owner's apps, newest first; deleted ones only with ``status`` deleted; ``only_app`` keeps one of them.
+
+        Raises:
+            InvalidCursor: the cursor came from elsewhere.
+        """
         at, after = app_position(cursor) if cursor is not None else (None, None)
         values = {"owner_id": owner_id, "status": status and status.value, "name": name, "limit": limit + 1}
+        values["only_app"] = only_app
         async with self._database.connection() as connection:
             found = await connection.execute(_SQL["list"], values | {"created_at": at, "app_id": after})
             apps = tuple(_app(row) for row in await found.fetchall())

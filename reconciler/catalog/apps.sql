@@ -46,6 +46,7 @@ WHERE owner_id = %(owner_id)s
       ELSE status = %(status)s
   END
   AND (%(name)s::text IS NULL OR app_name = %(name)s)
+  AND (%(only_app)s::text IS NULL OR app_id = %(only_app)s)
   AND (%(app_id)s::text IS NULL OR (created_at, app_id) < (%(created_at)s::timestamptz, %(app_id)s))
 ORDER BY created_at DESC, app_id DESC
 LIMIT %(limit)s

@@ -36,7 +36,8 @@ SELECT pid FROM yoyo_lock WHERE locked = 1
 -- What this login may do: what the API needs, and what a daemon needs.
 SELECT current_user AS login,
        has_any_column_privilege('app_metadata', 'INSERT') AND has_any_column_privilege('app_work', 'INSERT')
-           AND has_table_privilege('app_events', 'INSERT') AND has_table_privilege('idempotency_keys', 'INSERT') AS serves,
+           AND has_table_privilege('app_events', 'INSERT') AND has_table_privilege('idempotency_keys', 'INSERT')
+           AND coalesce(has_table_privilege(to_regclass('token_minimums'), 'SELECT'), true) AS serves,
        has_column_privilege('app_metadata', 'project_id', 'UPDATE') AND has_table_privilege('app_work', 'UPDATE')
            AND has_table_privilege('create_intents', 'INSERT') AND has_table_privilege('catalog_identity', 'UPDATE')
            AND has_sequence_privilege('lease_tokens', 'USAGE') AS reconciles

@@ -17,6 +17,7 @@ from reconciler.catalog.health import read_health
 from reconciler.catalog.inspect import CatalogInspector
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.refusals import LimitReached
+from reconciler.catalog.revocations import RevocationCatalog
 from reconciler.catalog.work import Claimed, WorkCatalog
 from reconciler.core.budget import Terms, Urgency
 from reconciler.core.claim import Claim, LostApp, Trace
@@ -60,6 +61,7 @@ class Hands:
         self.budget = BudgetCatalog(database, TERMS)
         self.inspector = CatalogInspector(database)
         self.claims = ClaimCatalog(database)
+        self.revocations = RevocationCatalog(database)
         self.held: dict[str, Claimed] = {}
         self.job = Job("sweep", 0, "")
 
@@ -156,6 +158,8 @@ CALLS: Mapping[str, Call] = {
     "events": lambda h: h.apps.events("alice", IDS["ready"], limit=2, cursor=None),
     "statuses": lambda h: h.apps.statuses([IDS["ready"]]),
     "notify": lambda h: h.apps.notify(),
+    "minimums": lambda h: h.revocations.minimums(["alice"]),
+    "revoke_below": lambda h: h.revocations.revoke_below("alice", 7, operator="operator"),
     # A worker
     "claim": lambda h: h.work.claim(10),
     "next_due": lambda h: h.work.next_due(),

@@ -16,10 +16,12 @@ _TABLES = (
     "periodic_jobs",
     "orphan_projects",
     "request_budget",
+    "token_minimums",
+    "token_minimum_changes",
 )
 # Of these only whether they are there: sealing is random, and a number that was drawn is not given back.
 _OPAQUE = ("data_key_sealed", "connection_uri_sealed", "pooled_uri_sealed")
-_DRAWN = ("event_id",)
+_DRAWN = ("event_id", "change_id")
 
 
 class Store:

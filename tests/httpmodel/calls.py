@@ -10,7 +10,11 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
+from specs.names import app_id_from_bytes
 from tests.integration.api_client import token
+
+# The first app of most examples, alice's or bob's; number 0 is the daemon's.
+SCOPE = app_id_from_bytes((1).to_bytes(15, "big"))
 
 
 class Caller(StrEnum):
@@ -19,6 +23,7 @@ class Caller(StrEnum):
     ALICE = "alice"
     BOB = "bob"
     READER = "alice, read only"
+    SCOPED = "alice, one app"
     POWERLESS = "alice, no permission"
     EXPIRED = "alice, expired"
     NOBODY = "no token"
@@ -31,7 +36,11 @@ class Caller(StrEnum):
     @property
     def may_write(self) -> bool:
         """Whether the token has ``write``."""
-        return self in {Caller.ALICE, Caller.BOB}
+        return self in {Caller.ALICE, Caller.BOB, Caller.SCOPED}
+
+    def reaches(self, app_id: str) -> bool:
+        """Whether the token is for all apps, or for this one."""
+        return self is not Caller.SCOPED or app_id == SCOPE
 
 
 @cache
@@ -46,6 +55,8 @@ def bearer(caller: Caller) -> str | None:
             return token("alice", exp=1)
         case Caller.POWERLESS:
             return token("alice", (), exp=later)
+        case Caller.SCOPED:
+            return token("alice", exp=later, app_id=SCOPE)
         case Caller.READER:
             return token("alice", ("read",), exp=later)
     return token(caller.value, exp=later)

@@ -150,7 +150,9 @@ class Model:
         if call.caller in {Caller.NOBODY, Caller.EXPIRED}:
             problem(answer, 401, "unauthorized")
             return True
-        if call.caller is Caller.POWERLESS or (call.method != "GET" and not call.caller.may_write):
+        creates_by_app_token = call.method == "POST" and call.caller is Caller.SCOPED
+        powerless = call.caller is Caller.POWERLESS or (call.method != "GET" and not call.caller.may_write)
+        if powerless or creates_by_app_token:
             problem(answer, 403, "forbidden")
             return True
         return False
@@ -254,7 +256,7 @@ class Model:
     def _own(self, call: Call, answer: Answer) -> App | None:
         """The app, if it is the caller's; else the answer must be the one that everything else gets."""
         app = self.apps.get(call.app_id)
-        if app is not None and app.owner == call.caller.owner:
+        if app is not None and app.owner == call.caller.owner and call.caller.reaches(app.app_id):
             return app
         problem(answer, 404, "app-not-found")
         if self.nothing is None:
@@ -277,6 +279,7 @@ class Model:
             assert app is not None
             self._see(app, answer, view, write=None)
         apps = [app for app in self.of(call.caller.owner) if self._listed(app, status, call.query.get("name"))]
+        apps = [app for app in apps if call.caller.reaches(app.app_id)]
         if cursor is not None:
             apps = [app for app in apps if app.place < cursor_place(cursor)]
         must([view["app_id"] for view in shown] == [app.app_id for app in apps[:limit]], "not the owner's apps", answer)

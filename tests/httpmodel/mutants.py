@@ -10,10 +10,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from api import routes
 from api.bodies import parse_object
+from api.claims import Principal
 from api.documents import app_document
+from api.guard import Guard
 from api.problems import FORBIDDEN
 from reconciler.catalog import apps, record
 from reconciler.catalog.apps import AppCatalog, Created
@@ -87,6 +90,20 @@ def _tell_of_others(patch: pytest.MonkeyPatch) -> None:
         return app
 
     patch.setattr(AppCatalog, "get", get)
+
+
+def _app_token_for_any(patch: pytest.MonkeyPatch) -> None:
+    honest = routes._app_id
+    patch.setattr(routes, "_app_id", lambda request, principal: honest(request, replace(principal, app_id=None)))
+
+
+def _app_token_creates(patch: pytest.MonkeyPatch) -> None:
+    honest = Guard.admit
+
+    async def admit(guard: Guard, request: Request, *permissions: str, app_token: bool = True) -> Principal:
+        return await honest(guard, request, *permissions, app_token=app_token)
+
+    patch.setattr(Guard, "admit", admit)
 
 
 def _uri_for_readers(patch: pytest.MonkeyPatch) -> None:
@@ -195,6 +212,9 @@ MUTANTS = (
         "delete ends anybody's app",
         _statement(apps, "lock_for_delete", "owner_id = %(owner_id)s", "%(owner_id)s::text <> ''"),
     ),
+    Mutant("a token for one app reaches the others", _app_token_for_any),
+    Mutant("a token for one app lists the others", _statement(apps, "list", "app_id = %(only_app)s", "true")),
+    Mutant("a token for one app creates apps", _app_token_creates, quick=True),
     Mutant("readers see URIs", _uri_for_readers, quick=True),
     Mutant(
         "a URI is seen while deleting",

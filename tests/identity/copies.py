@@ -15,6 +15,7 @@ from tests.postgres import TestServer
 
 TABLES = (
     "app_metadata", "app_work", "create_intents", "app_events", "idempotency_keys", "app_owners", "catalog_identity",
+    "token_minimums", "token_minimum_changes",
 )  # fmt: skip
 
 

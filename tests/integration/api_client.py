@@ -15,9 +15,11 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.context import ApiContext
+from api.revocations import TokenRevocations
 from api.tokens import TokenVerifier
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
+from reconciler.catalog.revocations import RevocationCatalog
 from specs.settings import NEON_REGIONS, HttpSettings, PlaneSettings, TokenSettings
 from tests.catalogs import SEALER, new_app_id
 from tests.described import acheck_response
@@ -44,6 +46,7 @@ def api_context(url: str, **http: Any) -> ApiContext:
         database=database,
         sealer=SEALER,
         tokens=TokenVerifier(TokenSettings.model_construct(jwt_secret_key=SecretStr(SECRET))),
+        revocations=TokenRevocations(RevocationCatalog(database).minimums),
         plane=PlaneSettings.model_construct(neon_regions=NEON_REGIONS),
         http=HttpSettings.model_construct(**http),
         new_app_id=new_app_id,

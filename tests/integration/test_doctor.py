@@ -48,7 +48,7 @@ def given(catalog_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
             else:
                 monkeypatch.setenv(name, value)
 
-    change(DATABASE_URL=catalog_url, ENCRYPTION_KEYS=KEY, JWT_SECRET_KEY="j" * 43)
+    change(DATABASE_URL=catalog_url, ENCRYPTION_KEYS=KEY, JWT_SECRET_KEY="jk" * 21)
     return change
 
 
@@ -180,6 +180,7 @@ def test_the_same_for_machines(given: Set, capsys: pytest.CaptureFixture[str]) -
         ({"ENCRYPTION_KEYS": None}, "encryption keys", "ENCRYPTION_KEYS is required"),
         ({"ENCRYPTION_KEYS": "hidden"}, "encryption keys", "ENCRYPTION_KEYS"),
         ({"JWT_SECRET_KEY": "hidden"}, "token settings", "JWT_SECRET_KEY"),
+        ({"JWT_SECRET_KEY": None, "JWT_JWKS_URL": "http://127.0.0.1:9/hidden"}, "JWKS", "the connection failed"),
         ({"PORT": "hidden"}, "HTTP settings", "PORT"),
         ({"CONTROL_PLANE_ID": "Not This"}, "plane settings", "CONTROL_PLANE_ID"),
         ({"NEON_API_KEY": "hidden one"}, "Neon settings", "NEON_API_KEY"),

@@ -13,6 +13,7 @@ from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Pins
 from reconciler.catalog.migrate import schema_is_current
 from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.revocations import RevocationCatalog
 from reconciler.catalog.seal import Sealer
 from reconciler.catalog.work import WorkCatalog
 from reconciler.core.budget import Terms, Urgency
@@ -38,6 +39,7 @@ async def _life(url: str) -> None:
     try:
         assert await schema_is_current(api)
         apps = AppCatalog(api)
+        assert await RevocationCatalog(api).minimums(["o"]) == {}
         await apps.create(
             "o", DESIRED, app_id=APP_ID, idempotency_key="k", fingerprint=b"f", max_apps=5, request_id=None
         )
@@ -85,6 +87,11 @@ def test_each_role_can_do_all_of_its_own_work(catalog_url: str) -> None:
         (API, "UPDATE app_metadata SET connection_uri_sealed = ''"),
         (API, "UPDATE app_work SET lease_token = 0"),
         (API, "DELETE FROM app_events"),
+        (API, "INSERT INTO token_minimums VALUES ('o', 0)"),
+        (API, "UPDATE token_minimums SET minimum_version = 0"),
+        (API, "DELETE FROM token_minimums"),
+        (API, "SELECT * FROM token_minimum_changes"),
+        (RECONCILER, "SELECT * FROM token_minimums"),
         (API, "UPDATE catalog_identity SET org_id = 'x'"),
         (API, "UPDATE request_budget SET tokens = 1000"),
         (RECONCILER, "UPDATE app_metadata SET owner_id = 'x'"),

@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 90.0
 STOP_SECONDS = 20.0
 # Short, so that a lost lease or a lost answer costs a test seconds and not minutes.
 FIGURES = {"NEON_TIMEOUT_SECONDS": "2", "LEASE_SECONDS": "5", "SETTLE_SECONDS": "3", "RESYNC_SECONDS": "2"}
-SECRETS = {"JWT_SECRET_KEY": "j" * 43, "ENCRYPTION_KEYS": "dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHQ"}
+SECRETS = {"JWT_SECRET_KEY": "jk" * 21, "ENCRYPTION_KEYS": "dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHQ"}
 Seen = TypeVar("Seen")
 
 

@@ -29,7 +29,7 @@ from tests.processes.running import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-SECRETS = {"CATALOG_PASSWORD": "pass-word_1", "JWT_SECRET_KEY": "j" * 43, "ENCRYPTION_KEYS": "dHR0" * 10 + "dHQ"}
+SECRETS = {"CATALOG_PASSWORD": "pass-word_1", "JWT_SECRET_KEY": "jk" * 21, "ENCRYPTION_KEYS": "dHR0" * 10 + "dHQ"}
 NEON = {"NEON_API_KEY": "napi-key"}
 LOCAL_NEON = {"NEON_API_KEY": "local", "NEON_API_URL": "http://127.0.0.1:8080/api/v2"}
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

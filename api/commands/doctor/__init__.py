@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pydantic import SecretStr
 
 from api.commands.doctor.catalog import CatalogChecks
+from api.commands.doctor.jwks import jwks
 from api.commands.doctor.line import Line, failed, skipped
 from api.commands.doctor.local import Given, settings
 from api.commands.doctor.neon import CHECKS, NeonChecks
@@ -29,7 +30,7 @@ async def examine() -> list[Line]:
         direct = await _opened(stack, given, "DATABASE_DIRECT_URL", named)
         checks = CatalogChecks(given, catalog, direct)
         lines = await checks.run()
-        return given.lines + lines + await _neon(given, checks, stack)
+        return [*given.lines, *lines, *await jwks(given.tokens), *await _neon(given, checks, stack)]
 
 
 async def _opened(stack: AsyncExitStack, given: Given, name: str, url: SecretStr | None) -> CatalogInspector | None:

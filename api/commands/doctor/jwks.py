@@ -1,0 +1,39 @@
+"""Check of the issuer's keys: the document is fetched once, as ``serve`` fetches it."""
+
+from __future__ import annotations
+
+from api.commands.doctor.line import Line, failed, ok, warning
+from api.jwks import jwks_source
+from api.keyset import MalformedKeySet, parse_key_set
+from reconciler.egress import FetchFailed
+from specs.settings import TokenSettings
+
+_CHECK = "JWKS"
+_NAMED = 5
+
+
+async def jwks(tokens: TokenSettings | None) -> list[Line]:
+    """Can tokens be checked with what ``JWT_JWKS_URL`` serves? No line without that setting."""
+    return [] if tokens is None or tokens.jwt_jwks_url is None else [await _fetched(tokens.jwt_jwks_url)]
+
+
+async def _fetched(url: str) -> Line:
+    source = jwks_source(url)
+    try:
+        keys = parse_key_set(await source.read())
+    except FetchFailed as error:
+        return failed(_CHECK, f"JWT_JWKS_URL cannot be fetched: {error}", "check the address from this machine")
+    except MalformedKeySet as error:
+        return failed(_CHECK, f"JWT_JWKS_URL serves no key set: {error}", "set the address of a JSON Web Key Set")
+    finally:
+        await source.aclose()
+    algorithms = sorted(frozenset[str]().union(*(key.algorithms for key in keys.keys)))
+    says = f"{len(keys.keys)} usable keys{' for ' if algorithms else ''}{', '.join(algorithms)}"
+    if keys.skipped:
+        more = f" and {len(keys.skipped) - _NAMED} more" if len(keys.skipped) > _NAMED else ""
+        says = f"{says}; not used: {', '.join(keys.skipped[:_NAMED])}{more}"
+    if not keys.keys:
+        return failed(_CHECK, says, "no token is accepted until the issuer publishes a usable key")
+    if keys.skipped:
+        return warning(_CHECK, says, "the issuer should publish usable signing keys only")
+    return ok(_CHECK, says)

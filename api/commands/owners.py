@@ -1,0 +1,56 @@
+"""``owners``: what an operator decides about one owner."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+
+from api.claims import LONGEST_OWNER
+from reconciler.catalog.database import Database
+from reconciler.catalog.revocations import LARGEST_VERSION, RevocationCatalog
+from reconciler.logs import fields
+from specs.settings import CatalogSettings
+
+log = logging.getLogger(__name__)
+
+
+async def revoke_tokens(owner_id: str, below: int, *, allow_lower: bool) -> str:
+    """Refuse an owner's tokens below a version; what to print.
+
+    Raises:
+        ValueError: the owner or the version cannot be.
+        SettingsError, CatalogUnavailable, MinimumWouldFall: nothing was changed.
+    """
+    if not 0 < len(owner_id) <= LONGEST_OWNER or not owner_id.isprintable():
+        raise ValueError(f"OWNER must be 1 to {LONGEST_OWNER} printable characters")
+    if not 0 <= below <= LARGEST_VERSION:
+        raise ValueError(f"--below must be a number from 0 to {LARGEST_VERSION}")
+    operator = _operator()
+    database = Database(CatalogSettings.load().database_url.get_secret_value(), max_size=1)
+    await database.open()
+    try:
+        changed = await RevocationCatalog(database).revoke_below(
+            owner_id, below, operator=operator, allow_lower=allow_lower
+        )
+    finally:
+        await database.close()
+    if changed.previous == changed.minimum:
+        return f"nothing to change: the minimum of {owner_id!r} is {changed.minimum}\n"
+    log.info(
+        "token minimum changed",
+        extra=fields(owner_id=owner_id, previous=changed.previous, minimum=changed.minimum, operator=operator),
+    )
+    if changed.minimum == 0:
+        return f"every API process accepts all tokens of {owner_id!r} again within a minute\n"
+    return (
+        f"every API process refuses tokens of {owner_id!r} with a token_version below {changed.minimum}, or without "
+        "one, within a minute\n"
+    )
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run as a user id without a name.
+        return "unknown"

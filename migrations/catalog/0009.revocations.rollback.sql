@@ -1,0 +1,2 @@
+DROP TABLE token_minimum_changes;
+DROP TABLE token_minimums;

@@ -136,7 +136,7 @@ def _read_operations(text: str) -> None:
 
 
 def _verified(token: str) -> None:
-    asyncio.run(_VERIFIER.verify(token))
+    _VERIFIER.verify(token)
 
 
 def _record(text: str) -> logging.LogRecord:

@@ -49,11 +49,8 @@ def probe(server: TlsServer, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(query: str = OF_NEON, **changes: Any) -> None:
         parts: dict[str, Any] = {"role": ROLE, "password": PASSWORD, "host": HOST, "port": server.port}
-        asyncio.run(
-            tenant_db.probe(
-                checked(f"{MorphikURI(**(parts | changes), database='app').to_postgresql()}?{query}".removesuffix("?"))
-            )
-        )
+        uri = MorphikURI(**(parts | changes), database="app").to_postgresql()
+        asyncio.run(tenant_db.probe(checked(f"{uri}?{query}".removesuffix("?"))))
 
     return run
 

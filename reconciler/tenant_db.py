@@ -67,7 +67,11 @@ PINNED: Final[Mapping[str, str]] = {
 """Every parameter of libpq that the URI does not give: what is absent, libpq takes from the process's environment."""
 
 NOT_PINNED: Final = ("service", "scram_client_key", "scram_server_key")
-"""What libpq does not take as empty. A service file (``PGSERVICE``) sets only parameters that are absent."""
+"""What libpq does not take as empty. A service file (``PGSERVICE``) sets only parameters that are absent.
+
+Beside these, libpq sends ``PGTZ``, ``PGDATESTYLE`` and ``PGGEQO``, which have no parameter and do not matter here. What
+is no valid value in these four breaks the catalog's connections, too.
+"""
 
 # libpq's own text may repeat parts of the URI, so a condition gets one of these texts instead.
 _CAUSES = (

@@ -63,8 +63,9 @@ class App(AppSummary):
     """An app with its URIs."""
 
     morphik_uri: str | None = Field(
-        description="Full access to the data: `morphik://role:password@host:port/database`. Null until the database "
-        "has been connected to, from a delete on, and for a token without `write`."
+        description="Full access to the data: `morphik://role:password@host:port/database`, percent-encoded, with the "
+        "query that Neon returned; with `postgresql://` in place of `morphik://` any client connects. Null until the "
+        "database has been connected to, from a delete on, and for a token without `write`."
     )
     pooled_uri: str | None = Field(description="The same through Neon's pooler; null as well where there is none.")
 
@@ -162,7 +163,8 @@ def morphik_uri(app: AppMetadata, sealer: Sealer, column: UriColumn) -> str | No
 
     Raises:
         SealBroken: it does not open.
-        InvalidURI: what was sealed is no ``postgresql://`` URI.
+        InvalidURI: what was sealed is no ``postgresql://`` URI of one host, or its query holds another parameter than
+            ``sslmode`` and ``channel_binding``.
     """
     text = sealer.unseal_uri(app, column)
     return MorphikURI.from_postgresql(text.get_secret_value()).build() if text is not None else None

@@ -45,9 +45,11 @@ _SUMMARY: Mapping[str, Any] = {
     "recoverable_until": None,
 }
 _NO_URI = {"morphik_uri": None, "pooled_uri": None}
+_LOGIN, _REGION = "app_k3v5q2mzt4dpa7ye_1:npg_…", "us-east-1.aws.neon.tech:5432"
+_QUERY = "sslmode=require&channel_binding=require"
 _URI = {
-    "morphik_uri": "morphik://app_k3v5q2mzt4dpa7ye_1:npg_…@ep-cool-river-a1b2c3d4.us-east-1.aws.neon.tech/app",
-    "pooled_uri": "morphik://app_k3v5q2mzt4dpa7ye_1:npg_…@ep-cool-river-a1b2c3d4-pooler.us-east-1.aws.neon.tech/app",
+    "morphik_uri": f"morphik://{_LOGIN}@ep-cool-river-a1b2c3d4.{_REGION}/app?{_QUERY}",
+    "pooled_uri": f"morphik://{_LOGIN}@ep-cool-river-a1b2c3d4-pooler.{_REGION}/app?{_QUERY}",
 }
 _WAITING = _CONDITION | {
     "status": "False",

@@ -1,17 +1,37 @@
-"""``morphik://<role>:<password>@<host>:<port>/<database>``: the address an app's owner gets, percent-encoded."""
+"""``morphik://<role>:<password>@<host>:<port>/<database>?<query>``: the address an app's owner gets, percent-encoded.
+
+This is the only parser of connection URIs. libpq accepts more than one host, and any connection parameter in the query
+(PostgreSQL documentation, 32.1.1.2): a second reading of the same text could connect elsewhere.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Self
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Final, Self
+from urllib.parse import quote, unquote
 
-DEFAULT_PORT = 5432
-LONGEST_URI = 4096
-"""Characters. ``urlsplit`` normalizes the host, which takes time that grows with the square of its length."""
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
+DEFAULT_PORT: Final = 5432
+LONGEST_URI: Final = 4096
+"""Characters."""
+SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+CHANNEL_BINDINGS: Final = ("disable", "prefer", "require")
+
+_MORPHIK = ("morphik",)
 _POSTGRES = ("postgresql", "postgres")
+_QUERY_VALUES = {"sslmode": SSL_MODES, "channel_binding": CHANNEL_BINDINGS}
+# RFC 3986: what may stand unencoded in the user information, without the colon.
+_PART = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
+_URI = re.compile(
+    rf"(?P<scheme>[a-z]+)://(?P<role>{_PART}):(?P<password>{_PART})"
+    r"@(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[1-9][0-9]{0,4}))?"
+    rf"/(?P<database>{_PART})(?:\?(?P<query>[a-z_=&-]+))?"
+)
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+# Resolvers read a name like this as an IPv4 address: 127.1, 2130706433, 0x7f.1 (inet_aton).
+_NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 
 class InvalidURI(ValueError):
@@ -23,6 +43,15 @@ class MorphikURI:
     """A database's address with its credentials, decoded.
 
     ``str`` and ``repr`` hide the password; ``build`` does not.
+
+    Attributes:
+        host: a DNS name in lower case, an IPv4 address, or an IPv6 address in brackets, compressed.
+        port: 1 to 65535.
+        sslmode: one of ``SSL_MODES``, None where the URI has none.
+        channel_binding: one of ``CHANNEL_BINDINGS``, None where the URI has none.
+
+    Raises:
+        InvalidURI: a part cannot stand in a URI.
     """
 
     role: str
@@ -30,72 +59,108 @@ class MorphikURI:
     host: str
     database: str
     port: int = DEFAULT_PORT
+    sslmode: str | None = None
+    channel_binding: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.role or not self.password or not self.database:
-            raise InvalidURI("role, password and database must not be empty")
-        if not _HOST.fullmatch(self.host):
-            raise InvalidURI("the host is neither a name nor an address")
+        for part in (self.role, self.password, self.database):
+            if not part or any(ord(each) < 0x20 or ord(each) == 0x7F for each in part):
+                raise InvalidURI("role, password and database must have characters, and no control characters")
+        if not _is_host(self.host):
+            raise InvalidURI("the host must be a DNS name in lower case, an IPv4 address, or an IPv6 address")
         if not 0 < self.port < 65536:
-            raise InvalidURI("the port must lie between 1 and 65535")
+            raise InvalidURI("the port must be between 1 and 65535")
+        if self.sslmode is not None and self.sslmode not in SSL_MODES:
+            raise InvalidURI(f"sslmode must be one of {', '.join(SSL_MODES)}")
+        if self.channel_binding is not None and self.channel_binding not in CHANNEL_BINDINGS:
+            raise InvalidURI(f"channel_binding must be one of {', '.join(CHANNEL_BINDINGS)}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a ``morphik://`` URI; raises InvalidURI."""
-        return cls._parse(text, ("morphik",), allow_query=False)
+        return cls._parse(text, _MORPHIK)
 
     @classmethod
     def from_postgresql(cls, text: str) -> Self:
-        """Read the address out of a ``postgresql://`` URI; its query is left out. Raises InvalidURI."""
-        return cls._parse(text, _POSTGRES, allow_query=True)
+        """Read a ``postgresql://`` or ``postgres://`` URI; raises InvalidURI."""
+        return cls._parse(text, _POSTGRES)
 
     @classmethod
-    def _parse(cls, text: str, schemes: tuple[str, ...], *, allow_query: bool) -> Self:
+    def _parse(cls, text: str, schemes: tuple[str, ...]) -> Self:
         if len(text) > LONGEST_URI:
             raise InvalidURI(f"the URI is longer than {LONGEST_URI} characters")
-        scheme, separator, rest = text.partition("://")
-        if not separator or scheme not in schemes:
-            raise InvalidURI(f"the URI must start with {schemes[0]}://")
+        parts = _URI.fullmatch(text)
+        if parts is None or parts["scheme"] not in schemes:
+            raise InvalidURI(
+                f"the URI must be {schemes[0]}://role:password@host[:port]/database, percent-encoded, with no query "
+                "other than sslmode and channel_binding"
+            )
         try:
-            parts = urlsplit(f"//{rest}")
-            port = parts.port or DEFAULT_PORT
-        except ValueError:
-            raise InvalidURI("the host or the port cannot be read") from None
-        if (parts.query and not allow_query) or parts.fragment:
-            raise InvalidURI("there must be nothing behind the database's name")
-        userinfo, at, address = parts.netloc.rpartition("@")
-        role, colon, password = userinfo.partition(":")
-        if not at or not colon:
-            raise InvalidURI("role and password must stand before the host")
-        bracketed = address.startswith("[") and "]" in address
-        host = address[: address.index("]") + 1] if bracketed else address.partition(":")[0]
-        try:
-            decoded = [unquote(part, errors="strict") for part in (role, password, parts.path.removeprefix("/"))]
+            role, password, database = (
+                unquote(parts[name], errors="strict") for name in ("role", "password", "database")
+            )
         except UnicodeDecodeError:
             raise InvalidURI("a percent-encoded part is not UTF-8") from None
-        return cls(role=decoded[0], password=decoded[1], host=host, port=port, database=decoded[2])
+        query = _query(parts["query"])
+        return cls(
+            role=role,
+            password=password,
+            host=_canonical(parts["host"]),
+            database=database,
+            port=int(parts["port"] or DEFAULT_PORT),
+            sslmode=query.get("sslmode"),
+            channel_binding=query.get("channel_binding"),
+        )
 
     def build(self) -> str:
         """The whole URI, with the password."""
         return f"morphik://{self._rest(quote(self.password, safe=''))}"
 
-    def to_postgresql(self, **query: str) -> str:
-        """The same address for a Postgres client; ``query`` holds connection parameters such as ``sslmode``."""
-        text = f"postgresql://{self._rest(quote(self.password, safe=''))}"
-        return f"{text}?{urlencode(query)}" if query else text
+    def to_postgresql(self) -> str:
+        """The same URI for a Postgres client."""
+        return f"postgresql://{self._rest(quote(self.password, safe=''))}"
 
     def redacted(self) -> str:
         """The URI with ``***`` in the password's place."""
         return f"morphik://{self._rest('***')}"
 
     def _rest(self, password: str) -> str:
-        role = quote(self.role, safe="")
-        return f"{role}:{password}@{self.host}:{self.port}/{quote(self.database, safe='')}"
+        role, database = quote(self.role, safe=""), quote(self.database, safe="")
+        given = (("sslmode", self.sslmode), ("channel_binding", self.channel_binding))
+        query = "&".join(f"{key}={value}" for key, value in given if value is not None)
+        return f"{role}:{password}@{self.host}:{self.port}/{database}{'?' if query else ''}{query}"
 
     def __str__(self) -> str:
         return self.redacted()
 
 
-def query_of(text: str) -> dict[str, str]:
-    """The connection parameters at the end of a ``postgresql://`` URI."""
-    return dict(parse_qsl(text.partition("?")[2]))
+def _query(text: str | None) -> dict[str, str]:
+    """The parameters of a query. A key that could change where or how a client connects is refused."""
+    query: dict[str, str] = {}
+    for pair in text.split("&") if text is not None else ():
+        key, _, value = pair.partition("=")
+        if key in query or value not in _QUERY_VALUES.get(key, ()):
+            raise InvalidURI("the query may hold only sslmode and channel_binding, once each, with values of libpq")
+        query[key] = value
+    return query
+
+
+def _canonical(host: str) -> str:
+    """The one form of a host. An IPv6 address that cannot be read is left as it is, to be refused."""
+    if not host.startswith("["):
+        return host.lower()
+    try:
+        return f"[{IPv6Address(host[1:-1]).compressed}]"
+    except AddressValueError:
+        return host
+
+
+def _is_host(host: str) -> bool:
+    try:
+        if host.startswith("["):
+            return host == f"[{IPv6Address(host[1:-1]).compressed}]"
+        if _NUMERIC.fullmatch(host):
+            return host == str(IPv4Address(host))
+    except AddressValueError:
+        return False
+    return len(host) <= 253 and _NAME.fullmatch(host) is not None

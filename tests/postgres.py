@@ -41,12 +41,14 @@ class TestServer:
     Attributes:
         url: address of a database in which databases can be made, as a role that may make them.
         data: the server's folder when it is our own, else None.
+        binaries: the folder of the programs of Postgres.
     """
 
     __test__ = False
 
     url: str
     data: Path | None = None
+    binaries: Path = _BINARIES
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _template: str | None = None
 
@@ -91,7 +93,7 @@ class TestServer:
         return self.data
 
     def _pg_ctl(self, *arguments: str) -> None:
-        _run("pg_ctl", "-D", str(self._folder / "db"), "-w", *arguments)
+        _run(self.binaries, "pg_ctl", "-D", str(self._folder / "db"), "-w", *arguments)
 
 
 @contextmanager
@@ -111,7 +113,7 @@ def running_server() -> Iterator[TestServer]:
 
 
 @contextmanager
-def own_server() -> Iterator[TestServer]:
+def own_server(binaries: Path = _BINARIES) -> Iterator[TestServer]:
     """A server of our own in a temporary folder, as an unprivileged user where we are root."""
     folder = Path(tempfile.mkdtemp(prefix="morphik-test-"))
     try:
@@ -122,13 +124,13 @@ def own_server() -> Iterator[TestServer]:
             os.chown(folder, user.pw_uid, user.pw_gid)
             os.chown(password_file, user.pw_uid, user.pw_gid)
         _run(
-            "initdb", "-D", str(folder / "db"), "-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--no-sync",
-            "--locale=C", f"--pwfile={password_file}",
+            binaries, "initdb", "-D", str(folder / "db"), "-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8",
+            "--no-sync", "--locale=C", f"--pwfile={password_file}",
         )  # fmt: skip
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        server = TestServer(f"postgresql://postgres:{_PASSWORD}@127.0.0.1:{port}/postgres", folder)
+        server = TestServer(f"postgresql://postgres:{_PASSWORD}@127.0.0.1:{port}/postgres", folder, binaries)
         server.start()
         try:
             yield server
@@ -139,9 +141,9 @@ def own_server() -> Iterator[TestServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(program: str, *arguments: str) -> None:
+def _run(binaries: Path, program: str, *arguments: str) -> None:
     ran = subprocess.run(
-        [str(_BINARIES / program), *arguments],
+        [str(binaries / program), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
         stderr=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
-from pydantic import SecretStr
 
 from reconciler.catalog.database import Database, Row
 from reconciler.catalog.rows import conditions_to_json
@@ -19,6 +18,7 @@ from reconciler.catalog.statements import load
 from reconciler.catalog.work import Lease, intent_of
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import CreateIntent, Credentials, Progress
+from reconciler.core.trust import AddressNotAllowed, AddressRule, CheckedURI
 from reconciler.errors import CatalogUnseen, LeaseLost, MutationStopped
 from specs.metadata import AppMetadata
 
@@ -98,7 +98,7 @@ class RecordCatalog:
         key = self._sealer.new_data_key(app.app_id, app.incarnation)
         place = _place(app, effect.org_id, effect.project_id, key.version)
 
-        def sealed(column: Any, uri: SecretStr | None) -> bytes | None:
+        def sealed(column: Any, uri: CheckedURI | None) -> bytes | None:
             return None if uri is None else self._sealer.seal(key.key, column, uri.get_secret_value(), **place)
 
         held = effect.credentials
@@ -121,12 +121,15 @@ class RecordCatalog:
         """Forget a candidate for a surplus."""
         await self._one(lease, "drop_surplus", {**_fence(lease), "project_id": project_id, "report": report})
 
-    def open_seal(self, app: AppMetadata) -> Credentials | None:
-        """The recorded URIs, opened; None when there are none or no configured key opens them."""
+    def open_seal(self, app: AppMetadata, rule: AddressRule) -> Credentials | None:
+        """The recorded URIs, opened; None when there are none, no key opens them, or the rule does not allow them."""
         try:
             direct = self._sealer.unseal_uri(app, "connection_uri")
-            return None if direct is None else Credentials(direct, self._sealer.unseal_uri(app, "pooled_uri"))
-        except SealBroken:
+            pooled = self._sealer.unseal_uri(app, "pooled_uri")
+            if direct is None:
+                return None
+            return Credentials(CheckedURI(direct, rule), None if pooled is None else CheckedURI(pooled, rule))
+        except (SealBroken, AddressNotAllowed):
             return None
 
     async def _settle(self, lease: Lease, create_seq: int, *, state: str, absent: bool) -> None:

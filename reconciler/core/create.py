@@ -6,8 +6,6 @@ may be sent again; a lost answer leaves it open, and then the only way on is to 
 
 from __future__ import annotations
 
-from pydantic import SecretStr
-
 from reconciler.core.desired import project_to_create
 from reconciler.core.effects import CreateProject, OpenIntent, RecordProject, RefuseIntent, Steps, perform
 from reconciler.core.find import Copied, Elsewhere, Found, ProvenAbsent, find_created
@@ -15,7 +13,7 @@ from reconciler.core.mark import belongs_to, carries_name
 from reconciler.core.pace import FIRST_LOOK_SECONDS
 from reconciler.core.report import IN_SYNC, Said, progress, record
 from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Snapshot
-from reconciler.core.trust import believed, pooled
+from reconciler.core.trust import AddressNotAllowed, CheckedURI, pooled
 from reconciler.errors import NeonOutcomeUnknown, NeonRefused, NeonSafeToSendAgain
 from specs.neon import CreatedProject
 from specs.status import Reason
@@ -86,10 +84,12 @@ def _recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreatedP
 
 
 def _credentials(s: Snapshot, created: CreatedProject) -> Credentials | None:
-    """The URI of the answer, if there is one whose host is believed; else it is read later."""
+    """The URIs of the answer. If one of a pair is not allowed, both are read later."""
     for details in created.connection_uris:
-        direct = details.connection_uri.get_secret_value()
-        if believed(direct, s.plane.host_suffixes):
-            through_pooler = pooled(direct, details.connection_parameters.pooler_host)
-            return Credentials(details.connection_uri, None if through_pooler is None else SecretStr(through_pooler))
+        host = details.connection_parameters.pooler_host
+        try:
+            direct = CheckedURI(details.connection_uri, s.addresses)
+            return Credentials(direct, None if host is None else pooled(direct.text, host, s.addresses))
+        except AddressNotAllowed:
+            continue
     return None

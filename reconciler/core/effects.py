@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 from pydantic import SecretStr
 
 from reconciler.core.snapshot import CreateIntent, Credentials, Progress
+from reconciler.core.trust import CheckedURI
 from specs.neon import (
     BranchChanged,
     BranchList,
@@ -170,7 +171,7 @@ class DeleteProject(Effect[Project]):
 class ProbeDatabase(Effect[None]):
     """Connect with a URI and run a statement; ``TenantUnreachable`` when that fails."""
 
-    uri: SecretStr
+    uri: CheckedURI
 
 
 # The catalog
@@ -245,7 +246,10 @@ class Record(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class OpenSeal(Effect[Credentials | None]):
-    """The credentials that the catalog holds, opened; None when there are none or no key opens them."""
+    """The credentials that the catalog holds, opened.
+
+    None when there are none, no key opens them, or they are not allowed (any more).
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from pydantic import SecretStr
-
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.desired import drift, drifted_fields, endpoint_to_create, immutable_drift
 from reconciler.core.effects import (
@@ -32,7 +30,7 @@ from reconciler.core.operations import await_operations, probe
 from reconciler.core.pace import seconds_taken
 from reconciler.core.report import AVAILABLE, IN_SYNC, Said, again_soon, progress, record
 from reconciler.core.snapshot import Credentials, Event, Next, Snapshot
-from reconciler.core.trust import believed, same_address
+from reconciler.core.trust import AddressNotAllowed, CheckedURI
 from reconciler.core.vanish import left_of, recover_may_arrive, vanished
 from reconciler.errors import NeonNotFound, NeonPasswordsNotStored
 from specs.neon import Branch, Project, ProjectUpdate
@@ -112,11 +110,17 @@ def _serve(s: Snapshot, project: Project) -> Steps[Next]:
         gone = "Neon has no credentials for the app's role and database; an operator must look."
         yield from record(s, progress(s, ready=Said("False", Reason.CREDENTIALS_MISSING, gone)))
         return SLOW
-    if not believed(reported.get_secret_value(), s.plane.host_suffixes):
-        text = "Neon's URI names a host that NEON_HOST_SUFFIXES does not allow; an operator must look."
-        yield from record(s, progress(s, ready=Said("False", Reason.HOST_NOT_BELIEVED, text)))
-        return SLOW
+    except AddressNotAllowed as error:
+        return (yield from _not_allowed(s, error))
     return (yield from _prove(s, project, branch, reported))
+
+
+def _not_allowed(s: Snapshot, error: AddressNotAllowed) -> Steps[Next]:
+    """Report the address, publish nothing, and read it again, later each time."""
+    yield from record(
+        s, progress(s, ready=Said("False", Reason.HOST_NOT_BELIEVED, f"{error} Operator action required."))
+    )
+    return again_soon(s)
 
 
 def _give_endpoint(s: Snapshot, project_id: str, branch: Branch) -> Steps[Next]:
@@ -132,14 +136,14 @@ def _give_endpoint(s: Snapshot, project_id: str, branch: Branch) -> Steps[Next]:
     return again_soon(s, 1.0)
 
 
-def _prove(s: Snapshot, project: Project, branch: Branch, reported: SecretStr) -> Steps[Next]:
+def _prove(s: Snapshot, project: Project, branch: Branch, reported: CheckedURI) -> Steps[Next]:
     immutable = immutable_drift(s.app, project)
     synced = IN_SYNC
     if immutable is not None:
         synced = Said("False", Reason.IMMUTABLE_DRIFT, f"It cannot be changed in place: {immutable}.")
     since = recover_may_arrive(s)
     held = yield from perform(OpenSeal())
-    same = held is not None and same_address(held.connection_uri.get_secret_value(), reported.get_secret_value())
+    same = held is not None and held.connection_uri.same_address(reported)
     ready = condition_of(s.app.conditions, ConditionType.READY)
     if same and s.app.connected_at is not None and ready is not None and ready.status == "True":
         # An idle compute is Neon's normal state: what was proven is not connected to again.
@@ -162,9 +166,11 @@ def _prove(s: Snapshot, project: Project, branch: Branch, reported: SecretStr) -
     if same:
         yield from record(s, said)
         return _settled(s, since)
-    through_pooler = yield from _connection_uri(s, project.id, branch, pooled=True)
-    trusted = believed(through_pooler.get_secret_value(), s.plane.host_suffixes)
-    yield from perform(RecordCredentials(Credentials(reported, through_pooler if trusted else None), said))
+    try:
+        credentials = Credentials(reported, (yield from _connection_uri(s, project.id, branch, pooled=True)))
+    except AddressNotAllowed as error:
+        return (yield from _not_allowed(s, error))
+    yield from perform(RecordCredentials(credentials, said))
     return _settled(s, since)
 
 
@@ -173,5 +179,7 @@ def _settled(s: Snapshot, recovering_since: datetime | None) -> Next:
     return Next(None) if recovering_since is None else Next(left_of(s, recovering_since), background=True)
 
 
-def _connection_uri(s: Snapshot, project_id: str, branch: Branch, *, pooled: bool) -> Steps[SecretStr]:
-    return (yield from perform(GetConnectionURI(project_id, branch.id, s.app.role, s.app.database, pooled=pooled)))
+def _connection_uri(s: Snapshot, project_id: str, branch: Branch, *, pooled: bool) -> Steps[CheckedURI]:
+    """Neon's URI; raises AddressNotAllowed."""
+    read = GetConnectionURI(project_id, branch.id, s.app.role, s.app.database, pooled=pooled)
+    return CheckedURI((yield from perform(read)), s.addresses)

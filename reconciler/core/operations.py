@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.effects import ListOperations, ProbeDatabase, Steps, perform
 from reconciler.core.report import Said, again_soon, progress, record
 from reconciler.core.snapshot import Next, Snapshot
+from reconciler.core.trust import CheckedURI
 from reconciler.errors import TenantUnreachable
 from specs.neon import Operation
 from specs.status import Reason
@@ -57,7 +56,7 @@ def await_operations(s: Snapshot, project_id: str) -> Steps[Waited]:
     return Waited(operations, Next(s.pace.next_look(s.since_recorded) if s.app.connected_at is None else 1.0))
 
 
-def probe(s: Snapshot, project_id: str, uri: SecretStr, waited: Waited) -> Steps[Next | None]:
+def probe(s: Snapshot, project_id: str, uri: CheckedURI, waited: Waited) -> Steps[Next | None]:
     """Connect to the database; when to try again where an operation is to blame that it does not answer.
 
     Raises:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-from pydantic import SecretStr
-
 from reconciler.core.pace import Pace
+from reconciler.core.trust import AddressNotAllowed, AddressRule, CheckedURI
 from specs.metadata import AppMetadata
 from specs.status import AppStatus, Condition
 
@@ -30,6 +29,10 @@ class Plane:
     settle_seconds: float
     host_suffixes: tuple[str, ...]
 
+    def addresses(self, app: AppMetadata) -> AddressRule:
+        """What a connection URI of an app must be."""
+        return AddressRule(self.host_suffixes, app.role, app.database)
+
 
 @dataclass(frozen=True, slots=True)
 class CreateIntent:
@@ -45,15 +48,23 @@ class CreateIntent:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The connection URIs as Neon gave them; ``pooled_uri`` goes through Neon's pooler."""
+    """The connection URIs as Neon gave them; ``pooled_uri`` goes through Neon's pooler.
 
-    connection_uri: SecretStr
-    pooled_uri: SecretStr | None
+    Raises:
+        AddressNotAllowed: the two have different roles, passwords or databases.
+    """
+
+    connection_uri: CheckedURI
+    pooled_uri: CheckedURI | None
+
+    def __post_init__(self) -> None:
+        # The pooled URI is published without a connection of its own.
+        if self.pooled_uri is not None and not self.pooled_uri.same_login(self.connection_uri):
+            raise AddressNotAllowed("Neon returned a pooled URI with another login than the direct one.")
 
     def same_as(self, other: Credentials | None) -> bool:
         """Whether both hold the same direct URI."""
-        mine = self.connection_uri.get_secret_value()
-        return other is not None and mine == other.connection_uri.get_secret_value()
+        return other is not None and self.connection_uri == other.connection_uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,11 @@ class Snapshot:
     def current_intents(self) -> tuple[CreateIntent, ...]:
         """The intents of this incarnation; what an earlier one made is not this app's any more."""
         return tuple(i for i in self.intents if i.incarnation == self.app.incarnation)
+
+    @property
+    def addresses(self) -> AddressRule:
+        """What a connection URI of this app must be."""
+        return self.plane.addresses(self.app)
 
     @property
     def since_recorded(self) -> float:

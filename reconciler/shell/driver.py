@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from pydantic import SecretStr
-
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.work import Claimed
 from reconciler.core import effects as e
@@ -23,6 +21,7 @@ from reconciler.core.budget import Urgency, urgency_of
 from reconciler.core.pace import Pace
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Plane, Snapshot
+from reconciler.core.trust import CheckedURI
 from reconciler.errors import CatalogUnseen, NeonAPIError, NeonNotFound, NeonPasswordsNotStored, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
@@ -31,7 +30,7 @@ from reconciler.telemetry.witness import Witness
 from specs.settings import SEND_MARGIN_SECONDS
 
 T = TypeVar("T")
-Probe = Callable[[SecretStr], Awaitable[None]]
+Probe = Callable[[CheckedURI], Awaitable[None]]
 # A change that Neon refuses for longer is looked at afresh before it is sent again.
 CHANGE_SECONDS = 5.0
 
@@ -75,7 +74,7 @@ class Driver:
             CatalogUnavailable: nothing can be written now.
         """
         steps = reconcile(self._snapshot(claimed))
-        hand = _Hand(self._world, claimed, urgency_of(claimed.app))
+        hand = _Hand(self._world, self._plane, claimed, urgency_of(claimed.app))
         try:
             effect = next(steps)
             while True:
@@ -102,7 +101,7 @@ class Driver:
             ReconcileError: it could not be told.
         """
         steps = reconcile(self._snapshot(claimed))
-        hand = _Hand(self._world, claimed, Urgency.SWEEPS)
+        hand = _Hand(self._world, self._plane, claimed, Urgency.SWEEPS)
         try:
             effect = next(steps)
             while isinstance(effect, LOOKS):
@@ -148,8 +147,9 @@ LOOKS = (
 class _Hand:
     """The effects of one pass, each change of Neon under a permission of its own."""
 
-    def __init__(self, world: World, claimed: Claimed, urgency: Urgency) -> None:
+    def __init__(self, world: World, plane: Plane, claimed: Claimed, urgency: Urgency) -> None:
         self._world = world
+        self._plane = plane
         self._claimed = claimed
         self._turn = Turn(world.budget, urgency, claimed.app.owner_id)
         self._client = world.client.through(self._turn)
@@ -213,7 +213,8 @@ class _Hand:
                     project_id, branch_id=branch_id, role_name=role, database_name=database, pooled=pooled
                 )
             case e.OpenSeal():
-                return self._world.records.open_seal(self._claimed.app)
+                app = self._claimed.app
+                return self._world.records.open_seal(app, self._plane.addresses(app))
         raise TypeError(f"no such look: {effect}")
 
     async def _change(self, effect: e.Effect[Any]) -> Any:

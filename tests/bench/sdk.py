@@ -12,10 +12,12 @@ from pydantic import SecretStr
 from api.compose import new_app_id
 from reconciler.core.desired import project_to_create
 from reconciler.core.snapshot import CreateIntent, Plane
+from reconciler.core.trust import AddressRule, CheckedURI
 from reconciler.neon.codec import create_project
 from reconciler.tenant_db import probe
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
+from specs.settings import LOOPBACK_HOSTS, NEON_HOST_SUFFIXES
 
 # @neon/sdk 6.1.2, dist/neon/wait.js: it sleeps, then asks for each operation that was pending, one by one.
 POLL_SECONDS = 1.0
@@ -35,7 +37,8 @@ async def database(http: httpx.AsyncClient, region: str, org_id: str) -> None:
     while pending:
         await asyncio.sleep(POLL_SECONDS)
         pending = [operation for operation in pending if not await _is_done(http, operation)]
-    await probe(SecretStr(created["connection_uris"][0]["connection_uri"]))
+    uri = SecretStr(created["connection_uris"][0]["connection_uri"])
+    await probe(CheckedURI(uri, AddressRule((*NEON_HOST_SUFFIXES, *LOOPBACK_HOSTS), app.role, app.database)))
 
 
 async def _is_done(http: httpx.AsyncClient, operation: dict[str, str]) -> bool:

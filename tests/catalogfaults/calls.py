@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 import pytest
-from pydantic import SecretStr
 
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.budget import BudgetCatalog
@@ -28,13 +27,14 @@ from specs.app import DesiredApp
 from specs.names import app_id_from_bytes
 from specs.neon import Project
 from specs.status import AppStatus
+from tests.addresses import checked
 from tests.catalogs import REGION, SEALER
 from tests.stillclock import StillClock
 
 LEASE = 60.0
 ORG = "org-1"
 TERMS = Terms.of(requests_per_minute=700, burst=40)
-_URIS = Credentials(SecretStr("postgresql://r:p@host.neon.tech/app"), None)
+_URIS = Credentials(checked("postgresql://r:p@host.neon.tech/app"), None)
 _SAID = Progress(AppStatus.PROVISIONING, (), 1)
 _NAMES = ("ready", "creating", "claimed", "deleting", "waiting")
 IDS = {name: app_id_from_bytes(b"%-15s" % name.encode()) for name in (*_NAMES, "new")}

@@ -7,12 +7,13 @@ from typing import Literal, TypeAlias
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
-from pydantic import SecretStr
 
 from reconciler.catalog.work import Claimed, Lease
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import Column, Credentials, Event, Next, Progress
+from reconciler.core.trust import CheckedURI
 from specs.status import AppStatus, Condition, ConditionType, Reason
+from tests.addresses import checked
 from tests.catalogmodel.machine import WHICH, Base, sometimes
 from tests.catalogmodel.pair import WORKERS, Handle
 from tests.catalogmodel.state import plain, twin_row
@@ -27,8 +28,8 @@ COLUMNS: st.SearchStrategy[dict[Column, float | None]] = st.dictionaries(
 )
 
 
-def _uri(text: str) -> SecretStr:
-    return SecretStr(f"postgresql://role:{text}@host.neon.tech/app")
+def _uri(host: str) -> CheckedURI:
+    return checked(f"postgresql://role:word@{host}.neon.tech/app")
 
 
 BOTH = Credentials(_uri("p"), _uri("s"))

@@ -11,6 +11,7 @@ from reconciler.core.budget import Grant, Terms, Urgency
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.identity import Standing
 from reconciler.core.snapshot import CreateIntent, Credentials, Next, Progress
+from reconciler.core.trust import AddressRule
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.neon import Project
@@ -138,7 +139,7 @@ class RecordCatalog:
         """Forget a candidate for a surplus."""
         await self._database.run("drop_surplus", lambda: self._table.drop_surplus(lease, project_id, report=report))
 
-    def open_seal(self, app: AppMetadata) -> Credentials | None:
+    def open_seal(self, app: AppMetadata, _rule: AddressRule) -> Credentials | None:
         """The recorded URIs, opened."""
         return self._table.open_seal(app)
 

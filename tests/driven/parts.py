@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from reconciler import daemon
+from reconciler.core.trust import CheckedURI
 from reconciler.errors import TenantUnreachable
 from reconciler.neon.client import NeonClient
 from reconciler.shell import worker
@@ -76,7 +77,7 @@ class Parts:
         await database.run("schema", lambda: None)
 
     @classmethod
-    async def probe(cls, uri: SecretStr) -> None:
+    async def probe(cls, uri: CheckedURI) -> None:
         """``tenant_db.probe``."""
         world = cls.world
         await asyncio.sleep(world.chance.uniform(0.05, 0.5))

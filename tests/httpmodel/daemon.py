@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.work import Claimed, WorkCatalog
 from reconciler.core.snapshot import Plane
+from reconciler.core.trust import CheckedURI
 from reconciler.errors import TenantUnreachable
 from reconciler.neon import client as client_module
 from reconciler.neon.client import NeonClient
@@ -98,7 +98,7 @@ class Daemon:
         await self.rounds.sweep()
         await self.rounds.audit()
 
-    async def _probe(self, uri: SecretStr) -> None:
+    async def _probe(self, uri: CheckedURI) -> None:
         if not self._door.neon.connects(uri.get_secret_value()):
             raise TenantUnreachable("no database answers there")
 

@@ -12,7 +12,7 @@ import pytest
 from reconciler.catalog.apps import AppCatalog
 from specs.metadata import AppMetadata
 from specs.uri import MorphikURI
-from tests.catalogs import execute, make_ready, new_app_id
+from tests.catalogs import NEON_URI, execute, make_ready, new_app_id
 from tests.integration.api_client import ApiClient, api_context, bearer, client_over, token
 
 NAMED = {"app_name": "notes"}
@@ -74,8 +74,8 @@ def test_an_app_that_is_ready_shows_its_uris_to_a_token_with_write_only(client: 
     app_id = client.post("/ee/apps", json=NAMED).json()["app_id"]
     make_ready(catalog_url, app_id)
     seen = client.get(f"/ee/apps/{app_id}")
-    assert seen.json()["morphik_uri"] == "morphik://app_x_1:p%40ss@db.host:5433/app"
-    assert seen.json()["pooled_uri"] == "morphik://app_x_1:p%40ss@db-pooler.host:5433/app"
+    assert seen.json()["morphik_uri"] == NEON_URI.replace("postgresql", "morphik")
+    assert seen.json()["pooled_uri"] == NEON_URI.replace("postgresql", "morphik").replace("db.", "db-pooler.")
     assert MorphikURI.parse(seen.json()["morphik_uri"]).password == "p@ss"
     assert seen.headers["cache-control"] == "no-store"
     read_only = client.get(f"/ee/apps/{app_id}", headers=bearer(permissions=("read",))).json()
@@ -83,6 +83,14 @@ def test_an_app_that_is_ready_shows_its_uris_to_a_token_with_write_only(client: 
     assert "p%40ss" not in client.get("/ee/apps").text
     assert "p%40ss" not in client.delete(f"/ee/apps/{app_id}").text
     assert client.get(f"/ee/apps/{app_id}").json()["morphik_uri"] is None
+
+
+def test_a_sealed_uri_of_another_form_is_not_shown(client: ApiClient, catalog_url: str) -> None:
+    """Earlier versions sealed whatever query and hosts Neon returned; libpq would connect elsewhere."""
+    app_id = client.post("/ee/apps", json=NAMED).json()["app_id"]
+    make_ready(catalog_url, app_id, f"{NEON_URI}&hostaddr=127.0.0.1")
+    shown = client.get(f"/ee/apps/{app_id}").json()
+    assert (shown["status"], shown["morphik_uri"], shown["pooled_uri"]) == ("ready", None, None)
 
 
 def test_a_broken_seal_shows_no_uri_and_no_error(client: ApiClient, catalog_url: str) -> None:

@@ -22,7 +22,7 @@ from reconciler.catalog.seal import SealBroken
 from specs.metadata import AppMetadata
 from specs.settings import NEON_REGIONS, PlaneSettings
 from specs.status import AppStatus
-from tests.catalogs import SEALER, execute, make_ready, new_app_id, opened
+from tests.catalogs import NEON_URI, SEALER, execute, make_ready, new_app_id, opened
 
 Reconcile = Callable[[str], None]
 
@@ -63,7 +63,7 @@ def test_it_returns_a_uri_and_again_the_same(catalog_url: str) -> None:
     first, second = provision(catalog_url, call, call, reconcile=lambda app_id: make_ready(catalog_url, app_id))
     assert first == second
     assert first.status is AppStatus.READY
-    assert first.morphik_uri == "morphik://app_x_1:p%40ss@db.host:5433/app"
+    assert first.morphik_uri == NEON_URI.replace("postgresql", "morphik")
     assert "p%40ss" not in repr(first)
 
 

@@ -6,6 +6,7 @@ import time
 
 from reconciler import tenant_db
 from reconciler.core.mark import APP_ID, APP_NAME, CATALOG, CREATE_SEQ, INCARNATION, NONCE, OWNER, PLANE
+from reconciler.core.trust import AddressRule, CheckedURI
 from specs.names import BRANCH_NAME, DATABASE_NAME
 from specs.neon import (
     BranchCreate,
@@ -16,6 +17,7 @@ from specs.neon import (
     ProjectUpdate,
     Quota,
 )
+from specs.settings import LOOPBACK_HOSTS, NEON_HOST_SUFFIXES
 from tests.live.context import Live
 from tests.live.registry import Phase, step
 
@@ -91,7 +93,8 @@ async def read(live: Live) -> None:
 async def connect(live: Live) -> None:
     """The URI of the create is what Neon says later too, and connects."""
     assert await live.uri(DATABASE_NAME, live.role) == live.kept["uri"], "the URI is another one"
-    await tenant_db.probe(live.made.connection_uris[0].connection_uri)
+    rule = AddressRule((*NEON_HOST_SUFFIXES, *LOOPBACK_HOSTS), live.role, DATABASE_NAME)
+    await tenant_db.probe(CheckedURI(live.made.connection_uris[0].connection_uri, rule))
     await live.sql(live.kept["uri"], "CREATE TABLE kept AS SELECT 42 AS n")
 
 

@@ -22,6 +22,7 @@ from specs.neon import (
     ProjectListing,
 )
 from specs.status import AppStatus, Condition, ConditionType, Reason
+from tests.addresses import checked
 from tests.model import state as m
 
 NOW = datetime(2027, 1, 15, tzinfo=UTC)
@@ -100,7 +101,7 @@ def nonce(number: int) -> str:
 
 def uri(number: int) -> str:
     """The URI of a project's database."""
-    return f"postgresql://app_x:secret@ep-{number}.neon.tech/app?sslmode=require"
+    return f"postgresql://{BASE.role}:secret@ep-{number}.neon.tech/app?sslmode=require"
 
 
 def app_of(row: m.Row, sayings: Sayings) -> AppMetadata:
@@ -183,7 +184,7 @@ def listing_of(found: tuple[m.Seen, ...], *, complete: bool) -> ProjectListing:
 
 def credentials_of(number: int) -> Credentials:
     """The credentials of a project, as the catalog holds them."""
-    return Credentials(SecretStr(uri(number)), None)
+    return Credentials(checked(uri(number)), None)
 
 
 def error_of(name: str) -> errors.ReconcileError:

@@ -13,6 +13,7 @@ from reconciler.core.budget import Grant, Urgency
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.identity import Standing
 from reconciler.core.snapshot import CreateIntent, Credentials, Next, Progress
+from reconciler.core.trust import AddressRule
 from reconciler.errors import CatalogUnavailable
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
@@ -157,7 +158,7 @@ class Records:
         """Forget a candidate."""
         await self._shared.run(lambda: self._shared.catalog.drop_surplus(lease, project_id, report=report))
 
-    def open_seal(self, app: AppMetadata) -> Credentials | None:
+    def open_seal(self, app: AppMetadata, _rule: AddressRule) -> Credentials | None:
         """The recorded URIs."""
         return self._shared.catalog.open_seal(app)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from reconciler.core.trust import CheckedURI
 from reconciler.errors import TenantUnreachable
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions, Request, Response
@@ -17,7 +18,6 @@ from reconciler.local.neon.routing import find
 from reconciler.local.neon.state import Project
 from reconciler.local.neon.world import read_write
 from specs.settings import NEON_BURST_PER_SECOND, NEON_REQUESTS_PER_MINUTE
-from specs.uri import MorphikURI
 from tests.overload.weather import Fair, Weather
 from tests.simulation.clock import Clock
 
@@ -40,8 +40,7 @@ class Neon(httpx.AsyncBaseTransport):
     def __init__(self, clock: Clock, seed: int) -> None:
         options = LocalNeonOptions(
             org_id=ORG_ID,
-            direct_host="ep-one.simulated.neon.tech",
-            pooler_host="ep-one-pooler.simulated.neon.tech",
+            cell="c-1",
             requests_per_minute=NEON_REQUESTS_PER_MINUTE,
             burst=NEON_BURST_PER_SECOND,
         )
@@ -89,10 +88,9 @@ class Neon(httpx.AsyncBaseTransport):
         self.machine._limiter = limiter
         return response.body
 
-    async def probe(self, uri: Any) -> None:
+    async def probe(self, uri: CheckedURI) -> None:
         """Connect to a database."""
-        password = MorphikURI.from_postgresql(uri.get_secret_value()).password
-        project = self._homes.get(password or "")
+        project = self._homes.get(uri.parsed.password)
         self.machine.advance(self._clock.now)
         if project is None or project.deleted_at is not None:
             raise TenantUnreachable("nobody is there")

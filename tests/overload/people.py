@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 
-from pydantic import SecretStr
-
 from reconciler.core.desired import project_to_create
 from reconciler.core.report import AVAILABLE, IN_SYNC
 from reconciler.core.snapshot import CreateIntent, Credentials
-from reconciler.core.trust import pooled
+from reconciler.core.trust import CheckedURI, pooled
 from reconciler.local.neon.messages import Request
 from reconciler.neon import codec
 from specs.app import DesiredApp
+from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
 from specs.neon import CreatedProject
 from specs.status import AppStatus, Condition, ConditionType
@@ -79,7 +78,7 @@ class People:
         catalog.found(
             app_id,
             intent,
-            _credentials(created),
+            _credentials(created, app),
             status=AppStatus.READY,
             conditions=conditions,
             observed_generation=1,
@@ -96,7 +95,8 @@ class People:
         return app_id
 
 
-def _credentials(created: CreatedProject) -> Credentials:
+def _credentials(created: CreatedProject, app: AppMetadata) -> Credentials:
     [details] = created.connection_uris
-    through = pooled(details.connection_uri.get_secret_value(), details.connection_parameters.pooler_host)
-    return Credentials(details.connection_uri, None if through is None else SecretStr(through))
+    host, rule = details.connection_parameters.pooler_host, PLANE.addresses(app)
+    assert host is not None
+    return Credentials(CheckedURI(details.connection_uri, rule), pooled(details.connection_uri, host, rule))

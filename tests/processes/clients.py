@@ -156,10 +156,10 @@ def document(answer: httpx.Response) -> Document:
 
 def for_psql(uri: str, **parts: str) -> str:
     """A ``morphik://`` URI as Postgres clients read it, with another ``host:port`` or ``database`` if asked for."""
-    found = re.fullmatch(r"morphik://(?P<login>[^@/]+)@(?P<address>[^/]+)/(?P<database>.+)", uri)
+    found = re.fullmatch(r"morphik://(?P<login>[^@/]+)@(?P<address>[^/]+)/(?P<database>[^?]+)(?P<query>\?.*)?", uri)
     assert found is not None
     part = found.groupdict() | parts
-    return f"postgresql://{part['login']}@{part['address']}/{part['database']}"
+    return f"postgresql://{part['login']}@{part['address']}/{part['database']}{part['query'] or ''}"
 
 
 @contextmanager

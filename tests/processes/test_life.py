@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from specs.uri import MorphikURI
 from tests.processes.clients import WAIT, Api, Document, connects, document, for_psql, keep, kept, rows
 from tests.processes.running import FIGURES, Running, Stage, children_of, is_alive, plain_environment, staged, until
 
@@ -102,10 +103,10 @@ def test_an_app_reaches_its_own_database_only(dev: Dev) -> None:
     """An app's credentials open no other app's database, no database of the cluster, and not the catalog."""
     one, other = (document(dev.api.post(name, WAIT)) for name in ("one", "other"))
     url = for_psql(one["morphik_uri"])
-    neighbour = for_psql(other["morphik_uri"]).rpartition("/")[2]
+    own, neighbour = (MorphikURI.parse(app["morphik_uri"]).database for app in (one, other))
     names = {str(name) for (name,) in rows(url, "SELECT datname FROM pg_database")} | {"postgres", "template1"}
     assert neighbour in names
-    for name in names - {url.rpartition("/")[2]}:
+    for name in names - {own}:
         assert not connects(for_psql(one["morphik_uri"], database=name)), name
 
     [neon] = {for_psql(app["morphik_uri"]).split("@")[1].split("/")[0] for app in (one, other)}

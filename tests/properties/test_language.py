@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
 
 from reconciler.core.backoff import CAP_SECONDS, FLOOR_SECONDS, delay
@@ -24,14 +25,25 @@ from specs.names import (
 )
 from specs.neon import Project, ProjectUpdate
 from specs.status import Condition, ConditionType, condition_of, merge_condition
-from specs.uri import InvalidURI, MorphikURI
+from specs.uri import CHANNEL_BINDINGS, SSL_MODES, InvalidURI, MorphikURI
 
 APP_IDS = st.binary(min_size=15, max_size=15).map(app_id_from_bytes)
-PARTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
-HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z]{2,8}){0,3}", fullmatch=True)
+PARTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
+HOSTS = (
+    st.from_regex(r"[a-z]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z]{2,8}){0,3}", fullmatch=True)
+    | st.ip_addresses(v=4).map(str)
+    | st.ip_addresses(v=6).map(lambda address: f"[{address.compressed}]")
+)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 URIS = st.builds(
-    MorphikURI, role=PARTS, password=PARTS, host=HOSTS, database=PARTS, port=st.integers(min_value=1, max_value=65535)
+    MorphikURI,
+    role=PARTS,
+    password=PARTS,
+    host=HOSTS,
+    database=PARTS,
+    port=st.integers(min_value=1, max_value=65535),
+    sslmode=st.none() | st.sampled_from(SSL_MODES),
+    channel_binding=st.none() | st.sampled_from(CHANNEL_BINDINGS),
 )
 
 
@@ -62,9 +74,13 @@ def test_a_role_fits_postgres(app_id: str, incarnation: int, number: int) -> Non
 
 @given(URIS)
 def test_a_uri_round_trips(uri: MorphikURI) -> None:
-    """Build and parse are inverses, through postgresql:// too."""
+    """Build and parse are inverses, through postgresql:// too, and libpq reads the same parts."""
     assert MorphikURI.parse(uri.build()) == uri
-    assert MorphikURI.from_postgresql(uri.to_postgresql(sslmode="require")) == uri
+    assert MorphikURI.from_postgresql(uri.to_postgresql()) == uri
+    read = conninfo_to_dict(uri.to_postgresql())
+    named = {"user": uri.role, "password": uri.password, "host": uri.host.strip("[]"), "port": str(uri.port)}
+    query = {"sslmode": uri.sslmode, "channel_binding": uri.channel_binding}
+    assert read == named | {"dbname": uri.database} | {key: value for key, value in query.items() if value is not None}
 
 
 @given(URIS)

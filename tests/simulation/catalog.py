@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
-from pydantic import SecretStr
-
 from reconciler.catalog.apps import WAITING
 from reconciler.catalog.record import SWEEP_DELETES_PER_HOUR
 from reconciler.catalog.work import AGEING_SECONDS, BACKGROUND_LANE, CLAIM_WINDOW, SPACING_SECONDS, Claimed, Lease
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Progress
+from reconciler.core.trust import CheckedURI
 from reconciler.errors import CatalogUnseen, LeaseLost, MutationStopped
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
@@ -80,7 +79,7 @@ class Catalog:
         self.intents: dict[str, list[CreateIntent]] = {}
         self.events: list[tuple[str, str, str, str]] = []
         self.plane = Plane(sweep_deletes_since=clock.now)
-        self.vault: dict[bytes, SecretStr] = {}
+        self.vault: dict[bytes, CheckedURI] = {}
         self.version = 0
         self.told = 0
         self.on_write: Callable[[Lease], None] = lambda _: None
@@ -320,7 +319,7 @@ class Catalog:
             "pooled_uri_sealed": None if pooled is None else self._seal(pooled),
         }
 
-    def _seal(self, uri: SecretStr) -> bytes:
+    def _seal(self, uri: CheckedURI) -> bytes:
         sealed = b"sealed-%d" % len(self.vault)
         self.vault[sealed] = uri
         return sealed

@@ -27,8 +27,6 @@ from tests.simulation.steps import ListAll, Step
 T = TypeVar("T")
 PLANE_ID = "simulated"
 ORG_ID = "org-simulated"
-HOST = "ep-one.simulated.neon.tech"
-POOLER = "ep-one-pooler.simulated.neon.tech"
 # How old what a list shows may be. The rule of two looks (``find.SECOND_LOOK``) covers a quarter of the settle time.
 STALE_SECONDS = 7.0
 
@@ -59,7 +57,7 @@ class SimulatedNeon:
     """
 
     def __init__(self, clock: Clock, seed: int, skew: float = 0.0) -> None:
-        options = LocalNeonOptions(org_id=ORG_ID, direct_host=HOST, pooler_host=POOLER)
+        options = LocalNeonOptions(org_id=ORG_ID, cell="c-1")
         self.machine = LocalNeon(options, seed)
         self._clock = clock
         self._skew = skew

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
 from reconciler.catalog.work import Claimed, Lease
 from reconciler.core import effects as e
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.snapshot import Next
+from reconciler.core.trust import CheckedURI
 from reconciler.errors import CatalogUnavailable, LeaseLost, NeonNotSent, ReconcileError, TenantUnreachable
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.simulation import invariants
@@ -192,7 +191,7 @@ class Task:
             self.daemon.access.heard(answered.error)
         return answered
 
-    def _probe(self, uri: SecretStr, met: Meeting) -> Answered:
+    def _probe(self, uri: CheckedURI, met: Meeting) -> Answered:
         met.taken.asked = True
         if not met.strikes(Kind.UNREACHABLE) and self.world.neon.connects(uri.get_secret_value()):
             return Answered()

@@ -27,12 +27,11 @@ from specs.neon import (
     ProjectListing,
 )
 from specs.status import ConditionType, condition_of
-from tests.unit.test_core_recovering import NOW
+from tests.unit.test_core_recovering import NOW, URI
 
 ORG = "org-1"
 PLANE = Plane("morphik", "catalog-1", 30.0, (".neon.tech",))
-URI = SecretStr("postgresql://app_x:secret@ep-one.neon.tech/app")
-POOLED = SecretStr("postgresql://app_x:secret@ep-one-pooler.neon.tech/app")
+POOLED = SecretStr(URI.get_secret_value().replace("ep-one", "ep-one-pooler"))
 
 
 def neon_error(kind: type[errors.NeonAPIError]) -> errors.NeonAPIError:

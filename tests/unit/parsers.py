@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,13 +42,12 @@ from specs.names import is_app_id, parse_project_name
 from specs.neon import CreatedProject, ProjectListing
 from specs.settings import TokenSettings
 from specs.status import Reason
-from specs.uri import InvalidURI, MorphikURI, query_of
+from specs.uri import InvalidURI, MorphikURI
 from tests.unit.core_passes import snapshot
+from tests.unit.framing_parsers import FRAMING_PARSERS
+from tests.unit.parser import NUMBER, Parser
 from tests.unit.test_core_recovering import app
 
-NUMBER = "№"
-"""Stands for a number that differs in every repetition."""
-LARGEST_REQUEST = 65_536
 LARGEST_ANSWER = 262_144
 _MARKS = "\u0300\u0345"  # combining marks out of their canonical order, which normalizing has to sort
 _JSON = ("[", "[" * 33, "]", "{", "}", '"', '\\"', "\\", "\\u", "d800", "0000", ",", ":", "0", "9", "-", "e", NUMBER)
@@ -58,32 +56,6 @@ _PROJECT = '"name":"a","region_id":"r","pg_version":17,"created_at":"2026-01-01T
 _NOW = datetime(2026, 5, 4, tzinfo=UTC)
 _SECRET = "0123456789abcdef" * 2
 _VERIFIER = TokenVerifier(TokenSettings.model_construct(jwt_secret_key=SecretStr(_SECRET)))
-
-Worst = tuple[str, str, str]
-
-
-@dataclass(frozen=True)
-class Parser:
-    """One parser.
-
-    Attributes:
-        parse: reads a text; whatever it raises beyond ``refusals`` is a defect.
-        pieces: what Hypothesis builds inputs of.
-        worst: prefix, repeated unit and suffix of inputs that were found by hand.
-        refusals: the errors that bad input may get.
-        size: of the largest input, in characters.
-    """
-
-    parse: Callable[[str], object]
-    pieces: tuple[str, ...]
-    worst: tuple[Worst, ...] = ()
-    refusals: tuple[type[Exception], ...] = ()
-    size: int = LARGEST_REQUEST
-
-    def read(self, text: str) -> None:
-        """Parse a text, or see it refused."""
-        with contextlib.suppress(*self.refusals):
-            self.parse(text)
 
 
 def _bytes(text: str) -> bytes:
@@ -152,7 +124,7 @@ _METRICS = HttpMetrics(CollectorRegistry())
 _PROXIED = ClientAddress(("0.0.0.0/0", "::/0"))
 _TOKEN_WORST = (("", "a.", ""), ("", ".", ""), ("eyJhbGciOiJIUzI1NiJ9.", "eyJ", ".a"), ("", "=", ""), ("", "é", ""))
 
-PARSERS = {
+PARSERS = FRAMING_PARSERS | {
     "body": Parser(
         _read_body,
         (*_JSON, " ", "a", _MARKS, '"app_name":"'),
@@ -267,9 +239,6 @@ PARSERS = {
         _URI,
         (("a:b@", _MARKS, "/x"), ("a:b@h/x?", f"{NUMBER}=1&", ""), ("", "a:b@", "h/x")),
         (InvalidURI,),
-    ),
-    "query of a uri": Parser(
-        query_of, ("?", "&", "=", "%", "%41", ";", NUMBER), (("?", f"{NUMBER}=1&", ""), ("?", "%", ""))
     ),
     "host of a pooler": Parser(
         lambda text: codec.build_connection_string(f"postgresql://{text}", "h"),

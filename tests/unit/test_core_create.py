@@ -13,10 +13,11 @@ from reconciler.core import effects as e
 from reconciler.core.pace import Pace
 from reconciler.core.snapshot import CreateIntent, Next
 from specs.metadata import AppMetadata
-from specs.neon import ConnectionDetails, Project
+from specs.neon import ConnectionDetails, ConnectionParameters, Project
 from specs.status import AppStatus, Reason
-from tests.unit.core_passes import ORG, POOLED, URI, Neon, mark, neon_error, passed
-from tests.unit.test_core_recovering import LONG_AGO, NOW, app, project
+from tests.addresses import checked
+from tests.unit.core_passes import ORG, POOLED, Neon, mark, neon_error, passed
+from tests.unit.test_core_recovering import LONG_AGO, NOW, URI, app, project
 
 NEW = app(Reason.WAITING, project_id=None, project_recorded_at=None, connected_at=None, conditions=())
 MADE = project(NEW)
@@ -41,7 +42,7 @@ def test_a_project_is_made_by_one_request_and_recorded_with_its_uri() -> None:
     assert isinstance(recorded, e.RecordProject)
     assert (recorded.create_seq, recorded.project_id, recorded.org_id) == (1, "p-1", ORG)
     assert recorded.credentials is not None
-    assert (recorded.credentials.connection_uri, recorded.credentials.pooled_uri) == (URI, POOLED)
+    assert (recorded.credentials.connection_uri, recorded.credentials.pooled_uri) == (checked(URI), checked(POOLED))
     assert (done.ready, done.synced) == (("False", Reason.OPERATIONS_RUNNING), ("True", Reason.IN_SYNC))
     assert done.told[0].status is AppStatus.PROVISIONING
     assert done.events == ["ProjectCreated", "Ready", "Synced"]
@@ -71,9 +72,26 @@ def test_a_refused_create_is_sent_again_under_its_nonce() -> None:
     assert passed(NEW, Neon(created=MADE), intents=refused).effects[1] == e.OpenIntent("nonce", 3)
 
 
-@pytest.mark.parametrize("uri", ["postgresql://u:p@host.example.com/app", "nonsense"])
-def test_a_host_that_is_not_believed_is_not_recorded(uri: str) -> None:
-    false = ConnectionDetails(connection_uri=SecretStr(uri))
+NEON = URI.get_secret_value()
+
+
+@pytest.mark.parametrize(
+    ("uri", "pooler"),
+    [
+        ("nonsense", None),
+        (NEON.replace("ep-one.neon.tech", "host.example.com"), None),
+        (NEON.replace("/app", "/postgres"), None),
+        (f"{NEON}&hostaddr=127.0.0.1&port=23999", None),
+        (NEON.replace("@", "@127.0.0.1:23999,@"), None),
+        # Not even the direct URI of a pair is published while the pooled one is not allowed.
+        (NEON, "evil.example.com"),
+        (NEON, "no host"),
+    ],
+)
+def test_an_address_that_is_not_allowed_is_not_recorded(uri: str, pooler: str | None) -> None:
+    false = ConnectionDetails(
+        connection_uri=SecretStr(uri), connection_parameters=ConnectionParameters(pooler_host=pooler)
+    )
     done = passed(NEW, Neon(created=MADE, uris=(false,))).effects[3]
     assert isinstance(done, e.RecordProject)
     assert done.credentials is None

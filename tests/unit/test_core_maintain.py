@@ -12,14 +12,16 @@ from reconciler import errors
 from reconciler.core import effects as e
 from reconciler.core.pace import Pace
 from reconciler.core.snapshot import Credentials, Next
+from specs.metadata import AppMetadata
 from specs.neon import Branch, Endpoint, Operation
 from specs.status import AppStatus, Reason
-from tests.unit.core_passes import POOLED, URI, Neon, neon_error, passed
-from tests.unit.test_core_recovering import LONG_AGO, NOW, app, project
+from tests.addresses import checked
+from tests.unit.core_passes import POOLED, Neon, neon_error, passed
+from tests.unit.test_core_recovering import LONG_AGO, NOW, URI, app, project
 
 SERVED = app(Reason.AVAILABLE)
 FRESH = app(Reason.OPERATIONS_RUNNING, connected_at=None, project_recorded_at=NOW - timedelta(seconds=4))
-HELD = Credentials(URI, POOLED)
+HELD = Credentials(checked(URI), checked(POOLED))
 SLOW = Next(60.0, failed=True)
 SILENT = {e.ProbeDatabase: errors.TenantUnreachable("refused")}
 
@@ -111,7 +113,6 @@ def test_a_project_of_another_organization_is_held() -> None:
         ({"branches": (Branch(id="br-1", name="main"),)}, Reason.ENDPOINT_MISSING),
         ({"errors": {e.GetConnectionURI: neon_error(errors.NeonPasswordsNotStored)}}, Reason.CREDENTIALS_MISSING),
         ({"errors": {e.GetConnectionURI: neon_error(errors.NeonNotFound)}}, Reason.CREDENTIALS_MISSING),
-        ({"uri": SecretStr("postgresql://u:p@elsewhere.example/app")}, Reason.HOST_NOT_BELIEVED),
     ],
 )
 def test_what_only_a_person_can_mend_is_said_and_asked_for_slowly(changes: dict[str, Any], reason: Reason) -> None:
@@ -150,12 +151,33 @@ def test_what_was_asked_for_last_is_there_when_the_project_is_as_it_shall_be() -
     assert (done.told[0].observed_generation, done.ready) == (2, ("True", Reason.AVAILABLE))
 
 
-@pytest.mark.parametrize(("pooler", "kept"), [(POOLED, POOLED), (SecretStr("postgresql://u:p@e.example/app"), None)])
-def test_another_uri_is_connected_to_and_then_recorded(pooler: SecretStr, kept: SecretStr | None) -> None:
-    done = passed(SERVED, Neon(alive=(project(SERVED),), through_pooler=pooler))
+ELSEWHERE = SecretStr(URI.get_secret_value().replace("neon.tech", "neon.example"))
+OTHER_PASSWORD = SecretStr(POOLED.get_secret_value().replace("secret", "other"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "probes"),
+    [({"uri": ELSEWHERE}, 0), ({"through_pooler": ELSEWHERE}, 1), ({"through_pooler": OTHER_PASSWORD}, 1)],
+)
+@pytest.mark.parametrize("of", [SERVED, FRESH])
+def test_an_address_that_is_not_allowed_is_reported_and_read_again_with_backoff(
+    of: AppMetadata, changes: dict[str, SecretStr], probes: int
+) -> None:
+    for attempts, seconds in ((0, 0.25), (3, 2.0), (20, 30.0)):
+        done = passed(of, Neon(alive=(project(of),), **changes), attempts=attempts, jitter=0.5)  # type: ignore[arg-type]
+        assert (done.changes, done.ready) == ([], ("False", Reason.HOST_NOT_BELIEVED))
+        assert done.again == Next(seconds, failed=True)
+        assert done.kinds.count("ProbeDatabase") == probes
+        assert "RecordCredentials" not in done.kinds
+        [message] = [each.message for each in done.told[0].conditions if each.type == "Ready"]
+        assert message.endswith(" Operator action required.")
+
+
+def test_another_uri_is_connected_to_and_then_recorded() -> None:
+    done = passed(SERVED, Neon(alive=(project(SERVED),)))
     recorded = done.effects[-1]
     assert isinstance(recorded, e.RecordCredentials)
-    assert recorded.credentials == Credentials(URI, kept)
+    assert recorded.credentials == Credentials(checked(URI), checked(POOLED))
     assert (recorded.progress.columns["connected_at"], done.again) == (NOW, Next(None))
     assert done.events == ["CredentialsRead", "Synced"]
     asked = [each for each in done.effects if isinstance(each, e.GetConnectionURI)]

@@ -22,14 +22,16 @@ from reconciler.errors import (
     ReconcileError,
 )
 from specs.metadata import AppMetadata
-from specs.names import app_id_from_bytes
+from specs.names import app_id_from_bytes, role_name
 from specs.neon import Branch, BranchList, Endpoint, Project, ProjectListing
 from specs.status import AppStatus, Condition, ConditionType, Reason, condition_of
+from tests.addresses import checked
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLE = 30.0
 LONG_AGO = NOW - timedelta(hours=1)
-URI = SecretStr("postgresql://app_x:secret@ep-one.neon.tech/app")
+ROLE = role_name(app_id_from_bytes(bytes(15)), 1, 1)
+URI = SecretStr(f"postgresql://{ROLE}:secret@ep-one.neon.tech/app?sslmode=require")
 UNAVAILABLE = NeonUnavailable(method="POST", route="/projects/{project_id}/recover", status=503, detail="")
 GONE = NeonNotFound(method="GET", route="/projects/{project_id}", status=404, detail="")
 
@@ -121,7 +123,7 @@ def _answer(effect: e.Effect[Any], of: AppMetadata, *, alive: bool, recoverable:
         case e.GetConnectionURI():
             return URI
         case e.OpenSeal():
-            return Credentials(URI, None)
+            return Credentials(checked(URI), None)
         case e.ListOperations():
             return ()
     return None

@@ -5,19 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from pydantic import SecretStr
 
 from reconciler.core.snapshot import CreateIntent, Credentials, Next
 from specs.status import Reason
+from tests.addresses import checked
 from tests.unit.core_passes import snapshot
 from tests.unit.test_core_recovering import NOW, app
 
-ONE = Credentials(SecretStr("postgresql://a:b@one/app"), None)
-OTHER = Credentials(SecretStr("postgresql://a:b@other/app"), None)
+ONE = Credentials(checked("postgresql://a:b@one/app"), None)
+OTHER = Credentials(checked("postgresql://a:b@other/app"), None)
 
 
 def test_credentials_are_the_same_by_their_direct_uri() -> None:
-    assert ONE.same_as(Credentials(ONE.connection_uri, SecretStr("postgresql://a:b@pooler/app")))
+    assert ONE.same_as(Credentials(ONE.connection_uri, checked("postgresql://a:b@pooler/app")))
     assert not ONE.same_as(OTHER)
     assert not ONE.same_as(None)
 

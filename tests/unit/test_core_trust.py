@@ -1,16 +1,27 @@
-"""Which connection URIs are believed, and which are the same."""
+"""Which connection URIs may be connected to and published."""
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from pydantic import SecretStr
 
-from reconciler.core.trust import believed, pooled, same_address
+from reconciler.core.snapshot import Credentials
+from reconciler.core.trust import AddressNotAllowed, AddressRule, CheckedURI, host_allowed, pooled
 
-URI = "postgresql://app_x:secret@ep-one.neon.tech/app"
+RULE = AddressRule((".neon.tech", "db.example", "localhost", "127.0.0.1"), "app_x", "app")
+URI = "postgresql://app_x:secret@ep-one.neon.tech/app?sslmode=require"
+
+
+def _checked(text: str) -> CheckedURI:
+    return CheckedURI(SecretStr(text), RULE)
 
 
 @pytest.mark.parametrize(
-    ("host", "trusted"),
+    ("host", "allowed"),
     [
         ("ep-one.neon.tech", True),
         ("EP-ONE.Neon.Tech", True),
@@ -24,54 +35,122 @@ URI = "postgresql://app_x:secret@ep-one.neon.tech/app"
         ("ep-one.neon.tech.example", False),
     ],
 )
-def test_a_host_ends_as_one_of_the_suffixes_or_is_a_whole_name(host: str, trusted: bool) -> None:
-    uri = f"postgresql://u:p@{host}/app"
-    assert believed(uri, (".neon.tech", "db.example")) is trusted
-    assert believed(uri, ("db.example", ".neon.tech")) is trusted
-
-
-def test_without_suffixes_nothing_is_believed() -> None:
-    assert believed(URI, ()) is False
+def test_a_host_ends_as_one_of_the_suffixes_or_is_a_whole_name(host: str, allowed: bool) -> None:
+    for suffixes in ((".neon.tech", "db.example"), ("DB.example", ".Neon.tech")):
+        assert host_allowed(host, suffixes) is allowed
+    assert host_allowed(host, ()) is False
 
 
 @pytest.mark.parametrize(
-    "uri", ["", "nonsense.neon.tech", "mysql://u:p@ep-one.neon.tech/app", "postgresql://.neon.tech"]
-)
-def test_what_cannot_be_read_is_neither_believed_nor_the_same_as_anything(uri: str) -> None:
-    assert believed(uri, (".neon.tech",)) is False
-    assert same_address(uri, URI) is False
-    assert same_address(URI, uri) is False
-    assert same_address(uri, uri) is False
-
-
-@pytest.mark.parametrize(
-    ("other", "same"),
+    "uri",
     [
-        (URI, True),
-        (f"{URI}?sslmode=require", True),
-        (URI.replace("neon.tech", "neon.tech:5432"), True),
-        (URI.replace("neon.tech", "neon.tech:5433"), False),
-        (URI.replace("app_x", "app_y"), False),
-        (URI.replace("secret", "another"), False),
-        (URI.replace("ep-one", "ep-two"), False),
-        (f"{URI}2", False),
+        URI,
+        URI.removesuffix("?sslmode=require"),
+        f"{URI}&channel_binding=require",
+        URI.replace("require", "verify-full"),
+        URI.replace("ep-one.neon.tech", "EP-one.Neon.Tech:5432"),
+        # A name that the operator gave whole, and this machine, may have another port.
+        URI.replace("ep-one.neon.tech", "db.example:6432"),
+        "postgresql://nr_1:secret@127.0.0.1:41137/nd_1?sslmode=disable",
+        "postgresql://nr_1:secret@localhost:41137/nd_1",
     ],
 )
-def test_an_address_is_the_same_by_all_but_its_query(other: str, same: bool) -> None:
-    assert same_address(URI, other) is same
-    assert same_address(other, URI) is same
+def test_an_allowed_uri_is_kept_as_it_is(uri: str) -> None:
+    checked = _checked(uri)
+    assert checked.get_secret_value() == uri
+    assert "secret" not in repr(checked)
 
 
 @pytest.mark.parametrize(
-    ("uri", "pooler", "through"),
+    ("uri", "why"),
     [
-        (URI, "ep-one-pooler.neon.tech", "postgresql://app_x:secret@ep-one-pooler.neon.tech/app"),
-        (URI, None, None),
-        (URI, "no host", None),
-        ("nonsense", "ep-one-pooler.neon.tech", None),
+        ("", "unknown form"),
+        (URI.replace("postgresql", "mysql"), "unknown form"),
+        # libpq would connect elsewhere.
+        (f"{URI}&hostaddr=127.0.0.1&port=23999", "unknown form"),
+        (URI.replace("@", "@127.0.0.1:23999,@"), "unknown form"),
+        (URI.replace("ep-one.neon.tech", "evil.example,ep-one.neon.tech"), "unknown form"),
+        (URI.replace("ep-one.neon.tech", "ep-one.neon.tech."), "unknown form"),
+        (URI.replace("ep-one.neon.tech", "evil.example%2eneon.tech"), "unknown form"),
+        (URI.replace("ep-one.neon.tech", "evil。neon.tech"), "unknown form"),
+        (URI.replace("ep-one.neon.tech", "evil.example\\.neon.tech"), "unknown form"),
+        (URI.replace("ep-one.neon.tech", "evil.example"), "NEON_HOST_SUFFIXES"),
+        (URI.replace("ep-one.neon.tech", "10.0.0.1"), "NEON_HOST_SUFFIXES"),
+        (URI.replace("ep-one.neon.tech", "[::1]"), "NEON_HOST_SUFFIXES"),
+        (URI.replace("neon.tech", "neon.tech:6432"), "port"),
+        (URI.replace("app_x", "app_y"), "another role"),
+        (URI.replace("/app?", "/postgres?"), "another role or database"),
+        (URI.replace("require", "disable"), "TLS"),
+        (URI.replace("require", "allow"), "TLS"),
+        (URI.replace("require", "prefer"), "TLS"),
     ],
 )
-def test_the_way_through_the_pooler_is_the_same_uri_at_its_host(
-    uri: str, pooler: str | None, through: str | None
-) -> None:
-    assert pooled(uri, pooler) == through
+def test_another_uri_is_refused_without_repeating_it(uri: str, why: str) -> None:
+    with pytest.raises(AddressNotAllowed, match=why) as refused:
+        _checked(uri)
+    assert "secret" not in str(refused.value)
+    assert "evil" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("other", "address", "login"),
+    [
+        (URI, True, True),
+        (f"{URI}&channel_binding=require", True, True),
+        (URI.replace("neon.tech", "neon.tech:5432"), True, True),
+        (URI.replace("secret", "another"), False, False),
+        (URI.replace("ep-one", "ep-two"), False, True),
+        ("postgresql://app_x:secret@localhost/app", False, True),
+        ("postgresql://app_x:secret@localhost/other", False, False),
+        ("postgresql://other:secret@localhost/app", False, False),
+    ],
+)
+def test_addresses_and_logins_are_compared_without_the_query(other: str, address: bool, login: bool) -> None:
+    one, two = _checked(URI), _checked(other)
+    assert (one.same_address(two), two.same_address(one)) == (address, address)
+    assert (one.same_login(two), two.same_login(one)) == (login, login)
+
+
+def test_ports_tell_addresses_apart() -> None:
+    one, two = (_checked(f"postgresql://r:p@localhost:{port}/d") for port in (1, 2))
+    assert not one.same_address(two)
+
+
+@pytest.mark.parametrize("pooler", ["no host", "evil.example", "ep.neon.tech,evil", "127.0.0.1:1,@ep.neon.tech", ""])
+def test_a_pooler_host_that_is_not_allowed_is_refused(pooler: str) -> None:
+    with pytest.raises(AddressNotAllowed):
+        pooled(SecretStr(URI), pooler, RULE)
+
+
+def test_the_pooled_uri_is_the_same_at_the_host_of_the_pooler() -> None:
+    through = pooled(SecretStr(URI), "ep-one-pooler.neon.tech", RULE)
+    assert through == _checked(URI.replace("ep-one", "ep-one-pooler"))
+    with pytest.raises(AddressNotAllowed):
+        pooled(SecretStr("nonsense"), "ep-one-pooler.neon.tech", RULE)
+
+
+def test_two_uris_of_different_logins_are_no_credentials() -> None:
+    direct = _checked(URI)
+    assert Credentials(direct, _checked(URI.replace("ep-one", "ep-one-pooler"))).pooled_uri is not None
+    with pytest.raises(AddressNotAllowed, match="login"):
+        Credentials(direct, _checked(URI.replace("secret", "another")))
+
+
+def _calls(name: str) -> Iterator[str]:
+    root = Path(__file__).parents[2]
+    for folder in ("api", "reconciler", "specs"):
+        for file in sorted((root / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name:
+                    yield str(file.relative_to(root))
+
+
+def test_no_other_module_parses_or_publishes_a_connection_uri() -> None:
+    """mypy holds the rest: ``Credentials`` and ``ProbeDatabase`` take a ``CheckedURI``, whose constructor checks."""
+    assert set(_calls("CheckedURI")) == {
+        "reconciler/catalog/record.py",
+        "reconciler/core/create.py",
+        "reconciler/core/maintain.py",
+        "reconciler/core/trust.py",
+    }
+    assert set(_calls("from_postgresql")) == {"api/documents.py", "reconciler/core/trust.py"}

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.parsers import NUMBER, PARSERS, Parser
+from tests.unit.parser import NUMBER, Parser
+from tests.unit.parsers import PARSERS
 
 TIMES_LARGER = 16
 MOST_TIMES_COSTLIER = 80

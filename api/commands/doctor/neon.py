@@ -8,7 +8,7 @@ from datetime import timedelta
 from api.commands.doctor.catalog import judged_clock
 from api.commands.doctor.line import Line, State, failed, ok, skipped, warning
 from reconciler.catalog.inspect import Identity
-from reconciler.core.trust import believed
+from reconciler.core.trust import host_allowed
 from reconciler.errors import NeonAPIError, NeonNotFound, NeonUnauthorized
 from reconciler.neon.client import NeonClient
 from reconciler.neon.reading import ReadingTransport, organizations_with_plans, project_hosts, regions
@@ -161,7 +161,7 @@ class NeonChecks:
         hosts = {project.proxy_host for project in found if project.proxy_host}
         if not hosts:
             return skipped("database hosts", "no project to tell them by")
-        strange = sorted(host for host in hosts if not believed(f"postgresql://role:word@{host}/app", suffixes))
+        strange = sorted(host for host in hosts if not host_allowed(host, suffixes))
         if strange:
             says = f"{', '.join(strange)}: not of {', '.join(suffixes)}"
             return failed("database hosts", says, "if they are Neon's, add their ending to NEON_HOST_SUFFIXES")

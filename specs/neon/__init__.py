@@ -3,6 +3,7 @@
 Passwords and URIs are ``SecretStr``: no repr, error or dump of a model shows one.
 """
 
+from specs.neon.ids import NeonId, is_neon_id
 from specs.neon.read import (
     AuthDetails,
     Branch,
@@ -26,6 +27,7 @@ from specs.neon.read import (
     RecoveredProject,
     Role,
     SettingsRead,
+    UnreadableProject,
 )
 from specs.neon.sent import (
     BranchCreate,
@@ -55,6 +57,7 @@ __all__ = [
     "Endpoint",
     "EndpointChanged",
     "EndpointCreate",
+    "NeonId",
     "Operation",
     "Organization",
     "Project",
@@ -69,4 +72,6 @@ __all__ = [
     "RecoveredProject",
     "Role",
     "SettingsRead",
+    "UnreadableProject",
+    "is_neon_id",
 ]

@@ -105,21 +105,57 @@ STATUSES = {
 
 
 @pytest.mark.parametrize(("status", "kind"), STATUSES.items())
-@pytest.mark.parametrize(
-    "body", [b"", b"<html>cloud</html>", b'{"message": 3, "code": []}', b'{"mess', general("why", "C_1")]
-)
-def test_every_status_says_one_thing(status: int, kind: type[errors.NeonAPIError], body: bytes) -> None:
-    error = answer(status, body)
+def test_every_status_of_neon_has_one_meaning(status: int, kind: type[errors.NeonAPIError]) -> None:
+    error = answer(status, general("why", "C_1"))
     assert type(error) is kind
-    assert (error.status, error.route, error.method, error.request_id) == (
-        status,
-        "/projects/{project_id}",
-        "GET",
-        "req-1",
-    )
-    assert (error.code, error.detail) == (
-        ("C_1", "why") if body == general("why", "C_1") else ("", "no message of Neon's")
-    )
+    assert (error.status, error.route, error.method) == (status, "/projects/{project_id}", "GET")
+    assert (error.request_id, error.code, error.detail) == ("req-1", "C_1", "why")
+
+
+@pytest.mark.parametrize("status", [*STATUSES, 407])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>cloud</html>",
+        b"upstream connect error or disconnect/reset before headers",
+        b'{"message": "Forbidden"}',
+        b'{"message": "no Route matched with those values", "request_id": "r"}',
+        b'{"error": {"code": 403, "message": "denied"}}',
+        b'{"message": 3, "code": []}',
+        b'{"message": "m", "code": 401}',
+        b'[{"message": "m", "code": ""}]',
+        b'{"mess',
+    ],
+)
+def test_a_status_without_neons_error_form_is_an_intermediary_and_an_unknown_outcome(status: int, body: bytes) -> None:
+    """It neither accuses the key, nor proves absence, nor makes a change safe to send again."""
+    error = answer(status, body, {"Retry-After": "7"})
+    assert type(error) is errors.NeonIntermediaryAnswered
+    assert isinstance(error, errors.NeonOutcomeUnknown)
+    assert (error.status, error.code, error.detail, error.retry_after) == (status, "", "an intermediary answered", 7)
+
+
+def test_a_proxy_that_asks_for_credentials_is_an_intermediary_in_any_form() -> None:
+    assert type(answer(407, general("log in"))) is errors.NeonIntermediaryAnswered
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"<html>log in to this network</html>", errors.NeonIntermediaryAnswered),
+        (b"OK", errors.NeonIntermediaryAnswered),
+        (b"", errors.NeonOutcomeUnknown),
+        (b"{}", errors.NeonOutcomeUnknown),
+    ],
+)
+@pytest.mark.parametrize("call", [GET, CREATE])
+def test_a_success_of_a_captive_portal_is_no_success(
+    call: codec.NeonCall[object], body: bytes, kind: type[errors.NeonAPIError]
+) -> None:
+    with pytest.raises(errors.NeonAPIError) as raised:
+        codec.decode(call, 200, {}, body)
+    assert type(raised.value) is kind
 
 
 @pytest.mark.parametrize(
@@ -242,5 +278,5 @@ def test_seconds_and_dates_mean_the_same(seconds: int) -> None:
 
 def test_a_date_to_wait_for_is_measured_by_the_clock_that_named_it() -> None:
     headers = {"RETRY-AFTER": "Sun, 01 Mar 2026 09:00:05 GMT", "Date": "Sun, 01 Mar 2026 09:00:00 GMT"}
-    assert answer(429, b"<html>", headers).retry_after == 5.0
+    assert answer(429, general("m"), headers).retry_after == 5.0
     assert answer(423, b"", {"retry-after": headers["RETRY-AFTER"], "date": "?"}).retry_after == 0.0

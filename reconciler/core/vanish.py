@@ -38,7 +38,11 @@ def by_id(listing: ProjectListing, project_id: str) -> Project | None:
 def proven_gone(project_id: str, deleted: ProjectListing) -> Steps[bool]:
     """Whether neither list holds the project, both are complete, and the key is proven good."""
     alive = yield from perform(ListProjects(project_id))
-    if not (deleted.lacks_id(project_id) and alive.lacks_id(project_id)):
+    if not (deleted.complete and alive.complete):
+        return False
+    if by_id(alive, project_id) is not None or by_id(deleted, project_id) is not None:
+        return False
+    if project_id in alive.unreadable_ids | deleted.unreadable_ids:
         return False
     yield from perform(ConfirmAccess(fresh=True))
     return True

@@ -241,14 +241,14 @@ class ProjectListing(_Read):
         return not (self.unavailable_project_ids or self.repeated_project_ids or unidentified)
 
     @property
-    def seen_ids(self) -> frozenset[str]:
-        """The ids of all items, also of those that cannot be read."""
-        unreadable = {item.id for item in self.unreadable if item.id is not None}
-        return frozenset({project.id for project in self.projects} | unreadable)
+    def unreadable_ids(self) -> frozenset[str]:
+        """The ids of projects that are there and cannot be read."""
+        return frozenset(item.id for item in self.unreadable if item.id is not None)
 
-    def lacks_id(self, project_id: str) -> bool:
-        """Whether the list proves that no project of this id was there."""
-        return self.complete and project_id not in self.seen_ids
+    @property
+    def seen_ids(self) -> frozenset[str]:
+        """The ids of all projects that are there, whether they can be read or not."""
+        return self.unreadable_ids | {project.id for project in self.projects}
 
     def may_lack_name(self, part: str) -> bool:
         """Whether a project whose name holds this part may be there beside the ones that could be read."""

@@ -2,12 +2,13 @@
 
 Done at a daemon's start, after each start of the catalog's server, and in each sweep. It costs the list, and one call
 for each project that is named like ours, that no row records, and that is younger than the last look: at most
-``MOST_CALLS``, whatever other control planes of the organization make. The sweeps examine the rest, the newest first.
+``MOST_CALLS``, whatever other control planes of the organization make. The sweeps examine the rest.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from reconciler.catalog.fleet import FleetCatalog
@@ -17,7 +18,7 @@ from reconciler.errors import CatalogUnseen, MutationStopped, NeonNotFound, Neon
 from reconciler.logs import fields
 from reconciler.neon.client import NeonClient
 from specs.names import parse_project_name
-from specs.neon import ProjectListing
+from specs.neon import Project, ProjectListing
 
 # A list that always lacks something, in an organization where something is always going on, is not waited for for ever.
 PARTIAL_LISTS = 3
@@ -108,7 +109,7 @@ class Lookout:
         unrecorded = await self._identity.unrecorded(p.id for p in possible)
         open_questions = [p for p in possible if p.id in unrecorded]
         lacking = bool(listing.repeated_project_ids)
-        for project in open_questions[:MOST_CALLS]:
+        for project in _chosen(open_questions):
             try:
                 branches = await self._client.list_branches(project.id)
             except NeonNotFound:
@@ -141,3 +142,12 @@ class Lookout:
         if await self._identity.doubt(standing, reason):
             log.error("which catalog is the right one is in doubt: %s", reason, extra=fields(server=standing.server))
         raise MutationStopped(reason)
+
+
+def _chosen(projects: Sequence[Project]) -> list[Project]:
+    """At most ``MOST_CALLS`` projects of a list that begins with the newest: the newest ones, and some of every age."""
+    if len(projects) <= MOST_CALLS:
+        return list(projects)
+    newest = MOST_CALLS // 2
+    rest, more = projects[newest:], MOST_CALLS - newest
+    return [*projects[:newest], *(rest[len(rest) * number // more] for number in range(more))]

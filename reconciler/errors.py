@@ -18,6 +18,8 @@ ReconcileError
 │   │   ├── NeonRateLimited         429
 │   │   └── NeonUnavailable         503
 │   └── NeonOutcomeUnknown          it may have happened: look before anything else is sent
+│       └── NeonIntermediaryAnswered  an intermediary answered in Neon's place
+├── InvalidNeonId                   an id that Neon cannot have issued; nothing was sent
 ├── TenantUnreachable               an app's database did not accept the connection
 ├── CatalogUnavailable              the catalog did not answer
 │   └── CatalogUnseen               its server is not the one that was looked over: look first
@@ -133,6 +135,17 @@ class NeonUnavailable(NeonSafeToSendAgain):
 
 class NeonOutcomeUnknown(NeonAPIError):
     """The request may have taken effect."""
+
+
+class NeonIntermediaryAnswered(NeonOutcomeUnknown):
+    """An answer in another form than Neon's: a proxy, gateway or captive portal sent it.
+
+    It describes neither the key nor the project. The request may have reached Neon before.
+    """
+
+
+class InvalidNeonId(ReconcileError, ValueError):
+    """An id that Neon cannot have issued. It could change the route, so nothing was sent."""
 
 
 class TenantUnreachable(ReconcileError):

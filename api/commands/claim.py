@@ -24,6 +24,7 @@ from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.budget import Budget, Turn
 from specs.metadata import AppMetadata
+from specs.names import parse_project_name
 from specs.settings import CatalogSettings, LoopSettings, PlaneSettings, SealSettings
 
 _COPY = (
@@ -113,15 +114,20 @@ async def look(client: NeonClient, access: Access, fleet: FleetCatalog, catalog:
         raise ClaimRefused("this catalog has made nothing at Neon yet, so there is nothing to claim")
     org_id, at = await access.organization(), await fleet.clock()
     listing = await client.list_all_projects(org_id=org_id)
-    if not listing.complete:
+    unread = [item.id for item in listing.unreadable if item.name is None or parse_project_name(item.name) is not None]
+    if not listing.complete or await fleet.identity.unrecorded([each for each in unread if each is not None]):
         raise ClaimRefused("Neon's list lacks projects at the moment, and a claim needs them all; try again")
     rows: list[AppMetadata] = [row async for row in fleet.rows()]
     marks: dict[str, Mark | None] = {}
     for project in unrecorded(rows, listing):
         try:
-            marks[project.id] = mark_of(await client.list_branches(project.id))
+            branches = await client.list_branches(project.id)
         except NeonNotFound:
             marks[project.id] = None
+            continue
+        marks[project.id] = mark_of(branches)
+        if marks[project.id] is None and branches.unreadable:
+            raise ClaimRefused(f"Neon's list of the branches of {project.id} cannot be read at the moment; try again")
     nonces = await catalog.nonces([mark.app_id for mark in marks.values() if mark is not None and mark.app_id])
     standing = await fleet.identity.standing()
     return Seen(standing, plan(standing, plane, rows, listing, marks, nonces), org_id, at)

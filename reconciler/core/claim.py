@@ -107,7 +107,7 @@ def plan(
     sorting = _Sorting(rows, nonces)
     for app_id, found in of_app.items():
         sorting.sort(app_id, found)
-    there = {project.id for project in listing.projects}
+    there = listing.seen_ids
     missing = [row for row in rows if _is_missing(row) and row.project_id not in there]
     return Claim(
         doubt=doubt,

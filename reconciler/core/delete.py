@@ -24,7 +24,7 @@ from reconciler.core.effects import (
 )
 from reconciler.core.find import Copied, Elsewhere, Found, ProvenAbsent, find_created
 from reconciler.core.mark import belongs_to, carries_annotation, carries_name
-from reconciler.core.report import Said, again_soon, progress, record
+from reconciler.core.report import UNREADABLE, Said, again_soon, progress, record
 from reconciler.core.snapshot import Event, Next, Snapshot
 from reconciler.core.vanish import by_id, left_of, looked_first, proven_gone, recover_may_arrive
 from reconciler.errors import NeonInvalidRequest, NeonNotFound
@@ -52,7 +52,11 @@ def delete(s: Snapshot) -> Steps[Next]:
         return (yield from _confirm(s, s.app.project_id))
     if project.deleted_at is not None:
         return (yield from _confirm(s, s.app.project_id))
-    if not (yield from _proven_ours(s, org_id, project)):
+    proven = yield from _proven_ours(s, org_id, project)
+    if proven is None:
+        yield from record(s, progress(s, synced=UNREADABLE))
+        return again_soon(s, LOOK_SECONDS)
+    if not proven:
         text = (
             "The project belongs to another organization, or carries neither the app's name nor its annotations; it is "
             "not deleted. An operator must look."
@@ -80,13 +84,16 @@ def _resolve(s: Snapshot, org_id: str) -> Steps[Next]:
             return outcome.again
 
 
-def _proven_ours(s: Snapshot, org_id: str, project: Project) -> Steps[bool]:
+def _proven_ours(s: Snapshot, org_id: str, project: Project) -> Steps[bool | None]:
+    """Whether it may be deleted; None where its annotations cannot be read."""
     if not belongs_to(project, org_id):
         return False
     if carries_name(project, s.app):
         return True
     branches = yield from perform(ListBranches(project.id))
-    return carries_annotation(branches, s.app, s.plane)
+    if carries_annotation(branches, s.app, s.plane):
+        return True
+    return None if branches.unreadable else False
 
 
 def _send(s: Snapshot, project: Project) -> Steps[Next]:
@@ -104,6 +111,9 @@ def _unprotect(s: Snapshot, project: Project) -> Steps[Next]:
     """A protected branch blocks the deletion of its project (Neon API reference, Branches)."""
     branches = yield from perform(ListBranches(project.id))
     protected = next((branch for branch in branches.branches if branch.protected), None)
+    if protected is None and branches.unreadable:
+        yield from record(s, progress(s, synced=UNREADABLE))
+        return again_soon(s, 1.0)
     if protected is None:
         text = "Neon refused to delete the project; an operator must look."
         yield from record(s, progress(s, synced=Said("False", Reason.NEON_REFUSED, text)))

@@ -106,6 +106,8 @@ def find_created(s: Snapshot, org_id: str, intent: CreateIntent) -> Steps[Search
         except NeonNotFound:
             return NotYetKnown(Next(1.0, failed=True))
         made = made_by(branches, s.app, s.plane, s.current_intents)
+        if made is None and branches.unreadable:
+            return NotYetKnown(again_soon(s, 1.0))
         if made is None:
             continue
         if belongs_to(project, org_id):
@@ -116,7 +118,7 @@ def find_created(s: Snapshot, org_id: str, intent: CreateIntent) -> Steps[Search
     if copied is not None:
         return copied
     settled = s.now >= intent.sent_at + s.settle
-    if not listing.complete and (found or settled):
+    if listing.may_lack_name(s.app.app_id) and (found or settled):
         return NotYetKnown(again_soon(s, 1.0))
     if found:
         return found[0]

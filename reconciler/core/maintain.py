@@ -28,7 +28,7 @@ from reconciler.core.effects import (
 from reconciler.core.mark import belongs_to
 from reconciler.core.operations import await_operations, probe
 from reconciler.core.pace import seconds_taken
-from reconciler.core.report import AVAILABLE, IN_SYNC, Said, again_soon, progress, record
+from reconciler.core.report import AVAILABLE, IN_SYNC, UNREADABLE, Said, again_soon, progress, record
 from reconciler.core.snapshot import Credentials, Event, Next, Snapshot
 from reconciler.core.trust import AddressNotAllowed, CheckedURI
 from reconciler.core.vanish import left_of, recover_may_arrive, vanished
@@ -97,12 +97,16 @@ def _serve(s: Snapshot, project: Project) -> Steps[Next]:
     """Make the default branch reachable, whatever it is called now, and its URI the recorded one."""
     branches = yield from perform(ListBranches(project.id))
     branch = next((branch for branch in branches.branches if branch.default), None)
+    if branch is None and branches.unreadable:
+        yield from record(s, progress(s, synced=UNREADABLE))
+        return again_soon(s, 1.0)
     if branch is None:
         none = Said("False", Reason.ENDPOINT_MISSING, "The project has no default branch; an operator must look.")
         yield from record(s, progress(s, ready=none))
         return SLOW
     endpoints = yield from perform(ListEndpoints(project.id))
-    if not any(e.branch_id == branch.id and e.type == "read_write" for e in endpoints):
+    # One whose branch or type cannot be read may be the one.
+    if not any(e.branch_id in (None, branch.id) and e.type in ("", "read_write") for e in endpoints):
         return (yield from _give_endpoint(s, project.id, branch))
     try:
         reported = yield from _connection_uri(s, project.id, branch, pooled=False)

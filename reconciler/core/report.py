@@ -10,8 +10,10 @@ from reconciler.core.backoff import CAP_SECONDS, delay, gentle
 from reconciler.core.effects import Record, Steps, perform
 from reconciler.core.snapshot import Column, Event, Next, Progress, Snapshot
 from reconciler.errors import (
+    InvalidNeonId,
     MutationStopped,
     NeonAPIError,
+    NeonIntermediaryAnswered,
     NeonLimitReached,
     NeonLocked,
     NeonNotFound,
@@ -41,6 +43,7 @@ class Said(NamedTuple):
 
 
 IN_SYNC = Said("True", Reason.IN_SYNC, "The project is as it shall be.")
+UNREADABLE = Said("Unknown", Reason.OUTCOME_UNKNOWN, "Neon returned a list with items that cannot be read; retrying.")
 AVAILABLE = Said("True", Reason.AVAILABLE, "The database accepts connections.")
 
 
@@ -145,11 +148,25 @@ def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
             return Said("False", Reason.NEON_LOCKED, "Neon is busy with another operation; waiting."), backoff
         case NeonSafeToSendAgain():
             return Said("False", Reason.NEON_UNAVAILABLE, "Neon does not serve at the moment; trying again."), backoff
+        case InvalidNeonId():
+            text = (
+                "The catalog records an id that Neon cannot have issued; no request was sent with it. Operator action "
+                "required: correct the app's project_id in the catalog."
+            )
+            return Said("False", Reason.HELD, text), slow
         case NeonOutcomeUnknown():
-            text = "Neon's answer did not arrive, or could not be read; looking again."
-            return Said("Unknown", Reason.NEON_UNAVAILABLE, text), backoff
+            return Said("Unknown", Reason.NEON_UNAVAILABLE, _no_answer(error)), backoff
         case _:
             return Said("False", Reason.HELD, f"An operator must look: {error}."), slow
+
+
+def _no_answer(error: NeonOutcomeUnknown) -> str:
+    if isinstance(error, NeonIntermediaryAnswered):
+        return (
+            f"An intermediary answered in place of Neon, with status {error.status}; retrying. If this lasts, check "
+            "NEON_API_URL and the proxies between the reconciler and Neon."
+        )
+    return "Neon's answer did not arrive, or could not be read; looking again."
 
 
 def _limit(error: NeonLimitReached | NeonQuotaExceeded) -> Said:

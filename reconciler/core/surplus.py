@@ -8,6 +8,8 @@ sweeps' delete budget. Everything else is reported and left alone, the project t
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from reconciler.core.effects import (
     DeleteProject,
     DropSurplus,
@@ -25,6 +27,8 @@ from reconciler.core.sweep import is_held
 from reconciler.errors import BudgetSpent, CatalogUnavailable, LeaseLost, NeonNotFound, ReconcileError
 from specs.neon import Project
 from specs.status import Reason
+
+LONGEST_WAIT = timedelta(days=1)
 
 
 def sweep_surplus(s: Snapshot, org_id: str) -> Steps[Next]:
@@ -64,7 +68,9 @@ def _deal_with(s: Snapshot, org_id: str) -> Steps[Next]:
         yield from perform(DropSurplus(project_id, report=True))
         return Next(0.0)
     if s.now < project.created_at + s.settle:
-        return Next((project.created_at + s.settle - s.now).total_seconds(), background=True)
+        # A clock far ahead of the catalog's is not waited for.
+        wait = min(project.created_at + s.settle - s.now, LONGEST_WAIT)
+        return Next(wait.total_seconds(), background=True)
     yield from perform(Permit(swept=True))
     yield from perform(DeleteProject(project_id))
     told = Event("SurplusDeleted", "LateCreate", f"Project {project_id} came of a late create and was never published.")
@@ -82,6 +88,8 @@ def _proven_surplus(s: Snapshot, org_id: str, project: Project) -> Steps[bool | 
         return False
     branches = yield from perform(ListBranches(project.id))
     made = made_by(branches, s.app, s.plane, s.intents)
+    if made is None and branches.unreadable:
+        return None
     if made is None or made.state not in ("open", "refused", "absent"):
         return False
     copied = yield from _copied(s, org_id, project, made)
@@ -96,7 +104,9 @@ def _copied(s: Snapshot, org_id: str, project: Project, made: CreateIntent) -> S
             branches = yield from perform(ListBranches(other.id))
             if made_by(branches, s.app, s.plane, (made,)) is not None:
                 return True
-    return False if listing.complete else None
+            if branches.unreadable:
+                return None
+    return None if listing.may_lack_name(s.app.app_id) else False
 
 
 def _drop_gone(s: Snapshot, project_id: str) -> Steps[None]:

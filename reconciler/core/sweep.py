@@ -59,7 +59,8 @@ def compare(
         listed_from: the catalog's clock before the first page.
         settle: how long a list may lag behind what it lists; of a younger project it says nothing.
     """
-    by_id = {project.id: project for project in listing.projects}
+    by_id, complete = {project.id: project for project in listing.projects}, listing.complete
+    seen = listing.seen_ids if complete else None
     known: dict[str, AppMetadata] = {}
     drifted, missing, recorded = [], [], 0
     surplus, orphans = [], []
@@ -68,7 +69,7 @@ def compare(
         if app.project_id is None or _waits(app):
             if app.status == AppStatus.LOST and app.project_id in by_id:
                 drifted.append(app.app_id)
-            if app.project_id is not None and is_held(app) and listing.complete and app.project_id not in by_id:
+            if app.project_id is not None and is_held(app) and _is_absent(app.project_id, seen):
                 surplus.append((app.app_id, app.project_id))
             continue
         recorded += 1
@@ -76,7 +77,11 @@ def compare(
         if project is not None:
             if _differs(app, project):
                 drifted.append(app.app_id)
-        elif app.held_for != "recovery" and listing.complete and _recorded_before(app, listed_from - settle):
+        elif (
+            app.held_for != "recovery"
+            and _recorded_before(app, listed_from - settle)
+            and _is_absent(app.project_id, seen)
+        ):
             missing.append(app.app_id)
     for project in listing.projects:
         name = parse_project_name(project.name)
@@ -94,8 +99,12 @@ def compare(
         surplus=tuple(surplus),
         orphans=tuple(orphans),
         stop=stop,
-        complete=listing.complete,
+        complete=complete,
     )
+
+
+def _is_absent(project_id: str, seen: Collection[str] | None) -> bool:
+    return seen is not None and project_id not in seen
 
 
 def is_held(app: AppMetadata) -> bool:

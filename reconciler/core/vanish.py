@@ -42,6 +42,8 @@ def proven_gone(project_id: str, deleted: ProjectListing) -> Steps[bool]:
         return False
     if by_id(alive, project_id) is not None or by_id(deleted, project_id) is not None:
         return False
+    if project_id in alive.unreadable_ids | deleted.unreadable_ids:
+        return False
     yield from perform(ConfirmAccess(fresh=True))
     return True
 

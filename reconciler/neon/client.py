@@ -11,13 +11,14 @@ import copy
 import random
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import httpx
 from pydantic import SecretStr
 
-from reconciler.errors import NeonAPIError, NeonOutcomeUnknown, NeonRateLimited
+from reconciler.errors import NeonAPIError, NeonOutcomeUnknown
 from reconciler.neon import codec
 from reconciler.neon.resend import RESEND_SECONDS, Gate, OpenGate, pause_before_resend
 from reconciler.neon.transport import MAX_BODY_BYTES, NeonTransport, error_of
@@ -42,6 +43,7 @@ from specs.neon import (
     ProjectPage,
     ProjectUpdate,
     RecoveredProject,
+    UnreadableProject,
 )
 
 T = TypeVar("T")
@@ -127,7 +129,7 @@ class NeonClient:
             try:
                 return await self._transport.send(call)
             except NeonAPIError as error:
-                if isinstance(error, NeonRateLimited):
+                if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                     await self._gate.refused(error.retry_after)
                 left = min(began + RESEND_SECONDS - time.monotonic(), self._gate.patience(request))
                 jitter = random.random()  # noqa: S311 - spreads requests, guards nothing
@@ -184,12 +186,14 @@ class NeonClient:
         projects: dict[str, Project] = {}
         unavailable: dict[str, None] = {}
         repeated: dict[str, None] = {}
+        unreadable: dict[UnreadableProject, None] = {}
         cursors: set[str | None] = {None}
         cursor: str | None = None
         for _ in range(MAX_PAGES):
             call = codec.list_projects(org_id=org_id, search=search, cursor=cursor, recoverable=recoverable)
             page = await self.send(call)
             unavailable |= dict.fromkeys(page.unavailable_project_ids)
+            unreadable |= dict.fromkeys(page.unreadable)
             for project in page.projects:
                 if project.id in projects:
                     repeated[project.id] = None
@@ -199,6 +203,7 @@ class NeonClient:
                     projects=tuple(projects.values()),
                     unavailable_project_ids=tuple(unavailable),
                     repeated_project_ids=tuple(repeated),
+                    unreadable=tuple(unreadable),
                 )
             cursor = page.cursor
             if cursor in cursors:
@@ -226,15 +231,17 @@ class NeonClient:
         annotations: dict[str, dict[str, str]] = {}
         cursors: set[str | None] = set()
         cursor: str | None = None
+        unreadable = 0
         for _ in range(MAX_PAGES):
             call = codec.list_branches(project_id, cursor)
             page = await self.send(call)
             branches |= {branch.id: branch for branch in page.branches}
             annotations |= page.annotations
+            unreadable += page.unreadable
             cursors.add(cursor)
             cursor = page.next
             if cursor is None:
-                return BranchList(branches=tuple(branches.values()), annotations=annotations)
+                return BranchList(branches=tuple(branches.values()), annotations=annotations, unreadable=unreadable)
             if cursor in cursors:
                 raise _endless(call.request)
         raise _endless(codec.list_branches(project_id).request)
@@ -291,9 +298,10 @@ class NeonClient:
 
 def _is_last(page: ProjectPage, *, searching: bool) -> bool:
     """Whether no project can follow: a page that is not full proves it for a search only if it lacks nothing."""
-    if not page.projects or page.cursor is None:
+    number = len(page.projects) + len(page.unreadable)
+    if number == 0 or page.cursor is None:
         return True
-    return searching and len(page.projects) < codec.PROJECTS_PER_PAGE and not page.unavailable_project_ids
+    return searching and number < codec.PROJECTS_PER_PAGE and not page.unavailable_project_ids
 
 
 def _endless(request: NeonRequest) -> NeonAPIError:

@@ -13,12 +13,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, SecretStr
 
+from reconciler.errors import InvalidNeonId
+from reconciler.neon import answers
 from reconciler.neon.wire import CONNECTION_URI_ROUTE, NeonCall, NeonRequest, decode, parse_retry_after
 from specs.neon import (
     AuthDetails,
-    Branch,
     BranchChanged,
     BranchCreate,
     BranchList,
@@ -27,7 +28,6 @@ from specs.neon import (
     Endpoint,
     EndpointChanged,
     EndpointCreate,
-    Listed,
     Operation,
     Organization,
     Project,
@@ -36,6 +36,7 @@ from specs.neon import (
     ProjectPage,
     ProjectUpdate,
     RecoveredProject,
+    is_neon_id,
 )
 
 __all__ = [
@@ -72,7 +73,6 @@ BRANCHES_PER_PAGE: Final = 1000
 """Branches asked for at once; Neon allows 10,000, which a bounded answer could not hold."""
 
 _PROJECT: Final = "/projects/{project_id}"
-_ID = re.compile(r"[a-z0-9-]{1,60}")
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
 _URI_HOST = re.compile(_HOST)
 _POSTGRES_URI = re.compile(
@@ -82,85 +82,8 @@ _POSTGRES_URI = re.compile(
 )
 
 
-class InvalidNeonId(ValueError):
-    """An id that Neon could not have given; sent, it could change the route."""
-
-
 class InvalidConnectionURI(ValueError):
     """Not a Postgres URI with one host, or a host that is none. The message never holds the value."""
-
-
-# The answers that Neon wraps
-
-
-class _Envelope(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
-
-
-class _OfProject(_Envelope):
-    project: Project
-
-
-class _OfUri(_Envelope):
-    uri: SecretStr
-
-
-class _OfEndpoints(_Envelope):
-    endpoints: Listed[Endpoint]
-
-
-class _OfOperations(_Envelope):
-    operations: Listed[Operation]
-
-
-class _OfOrganizations(_Envelope):
-    organizations: Listed[Organization]
-
-
-class _Pagination(_Envelope):
-    cursor: str | None = None
-    next: str | None = None
-
-
-class _OfProjects(_Envelope):
-    projects: Listed[Project]
-    unavailable_project_ids: Listed[str] | None = None
-    pagination: _Pagination | None = None
-
-
-class _Annotation(_Envelope):
-    value: dict[str, Any] | None = None
-
-
-class _OfBranches(_Envelope):
-    branches: Listed[Branch]
-    annotations: dict[str, Any] | None = None
-    pagination: _Pagination | None = None
-
-
-def _read_page(data: object) -> ProjectPage:
-    read = _OfProjects.model_validate(data)
-    return ProjectPage(
-        projects=read.projects,
-        unavailable_project_ids=read.unavailable_project_ids or (),
-        cursor=(read.pagination.cursor if read.pagination else None) or None,
-    )
-
-
-def _read_branches(data: object) -> BranchList:
-    read = _OfBranches.model_validate(data)
-    # One at a time, so that the first bad one ends it: each could cost an error, and 8 MB can hold a million.
-    annotations = {
-        branch_id: _texts(_Annotation.model_validate(annotation))
-        for branch_id, annotation in (read.annotations or {}).items()
-        if annotation is not None
-    }
-    after = (read.pagination.next if read.pagination else None) or None
-    return BranchList(branches=read.branches, annotations=annotations, next=after)
-
-
-def _texts(annotation: _Annotation) -> dict[str, str]:
-    return {key: value for key, value in (annotation.value or {}).items() if isinstance(value, str)}
 
 
 # The calls
@@ -176,7 +99,7 @@ def _request(
 ) -> NeonRequest:
     """Raises `InvalidNeonId`: an empty id would be answered by a redirect, another could name another route."""
     for name, value in ids.items():
-        if not _ID.fullmatch(value):
+        if not is_neon_id(value):
             raise InvalidNeonId(f"{name} is not an id of Neon's")
     chosen = tuple((key, value) for key, value in (params or {}).items() if value is not None)
     return NeonRequest(method, route, route.format(**ids), chosen, body, method != "GET")
@@ -202,13 +125,13 @@ def list_projects(
         "limit": str(limit),
         "recoverable": "true" if recoverable else None,
     }
-    return NeonCall(_request("GET", "/projects", params=params), _read_page)
+    return NeonCall(_request("GET", "/projects", params=params), answers.projects)
 
 
 def get_project(project_id: str) -> NeonCall[Project]:
     """One project; a deleted one is absent."""
     request = _request("GET", _PROJECT, project_id=project_id)
-    return NeonCall(request, lambda data: _OfProject.model_validate(data).project)
+    return NeonCall(request, answers.project(project_id))
 
 
 def create_project(spec: ProjectCreate) -> NeonCall[CreatedProject]:
@@ -220,26 +143,26 @@ def create_project(spec: ProjectCreate) -> NeonCall[CreatedProject]:
 def update_project(project_id: str, spec: ProjectUpdate) -> NeonCall[ProjectChanged]:
     """Sets what is not None in the spec."""
     request = _request("PATCH", _PROJECT, body={"project": _sent(spec)}, project_id=project_id)
-    return NeonCall(request, ProjectChanged.model_validate)
+    return NeonCall(request, answers.of_project(ProjectChanged, project_id))
 
 
 def delete_project(project_id: str) -> NeonCall[Project]:
     """Deletes a project, recoverably for 7 days; answered by 422 while any branch of it is protected."""
     request = _request("DELETE", _PROJECT, project_id=project_id)
-    return NeonCall(request, lambda data: _OfProject.model_validate(data).project)
+    return NeonCall(request, answers.project(project_id))
 
 
 def recover_project(project_id: str) -> NeonCall[RecoveredProject]:
     """Brings a deleted project back with its branches, computes and connection strings (beta)."""
     request = _request("POST", "/projects/{project_id}/recover", project_id=project_id)
-    return NeonCall(request, RecoveredProject.model_validate)
+    return NeonCall(request, answers.of_project(RecoveredProject, project_id))
 
 
 def list_branches(project_id: str, cursor: str | None = None) -> NeonCall[BranchList]:
     """One page of a project's branches, with their annotations."""
     params = {"cursor": cursor, "limit": str(BRANCHES_PER_PAGE)}
     request = _request("GET", "/projects/{project_id}/branches", params=params, project_id=project_id)
-    return NeonCall(request, _read_branches)
+    return NeonCall(request, answers.branches(project_id))
 
 
 def create_branch(project_id: str, spec: BranchCreate) -> NeonCall[CreatedBranch]:
@@ -250,7 +173,7 @@ def create_branch(project_id: str, spec: BranchCreate) -> NeonCall[CreatedBranch
     if spec.annotations:
         body["annotation_value"] = dict(spec.annotations)
     request = _request("POST", "/projects/{project_id}/branches", body=body, project_id=project_id)
-    return NeonCall(request, CreatedBranch.model_validate)
+    return NeonCall(request, answers.created_branch(project_id))
 
 
 def update_branch(project_id: str, branch_id: str, *, protected: bool) -> NeonCall[BranchChanged]:
@@ -258,27 +181,27 @@ def update_branch(project_id: str, branch_id: str, *, protected: bool) -> NeonCa
     route = "/projects/{project_id}/branches/{branch_id}"
     body = {"branch": {"protected": protected}}
     request = _request("PATCH", route, body=body, project_id=project_id, branch_id=branch_id)
-    return NeonCall(request, BranchChanged.model_validate)
+    return NeonCall(request, answers.changed_branch(project_id, branch_id))
 
 
 def list_endpoints(project_id: str) -> NeonCall[tuple[Endpoint, ...]]:
     """All computes of a project; Neon does not page them."""
     request = _request("GET", "/projects/{project_id}/endpoints", project_id=project_id)
-    return NeonCall(request, lambda data: _OfEndpoints.model_validate(data).endpoints)
+    return NeonCall(request, answers.endpoints(project_id))
 
 
 def create_endpoint(project_id: str, spec: EndpointCreate) -> NeonCall[EndpointChanged]:
     """A compute for a branch that has none."""
     route = "/projects/{project_id}/endpoints"
     request = _request("POST", route, body={"endpoint": _sent(spec)}, project_id=project_id)
-    return NeonCall(request, EndpointChanged.model_validate)
+    return NeonCall(request, answers.changed_endpoint(project_id))
 
 
 def list_operations(project_id: str, limit: int = 100) -> NeonCall[tuple[Operation, ...]]:
     """The latest operations of a project, newest first."""
     route = "/projects/{project_id}/operations"
     request = _request("GET", route, params={"limit": str(limit)}, project_id=project_id)
-    return NeonCall(request, lambda data: _OfOperations.model_validate(data).operations)
+    return NeonCall(request, answers.operations(project_id))
 
 
 def get_connection_uri(
@@ -299,13 +222,13 @@ def get_connection_uri(
         "pooled": "true" if pooled else None,
     }
     request = _request("GET", CONNECTION_URI_ROUTE, params=params, project_id=project_id)
-    return NeonCall(request, lambda data: _OfUri.model_validate(data).uri)
+    return NeonCall(request, answers.uri)
 
 
 def list_organizations() -> NeonCall[tuple[Organization, ...]]:
     """The organizations that the key may see; an organization's key sees its own."""
     request = _request("GET", "/users/me/organizations")
-    return NeonCall(request, lambda data: _OfOrganizations.model_validate(data).organizations)
+    return NeonCall(request, answers.organizations)
 
 
 def get_auth() -> NeonCall[AuthDetails]:

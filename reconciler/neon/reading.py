@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Annotated
 
 import httpx
 from pydantic import BaseModel, ConfigDict
 
 from reconciler.neon.wire import NeonCall, NeonRequest
+from specs.neon import NeonId
+from specs.neon.lenient import READABLE, Text, TextHint
 
 
 class NotReading(httpx.TransportError):
@@ -66,21 +69,21 @@ class _Read(BaseModel):
 class PlannedOrganization(_Read):
     """An organization and its plan (Neon OpenAPI document, Organization)."""
 
-    id: str
-    plan: str = ""
+    id: NeonId
+    plan: TextHint = ""
 
 
 class ProjectHost(_Read):
     """Where a project's databases are reached (Neon OpenAPI document, ProjectListItem)."""
 
-    id: str
-    proxy_host: str = ""
+    id: NeonId
+    proxy_host: TextHint = ""
 
 
 class Region(_Read):
     """A region in which projects can be made (Neon OpenAPI document, RegionResponse)."""
 
-    region_id: str
+    region_id: Text
 
 
 class _OfOrganizations(_Read):
@@ -88,11 +91,11 @@ class _OfOrganizations(_Read):
 
 
 class _OfHosts(_Read):
-    projects: tuple[ProjectHost, ...]
+    projects: Annotated[tuple[ProjectHost, ...], READABLE]
 
 
 class _OfRegions(_Read):
-    regions: tuple[Region, ...]
+    regions: Annotated[tuple[Region, ...], READABLE]
 
 
 def organizations_with_plans() -> NeonCall[tuple[PlannedOrganization, ...]]:

@@ -1,15 +1,21 @@
 """When the client itself sends a request again, and after what pause. Pure.
 
 Only where Neon's answer says that nothing was done: 503 and 423 (Neon OpenAPI document, description of GeneralError)
-and 429 (Neon API reference, Key concepts); and a GET that the network swallowed, since it changes nothing. What may
-have happened goes back to the loop, which looks before it acts.
+and 429 (Neon API reference, Key concepts); and a GET that the network swallowed or an intermediary answered, since it
+changes nothing. What may have happened goes back to the loop, which looks before it acts.
 """
 
 from __future__ import annotations
 
 from typing import Final, Protocol
 
-from reconciler.errors import NeonAPIError, NeonNotSent, NeonOutcomeUnknown
+from reconciler.errors import (
+    NeonAPIError,
+    NeonIntermediaryAnswered,
+    NeonNotSent,
+    NeonOutcomeUnknown,
+    NeonSafeToSendAgain,
+)
 from reconciler.neon.wire import SAFE_STATUSES, NeonRequest
 
 RESEND_SECONDS: Final = 10.0
@@ -58,8 +64,14 @@ def pause_before_resend(
         jitter: a number in [0, 1); the pause is drawn from all of a ceiling that doubles.
         left: seconds in which it may be sent again. A ``Retry-After`` is never shortened to fit.
     """
-    lost = not request.mutates and error.status is None and isinstance(error, NeonNotSent | NeonOutcomeUnknown)
-    if resends >= MOST_RESENDS or not (lost or error.status in SAFE_STATUSES):
+    unanswered = error.status is None and isinstance(error, NeonNotSent | NeonOutcomeUnknown)
+    lost = not request.mutates and (unanswered or isinstance(error, NeonIntermediaryAnswered))
+    if resends >= MOST_RESENDS or not (lost or _is_safe(error)):
         return None
     pause = max(_FIRST_SECONDS * 2.0**resends * jitter, error.retry_after or 0.0)
     return pause if pause <= left else None
+
+
+def _is_safe(error: NeonAPIError) -> bool:
+    """Whether Neon itself answered that nothing was done."""
+    return isinstance(error, NeonSafeToSendAgain) and error.status in SAFE_STATUSES

@@ -19,8 +19,8 @@ from typing import Final, TypeVar
 import httpx
 from pydantic import SecretStr
 
-from reconciler.errors import NeonAPIError, NeonNotSent, NeonOutcomeUnknown
-from reconciler.neon.wire import SAFE_STATUSES, NeonCall, NeonExchange, NeonRequest, decode
+from reconciler.errors import NeonAPIError, NeonIntermediaryAnswered, NeonNotSent, NeonOutcomeUnknown
+from reconciler.neon.wire import NeonCall, NeonExchange, NeonRequest, decode
 
 T = TypeVar("T")
 
@@ -33,6 +33,10 @@ _CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20, k
 
 class _TooLong(Exception):
     """The body is longer than what is read."""
+
+
+class _Encoded(Exception):
+    """The body has a content coding."""
 
 
 @dataclass(slots=True)
@@ -81,6 +85,8 @@ class NeonTransport:
             headers={
                 "Authorization": f"Bearer {_checked_key(api_key)}",
                 "Accept": "application/json",
+                # A small encoded body can decode into one that fills the memory.
+                "Accept-Encoding": "identity",
                 "User-Agent": "morphik-apps",
             },
             # Connecting gives up first, so that a dead address is known as "not sent" before the deadline.
@@ -117,19 +123,29 @@ class NeonTransport:
             failure = NeonOutcomeUnknown, f"no whole answer within {self._timeout:g} s"
         except _TooLong:
             failure = NeonOutcomeUnknown, f"the answer is longer than {self._max_body_bytes} bytes"
+        except _Encoded:
+            failure = NeonIntermediaryAnswered, "an intermediary answered: the body has a Content-Encoding"
         except (httpx.HTTPError, OSError) as problem:
             failure = NeonOutcomeUnknown, f"the connection failed ({type(problem).__name__})"
-        finally:
-            if self._on_request is not None:
-                seconds, kind = time.monotonic() - began, failure[0] if failure else None
-                self._on_request(
-                    NeonExchange(call.request, request_id, answer.status, seconds, answer.whole, failure=kind)
-                )
+        except BaseException:
+            self._ended(call.request, request_id, answer, began, None)
+            raise
         # Outside of the handlers: a transport's exception carries the request and with it the key.
-        if failure is not None and answer.status not in SAFE_STATUSES:
-            raise error_of(call.request, *failure, status=answer.status, request_id=request_id)
-        status = answer.status or 0
-        return decode(call, status, answer.headers, answer.body, request_id, datetime.now(UTC))
+        try:
+            result = _read(call, request_id, answer, failure)
+        except NeonAPIError as error:
+            no_answer = failure is not None or isinstance(error, NeonIntermediaryAnswered)
+            self._ended(call.request, request_id, answer, began, type(error) if no_answer else None)
+            raise
+        self._ended(call.request, request_id, answer, began, None)
+        return result
+
+    def _ended(
+        self, request: NeonRequest, request_id: str, answer: _Answer, began: float, failure: type[NeonAPIError] | None
+    ) -> None:
+        if self._on_request is not None:
+            seconds = time.monotonic() - began
+            self._on_request(NeonExchange(request, request_id, answer.status, seconds, answer.whole, failure=failure))
 
     async def _exchange(self, request: NeonRequest, request_id: str, answer: _Answer) -> None:
         headers = {"X-Request-ID": request_id}
@@ -145,12 +161,22 @@ class NeonTransport:
             content=content,
         ) as response:
             answer.headers, answer.status = response.headers, response.status_code
+            codings = response.headers.get_list("content-encoding", split_commas=True)
+            if any(coding.strip().lower() not in ("", "identity") for coding in codings):
+                raise _Encoded
             body = bytearray()
+            # Nothing is left to decode, so these are the bytes as they arrived.
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > self._max_body_bytes:
                     raise _TooLong
             answer.body, answer.whole = bytes(body), True
+
+
+def _read(call: NeonCall[T], request_id: str, answer: _Answer, failure: tuple[type[NeonAPIError], str] | None) -> T:
+    if failure is not None:
+        raise error_of(call.request, *failure, status=answer.status, request_id=request_id)
+    return decode(call, answer.status or 0, answer.headers, answer.body, request_id, datetime.now(UTC))
 
 
 def error_of(

@@ -1,8 +1,12 @@
 """What an answer of Neon's API says about the world, whatever carried it. Pure.
 
 Only 423, 429 and 503 say that nothing was done and the same may be sent again (Neon OpenAPI document, description of
-GeneralError, for 423 and 503; Neon API reference, Key concepts, for 429). They are believed without a readable body,
-since a gateway in front of Neon answers in HTML. A success that cannot be read did happen, so it is never a failure.
+GeneralError, for 423 and 503; Neon API reference, Key concepts, for 429). A success that cannot be read did happen, so
+it is never a failure.
+
+A status counts only with Neon's error form: a JSON object whose ``code`` and ``message`` are texts (Neon OpenAPI
+document, GeneralError). Anything else comes from an intermediary, which may have passed the request on before: Neon's
+document says that a 503 of Neon's is safe to repeat, not one of a gateway that lost its connection to Neon.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from reconciler.errors import (
     NeonAPIError,
     NeonBranchProtected,
     NeonConflict,
+    NeonIntermediaryAnswered,
     NeonInvalidRequest,
     NeonLimitReached,
     NeonLocked,
@@ -45,7 +50,7 @@ CONNECTION_URI_ROUTE: Final = "/projects/{project_id}/connection_uri"
 """Route template of the one call that reads a stored password."""
 
 SAFE_STATUSES: Final = frozenset({423, 429, 503})
-"""Statuses whose meaning does not depend on the body."""
+"""Statuses by which Neon says that nothing was done."""
 
 _TOLD_BY_CODE: Final = frozenset({400, 402, 403, 409, 422})
 _USED_UP: Final = frozenset(
@@ -54,7 +59,6 @@ _USED_UP: Final = frozenset(
 _LONGEST_MESSAGE = 300
 _LONGEST_READ_MESSAGE = 4000
 _SECONDS = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*+\\u0000")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _BY_STATUS: Final[Mapping[int, type[NeonAPIError]]] = {
     401: NeonUnauthorized,
@@ -92,7 +96,7 @@ class NeonRequest:
 
 OUTCOMES: Final = (
     "success", "refused", "unauthorized", "not_found",
-    "locked", "rate_limited", "unavailable", "not_sent", "unknown", "broken_off",
+    "locked", "rate_limited", "unavailable", "not_sent", "unknown", "intermediary", "broken_off",
 )  # fmt: skip
 """What may come of a request, as ``NeonExchange.outcome`` says it."""
 
@@ -118,7 +122,7 @@ class NeonExchange:
         status: of the answer, or None where none began.
         seconds: from the start to the end of it.
         whole: whether the answer arrived to its last byte.
-        failure: why there is no whole answer; None too where the sender broke the request off.
+        failure: why there is no whole answer of Neon's; None too where the sender broke the request off.
     """
 
     request: NeonRequest
@@ -138,14 +142,18 @@ class NeonExchange:
         """One of ``OUTCOMES``."""
         if not self.left:
             return "not_sent"
-        if self.status in SAFE_STATUSES:
-            return _OUTCOMES[self.status]
         if self.status is None or not self.whole:
             return "broken_off" if self.failure is None else "unknown"
+        if self.failure is not None:
+            return "intermediary" if self.failure is NeonIntermediaryAnswered else "unknown"
         if HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES:
             return "success"
         is_refusal = HTTPStatus.BAD_REQUEST <= self.status < HTTPStatus.INTERNAL_SERVER_ERROR
-        return _OUTCOMES.get(self.status, "refused") if is_refusal else "unknown"
+        return _OUTCOMES.get(self.status, "refused" if is_refusal else "unknown")
+
+
+class OtherThanRequested(ValueError):
+    """An answer about another object than the request names; the message is the kind of object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +162,8 @@ class NeonCall(Generic[T]):
 
     Attributes:
         request: what is sent.
-        parse: makes the model of an answer's JSON; raises pydantic's ValidationError for another shape.
+        parse: makes the model of an answer's JSON; raises pydantic's ValidationError for another shape, and
+            `OtherThanRequested`.
     """
 
     request: NeonRequest
@@ -184,21 +193,22 @@ def decode(
     """
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         raise _refusal(call.request, status, headers, body, request_id, now)
+    kind: type[NeonOutcomeUnknown] = NeonOutcomeUnknown
     readable, data = _json(body)
-    if readable and not _is_storable(body, data):
-        why = "a success with a text that cannot be stored"
-    elif readable:
+    if readable:
         try:
             return call.parse(data)
         except ValidationError as problem:
             why = f"a success of another shape: {_places(problem)}"
+        except OtherThanRequested as problem:
+            why = f"a success about another {problem}"
+    elif body.strip():
+        kind, why = NeonIntermediaryAnswered, "an intermediary answered: the body is not JSON"
     else:
-        why = "a success whose body is not JSON"
+        why = "a success without a body"
     # Raised outside of the handler: what could not be read may hold a password, and must not travel as the context.
     request = call.request
-    raise NeonOutcomeUnknown(
-        method=request.method, route=request.route, status=status, detail=why, request_id=request_id
-    )
+    raise kind(method=request.method, route=request.route, status=status, detail=why, request_id=request_id)
 
 
 def parse_retry_after(value: str | None, now: datetime | None) -> float | None:
@@ -248,17 +258,6 @@ def _json(body: bytes) -> tuple[bool, object]:
         return False, None
 
 
-def _is_storable(body: bytes, data: object) -> bool:
-    """Whether Postgres can store every text in a body: it refuses NUL and one half of a surrogate pair."""
-    try:
-        text = body.decode()
-        if "\\u" in text:
-            json.dumps(data, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return False
-    return _NUL.search(text) is None
-
-
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     read = dict(pairs)
     if len(read) < len(pairs):
@@ -284,35 +283,39 @@ def _refusal(
     request_id: str | None,
     now: datetime | None,
 ) -> NeonAPIError:
-    code, message = _general_error(body)
+    said = _general_error(body)
     present = _http_date(_header(headers, "date")) or now
-    return _kind(request, status, code, message.lower())(
+    code, message = said or ("", "")
+    kind = NeonIntermediaryAnswered if said is None else _kind(request, status, code, message.lower())
+    none = "an intermediary answered" if said is None else "no message of Neon's"
+    return kind(
         method=request.method,
         route=request.route,
         status=status,
         code=code,
-        detail=_clean(message) or "no message of Neon's",
+        detail=_clean(message) or none,
         request_id=request_id,
         retry_after=parse_retry_after(_header(headers, "retry-after"), present),
     )
 
 
-def _general_error(body: bytes) -> tuple[str, str]:
-    """Code and message of Neon's error body, both empty for any other body; the code usually is empty."""
+def _general_error(body: bytes) -> tuple[str, str] | None:
+    """Code and message of Neon's error body, None for any other body; the code usually is empty."""
     _, data = _json(body)
     if not isinstance(data, dict):
-        return "", ""
+        return None
     code, message = data.get("code"), data.get("message")
-    return (
-        code if isinstance(code, str) and _CODE.fullmatch(code) else "",
-        message if isinstance(message, str) else "",
-    )
+    if not isinstance(code, str) or not isinstance(message, str):
+        return None
+    return code if _CODE.fullmatch(code) else "", message
 
 
 def _kind(request: NeonRequest, status: int, code: str, message: str) -> type[NeonAPIError]:
     if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        # A redirect too: it is never followed, and who answered it is not known to be Neon.
+        # A redirect too: it is never followed.
         return _BY_STATUS.get(status, NeonOutcomeUnknown)
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return NeonIntermediaryAnswered
     if status == HTTPStatus.NOT_FOUND and "not allowed" in message:
         return NeonUnauthorized  # Neon hides a missing scope behind a 404
     told = _by_code(code.upper()) if status in _TOLD_BY_CODE else None

@@ -14,7 +14,14 @@ import time
 from collections.abc import Callable
 
 from reconciler.catalog.fleet import FleetCatalog, Pins
-from reconciler.errors import MutationStopped, NeonAPIError, NeonNotFound, NeonUnauthorized, ReconcileError
+from reconciler.errors import (
+    InvalidNeonId,
+    MutationStopped,
+    NeonAPIError,
+    NeonNotFound,
+    NeonUnauthorized,
+    ReconcileError,
+)
 from reconciler.neon.client import NeonClient
 from reconciler.shell.door import Door
 from reconciler.shell.identity import Lookout
@@ -166,7 +173,9 @@ class Access:
     async def _sees(self, org_id: str, project_id: str) -> bool:
         try:
             await self._client.get_project(project_id)
+        except InvalidNeonId:
+            return False
         except NeonNotFound:
             deleted = await self._client.list_all_projects(org_id=org_id, search=project_id, recoverable=True)
-            return any(project.id == project_id for project in deleted.projects)
+            return project_id in deleted.seen_ids
         return True

@@ -1,12 +1,14 @@
 """The look that comes before the first change: does Neon's list agree with what this catalog remembers?
 
 Done at a daemon's start, after each start of the catalog's server, and in each sweep. It costs the list, and one call
-for each project that is named like ours, that no row records, and that is younger than the last look.
+for each project that is named like ours, that no row records, and that is younger than the last look: at most
+``MOST_CALLS``, whatever other control planes of the organization make. The sweeps examine the rest.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from reconciler.catalog.fleet import FleetCatalog
@@ -15,10 +17,14 @@ from reconciler.core.mark import mark_of
 from reconciler.errors import CatalogUnseen, MutationStopped, NeonNotFound, NeonOutcomeUnknown
 from reconciler.logs import fields
 from reconciler.neon.client import NeonClient
-from specs.neon import ProjectListing
+from specs.names import parse_project_name
+from specs.neon import Project, ProjectListing
 
 # A list that always lacks something, in an organization where something is always going on, is not waited for for ever.
 PARTIAL_LISTS = 3
+MOST_CALLS = 20
+"""Projects that one comparison examines."""
+
 log = logging.getLogger(__name__)
 
 
@@ -93,26 +99,40 @@ class Lookout:
     async def judge(self, standing: Standing, listing: ProjectListing, at: datetime) -> bool:
         """Compare a list that was begun at that time of the catalog's; False where it lacks too much to say.
 
+        Where more projects are left to examine than one comparison may, the time of the last look stays, so that none
+        of them is forgotten.
+
         Raises:
             MutationStopped, CatalogUnseen: as for ``look``.
         """
         possible = [p for p in suspects(standing, listing) if p.id not in self._harmless]
         unrecorded = await self._identity.unrecorded(p.id for p in possible)
-        for project in possible:
-            if project.id not in unrecorded:
-                continue
+        open_questions = [p for p in possible if p.id in unrecorded]
+        lacking = bool(listing.repeated_project_ids)
+        for project in _chosen(open_questions):
             try:
-                mark = mark_of(await self._client.list_branches(project.id))
+                branches = await self._client.list_branches(project.id)
             except NeonNotFound:
                 continue  # gone since the list
+            mark = mark_of(branches)
+            if mark is None and branches.unreadable:
+                lacking = True
+                continue
             reason = evidence(await self._identity.standing(), self._control_plane_id, project, mark)
             if reason is not None:
                 await self._doubt(standing, reason)
             self._harmless.add(project.id)
-        if listing.repeated_project_ids or await self._identity.unrecorded(listing.unavailable_project_ids):
+        if lacking or await self._lacks(listing):
             return False
-        await self._keep(standing, at)
+        await self._keep(standing, at if len(open_questions) <= MOST_CALLS else None)
         return True
+
+    async def _lacks(self, listing: ProjectListing) -> bool:
+        """Whether a project of ours that no row records may be among those that could not be read."""
+        if any(item.id is None for item in listing.unreadable):
+            return True
+        unread = [each.id for each in listing.unreadable if each.id and parse_project_name(each.name or "") is not None]
+        return bool(await self._identity.unrecorded([*listing.unavailable_project_ids, *unread]))
 
     async def _keep(self, standing: Standing, at: datetime | None) -> None:
         if not await self._identity.looked(standing, at):
@@ -122,3 +142,12 @@ class Lookout:
         if await self._identity.doubt(standing, reason):
             log.error("which catalog is the right one is in doubt: %s", reason, extra=fields(server=standing.server))
         raise MutationStopped(reason)
+
+
+def _chosen(projects: Sequence[Project]) -> list[Project]:
+    """At most ``MOST_CALLS`` projects of a list that begins with the newest: the newest ones, and some of every age."""
+    if len(projects) <= MOST_CALLS:
+        return list(projects)
+    newest = MOST_CALLS // 2
+    rest, more = projects[newest:], MOST_CALLS - newest
+    return [*projects[:newest], *(rest[len(rest) * number // more] for number in range(more))]

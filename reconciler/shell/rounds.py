@@ -27,7 +27,7 @@ from reconciler.shell.driver import Driver
 from reconciler.shell.identity import Lookout
 from reconciler.telemetry.witness import Witness
 from specs.metadata import AppMetadata
-from specs.neon import Project
+from specs.neon import Project, ProjectListing
 
 AUDIT_ROUNDS = 12
 AUDIT_PAUSE_SECONDS = 1.0
@@ -142,17 +142,29 @@ class Rounds:
         org_id = await self._access.confirm()
         standing, listed_from = await self._lookout.stand(), await self._fleet.clock()
         listing = await self._client.list_all_projects(org_id=org_id)
+        self._report_unreadable(listing)
         await self._lookout.judge(standing, listing, listed_from)
         rows = [row async for row in self._fleet.rows()]
         reported = await self._fleet.reported()
         if listing.complete:
-            gone = reported - {project.id for project in listing.projects}
+            gone = reported - listing.seen_ids
             if gone:
                 await self._fleet.forget_orphans(reported - gone)
         settle = timedelta(seconds=self._plane.settle_seconds)
         return await asyncio.to_thread(
             compare, rows, listing, reported=reported | self._foreign, listed_from=listed_from, settle=settle
         )
+
+    def _report_unreadable(self, listing: ProjectListing) -> None:
+        """An item that cannot be read stops nothing, but its project is not compared."""
+        number = len(listing.unreadable)
+        if number == 0:
+            self._troubles.over("unreadable", "every project in Neon's list can be read again")
+            return
+        self._witness.metrics.findings.labels("unreadable").inc(number)
+        which = next((item.id for item in listing.unreadable if item.id is not None), "without an id")
+        text = f"Neon's list holds {number} projects that cannot be read, among them {which}; the others are compared"
+        self._troubles.met("unreadable", logging.WARNING, text)
 
     async def _act(self, verdict: Verdict) -> None:
         if verdict.stop is not None and not await self._fleet.stop_overridden():
@@ -181,7 +193,8 @@ class Rounds:
         except NeonNotFound:
             return  # gone since the list
         if not any(found.get(PLANE) == self._plane.control_plane_id for found in branches.annotations.values()):
-            self._foreign.add(project.id)
+            if not branches.unreadable:
+                self._foreign.add(project.id)
         elif await self._fleet.report_orphan(project):
             self._witness.metrics.findings.labels("orphan").inc()
             told = fields(project_id=project.id)

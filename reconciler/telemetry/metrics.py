@@ -11,7 +11,7 @@ from reconciler.telemetry.neon import NeonMetrics
 from specs.settings import NEON_BURST_PER_SECOND, NEON_REQUESTS_PER_MINUTE
 
 REPAIRS: Final = ("settings", "recovered", "compute", "credentials", "surplus")
-FINDINGS: Final = ("drifted", "missing", "surplus", "orphan")
+FINDINGS: Final = ("drifted", "missing", "surplus", "orphan", "unreadable")
 PASS_OUTCOMES: Final = ("settled", "again", "failed", "lease_lost", "catalog_unavailable", "defect", "broken_off")
 
 _DOCUMENTED: Final = Terms.of(requests_per_minute=NEON_REQUESTS_PER_MINUTE, burst=NEON_BURST_PER_SECOND)

@@ -34,7 +34,7 @@ LEVELS = {
 }
 """The turns of an app that are news, and how urgent."""
 
-AWAY = frozenset({"not_sent", "unavailable", "rate_limited", "unknown"})
+AWAY = frozenset({"not_sent", "unavailable", "rate_limited", "unknown", "intermediary"})
 _REPAIRS: dict[type[e.Effect[Any]], str] = {
     e.UpdateProject: "settings",
     e.RecoverProject: "recovered",

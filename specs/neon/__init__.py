@@ -3,6 +3,7 @@
 Passwords and URIs are ``SecretStr``: no repr, error or dump of a model shows one.
 """
 
+from specs.neon.ids import NeonId, is_neon_id
 from specs.neon.read import (
     AuthDetails,
     Branch,
@@ -16,7 +17,6 @@ from specs.neon.read import (
     Database,
     Endpoint,
     EndpointChanged,
-    Listed,
     Operation,
     Organization,
     Project,
@@ -27,6 +27,7 @@ from specs.neon.read import (
     RecoveredProject,
     Role,
     SettingsRead,
+    UnreadableProject,
 )
 from specs.neon.sent import (
     BranchCreate,
@@ -56,7 +57,7 @@ __all__ = [
     "Endpoint",
     "EndpointChanged",
     "EndpointCreate",
-    "Listed",
+    "NeonId",
     "Operation",
     "Organization",
     "Project",
@@ -71,4 +72,6 @@ __all__ = [
     "RecoveredProject",
     "Role",
     "SettingsRead",
+    "UnreadableProject",
+    "is_neon_id",
 ]

@@ -1,57 +1,33 @@
 """What Neon answers, read leniently: unknown fields are ignored, null is absent, every status stays a plain string.
 
 Neon adds fields and values without notice (Neon API reference, Projects, shows fields that its OpenAPI document does
-not have).
+not have). Ids are strict, since they become parts of paths and rows of the catalog.
 """
 
 from __future__ import annotations
 
-from datetime import MAXYEAR, MINYEAR, UTC, datetime
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from specs.neon.ids import NeonId
+from specs.neon.lenient import (
+    READABLE,
+    Cu,
+    IdHint,
+    Instant,
+    InstantHint,
+    Number,
+    Secret,
+    Text,
+    TextHint,
+    TextOrNone,
 )
-
 from specs.neon.sent import Quota
 
 # "A failed operation is not terminal and may be retried" (Neon API reference, Operations).
 _SETTLED_WELL = frozenset({"finished", "skipped"})
 _SETTLED = _SETTLED_WELL | {"error", "cancelled"}
-
-_Item = TypeVar("_Item")
-Listed: TypeAlias = Annotated[tuple[_Item, ...], Field(fail_fast=True)]
-"""A list that ends at its first bad item: a body of 8 MB can hold millions, and each would cost an error."""
-
-
-def _instant(at: datetime) -> datetime:
-    """With a time zone, and far enough from the ends of the calendar to be added to."""
-    if not MINYEAR < at.year < MAXYEAR:
-        raise ValueError("is at an end of the calendar")
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-_Instant = Annotated[datetime, AfterValidator(_instant)]
-
-
-def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> datetime | None:
-    try:
-        at: datetime = read(value)
-    except ValidationError:
-        return None
-    return at
-
-
-# A time that only guides when to look: one that cannot be read is none, and no error.
-_Hint = Annotated[_Instant | None, WrapValidator(_or_none)]
 
 
 class _Read(BaseModel):
@@ -70,19 +46,19 @@ class _Read(BaseModel):
 class ComputeRead(_Read):
     """Size and scale-to-zero as Neon reports them; the units of `ComputeSettings`."""
 
-    autoscaling_limit_min_cu: float | None = None
-    autoscaling_limit_max_cu: float | None = None
-    suspend_timeout_seconds: int | None = None
+    autoscaling_limit_min_cu: Cu | None = None
+    autoscaling_limit_max_cu: Cu | None = None
+    suspend_timeout_seconds: Number | None = None
 
 
 class QuotaRead(_Read):
     """A quota as Neon reports it: absent and null are 0, unlimited."""
 
-    active_time_seconds: int = 0
-    compute_time_seconds: int = 0
-    written_data_bytes: int = 0
-    data_transfer_bytes: int = 0
-    logical_size_bytes: int = 0
+    active_time_seconds: Number = 0
+    compute_time_seconds: Number = 0
+    written_data_bytes: Number = 0
+    data_transfer_bytes: Number = 0
+    logical_size_bytes: Number = 0
 
 
 class SettingsRead(_Read):
@@ -97,19 +73,19 @@ class Project(_Read):
     ``deleted_at`` and ``recoverable_until`` come only in the list of recoverable projects.
     """
 
-    id: str
-    name: str
-    region_id: str
-    pg_version: int
-    org_id: str | None = None
-    owner_id: str | None = None
+    id: NeonId
+    name: Text
+    region_id: Text
+    pg_version: Number
+    org_id: NeonId | None = None
+    owner_id: TextOrNone = None
     store_passwords: bool | None = None
-    history_retention_seconds: int | None = None
+    history_retention_seconds: Number | None = None
     default_endpoint_settings: ComputeRead = ComputeRead()
     settings: SettingsRead | None = None
-    created_at: _Instant
-    deleted_at: _Instant | None = None
-    recoverable_until: _Instant | None = None
+    created_at: Instant
+    deleted_at: Instant | None = None
+    recoverable_until: InstantHint = None
 
     @property
     def quota(self) -> Quota:
@@ -118,58 +94,74 @@ class Project(_Read):
         return Quota(**{field: max(0, amount) for field, amount in read.model_dump().items()})
 
 
+class UnreadableProject(_Read):
+    """An item of a list that is no whole `Project`: it exists, and may be anybody's. None is what cannot be read."""
+
+    id: IdHint = None
+    name: TextOrNone = None
+
+
 class Branch(_Read):
     """A branch; exactly one of a project is the default (Neon OpenAPI document, Branch)."""
 
-    id: str
-    name: str
+    id: NeonId
+    name: TextHint = ""
+    project_id: IdHint = None
     default: bool = False
     protected: bool = False
-    current_state: str = ""
-    parent_id: str | None = None
-    created_at: _Instant | None = None
-    expires_at: _Instant | None = None
+    current_state: TextHint = ""
+    parent_id: IdHint = None
+    created_at: InstantHint = None
+    expires_at: InstantHint = None
 
 
 class Endpoint(ComputeRead):
-    """A compute of a branch; ``current_state`` is init, active, idle or something new."""
+    """A compute of a branch; ``current_state`` is init, active, idle or something new.
 
-    id: str
-    branch_id: str
-    type: str = ""
-    host: str = ""
-    current_state: str = ""
+    In a list, one that cannot be read has no id, no branch and no type, and so may be any.
+    """
+
+    id: TextHint = ""
+    branch_id: IdHint = None
+    project_id: IdHint = None
+    type: TextHint = ""
+    host: TextHint = ""
+    current_state: TextHint = ""
     disabled: bool = False
 
 
 class Role(_Read):
     """A role; Neon shows the password only where it has just been made."""
 
-    name: str
-    branch_id: str | None = None
-    password: SecretStr | None = None
+    name: Text
+    branch_id: IdHint = None
+    password: Secret | None = None
 
 
 class Database(_Read):
     """A database of a branch and the role that owns it."""
 
-    name: str
-    branch_id: str | None = None
-    owner_name: str | None = None
+    name: Text
+    branch_id: IdHint = None
+    owner_name: TextOrNone = None
 
 
 class Operation(_Read):
-    """Something that Neon is doing to a project (Neon API reference, Operations)."""
+    """Something that Neon is doing to a project (Neon API reference, Operations).
 
-    id: str
-    action: str = ""
-    status: str = ""
-    branch_id: str | None = None
-    endpoint_id: str | None = None
-    failures_count: int = 0
-    error: str | None = None
-    created_at: _Hint = None
-    updated_at: _Hint = None
+    In a list, one that cannot be read has no status, and so may still run.
+    """
+
+    id: TextHint = ""
+    project_id: IdHint = None
+    action: TextHint = ""
+    status: TextHint = ""
+    branch_id: IdHint = None
+    endpoint_id: IdHint = None
+    failures_count: Number = 0
+    error: TextOrNone = None
+    created_at: InstantHint = None
+    updated_at: InstantHint = None
 
     @property
     def is_settled(self) -> bool:
@@ -185,17 +177,17 @@ class Operation(_Read):
 class ConnectionParameters(_Read):
     """The parts of a connection URI as Neon names them."""
 
-    database: str | None = None
-    role: str | None = None
-    password: SecretStr | None = None
-    host: str | None = None
-    pooler_host: str | None = None
+    database: TextOrNone = None
+    role: TextOrNone = None
+    password: Secret | None = None
+    host: TextOrNone = None
+    pooler_host: TextOrNone = None
 
 
 class ConnectionDetails(_Read):
     """A connection URI and its parts."""
 
-    connection_uri: SecretStr
+    connection_uri: Secret
     connection_parameters: ConnectionParameters = ConnectionParameters()
 
 
@@ -203,11 +195,11 @@ class CreatedBranch(_Read):
     """Answer to ``POST /projects/{project_id}/branches``."""
 
     branch: Branch
-    endpoints: Listed[Endpoint] = ()
-    operations: Listed[Operation] = ()
-    roles: Listed[Role] = ()
-    databases: Listed[Database] = ()
-    connection_uris: Listed[ConnectionDetails] = ()
+    endpoints: Annotated[tuple[Endpoint, ...], READABLE] = ()
+    operations: Annotated[tuple[Operation, ...], READABLE] = ()
+    roles: Annotated[tuple[Role, ...], READABLE] = ()
+    databases: Annotated[tuple[Database, ...], READABLE] = ()
+    connection_uris: Annotated[tuple[ConnectionDetails, ...], READABLE] = ()
 
 
 class CreatedProject(CreatedBranch):
@@ -219,11 +211,12 @@ class CreatedProject(CreatedBranch):
 class ProjectPage(_Read):
     """One page of ``GET /projects``; the cursor is there even on the last one (Neon API reference, Projects).
 
-    The unavailable projects exist, but could not be described in time.
+    The unavailable projects exist, but could not be described in time; the unreadable ones are described oddly.
     """
 
-    projects: Listed[Project]
-    unavailable_project_ids: Listed[str] = ()
+    projects: tuple[Project, ...]
+    unavailable_project_ids: tuple[str, ...] = ()
+    unreadable: tuple[UnreadableProject, ...] = ()
     cursor: str | None = None
 
 
@@ -233,28 +226,49 @@ class ProjectListing(_Read):
     Attributes:
         unavailable_project_ids: they exist but were not described.
         repeated_project_ids: met on two pages: the list moved under the reader and may lack others.
+        unreadable: items that are no whole project.
     """
 
-    projects: Listed[Project]
-    unavailable_project_ids: Listed[str] = ()
-    repeated_project_ids: Listed[str] = ()
+    projects: tuple[Project, ...]
+    unavailable_project_ids: tuple[str, ...] = ()
+    repeated_project_ids: tuple[str, ...] = ()
+    unreadable: tuple[UnreadableProject, ...] = ()
 
     @property
     def complete(self) -> bool:
-        """True when a project that is not in it was not there: only then may absence be concluded."""
-        return not self.unavailable_project_ids and not self.repeated_project_ids
+        """True when a project whose id is not in it was not there: only then may absence be concluded."""
+        unidentified = any(item.id is None for item in self.unreadable)
+        return not (self.unavailable_project_ids or self.repeated_project_ids or unidentified)
+
+    @property
+    def unreadable_ids(self) -> frozenset[str]:
+        """The ids of projects that are there and cannot be read."""
+        return frozenset(item.id for item in self.unreadable if item.id is not None)
+
+    @property
+    def seen_ids(self) -> frozenset[str]:
+        """The ids of all projects that are there, whether they can be read or not."""
+        return self.unreadable_ids | {project.id for project in self.projects}
+
+    def may_lack_name(self, part: str) -> bool:
+        """Whether a project whose name holds this part may be there beside the ones that could be read."""
+        return not self.complete or any(item.name is None or part in item.name for item in self.unreadable)
 
 
 class BranchList(_Read):
-    """Branches of a project, their annotations by branch id, and the cursor of the next page, if there is one."""
+    """Branches of a project, their annotations by branch id, and the cursor of the next page, if there is one.
 
-    branches: Listed[Branch]
+    ``unreadable`` counts the branches and annotations that could not be read.
+    """
+
+    branches: tuple[Branch, ...]
     annotations: dict[str, dict[str, str]] = Field(default_factory=dict)
+    unreadable: int = 0
     next: str | None = None
 
 
 class _Changed(_Read):
-    operations: Listed[Operation] = ()
+    operations: Annotated[tuple[Operation, ...], READABLE] = ()
 
 
 class ProjectChanged(_Changed):
@@ -279,18 +293,18 @@ class RecoveredProject(_Read):
     """Answer to ``POST /projects/{project_id}/recover`` (beta)."""
 
     project: Project
-    branches: Listed[Branch] = ()
+    branches: Annotated[tuple[Branch, ...], READABLE] = ()
 
 
 class Organization(_Read):
     """An organization that the key may see."""
 
-    id: str
-    name: str = ""
+    id: NeonId
+    name: TextHint = ""
 
 
 class AuthDetails(_Read):
     """Whose key this is; answered to every kind of key (Neon OpenAPI document, getAuthDetails)."""
 
-    account_id: str
-    auth_method: str = ""
+    account_id: Text
+    auth_method: TextHint = ""

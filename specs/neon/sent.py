@@ -6,7 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-_NeonId = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")]
+from specs.neon.ids import NeonId
+
 _Name = Annotated[str, Field(min_length=1, max_length=256)]
 _SqlName = Annotated[str, Field(min_length=1, max_length=63)]
 _Cu = Annotated[float, Field(ge=0.25, allow_inf_nan=False)]
@@ -86,8 +87,8 @@ class ProjectCreate(_Sent):
     """
 
     name: _Name
-    org_id: _NeonId | None = None
-    region_id: _NeonId
+    org_id: NeonId | None = None
+    region_id: NeonId
     pg_version: Annotated[int, Field(ge=14)]
     branch: BranchOfProject
     store_passwords: bool = True
@@ -124,7 +125,7 @@ class BranchCreate(_Sent):
     """
 
     name: _Name | None = None
-    parent_id: _NeonId | None = None
+    parent_id: NeonId | None = None
     parent_timestamp: AwareDatetime | None = None
     protected: bool | None = None
     expires_at: _WholeSecond | None = None
@@ -135,5 +136,5 @@ class BranchCreate(_Sent):
 class EndpointCreate(ComputeSettings):
     """Body of ``POST /projects/{project_id}/endpoints``: a compute for a branch (Neon API reference, Computes)."""
 
-    branch_id: _NeonId
+    branch_id: NeonId
     type: str = "read_write"

@@ -17,6 +17,7 @@ from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.rows import app_from_row
 from reconciler.catalog.work import WorkCatalog
+from reconciler.core.mark import CATALOG, CREATE_SEQ, PLANE
 from reconciler.core.snapshot import Next, Plane
 from reconciler.errors import CatalogUnavailable, LeaseLost
 from reconciler.local.neon.machine import LocalNeon
@@ -27,6 +28,7 @@ from reconciler.shell.driver import Driver, World
 from reconciler.shell.rounds import Rounds
 from reconciler.telemetry.witness import Witness
 from specs.metadata import AppMetadata
+from specs.names import app_id_from_bytes, format_project_name
 from specs.status import AppStatus, ConditionType, condition_of
 from tests.catalogs import SEALER, create, execute
 from tests.plenty import plenty
@@ -43,13 +45,17 @@ class Neon:
 
     Attributes:
         changes: the requests that were not GET, as ``METHOD /path``.
+        reads: the paths of the GETs.
         lose: routes whose next answer is lost, although the request took effect.
+        falsify: makes another answer of each, given method, path and the answer.
     """
 
     def __init__(self) -> None:
         self.machine = LocalNeon(LocalNeonOptions(org_id=ORG), seed=1)
         self.changes: list[str] = []
+        self.reads: list[str] = []
         self.lose: set[str] = set()
+        self.falsify: Callable[[str, str, httpx.Response], httpx.Response] = lambda _method, _path, answer: answer
         self._now = time.time()
 
     def client(self) -> NeonClient:
@@ -62,11 +68,13 @@ class Neon:
         path = asked.url.path.removeprefix("/api/v2")
         if asked.method != "GET":
             self.changes.append(f"{asked.method} {path}")
+        else:
+            self.reads.append(path)
         answer = self._handle(Request(asked.method, path, dict(asked.url.params), body))
         if f"{asked.method} {path}" in self.lose:
             self.lose.discard(f"{asked.method} {path}")
             raise httpx.ReadTimeout("lost")
-        return httpx.Response(answer.status, json=answer.body)
+        return self.falsify(asked.method, path, httpx.Response(answer.status, json=answer.body))
 
     def _handle(self, request: Request) -> Any:
         self._now = max(self._now + 1, time.time())
@@ -75,6 +83,15 @@ class Neon:
     def person(self, method: str, path: str) -> None:
         """What a person does in Neon's console."""
         answer = self._handle(Request(method, path, {}, None))
+        assert answer.status < 300, answer
+
+    def neighbor(self, number: int) -> None:
+        """A new project of another control plane in the same organization, named in the form of ours."""
+        name = format_project_name("theirs", app_id_from_bytes(number.to_bytes(15, "big")))
+        marks = {PLANE: "another", CATALOG: "catalog-2", CREATE_SEQ: str(number)}
+        branch = {"name": "main", "role_name": "r", "database_name": "d", "annotations": marks}
+        body = {"name": name, "org_id": ORG, "region_id": "aws-us-east-2", "pg_version": 17, "branch": branch}
+        answer = self._handle(Request("POST", "/projects", {}, {"project": body}))
         assert answer.status < 300, answer
 
     def living(self) -> set[str]:

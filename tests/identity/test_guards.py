@@ -134,3 +134,20 @@ def test_a_list_that_lacks_what_no_row_records_is_no_look_until_the_third(
             assert (before["looked_at"] < after["looked_at"]) == known
 
     told(story)
+
+
+@pytest.mark.parametrize("neighbors", [0, 50, 150])
+def test_a_start_costs_the_same_calls_however_many_projects_another_plane_has(catalog_url: str, neighbors: int) -> None:
+    neon = Neon()
+
+    async def story() -> None:
+        async with House(catalog_url, neon) as house:
+            for number in range(neighbors):
+                neon.neighbor(number)
+            await house.access.confirm()
+            looks = [path for path in neon.reads if path.endswith("/branches")]
+            assert len(looks) == min(neighbors, identity.MOST_CALLS)
+            assert len(neon.reads) - len(looks) <= 4
+            await house.ready("ours")
+
+    told(story)

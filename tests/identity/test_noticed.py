@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.errors import MutationStopped
+from reconciler.shell import identity
 from specs.status import AppStatus
 from tests.catalogs import execute
 from tests.identity.copies import copied, put_back
@@ -133,6 +134,35 @@ def _closed(url: str) -> str:
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",
     )
     return url
+
+
+def test_what_one_comparison_leaves_the_next_ones_examine(postgres: TestServer, catalog_url: str) -> None:
+    """The project that proves lost commits is older than more projects of a neighbor than a start may examine."""
+    neon = Neon()
+
+    async def story() -> None:
+        async with House(catalog_url, neon) as house:
+            await house.ready("kept")
+            await house.sweep()
+            with copied(postgres, _closed(catalog_url)) as yesterday:
+                await house.disconnected()
+                await house.ready("lost")
+                put_back(catalog_url, yesterday)
+            for number in range(2 * identity.MOST_CALLS + 1):
+                neon.neighbor(number)
+            [before] = house.sql("SELECT looked_at FROM catalog_identity")
+            examined = 0
+            while house.doubt() is None:
+                neon.reads.clear()
+                [after] = house.sql("SELECT looked_at FROM catalog_identity")
+                assert after == before
+                await house.sweep()
+                looks = [path for path in neon.reads if path.endswith("/branches")]
+                examined += len(looks)
+                assert examined <= 2 * identity.MOST_CALLS + 60
+            assert "remembers only 1" in str(house.doubt())
+
+    told(story)
 
 
 @pytest.mark.parametrize("safe", [True, False])

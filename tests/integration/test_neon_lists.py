@@ -75,6 +75,29 @@ def test_projects_are_listed_to_their_end(
     assert (len(result.projects), result.complete, len(server.requests)) == (listed, complete, len(pages))
 
 
+ODD = {"id": "odd-1", "name": None}
+
+
+@pytest.mark.parametrize(
+    ("use", "pages", "listed", "odd"),
+    [
+        (everything, [[ODD, project("p-1")], [project("p-2")], []], 2, ["odd-1"]),
+        (everything, [[ODD], [{}, ODD], []], 0, ["odd-1", None]),
+        (found, [[ODD]], 0, ["odd-1"]),
+        (found, [[ODD, *map(project, FULL[1:])], [project("q-1")]], 400, ["odd-1"]),
+    ],
+)
+def test_items_that_cannot_be_read_are_listed_apart(
+    use: Use, pages: list[list[object]], listed: int, odd: list[str | None]
+) -> None:
+    bodies = [(200, {"projects": items, "pagination": {"cursor": f"c{n}"}}) for n, items in enumerate(pages)]
+    result, server, _ = run(answers(*bodies), use)
+    assert isinstance(result, neon.ProjectListing)
+    assert (len(result.projects), [item.id for item in result.unreadable]) == (listed, odd)
+    assert result.complete == (None not in odd)
+    assert len(server.requests) == len(pages)
+
+
 def test_each_page_is_asked_for_by_the_cursor_before_it() -> None:
     _, server, _ = run(answers(page(["p-1"], "a b"), page([], None)), everything)
     targets = [request.split(b" ")[1].decode() for request in server.requests]
@@ -112,7 +135,7 @@ def test_pages_without_end_prove_nothing(use: Use, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_refusal_inside_a_list_ends_it() -> None:
-    result, _, seen = run(answers(page(["p-1"], "a"), (429, b"")), everything)
+    result, _, seen = run(answers(page(["p-1"], "a"), (429, {"code": "", "message": "m"})), everything)
     assert type(result) is errors.NeonRateLimited
     assert [status for _, status in seen] == [200, 429]
 

@@ -76,6 +76,35 @@ def test_every_other_answer_goes_back_to_the_loop(use: Use, status: int, pauses:
     assert not pauses.seconds
 
 
+def test_an_intermediary_is_asked_again_and_slows_all_down_where_it_says_so(pauses: Pauses) -> None:
+    """But not with a change, which it may have passed on."""
+
+    class Told(OpenGate):
+        asked: float | None = None
+
+        async def refused(self, retry_after: float | None) -> None:
+            self.asked = retry_after
+
+    def script() -> Script:
+        statuses = iter([502, 429])
+
+        async def html_first(peer: Peer) -> None:
+            while await peer.request() is not None:
+                status = next(statuses, 200)
+                body: object = {"project": project("p-1")} if status == 200 else b"<html>"
+                await peer.answer(status, body, "Retry-After: 2\r\n")
+
+        return html_first
+
+    gate = Told()
+    result, _, seen = run(script(), _get, gate=gate)
+    assert isinstance(result, neon.Project)
+    assert ([status for _, status in seen], gate.asked) == ([502, 429, 200], 2)
+    result, _, seen = run(script(), _change, gate=OpenGate())
+    assert isinstance(result, errors.NeonIntermediaryAnswered)
+    assert [status for _, status in seen] == [502]
+
+
 def test_a_lost_answer_is_asked_for_again_and_a_lost_change_is_not(pauses: Pauses) -> None:
     result, _, seen = run(_saying(None), _get, gate=OpenGate())
     assert isinstance(result, neon.Project)

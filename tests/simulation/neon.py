@@ -130,6 +130,7 @@ class SimulatedNeon:
         recoverable = isinstance(step, e.ListProjects) and step.recoverable
         projects: dict[str, words.Project] = {}
         unavailable: list[str] = []
+        unreadable: list[words.UnreadableProject] = []
         cursor: str | None = None
         while True:
             call = codec.list_projects(org_id=org_id, search=search, cursor=cursor, recoverable=recoverable)
@@ -141,10 +142,15 @@ class SimulatedNeon:
             page = _read(call, response, body)
             projects |= {project.id: project for project in page.projects}
             unavailable += page.unavailable_project_ids
+            unreadable += page.unreadable
             if search is not None or not page.projects or page.cursor is None:
                 break
             cursor = page.cursor
-        return words.ProjectListing(projects=tuple(projects.values()), unavailable_project_ids=tuple(unavailable))
+        return words.ProjectListing(
+            projects=tuple(projects.values()),
+            unavailable_project_ids=tuple(unavailable),
+            unreadable=tuple(unreadable),
+        )
 
     def _aged(self, body: dict[str, Any], search: str, *, recoverable: bool, last: bool) -> dict[str, Any]:
         """The list as it was a moment ago, by what has come and gone since."""

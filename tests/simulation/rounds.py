@@ -47,7 +47,7 @@ def _compare(world: World) -> Generator[Step, Any, Verdict]:
     rows: list[AppMetadata] = yield Do("rows", catalog.sweep_rows)
     reported: set[str] = yield Do("reported", lambda: set(catalog.orphans))
     if listing.complete:
-        gone = reported - {project.id for project in listing.projects}
+        gone = reported - listing.seen_ids
         if gone:
             yield Do("forget_orphans", lambda: catalog.forget_orphans(reported - gone))
     return compare(rows, listing, reported=reported, listed_from=listed_from, settle=timedelta(seconds=SETTLE))

@@ -25,6 +25,7 @@ from specs.neon import (
     Project,
     ProjectChanged,
     ProjectListing,
+    UnreadableProject,
 )
 from specs.status import ConditionType, condition_of
 from tests.unit.test_core_recovering import NOW, URI
@@ -49,6 +50,8 @@ class Neon:
     alive: tuple[Project, ...] = ()
     deleted: tuple[Project, ...] = ()
     unavailable: tuple[str, ...] = ()
+    unreadable: tuple[UnreadableProject, ...] = ()
+    unreadable_branches: int = 0
     marks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     branches: tuple[Branch, ...] = (Branch(id="br-1", name="main", default=True),)
     endpoints: tuple[Endpoint, ...] = (Endpoint(id="ep-1", branch_id="br-1", type="read_write"),)
@@ -77,9 +80,12 @@ class Neon:
             case e.ListProjects(search, recoverable):
                 listed = self.deleted if recoverable else self.alive
                 matching = tuple(each for each in listed if search in each.id or search in each.name)
-                return ProjectListing(projects=matching, unavailable_project_ids=self.unavailable)
+                return ProjectListing(
+                    projects=matching, unavailable_project_ids=self.unavailable, unreadable=self.unreadable
+                )
             case e.ListBranches(project_id):
-                return BranchList(branches=self.branches, annotations={"br-1": dict(self.marks.get(project_id, {}))})
+                marks = {"br-1": dict(self.marks.get(project_id, {}))}
+                return BranchList(branches=self.branches, annotations=marks, unreadable=self.unreadable_branches)
             case e.OpenIntent(nonce, again):
                 return CreateIntent(again or 1, 1, nonce, "open", NOW)
             case e.GetConnectionURI():

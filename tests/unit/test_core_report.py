@@ -55,6 +55,8 @@ def written(steps: e.Steps[Any]) -> tuple[list[Progress], Any]:
         (neon(errors.NeonLocked), "False", Reason.NEON_LOCKED, BACKOFF),
         (neon(errors.NeonUnavailable), "False", Reason.NEON_UNAVAILABLE, BACKOFF),
         (neon(errors.NeonOutcomeUnknown), "Unknown", Reason.NEON_UNAVAILABLE, BACKOFF),
+        (neon(errors.NeonIntermediaryAnswered), "Unknown", Reason.NEON_UNAVAILABLE, BACKOFF),
+        (errors.InvalidNeonId("project_id"), "False", Reason.HELD, SLOW),
         (errors.ReconcileError("odd"), "False", Reason.HELD, SLOW),
     ],
 )
@@ -64,6 +66,29 @@ def test_each_error_has_its_reason_and_its_next_try(
     said, again = explain(snapshot(app(Reason.AVAILABLE)), error)
     assert (said.status, said.reason) == (status, reason)
     assert again == Next(seconds, failed=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            neon(errors.NeonIntermediaryAnswered),
+            (
+                "An intermediary answered in place of Neon, with status None; retrying. If this lasts, check "
+                "NEON_API_URL and the proxies between the reconciler and Neon."
+            ),
+        ),
+        (
+            errors.InvalidNeonId("project_id"),
+            (
+                "The catalog records an id that Neon cannot have issued; no request was sent with it. Operator action "
+                "required: correct the app's project_id in the catalog."
+            ),
+        ),
+    ],
+)
+def test_an_error_that_is_not_neons_is_named(error: errors.ReconcileError, message: str) -> None:
+    assert explain(snapshot(app(Reason.AVAILABLE)), error)[0].message == message
 
 
 def test_a_refusal_is_neons_own_trouble_for_a_while_and_then_a_persons() -> None:

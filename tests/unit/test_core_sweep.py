@@ -12,7 +12,7 @@ from reconciler.core.snapshot import CreateIntent, Plane
 from reconciler.core.sweep import Verdict, compare
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
-from specs.neon import Project, ProjectListing
+from specs.neon import Project, ProjectListing, UnreadableProject
 from specs.status import AppStatus, Condition, ConditionType, Reason
 from tests.unit.test_core_recovering import LONG_AGO, NOW
 from tests.unit.test_core_recovering import app as one_app
@@ -48,8 +48,9 @@ def merged(
     projects: list[Project],
     unavailable: tuple[str, ...] = (),
     reported: set[str] | None = None,
+    unreadable: tuple[UnreadableProject, ...] = (),
 ) -> Verdict:
-    listing = ProjectListing(projects=tuple(projects), unavailable_project_ids=unavailable)
+    listing = ProjectListing(projects=tuple(projects), unavailable_project_ids=unavailable, unreadable=unreadable)
     return compare(rows, listing, reported=reported or set(), listed_from=NOW, settle=SETTLE)
 
 
@@ -64,6 +65,28 @@ def test_absence_counts_only_in_a_complete_list() -> None:
     assert merged(rows, [project(rows[0])]).missing == (rows[1].app_id,)
     partial = merged(rows, [project(rows[0])], unavailable=("p-2",))
     assert (partial.missing, partial.stop, partial.complete) == ((), None, False)
+
+
+@pytest.mark.parametrize(
+    ("odd", "missing", "complete"),
+    [
+        (UnreadableProject(id="p-2"), [3], True),
+        (UnreadableProject(id="p-2", name="renamed"), [3], True),
+        (UnreadableProject(id="x-1", name="foreign"), [2, 3], True),
+        (UnreadableProject(id="x-1"), [2, 3], True),
+        (UnreadableProject(name="foreign"), [], False),
+        (UnreadableProject(), [], False),
+    ],
+)
+def test_an_item_that_cannot_be_read_proves_no_absence_of_its_project(
+    odd: UnreadableProject, missing: list[int], complete: bool
+) -> None:
+    """Whatever else is in the list is compared as ever."""
+    rows = [app(1), app(2), app(3)]
+    verdict = merged(rows, [project(rows[0], name="x")], unreadable=(odd,))
+    assert verdict.drifted == (rows[0].app_id,)
+    assert verdict.missing == tuple(rows[n - 1].app_id for n in missing)
+    assert verdict.complete is complete
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ URL = "https://neon.example/api/v2"
 AUTH: Json = {"account_id": "acc-1", "auth_method": "api_key_org"}
 ORGANIZATIONS: Json = {"organizations": [{"id": "org-1", "name": "One", "plan": "launch_v3"}]}
 REGIONS: Json = {"regions": [{"region_id": region} for region in PlaneSettings().neon_regions]}
+REFUSED_KIND: Json = {"code": "", "message": "not allowed for organization API keys"}
 SCOPED = (404, {"code": "", "message": "not allowed to perform actions outside the project this key is scoped to"})
 
 
@@ -92,11 +93,13 @@ def test_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"auth": AUTH | {"auth_method": "api_key_user"}}, "key", State.WARNING, "a personal key"),
         ({"auth": AUTH | {"auth_method": "something_new"}}, "key", State.WARNING, "something_new"),
         ({"auth": (500, {})}, "key", State.FAILED, "500"),
+        ({"auth": (403, {"message": "Forbidden"})}, "key", State.FAILED, "403: an intermediary answered"),
+        ({"projects": [{"id": "odd-1"}]}, "projects", State.WARNING, "1 in the organization, 0 with a name of ours; 1"),
         ({"organizations": SCOPED}, "organization", State.FAILED, "for one project only"),
         ({"organizations": {"organizations": []}}, "organization", State.FAILED, "the key sees none"),
         ({"projects": SCOPED}, "projects", State.FAILED, "for one project only"),
         ({"projects": [_project(n) for n in range(90)]}, "projects", State.WARNING, "has 100"),
-        ({"regions": (404, {"message": "not allowed for organization API keys"})}, "regions", State.SKIPPED, "kind"),
+        ({"regions": (404, REFUSED_KIND)}, "regions", State.SKIPPED, "kind"),
         ({"regions": {"regions": [{"region_id": "aws-us-east-1"}]}}, "regions", State.FAILED, "aws-us-east-2"),
         ({"projects": [_project(1, proxy_host="evil.example")]}, "database hosts", State.FAILED, "evil.example"),
         ({"projects": []}, "database hosts", State.SKIPPED, "no project"),
@@ -111,7 +114,7 @@ def test_what_neon_says_is_judged(
 
 
 def test_after_a_refused_key_nothing_else_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    by_check = _checked(_neon(auth=(401, {})), monkeypatch, _identity())
+    by_check = _checked(_neon(auth=(401, REFUSED_KIND)), monkeypatch, _identity())
     assert [line.state for line in by_check.values()].count(State.SKIPPED) == 5
     assert by_check["Neon's clock"].state is State.OK
 

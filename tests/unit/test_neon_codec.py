@@ -44,6 +44,7 @@ SPEC = neon.ProjectCreate(
     settings=neon.ProjectSettings(quota=neon.Quota(written_data_bytes=5)),
 )
 GET = codec.get_project("gentle-river-1")
+BAD_IDS: list[Any] = ["../../../auth", "x" * 300, "x" * 61, "", "a\x00b", "a\n", "\ud800", "É", None, 5, ["a-1"]]
 
 
 # Requests
@@ -156,7 +157,7 @@ def test_a_call_has_one_route(call: codec.NeonCall[object], method: str, path: s
     assert "p-1" not in request.route
 
 
-@pytest.mark.parametrize("bad", ["", "..", "a/b", "A", "a\n", "x" * 61, "a%2fb", "a?b"])
+@pytest.mark.parametrize("bad", ["..", "a/b", "A", "a%2fb", "a?b", *filter(lambda bad: isinstance(bad, str), BAD_IDS)])
 def test_an_id_that_could_change_the_route_is_refused(bad: str) -> None:
     with pytest.raises(codec.InvalidNeonId):
         codec.delete_project(bad)
@@ -221,9 +222,9 @@ def test_a_page_of_projects_says_what_it_lacks(
         (codec.list_endpoints("p-1"), {"endpoints": [{"id": "ep-1", "branch_id": "br-1"}]}, "ep-1"),
         (codec.list_operations("p-1"), {"operations": [{"id": "op-1"}]}, "op-1"),
         (codec.list_organizations(), {"organizations": [{"id": "org-1"}]}, "org-1"),
-        (codec.update_project("p-1", neon.ProjectUpdate(name="n")), {"project": PROJECT}, "gentle-river-1"),
-        (codec.recover_project("p-1"), {"project": PROJECT, "branches": [BRANCH]}, "br-1"),
-        (codec.delete_project("p-1"), {"project": PROJECT}, "gentle-river-1"),
+        (codec.update_project("gentle-river-1", neon.ProjectUpdate(name="n")), {"project": PROJECT}, "gentle-river-1"),
+        (codec.recover_project("gentle-river-1"), {"project": PROJECT, "branches": [BRANCH]}, "br-1"),
+        (codec.delete_project("gentle-river-1"), {"project": PROJECT}, "gentle-river-1"),
         (codec.update_branch("p-1", "br-1", protected=False), {"branch": BRANCH}, "br-1"),
         (codec.create_branch("p-1", neon.BranchCreate()), {"branch": BRANCH}, "br-1"),
         (

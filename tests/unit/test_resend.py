@@ -61,6 +61,14 @@ def test_only_what_changes_nothing_is_sent_again_after_the_network_swallowed_it(
     assert pause_before_resend(_error(kind, status), POST, resends=0, jitter=0.5, left=10) is None
 
 
+@pytest.mark.parametrize("status", [200, 302, 403, 404, 407, 423, 429, 502, 503])
+def test_what_an_intermediary_answered_is_sent_again_only_where_it_changes_nothing(status: int) -> None:
+    """A gateway may answer 503 after it has passed the request on, so a change is looked for first."""
+    error = _error(errors.NeonIntermediaryAnswered, status)
+    assert pause_before_resend(error, GET, resends=0, jitter=0.5, left=10) == 0.125
+    assert pause_before_resend(error, POST, resends=0, jitter=0.5, left=10) is None
+
+
 @pytest.mark.parametrize("request_", [GET, POST], ids=["get", "post"])
 @pytest.mark.parametrize(("kind", "status"), ANSWERED)
 def test_everything_else_is_left_to_the_loop(

@@ -125,11 +125,14 @@ class NeonChecks:
     async def projects(self) -> Line:
         """May it list projects, and is there room for more?"""
         listing = await self._client.list_all_projects(org_id=self._org_id)
-        count = len(listing.projects) + len(listing.unavailable_project_ids)
+        count = len(listing.projects) + len(listing.unavailable_project_ids) + len(listing.unreadable)
         ours = sum(parse_project_name(project.name) is not None for project in listing.projects)
         says = f"{count} in the organization, {ours} with a name of ours"
         if not listing.complete:
             return warning("projects", f"{says}; Neon's list is not complete now", "look again later")
+        if listing.unreadable:
+            says = f"{says}; {len(listing.unreadable)} cannot be read"
+            return warning("projects", says, "look at these projects in Neon's console, or ask Neon's support")
         if self._identity is not None and self._identity.projects > ours:
             says = f"{says}; the catalog has recorded {self._identity.projects}"
             return warning("projects", says, "see README, Everything has stopped, if the difference stays")

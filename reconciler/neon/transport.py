@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 import httpx
 from pydantic import SecretStr
 
+from reconciler.egress import http_client
 from reconciler.errors import NeonAPIError, NeonIntermediaryAnswered, NeonNotSent, NeonOutcomeUnknown
 from reconciler.neon.wire import NeonCall, NeonExchange, NeonRequest, decode
 
@@ -81,20 +82,12 @@ class NeonTransport:
         self._max_body_bytes = max_body_bytes
         self._request_ids = request_ids or (lambda: uuid.uuid4().hex)
         self._on_request = on_request
-        self._http = httpx.AsyncClient(
-            headers={
-                "Authorization": f"Bearer {_checked_key(api_key)}",
-                "Accept": "application/json",
-                # A small encoded body can decode into one that fills the memory.
-                "Accept-Encoding": "identity",
-                "User-Agent": "morphik-apps",
-            },
+        self._http = http_client(
+            headers={"Authorization": f"Bearer {_checked_key(api_key)}", "Accept": "application/json"},
             # Connecting gives up first, so that a dead address is known as "not sent" before the deadline.
             timeout=httpx.Timeout(timeout_seconds, connect=timeout_seconds / 2, pool=timeout_seconds / 2),
             limits=_CONNECTIONS,
             transport=transport,
-            follow_redirects=False,
-            trust_env=False,
         )
 
     async def aclose(self) -> None:

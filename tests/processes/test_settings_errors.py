@@ -23,6 +23,7 @@ WRONG: list[tuple[str, dict[str, str | None], str]] = [
     ("serve", {"ENCRYPTION_KEYS": "secret-word"}, "ENCRYPTION_KEYS"),
     ("serve", {"JWT_SECRET_KEY": None}, "JWT_SECRET_KEY"),
     ("serve", {"JWT_SECRET_KEY": "secret-word"}, "JWT_SECRET_KEY"),
+    ("serve", {"JWT_SECRET_KEY": "s" * 64}, "JWT_SECRET_KEY"),
     ("serve", {"DEFAULT_REGION": "the-moon"}, "DEFAULT_REGION"),
     ("serve", {"PORT": "70000"}, "PORT"),
     ("serve", {"TRUSTED_PROXIES": "everybody"}, "TRUSTED_PROXIES"),
@@ -39,6 +40,7 @@ WRONG: list[tuple[str, dict[str, str | None], str]] = [
     ("token --user alice", {"JWT_SECRET_KEY": None}, "JWT_SECRET_KEY"),
     ("dev", {"JWT_SECRET_KEY": "secret-word"}, "JWT_SECRET_KEY"),
     ("resume", {"DATABASE_URL": None}, "DATABASE_URL"),
+    ("owners revoke-tokens alice --below 1", {"DATABASE_URL": None}, "DATABASE_URL"),
 ]
 
 

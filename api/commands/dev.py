@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import shlex
 from collections.abc import Callable
@@ -21,11 +20,14 @@ from api.compose import ApiSettings, compose
 from api.tokens import issue_token
 from reconciler.catalog.migrate import migrate
 from reconciler.daemon import Daemon
+from reconciler.local.neon.cluster import MAX_CONNECTIONS
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import NEON_REQUESTS_PER_MINUTE, LocalNeonOptions
 from reconciler.local.neon.server import LocalNeonServer
 from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.secret_file import secret_in
 from specs.settings import (
+    LOOPBACK_HOSTS,
     NEON_API_URL,
     CatalogSettings,
     HttpSettings,
@@ -38,7 +40,7 @@ from specs.settings import (
 
 LOOPBACK = "127.0.0.1"
 NEON_PREFIX = "/api/v2"
-LOCAL_KEY = "local"
+NEON_KEY_FILE = "neon-api-key"
 # One daemon on one machine: short leases, so that a killed dev goes on soon after its restart.
 DEV_FIGURES = {"lease_seconds": 15, "neon_timeout_seconds": 5, "settle_seconds": 10, "resync_seconds": 30}
 Say = Callable[[str], None]
@@ -50,11 +52,12 @@ async def local_neon(
     """Serve local Neon alone until cancelled."""
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(LOOPBACK, port))
+        accepted = "the key in NEON_API_KEY" if key else f"the key in {data / NEON_KEY_FILE}"
+        key = key or await asyncio.to_thread(_key_in, data)
         server = await stack.enter_async_context(_local_neon(data, key, org_id, rate_limits=rate_limits))
         url = f"http://{LOOPBACK}:{listener.getsockname()[1]}{NEON_PREFIX}"
 
         def ready() -> None:
-            accepted = "the key in NEON_API_KEY" if key else "any key"
             limited = f", {NEON_REQUESTS_PER_MINUTE} requests a minute" if rate_limits else ""
             say(f"local Neon serves {url} with {accepted}{limited}; its data is in {data}\n")
 
@@ -67,10 +70,11 @@ async def dev(port: int, data: Path, say: Say) -> None:
     Raises:
         SettingsError: something that is set is wrong.
     """
-    made = await asyncio.to_thread(_Secrets, data)
-    plane, http = PlaneSettings.load(), HttpSettings.load()
-    seal = SealSettings.load(encryption_keys=made.text("encryption-key"))
-    tokens = _token_settings(made)
+    await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
+    # A page whose name resolves to this machine (DNS rebinding) sends its own name as Host.
+    plane, http = PlaneSettings.load(), HttpSettings.load(allowed_hosts=LOOPBACK_HOSTS)
+    seal = SealSettings.load(encryption_keys=secret_in(data / "encryption-key"))
+    tokens = _token_settings(data)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(LOOPBACK, port))
         say("starting the catalog and local Neon; the first start takes some seconds\n")
@@ -87,13 +91,18 @@ async def dev(port: int, data: Path, say: Say) -> None:
         await together(serve(app, listener, ready=ready), daemon.run(), *([] if neon is None else [neon]))
 
 
-def _local_neon(data: Path, key: str | None, org_id: str | None, *, rate_limits: bool = False) -> LocalNeonServer:
+def _local_neon(data: Path, key: str, org_id: str | None, *, rate_limits: bool = False) -> LocalNeonServer:
     rate = NEON_REQUESTS_PER_MINUTE if rate_limits else None
     options = LocalNeonOptions(api_key=key, physical=True, requests_per_minute=rate)
     if org_id is not None:
         options = replace(options, org_id=org_id)
     machine = LocalNeon(options, seed=secrets.randbits(64), token=_password)
-    return LocalNeonServer(machine, EmbeddedPostgres(data / "postgres"))
+    return LocalNeonServer(machine, EmbeddedPostgres(data / "postgres", max_connections=MAX_CONNECTIONS))
+
+
+def _key_in(data: Path) -> str:
+    data.mkdir(parents=True, exist_ok=True)
+    return secret_in(data / NEON_KEY_FILE)
 
 
 def _password(length: int) -> str:
@@ -107,7 +116,7 @@ async def _neon(data: Path, stack: AsyncExitStack) -> tuple[LoopSettings, asynci
         return LoopSettings.load(**DEV_FIGURES), None
     listener = stack.enter_context(listen(LOOPBACK, 0))
     url = f"http://{LOOPBACK}:{listener.getsockname()[1]}{NEON_PREFIX}"
-    loop = LoopSettings.load(neon_api_key=LOCAL_KEY, neon_api_url=url, **DEV_FIGURES)
+    loop = LoopSettings.load(neon_api_key=await asyncio.to_thread(_key_in, data), neon_api_url=url, **DEV_FIGURES)
     key = loop.neon_api_key.get_secret_value()
     server = await stack.enter_async_context(_local_neon(data / "local-neon", key, loop.neon_org_id))
     return loop, asyncio.create_task(serve(server.app, listener))
@@ -120,10 +129,10 @@ async def _catalog(data: Path, stack: AsyncExitStack) -> CatalogSettings:
     return CatalogSettings.load(database_url=postgres.dsn("postgres"))
 
 
-def _token_settings(made: _Secrets) -> TokenSettings:
+def _token_settings(data: Path) -> TokenSettings:
     if "jwt_jwks_url" in TokenSettings.named():
         return TokenSettings.load()
-    return TokenSettings.load(jwt_secret_key=made.text("jwt-secret"))
+    return TokenSettings.load(jwt_secret_key=secret_in(data / "jwt-secret"))
 
 
 def _welcome(url: str, loop: LoopSettings, tokens: TokenSettings) -> str:
@@ -146,20 +155,3 @@ def _welcome(url: str, loop: LoopSettings, tokens: TokenSettings) -> str:
             "",
         ]
     )
-
-
-class _Secrets:
-    """Keys that ``dev`` makes once and keeps beside its data, readable by nobody else."""
-
-    def __init__(self, data: Path) -> None:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._data = data
-
-    def text(self, name: str) -> str:
-        """32 random bytes, base64url."""
-        file = self._data / name
-        if not file.exists():
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as opened:
-                opened.write(secrets.token_urlsafe(32))
-        return file.read_text().strip()

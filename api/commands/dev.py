@@ -53,8 +53,8 @@ async def local_neon(
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(LOOPBACK, port))
         accepted = "the key in NEON_API_KEY" if key else f"the key in {data / NEON_KEY_FILE}"
-        key = key or await asyncio.to_thread(_key_in, data)
-        server = await stack.enter_async_context(_local_neon(data, key, org_id, rate_limits=rate_limits))
+        taken = key if key else await asyncio.to_thread(_key_in, data)
+        server = await stack.enter_async_context(_local_neon(data, taken, org_id, rate_limits=rate_limits))
         url = f"http://{LOOPBACK}:{listener.getsockname()[1]}{NEON_PREFIX}"
 
         def ready() -> None:

@@ -20,7 +20,7 @@ from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.seal import Sealer
 from specs.names import app_id_from_bytes
-from specs.settings import CatalogSettings, HttpSettings, PlaneSettings, SealSettings, TokenSettings
+from specs.settings import CatalogSettings, HttpSettings, MetricsSettings, PlaneSettings, SealSettings, TokenSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class ApiSettings:
     plane: PlaneSettings
     tokens: TokenSettings
     http: HttpSettings
+    metrics: MetricsSettings
 
 
 def new_app_id() -> str:
@@ -53,6 +54,7 @@ def compose(settings: ApiSettings, registry: CollectorRegistry | None = None) ->
         plane=settings.plane,
         http=settings.http,
         new_app_id=new_app_id,
+        metrics=settings.metrics,
         registry=CollectorRegistry() if registry is None else registry,
     )
     return create_app(context), database

@@ -238,6 +238,13 @@ class HttpSettings(Settings):
     trusted_proxies: Names | None = None
 
 
+class MetricsSettings(Settings):
+    """Where ``/metrics`` is, and who may read it."""
+
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    metrics_token: Annotated[SecretStr, AfterValidator(_api_key)] | None = Field(default=None, min_length=16)
+
+
 class LogSettings(Settings):
     """How records are written: ``json`` for machines, ``text`` for people; without a word, whichever reads stderr."""
 

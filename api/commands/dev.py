@@ -9,13 +9,13 @@ import asyncio
 import secrets
 import shlex
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from api.commands.serving import listen, serve, together
+from api.commands.serving import listen, on_metrics_port, serve, together
 from api.compose import ApiSettings, compose
 from api.tokens import issue_token
 from reconciler.catalog.migrate import migrate
@@ -32,6 +32,7 @@ from specs.settings import (
     CatalogSettings,
     HttpSettings,
     LoopSettings,
+    MetricsSettings,
     PlaneSettings,
     SealSettings,
     SettingsError,
@@ -53,8 +54,9 @@ async def local_neon(
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(LOOPBACK, port))
         accepted = "the key in NEON_API_KEY" if key else f"the key in {data / NEON_KEY_FILE}"
-        taken = key if key else await asyncio.to_thread(_key_in, data)
-        server = await stack.enter_async_context(_local_neon(data, taken, org_id, rate_limits=rate_limits))
+        if not key:
+            key = await asyncio.to_thread(_key_in, data)
+        server = await stack.enter_async_context(_local_neon(data, key, org_id, rate_limits=rate_limits))
         url = f"http://{LOOPBACK}:{listener.getsockname()[1]}{NEON_PREFIX}"
 
         def ready() -> None:
@@ -75,20 +77,23 @@ async def dev(port: int, data: Path, say: Say) -> None:
     plane, http = PlaneSettings.load(), HttpSettings.load(allowed_hosts=LOOPBACK_HOSTS)
     seal = SealSettings.load(encryption_keys=secret_in(data / "encryption-key"))
     tokens = _token_settings(data)
+    metrics = MetricsSettings.load()
     async with AsyncExitStack() as stack:
+        ports = stack.enter_context(ExitStack())
         listener = stack.enter_context(listen(LOOPBACK, port))
         say("starting the catalog and local Neon; the first start takes some seconds\n")
         (loop, neon), catalog = await asyncio.gather(_neon(data, stack), _catalog(data, stack))
         await asyncio.to_thread(migrate, catalog.direct_url)
         registry = CollectorRegistry()
-        app, database = compose(ApiSettings(catalog, seal, plane, tokens, http), registry)
+        app, database = compose(ApiSettings(catalog, seal, plane, tokens, http, metrics), registry)
         stack.push_async_callback(database.close)
 
         def ready() -> None:
             say(_welcome(f"http://{LOOPBACK}:{listener.getsockname()[1]}", loop, tokens))
 
         daemon = Daemon(catalog, seal, plane, loop, registry)
-        await together(serve(app, listener, ready=ready), daemon.run(), *([] if neon is None else [neon]))
+        runs = on_metrics_port(ports, LOOPBACK, metrics, app.state.exposition, database)
+        await together(serve(app, listener, ready=ready), daemon.run(), *runs, *([] if neon is None else [neon]))
 
 
 def _local_neon(data: Path, key: str, org_id: str | None, *, rate_limits: bool = False) -> LocalNeonServer:

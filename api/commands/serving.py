@@ -16,6 +16,9 @@ from typing import Any
 from starlette.applications import Starlette
 
 from api.commands.server import Server
+from api.metrics import Exposition, only_metrics
+from reconciler.catalog.database import Database
+from specs.settings import MetricsSettings
 
 COMMAND_SECONDS = 9.0  # how long a command may take to end; what runs it usually kills it after ten seconds
 
@@ -56,6 +59,20 @@ async def serve(app: Starlette, listener: socket.socket, *, ready: Callable[[], 
     finally:
         server.should_exit = True
         await serving
+
+
+def on_metrics_port(
+    stack: contextlib.ExitStack, host: str, settings: MetricsSettings, exposition: Exposition, database: Database
+) -> list[Awaitable[None]]:
+    """What serves ``/metrics`` on METRICS_PORT, to be run beside the rest; empty without that setting.
+
+    Raises:
+        PortTaken: the port cannot be listened on.
+    """
+    if settings.metrics_port is None:
+        return []
+    listener = stack.enter_context(listen(host, settings.metrics_port))
+    return [serve(only_metrics(exposition, database), listener)]
 
 
 async def together(*runs: Awaitable[None]) -> None:

@@ -14,6 +14,7 @@ from specs.settings import (
     CatalogSettings,
     HttpSettings,
     LoopSettings,
+    MetricsSettings,
     PlaneSettings,
     SealSettings,
     Settings,
@@ -49,6 +50,7 @@ def settings() -> Given:
     else:
         given.lines.append(skipped("token settings", "neither JWT_SECRET_KEY nor JWT_JWKS_URL is set; serve needs one"))
     _read(given, "HTTP settings", HttpSettings.load, _http)
+    _read(given, "metrics settings", MetricsSettings.load, _metrics)
     if "neon_api_key" in LoopSettings.named():
         given.loop = _read(given, "Neon settings", LoopSettings.load, _loop)
     else:
@@ -100,6 +102,11 @@ def _tokens(read: TokenSettings) -> Line:
 
 def _http(read: HttpSettings) -> Line:
     return ok("HTTP settings", f"port {read.port}, {read.max_apps_per_owner} apps an owner")
+
+
+def _metrics(read: MetricsSettings) -> Line:
+    where = "on the API's port" if read.metrics_port is None else f"on port {read.metrics_port}"
+    return ok("metrics settings", f"{where}, {'without a token' if read.metrics_token is None else 'for a token'}")
 
 
 def _loop(read: LoopSettings) -> Line:

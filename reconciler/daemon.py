@@ -26,6 +26,7 @@ from reconciler.catalog.wakeup import Wakeup
 from reconciler.catalog.work import WorkCatalog
 from reconciler.core.budget import Terms, Urgency
 from reconciler.core.snapshot import Plane
+from reconciler.egress import egress_proxy
 from reconciler.errors import CatalogUnavailable, ReconcileError
 from reconciler.logs import Troubles
 from reconciler.neon.client import NeonClient
@@ -74,6 +75,7 @@ class Daemon:
             loop.neon_api_url,
             loop.neon_api_key,
             timeout_seconds=loop.neon_timeout_seconds,
+            proxy=egress_proxy(loop.neon_api_url, loop),
             on_request=self._witness.exchanged,
         )
         await database.open()

@@ -23,14 +23,18 @@ def create_app(context: ApiContext) -> Starlette:
     """The application over a context.
 
     ``app.state.waiting.close()`` lets everybody go who waits with ``Prefer: wait``; a server calls it when it is told
-    to stop, so that nobody holds it up.
+    to stop, so that nobody holds it up. ``app.state.exposition`` is what ``/metrics`` answers, also where METRICS_PORT
+    puts it on a port of its own.
 
     Raises:
         SettingsError: ``TRUSTED_PROXIES`` is wrong.
     """
     waiting = Waiting(context.catalog.statuses)
     nudge = Nudge(context.catalog.notify)
-    measured, exposition = HttpMetrics(context.registry), Exposition(context.registry, context.database)
+    measured, exposition = (
+        HttpMetrics(context.registry),
+        Exposition(context.registry, context.database, context.metrics),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -44,8 +48,9 @@ def create_app(context: ApiContext) -> Starlette:
             await exposition.close()
 
     hosts = context.http.allowed_hosts
+    here = [Route("/metrics", exposition.respond)] if context.metrics.metrics_port is None else []
     app = Starlette(
-        routes=[*Routes(context, waiting, nudge).table(), Route("/metrics", exposition.respond)],
+        routes=[*Routes(context, waiting, nudge).table(), *here],
         middleware=[
             Middleware(RequestContext, metrics=measured),
             Middleware(CanonicalPaths),
@@ -58,5 +63,5 @@ def create_app(context: ApiContext) -> Starlette:
     # A redirect would repeat the Host header that the client sent.
     app.router.redirect_slashes = False
     measured.know(app.routes)
-    app.state.waiting = waiting
+    app.state.waiting, app.state.exposition = waiting, exposition
     return app

@@ -22,7 +22,7 @@ from reconciler.catalog.database import Database
 from reconciler.catalog.revocations import RevocationCatalog
 from reconciler.catalog.seal import Sealer
 from specs.names import app_id_from_bytes
-from specs.settings import CatalogSettings, HttpSettings, PlaneSettings, SealSettings, TokenSettings
+from specs.settings import CatalogSettings, HttpSettings, MetricsSettings, PlaneSettings, SealSettings, TokenSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class ApiSettings:
     plane: PlaneSettings
     tokens: TokenSettings
     http: HttpSettings
+    metrics: MetricsSettings
 
 
 def new_app_id() -> str:
@@ -56,6 +57,7 @@ def compose(settings: ApiSettings, registry: CollectorRegistry | None = None) ->
         plane=settings.plane,
         http=settings.http,
         new_app_id=new_app_id,
+        metrics=settings.metrics,
         registry=CollectorRegistry() if registry is None else registry,
     )
     return create_app(context), database

@@ -12,7 +12,7 @@ from api.tokens import TokenVerifier
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.seal import Sealer
-from specs.settings import HttpSettings, PlaneSettings
+from specs.settings import HttpSettings, MetricsSettings, PlaneSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class ApiContext:
         plane: regions and defaults.
         http: limits and hosts.
         new_app_id: makes an unused app id.
+        metrics: where ``/metrics`` is, and who may read it.
         registry: what the process measures; shown on ``/metrics``, with the API's own metrics added.
     """
 
@@ -39,4 +40,5 @@ class ApiContext:
     plane: PlaneSettings
     http: HttpSettings
     new_app_id: Callable[[], str]
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

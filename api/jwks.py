@@ -56,9 +56,9 @@ class Source(Protocol):
         ...
 
 
-def jwks_source(url: str) -> DocumentSource:
-    """The document at ``JWT_JWKS_URL``, within the bounds of this module."""
-    return DocumentSource(url, seconds=FETCH_SECONDS, max_bytes=MAX_DOCUMENT_BYTES)
+def jwks_source(url: str, proxy: str | None = None) -> DocumentSource:
+    """The document at ``JWT_JWKS_URL``, within the bounds of this module, through a proxy if there is one."""
+    return DocumentSource(url, seconds=FETCH_SECONDS, max_bytes=MAX_DOCUMENT_BYTES, proxy=proxy)
 
 
 class RemoteKeys:

@@ -5,23 +5,32 @@ No label holds anything of a tenant, and every label's values are known, so each
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+import hmac
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
+from api.problems import HANDLED, UNAUTHORIZED
 from reconciler.catalog.database import Database
 from reconciler.telemetry.health import CatalogHealth, described
 from reconciler.telemetry.metrics import LoopMetrics
+from specs.settings import MetricsSettings
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+FRESH_SECONDS: Final = 1.0
+"""For how long one rendering of all metrics is answered."""
 STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
 OTHER: Final = "other"
 """A method that a route does not have, or a path that no route has."""
@@ -96,23 +105,92 @@ class _WithoutCreated(Collector):
 class Exposition:
     """Everything that a process measures, as Prometheus reads it.
 
+    The text is rendered in a thread, once a second at most, however many ask: all of them get the same one.
+
     Args:
         registry: what the process measures of itself.
         database: the catalog, whose figures go along; opened by somebody else.
+        settings: the token that is asked for, if any.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, registry: CollectorRegistry, database: Database) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        database: Database,
+        settings: MetricsSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._all = _WithoutCreated(registry)
         self._health = CatalogHealth(registry, database)
+        self._token = None if settings.metrics_token is None else settings.metrics_token.get_secret_value()
+        self._clock = clock
+        self._rendering: asyncio.Task[bytes] | None = None
+        self._rendered: tuple[float, bytes] | None = None
 
-    async def respond(self, _request: Request) -> Response:
-        """GET /metrics: never fails or hangs for the catalog's sake."""
-        await self._health.look()
-        return Response(generate_latest(self._all), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    async def respond(self, request: Request) -> Response:
+        """GET /metrics: never fails or hangs for the catalog's sake.
+
+        Raises:
+            ProblemError: 401 without the token that METRICS_TOKEN asks for.
+        """
+        self._check(request.headers.getlist("authorization"))
+        return Response(await self._text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     async def close(self) -> None:
         """Stop asking the catalog."""
+        if self._rendering is not None:
+            self._rendering.cancel()
+            await asyncio.gather(self._rendering, return_exceptions=True)
         await self._health.close()
+
+    def _check(self, authorization: list[str]) -> None:
+        if self._token is None:
+            return
+        scheme, _, given = authorization[0].partition(" ") if len(authorization) == 1 else ("", "", "")
+        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token.encode()):
+            return
+        raise UNAUTHORIZED(
+            "Send the token of METRICS_TOKEN: Authorization: Bearer <token>.",
+            headers={"WWW-Authenticate": 'Bearer realm="morphik-apps metrics"'},
+        )
+
+    async def _text(self) -> bytes:
+        if self._rendered is not None and self._clock() - self._rendered[0] < FRESH_SECONDS:
+            return self._rendered[1]
+        if self._rendering is None or self._rendering.done():
+            self._rendering = asyncio.create_task(self._render(), name="metrics")
+        # A client that hangs up must not end what others wait for.
+        return await asyncio.shield(self._rendering)
+
+    async def _render(self) -> bytes:
+        await self._health.look()
+        text = await asyncio.to_thread(generate_latest, self._all)
+        self._rendered = self._clock(), text
+        return text
+
+
+def only_metrics(exposition: Exposition, database: Database) -> Starlette:
+    """An application that serves ``/metrics`` and nothing else, for METRICS_PORT.
+
+    Args:
+        exposition: closed by the application.
+        database: the catalog; opened by the application, closed by whoever made it.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await database.open()
+        try:
+            yield
+        finally:
+            await exposition.close()
+
+    routes = [Route("/metrics", exposition.respond)]
+    app = Starlette(routes=routes, exception_handlers=dict(HANDLED), lifespan=lifespan)
+    app.router.redirect_slashes = False
+    return app
 
 
 def documented() -> dict[str, str]:

@@ -239,8 +239,10 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/metrics",
         "What it measures",
-        "Figures of this process and of the catalog, for Prometheus.",
+        "Figures of this process and of the catalog, for Prometheus, at most a second old. Where ``METRICS_TOKEN`` is "
+        "set, that token is required: ``Authorization: Bearer``. Where ``METRICS_PORT`` is set, they are on that port.",
         {200: Answer("Prometheus's text format.", media_type=TEXT)},
+        problems=(problems.UNAUTHORIZED, problems.NOT_FOUND),
     ),
     Operation(
         "openapi",

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -47,14 +46,14 @@ async def ready(database: Database) -> Response:
     return Health(status="ready").answer()
 
 
-def probes(database: Database, registry: CollectorRegistry) -> Starlette:
+def probes(database: Database, exposition: Exposition, *, with_metrics: bool) -> Starlette:
     """An application that serves nothing else.
 
     Args:
         database: the catalog; opened and closed by the application.
-        registry: what the process measures.
+        exposition: what the process measures; closed by the application.
+        with_metrics: whether ``/metrics`` is served here.
     """
-    exposition = Exposition(registry, database)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -72,7 +71,7 @@ def probes(database: Database, registry: CollectorRegistry) -> Starlette:
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            Route("/metrics", exposition.respond),
+            *([Route("/metrics", exposition.respond)] if with_metrics else []),
         ],
         middleware=[Middleware(CanonicalPaths)],
         exception_handlers=dict(HANDLED),

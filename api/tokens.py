@@ -29,6 +29,7 @@ from api.claims import (
 )
 from api.jwks import KeysUnavailable, RemoteKeys, jwks_source
 from api.keyset import ASYMMETRIC, LONGEST_KEY_ID, SigningKey
+from reconciler.egress_proxy import egress_proxy
 from specs.settings import TokenSettings
 
 __all__ = ["InvalidToken", "KeysUnavailable", "Principal", "TokenVerifier", "issue_token"]
@@ -76,7 +77,7 @@ class TokenVerifier:
         self._secret = settings.jwt_secret_key.get_secret_value() if settings.jwt_secret_key is not None else None
         self._keys = keys
         if self._keys is None and settings.jwt_jwks_url is not None:
-            self._keys = RemoteKeys(jwks_source(settings.jwt_jwks_url))
+            self._keys = RemoteKeys(jwks_source(settings.jwt_jwks_url, egress_proxy(settings.jwt_jwks_url, settings)))
         self._rules = ClaimRules(settings.jwt_issuer, settings.jwt_audience, settings.max_token_seconds)
         self._now = now
         self._clock = clock

@@ -11,7 +11,6 @@ import os
 import secrets
 import socket
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from prometheus_client import CollectorRegistry
@@ -27,12 +26,14 @@ from reconciler.catalog.wakeup import Wakeup
 from reconciler.catalog.work import WorkCatalog
 from reconciler.core.budget import Terms, Urgency
 from reconciler.core.snapshot import Plane
+from reconciler.egress_proxy import egress_proxy
 from reconciler.errors import CatalogUnavailable, ReconcileError
 from reconciler.logs import Troubles
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.budget import Budget, Turn
 from reconciler.shell.driver import Driver, World
+from reconciler.shell.periods import Every, MonotonicZone, ResyncWatch
 from reconciler.shell.rounds import Rounds
 from reconciler.shell.worker import Worker
 from reconciler.telemetry.metrics import LoopMetrics
@@ -74,6 +75,7 @@ class Daemon:
             loop.neon_api_url,
             loop.neon_api_key,
             timeout_seconds=loop.neon_timeout_seconds,
+            proxy=egress_proxy(loop.neon_api_url, loop),
             on_request=self._witness.exchanged,
         )
         await database.open()
@@ -124,6 +126,7 @@ class Daemon:
         )
         listening = asyncio.create_task(Wakeup(self._catalog.direct_url, worker.wake).run())
         looking = asyncio.create_task(_look(access, self._witness))
+        watching = asyncio.create_task(ResyncWatch(fleet, loop.resync_seconds, self._witness).run())
         scheduler = _schedule(rounds, loop.resync_seconds)
         log.info("reconciling as %s", owner)
         try:
@@ -133,23 +136,20 @@ class Daemon:
             await rounds.stop()
             scheduler.shutdown(wait=False)
             looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            watching.cancel()
+            await asyncio.gather(looking, watching, return_exceptions=True)
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening
 
 
 def _schedule(rounds: Rounds, period: float) -> AsyncIOScheduler:
-    scheduler = AsyncIOScheduler(timezone=UTC)
-    soon = datetime.now(tz=UTC) + timedelta(seconds=min(1.0, period))
+    scheduler = AsyncIOScheduler(timezone=MonotonicZone())
     for name in ("sweep", "audit"):
         scheduler.add_job(
             getattr(rounds, name),
-            "interval",
+            Every(period, jitter=period * 0.1, first=min(1.0, period)),
             id=name,
-            seconds=period,
-            jitter=period * 0.1,
-            next_run_time=soon,
             coalesce=True,
             max_instances=1,
             misfire_grace_time=None,

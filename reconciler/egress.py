@@ -31,14 +31,16 @@ def http_client(
     headers: Mapping[str, str] | None = None,
     limits: httpx.Limits | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    proxy: str | None = None,
     verify: ssl.SSLContext | bool = True,
 ) -> httpx.AsyncClient:
-    """A client that follows no redirect, asks for no compression and reads no proxy from the environment."""
+    """A client that follows no redirect, asks for no compression and uses no proxy but the given one."""
     return httpx.AsyncClient(
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})},
         timeout=timeout,
         limits=limits or httpx.Limits(),
         transport=transport,
+        proxy=proxy,
         verify=verify,
         follow_redirects=False,
         trust_env=False,
@@ -52,13 +54,21 @@ class DocumentSource:
         url: its address.
         seconds: total time of one reading, from connecting to the last byte.
         max_bytes: the longest document that is read.
+        proxy: the proxy that requests go through; None for none.
         transport: carries the requests instead of the network.
     """
 
     def __init__(
-        self, url: str, *, seconds: float, max_bytes: int, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        url: str,
+        *,
+        seconds: float,
+        max_bytes: int,
+        proxy: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = url
+        self._proxy = proxy
         self._seconds = seconds
         self._max_bytes = max_bytes
         self._transport = transport
@@ -77,6 +87,7 @@ class DocumentSource:
                 timeout=self._seconds,
                 headers={"Accept": "application/json"},
                 transport=self._transport,
+                proxy=self._proxy,
                 verify=_with_system_authorities(),
             )
         try:

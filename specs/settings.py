@@ -170,7 +170,13 @@ class PlaneSettings(Settings):
         return self.default_region or self.neon_regions[0]
 
 
-class NeonSettings(Settings):
+class EgressSettings(Settings):
+    """Which way requests leave; part of every group of a command that sends any."""
+
+    egress_proxy_from_environment: bool = False
+
+
+class NeonSettings(EgressSettings):
     """How to reach Neon, and which hosts of databases are believed."""
 
     neon_api_key: Annotated[SecretStr, AfterValidator(_api_key)] = Field(min_length=1)
@@ -204,7 +210,7 @@ class LoopSettings(NeonSettings):
         return self
 
 
-class TokenSettings(Settings):
+class TokenSettings(EgressSettings):
     """How tokens are checked: one of the two key sources is required."""
 
     jwt_secret_key: SecretStr | None = None
@@ -256,6 +262,13 @@ class ConnectionSettings(Settings):
 
     keep_alive_seconds: int = Field(default=75, ge=1, le=3600)
     max_connections: int | None = Field(default=None, ge=1)
+
+
+class MetricsSettings(Settings):
+    """Where ``/metrics`` is, and who may read it."""
+
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    metrics_token: Annotated[SecretStr, AfterValidator(_api_key)] | None = Field(default=None, min_length=16)
 
 
 class LogSettings(Settings):

@@ -19,6 +19,7 @@ from reconciler.core.budget import Terms, Urgency
 from reconciler.core.claim import Claim, plan, unrecorded
 from reconciler.core.identity import Standing
 from reconciler.core.mark import Mark, mark_of
+from reconciler.egress_proxy import egress_proxy
 from reconciler.errors import NeonNotFound
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
@@ -95,7 +96,10 @@ async def _neon(database: Database) -> AsyncIterator[NeonClient]:
     loop = LoopSettings.load()
     terms = Terms.of(requests_per_minute=loop.neon_requests_per_minute, burst=loop.neon_burst_per_second)
     budget = Budget(BudgetCatalog(database, terms), terms)
-    async with NeonClient(loop.neon_api_url, loop.neon_api_key, timeout_seconds=loop.neon_timeout_seconds) as client:
+    proxy = egress_proxy(loop.neon_api_url, loop)
+    async with NeonClient(
+        loop.neon_api_url, loop.neon_api_key, timeout_seconds=loop.neon_timeout_seconds, proxy=proxy
+    ) as client:
         try:
             yield client.through(Turn(budget, Urgency.PEOPLE))
         finally:

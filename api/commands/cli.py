@@ -8,6 +8,7 @@ import logging
 import socket
 import sys
 from collections.abc import Awaitable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -18,9 +19,18 @@ from api.commands.doctor import examine
 from api.commands.doctor.line import any_failed, as_json, as_text
 from api.commands.logs import configure
 from api.commands.owners import revoke_tokens
-from api.commands.serving import COMMAND_SECONDS, PortTaken, listen, run_until_signal, serve, together
+from api.commands.serving import (
+    COMMAND_SECONDS,
+    PortTaken,
+    listen,
+    on_metrics_port,
+    run_until_signal,
+    serve,
+    together,
+)
 from api.compose import ApiSettings, compose
 from api.connections.pool import Connections
+from api.metrics import Exposition
 from api.probes import probes
 from api.tokens import issue_token
 from reconciler.catalog.database import Database
@@ -39,6 +49,7 @@ from specs.settings import (
     HttpSettings,
     LogSettings,
     LoopSettings,
+    MetricsSettings,
     NeonSettings,
     PlaneSettings,
     SealSettings,
@@ -88,7 +99,12 @@ def _migrate(_parsed: argparse.Namespace) -> None:
 
 def _serve(parsed: argparse.Namespace) -> None:
     settings = ApiSettings(
-        CatalogSettings.load(), SealSettings.load(), PlaneSettings.load(), TokenSettings.load(), HttpSettings.load()
+        CatalogSettings.load(),
+        SealSettings.load(),
+        PlaneSettings.load(),
+        TokenSettings.load(),
+        HttpSettings.load(),
+        MetricsSettings.load(),
     )
     port = settings.http.port if parsed.port is None else parsed.port
     connections = Connections.of(ConnectionSettings.load())
@@ -98,9 +114,13 @@ def _serve(parsed: argparse.Namespace) -> None:
 
     async def run() -> None:
         app, database = compose(settings, registry)
-        with listen(parsed.host, port) as listener:
+        with ExitStack() as stack:
+            listener = stack.enter_context(listen(parsed.host, port))
             _log_address(listener)
             runs: list[Awaitable[None]] = [serve(app, listener, connections=connections)]
+            runs += on_metrics_port(
+                stack, parsed.host, settings.metrics, app.state.exposition, database, connections=connections
+            )
             if daemon is not None:
                 runs.append(daemon.run())
             try:
@@ -117,17 +137,28 @@ def _log_address(listener: socket.socket) -> None:
 
 
 def _reconcile(parsed: argparse.Namespace) -> None:
-    catalog, registry = CatalogSettings.load(), CollectorRegistry()
+    catalog, metrics, registry = CatalogSettings.load(), MetricsSettings.load(), CollectorRegistry()
     daemon = Daemon(catalog, SealSettings.load(), PlaneSettings.load(), LoopSettings.load(), registry)
     connections = Connections.of(ConnectionSettings.load())
 
     async def with_door() -> None:
         database = Database(catalog.database_url.get_secret_value(), max_size=2)
-        with listen(parsed.host, parsed.port) as listener:
-            _log_address(listener)
-            await together(serve(probes(database, registry), listener, connections=connections), daemon.run())
+        exposition = Exposition(registry, database, metrics)
+        with ExitStack() as stack:
+            runs: list[Awaitable[None]] = [daemon.run()]
+            if parsed.port is not None:
+                listener = stack.enter_context(listen(parsed.host, parsed.port))
+                _log_address(listener)
+                app = probes(database, exposition, with_metrics=metrics.metrics_port is None)
+                runs.append(serve(app, listener, connections=connections))
+            runs += on_metrics_port(stack, parsed.host, metrics, exposition, database, connections=connections)
+            try:
+                await together(*runs)
+            finally:
+                await database.close()
 
-    run_until_signal(daemon.run if parsed.port is None else with_door, within=COMMAND_SECONDS)
+    alone = parsed.port is None and metrics.metrics_port is None
+    run_until_signal(daemon.run if alone else with_door, within=COMMAND_SECONDS)
 
 
 def _token(parsed: argparse.Namespace) -> None:

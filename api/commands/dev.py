@@ -6,32 +6,35 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import shlex
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from api.commands.serving import listen, serve, together
+from api.commands.serving import listen, on_metrics_port, serve, together
 from api.compose import ApiSettings, compose
 from api.connections.pool import Connections
 from api.tokens import issue_token
 from reconciler.catalog.migrate import migrate
 from reconciler.daemon import Daemon
+from reconciler.local.neon.cluster import MAX_CONNECTIONS
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import NEON_REQUESTS_PER_MINUTE, LocalNeonOptions
 from reconciler.local.neon.server import LocalNeonServer
 from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.secret_file import secret_in
 from specs.settings import (
+    LOOPBACK_HOSTS,
     NEON_API_URL,
     CatalogSettings,
     ConnectionSettings,
     HttpSettings,
     LoopSettings,
+    MetricsSettings,
     PlaneSettings,
     SealSettings,
     SettingsError,
@@ -40,7 +43,7 @@ from specs.settings import (
 
 LOOPBACK = "127.0.0.1"
 NEON_PREFIX = "/api/v2"
-LOCAL_KEY = "local"
+NEON_KEY_FILE = "neon-api-key"
 # One daemon on one machine: short leases, so that a killed dev goes on soon after its restart.
 DEV_FIGURES = {"lease_seconds": 15, "neon_timeout_seconds": 5, "settle_seconds": 10, "resync_seconds": 30}
 Say = Callable[[str], None]
@@ -53,11 +56,13 @@ async def local_neon(
     connections = Connections.of(ConnectionSettings.load())
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(LOOPBACK, port))
+        accepted = "the key in NEON_API_KEY" if key else f"the key in {data / NEON_KEY_FILE}"
+        if not key:
+            key = await asyncio.to_thread(_key_in, data)
         server = await stack.enter_async_context(_local_neon(data, key, org_id, rate_limits=rate_limits))
         url = f"http://{LOOPBACK}:{listener.getsockname()[1]}{NEON_PREFIX}"
 
         def ready() -> None:
-            accepted = "the key in NEON_API_KEY" if key else "any key"
             limited = f", {NEON_REQUESTS_PER_MINUTE} requests a minute" if rate_limits else ""
             say(f"local Neon serves {url} with {accepted}{limited}; its data is in {data}\n")
 
@@ -70,35 +75,44 @@ async def dev(port: int, data: Path, say: Say) -> None:
     Raises:
         SettingsError: something that is set is wrong.
     """
-    made = await asyncio.to_thread(_Secrets, data)
-    plane, http = PlaneSettings.load(), HttpSettings.load()
+    await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
+    # A page whose name resolves to this machine (DNS rebinding) sends its own name as Host.
+    plane, http = PlaneSettings.load(), HttpSettings.load(allowed_hosts=LOOPBACK_HOSTS)
     connections = Connections.of(ConnectionSettings.load())
-    seal = SealSettings.load(encryption_keys=made.text("encryption-key"))
-    tokens = _token_settings(made)
+    seal = SealSettings.load(encryption_keys=secret_in(data / "encryption-key"))
+    tokens = _token_settings(data)
+    metrics = MetricsSettings.load()
     async with AsyncExitStack() as stack:
+        ports = stack.enter_context(ExitStack())
         listener = stack.enter_context(listen(LOOPBACK, port))
         say("starting the catalog and local Neon; the first start takes some seconds\n")
         (loop, neon), catalog = await asyncio.gather(_neon(data, stack, connections), _catalog(data, stack))
         await asyncio.to_thread(migrate, catalog.direct_url)
         registry = CollectorRegistry()
-        app, database = compose(ApiSettings(catalog, seal, plane, tokens, http), registry)
+        app, database = compose(ApiSettings(catalog, seal, plane, tokens, http, metrics), registry)
         stack.push_async_callback(database.close)
 
         def ready() -> None:
             say(_welcome(f"http://{LOOPBACK}:{listener.getsockname()[1]}", loop, tokens))
 
         daemon = Daemon(catalog, seal, plane, loop, registry)
+        runs = on_metrics_port(ports, LOOPBACK, metrics, app.state.exposition, database, connections=connections)
         serving = serve(app, listener, ready=ready, connections=connections)
-        await together(serving, daemon.run(), *([] if neon is None else [neon]))
+        await together(serving, daemon.run(), *runs, *([] if neon is None else [neon]))
 
 
-def _local_neon(data: Path, key: str | None, org_id: str | None, *, rate_limits: bool = False) -> LocalNeonServer:
+def _local_neon(data: Path, key: str, org_id: str | None, *, rate_limits: bool = False) -> LocalNeonServer:
     rate = NEON_REQUESTS_PER_MINUTE if rate_limits else None
     options = LocalNeonOptions(api_key=key, physical=True, requests_per_minute=rate)
     if org_id is not None:
         options = replace(options, org_id=org_id)
     machine = LocalNeon(options, seed=secrets.randbits(64), token=_password)
-    return LocalNeonServer(machine, EmbeddedPostgres(data / "postgres"))
+    return LocalNeonServer(machine, EmbeddedPostgres(data / "postgres", max_connections=MAX_CONNECTIONS))
+
+
+def _key_in(data: Path) -> str:
+    data.mkdir(parents=True, exist_ok=True)
+    return secret_in(data / NEON_KEY_FILE)
 
 
 def _password(length: int) -> str:
@@ -114,7 +128,7 @@ async def _neon(
         return LoopSettings.load(**DEV_FIGURES), None
     listener = stack.enter_context(listen(LOOPBACK, 0))
     url = f"http://{LOOPBACK}:{listener.getsockname()[1]}{NEON_PREFIX}"
-    loop = LoopSettings.load(neon_api_key=LOCAL_KEY, neon_api_url=url, **DEV_FIGURES)
+    loop = LoopSettings.load(neon_api_key=await asyncio.to_thread(_key_in, data), neon_api_url=url, **DEV_FIGURES)
     key = loop.neon_api_key.get_secret_value()
     server = await stack.enter_async_context(_local_neon(data / "local-neon", key, loop.neon_org_id))
     return loop, asyncio.create_task(serve(server.app, listener, connections=connections))
@@ -127,10 +141,10 @@ async def _catalog(data: Path, stack: AsyncExitStack) -> CatalogSettings:
     return CatalogSettings.load(database_url=postgres.dsn("postgres"))
 
 
-def _token_settings(made: _Secrets) -> TokenSettings:
+def _token_settings(data: Path) -> TokenSettings:
     if "jwt_jwks_url" in TokenSettings.named():
         return TokenSettings.load()
-    return TokenSettings.load(jwt_secret_key=made.text("jwt-secret"))
+    return TokenSettings.load(jwt_secret_key=secret_in(data / "jwt-secret"))
 
 
 def _welcome(url: str, loop: LoopSettings, tokens: TokenSettings) -> str:
@@ -153,20 +167,3 @@ def _welcome(url: str, loop: LoopSettings, tokens: TokenSettings) -> str:
             "",
         ]
     )
-
-
-class _Secrets:
-    """Keys that ``dev`` makes once and keeps beside its data, readable by nobody else."""
-
-    def __init__(self, data: Path) -> None:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._data = data
-
-    def text(self, name: str) -> str:
-        """32 random bytes, base64url."""
-        file = self._data / name
-        if not file.exists():
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as opened:
-                opened.write(secrets.token_urlsafe(32))
-        return file.read_text().strip()

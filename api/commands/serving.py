@@ -17,6 +17,9 @@ from starlette.applications import Starlette
 
 from api.commands.server import Server
 from api.connections.pool import Connections
+from api.metrics import Exposition, only_metrics
+from reconciler.catalog.database import Database
+from specs.settings import MetricsSettings
 
 COMMAND_SECONDS = 9.0  # how long a command may take to end; what runs it usually kills it after ten seconds
 
@@ -70,6 +73,26 @@ async def serve(
     finally:
         server.should_exit = True
         await serving
+
+
+def on_metrics_port(
+    stack: contextlib.ExitStack,
+    host: str,
+    settings: MetricsSettings,
+    exposition: Exposition,
+    database: Database,
+    *,
+    connections: Connections,
+) -> list[Awaitable[None]]:
+    """What serves ``/metrics`` on METRICS_PORT, to be run beside the rest; empty without that setting.
+
+    Raises:
+        PortTaken: the port cannot be listened on.
+    """
+    if settings.metrics_port is None:
+        return []
+    listener = stack.enter_context(listen(host, settings.metrics_port))
+    return [serve(only_metrics(exposition, database), listener, connections=connections)]
 
 
 async def together(*runs: Awaitable[None]) -> None:

@@ -171,6 +171,12 @@ class FleetCatalog:
         rows = await self._rows("claim_job", parameters)
         return Job(name, rows[0]["lease_token"], rows[0]["position"]) if rows else None
 
+    async def round_finished(self, name: str) -> datetime | None:
+        """When a job had last looked at the whole fleet, by the catalog's clock; None before the first time."""
+        rows = await self._rows("round_finished", {"name": name})
+        finished: datetime | None = rows[0]["round_finished_at"] if rows else None
+        return finished
+
     async def renew_job(self, job: Job) -> bool:
         """Prolong a running job's lease; False when it was lost."""
         parameters = {"name": job.name, "token": job.token, "lease": self._lease_seconds}

@@ -128,8 +128,14 @@ SET lease_owner = %(owner)s,
     round_started_at = CASE WHEN position = '' THEN now() ELSE coalesce(round_started_at, now()) END
 WHERE name = %(name)s
   AND (lease_expires_at IS NULL OR lease_expires_at < now())
-  AND (started_at IS NULL OR started_at <= now() - make_interval(secs => %(period)s))
+  -- A start in the future is of before the server's clock was set back.
+  AND (started_at IS NULL OR started_at > now() + interval '1 minute'
+       OR started_at <= now() - make_interval(secs => %(period)s))
 RETURNING lease_token, position;
+
+-- name: round_finished
+-- When a periodic job had last looked at the whole fleet.
+SELECT round_finished_at FROM periodic_jobs WHERE name = %(name)s;
 
 -- name: renew_job
 -- Prolong the lease of a running job.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -16,6 +15,7 @@ import psycopg
 
 from reconciler.local.placement import Placement, place
 from reconciler.local.process import LOOPBACK, end, end_stale, free_port, is_free, spawn
+from reconciler.local.secret_file import secret_in
 from reconciler.local.trusted import trusted_extensions
 
 SUPERUSER = "postgres"
@@ -41,7 +41,7 @@ class EmbeddedPostgres:
         port: the port to listen on. Without it a free one is chosen once and kept for as long as it is free.
         settings: server settings that overrule the ones chosen here.
         durable: False trades crash safety for speed; for tests.
-        max_connections: how many sessions the server allows.
+        max_connections: how many sessions the server allows; a tenth of them is for superusers only.
     """
 
     def __init__(
@@ -77,6 +77,11 @@ class EmbeddedPostgres:
         return self._process is not None and self._process.returncode is None
 
     @property
+    def version(self) -> int:
+        """The major version of the server, known from ``start`` on."""
+        return self._placed().version
+
+    @property
     def cluster_dir(self) -> Path:
         """The folder of the cluster itself, known from ``start`` on."""
         if self._placement is None:
@@ -106,7 +111,7 @@ class EmbeddedPostgres:
         self._placement = await asyncio.to_thread(place, self.data_dir)
         self._take_lock()
         try:
-            self._password = _kept(self.data_dir / "superuser-password", lambda: secrets.token_urlsafe(32))
+            self._password = secret_in(self.data_dir / "superuser-password")
             await end_stale(self.cluster_dir)
             await self._make_cluster()
             await self._run()
@@ -216,6 +221,7 @@ class EmbeddedPostgres:
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": str(self._max_connections),
+            "superuser_reserved_connections": str(self._max_connections // 10),
             # No replication of any kind: it would read the whole cluster past the rights on its databases.
             "wal_level": "minimal",
             "max_wal_senders": "0",
@@ -261,17 +267,6 @@ class EmbeddedPostgres:
         if self._placement is None:
             raise EmbeddedPostgresError("the embedded Postgres has not been started")
         return self._placement
-
-
-def _kept(file: Path, make: Callable[[], str]) -> str:
-    """Return the secret of a file, made once, that only its owner can read."""
-    if not file.is_file():
-        fresh = file.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        fresh.touch(mode=0o600)
-        fresh.write_text(make())
-        fresh.rename(file)
-    return file.read_text()
 
 
 def _clock() -> float:

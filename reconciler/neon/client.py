@@ -60,6 +60,7 @@ class NeonClient:
         api_key: sent as ``Authorization: Bearer``.
         timeout_seconds: total time of one request, from connecting to the last byte of the answer.
         transport: carries the requests instead of the network.
+        proxy: the proxy that requests go through; None for none.
         max_body_bytes: the longest answer that is read.
         request_ids: makes each ``X-Request-ID``; random by default.
         on_request: called after every request, in the sender's context; it must not raise.
@@ -76,6 +77,7 @@ class NeonClient:
         *,
         timeout_seconds: float = 20.0,
         transport: httpx.AsyncBaseTransport | None = None,
+        proxy: str | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         request_ids: Callable[[], str] | None = None,
         on_request: Callable[[NeonExchange], None] | None = None,
@@ -87,6 +89,7 @@ class NeonClient:
             api_key,
             timeout_seconds=timeout_seconds,
             transport=transport,
+            proxy=proxy,
             max_body_bytes=max_body_bytes,
             request_ids=request_ids,
             on_request=on_request,

@@ -23,10 +23,11 @@ class ReadingTransport(httpx.AsyncBaseTransport):
 
     Args:
         inner: carries the requests; the network by default.
+        proxy: the proxy on the way to the network; None for none.
     """
 
-    def __init__(self, inner: httpx.AsyncBaseTransport | None = None) -> None:
-        self._inner = httpx.AsyncHTTPTransport() if inner is None else inner
+    def __init__(self, inner: httpx.AsyncBaseTransport | None = None, *, proxy: str | None = None) -> None:
+        self._inner = httpx.AsyncHTTPTransport(proxy=proxy, trust_env=False) if inner is None else inner
         self.ahead: timedelta | None = None
         """How far the server's clock is ahead by its last ``Date`` header (RFC 9110, 6.6.1), to about a second."""
 

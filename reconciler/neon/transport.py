@@ -28,7 +28,8 @@ T = TypeVar("T")
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 """The longest answer that is read; a full page of projects is below 1 MiB."""
 
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+# A proxy refuses a tunnel (RFC 9110, 9.3.6) before anything is sent through it.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0)
 
 
@@ -58,6 +59,7 @@ class NeonTransport:
         api_key: sent as ``Authorization: Bearer``.
         timeout_seconds: total time of one request, from connecting to the last byte of the answer.
         transport: carries the requests instead of the network.
+        proxy: the proxy that requests go through; None for none.
         max_body_bytes: the longest answer that is read.
         request_ids: makes each ``X-Request-ID``; random by default.
         on_request: called after every request, in the sender's context; it must not raise.
@@ -73,6 +75,7 @@ class NeonTransport:
         *,
         timeout_seconds: float = 20.0,
         transport: httpx.AsyncBaseTransport | None = None,
+        proxy: str | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         request_ids: Callable[[], str] | None = None,
         on_request: Callable[[NeonExchange], None] | None = None,
@@ -88,6 +91,7 @@ class NeonTransport:
             timeout=httpx.Timeout(timeout_seconds, connect=timeout_seconds / 2, pool=timeout_seconds / 2),
             limits=_CONNECTIONS,
             transport=transport,
+            proxy=proxy,
         )
 
     async def aclose(self) -> None:
@@ -111,7 +115,7 @@ class NeonTransport:
             async with asyncio.timeout(self._timeout):
                 await self._exchange(call.request, request_id, answer)
         except _NOT_SENT as problem:
-            failure = NeonNotSent, f"no connection ({type(problem).__name__})"
+            failure = NeonNotSent, f"no connection ({_kind(problem)})"
         except TimeoutError:
             failure = NeonOutcomeUnknown, f"no whole answer within {self._timeout:g} s"
         except _TooLong:
@@ -182,6 +186,12 @@ def error_of(
 ) -> NeonAPIError:
     """An error about a request."""
     return kind(method=request.method, route=request.route, status=status, detail=detail, request_id=request_id)
+
+
+def _kind(problem: Exception) -> str:
+    """Name an exception, with the status where it is a proxy's answer."""
+    status = str(problem)[:3] if isinstance(problem, httpx.ProxyError) else ""
+    return f"{type(problem).__name__} {status}" if status.isdecimal() else type(problem).__name__
 
 
 def _checked_key(api_key: SecretStr | str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from reconciler.core.budget import Terms
 from reconciler.telemetry.neon import NeonMetrics
@@ -30,6 +30,7 @@ class LoopMetrics:
         time_to_ready, time_to_deleted: seconds of the catalog's clock.
         repairs: by kind, one of ``REPAIRS``.
         findings: by finding, one of ``FINDINGS``.
+        resync_age: seconds since the last resync was seen.
         passes: by outcome, one of ``PASS_OUTCOMES``.
         pass_duration: seconds.
         neon: the requests to Neon.
@@ -64,6 +65,11 @@ class LoopMetrics:
             "What this process's sweeps found: apps drifted or missing, surplus and new orphan projects; again in each "
             "sweep until it is put right.",
             ("finding",),
+            registry=registry,
+        )
+        self.resync_age = Gauge(
+            "morphik_apps_resync_age_seconds",
+            "Since this process saw the fleet's last complete resync, by any daemon; counted by its monotonic clock.",
             registry=registry,
         )
         self.passes = Counter(

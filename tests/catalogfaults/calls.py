@@ -192,6 +192,7 @@ CALLS: Mapping[str, Call] = {
     "reported": lambda h: h.fleet.reported(),
     "report_orphan": lambda h: h.fleet.report_orphan(_project("project-new")),
     "forget_orphans": lambda h: h.fleet.forget_orphans([]),
+    "round_finished": lambda h: h.fleet.round_finished("sweep"),
     "claim_job": lambda h: h.fleet.claim_job("audit", 60),
     "renew_job": lambda h: h.fleet.renew_job(h.job),
     "finish_job": lambda h: h.fleet.finish_job(h.job, whole=True),

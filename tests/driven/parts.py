@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -22,6 +21,7 @@ from reconciler.core.trust import CheckedURI
 from reconciler.errors import TenantUnreachable
 from reconciler.neon.client import NeonClient
 from reconciler.shell import worker
+from reconciler.shell.periods import Every
 from reconciler.telemetry.metrics import LoopMetrics
 from specs.settings import CatalogSettings, LoopSettings, PlaneSettings, SealSettings
 from tests.driven import catalog
@@ -115,20 +115,16 @@ class Scheduler:
     def add_job(
         self,
         job: Callable[[], Awaitable[None]],
-        trigger: str,
+        trigger: Every,
         *,
-        seconds: float,
-        jitter: float,
-        next_run_time: datetime,
         coalesce: bool,
         max_instances: int,
         misfire_grace_time: float | None,
         **_named: object,
     ) -> None:
         """A job at an interval."""
-        assert (trigger, coalesce, max_instances, misfire_grace_time) == ("interval", True, 1, None)
-        first = (next_run_time - vars(daemon)["datetime"].now(tz=UTC)).total_seconds()
-        self._jobs.append((job, first, seconds, jitter))
+        assert (coalesce, max_instances, misfire_grace_time) == (True, 1, None)
+        self._jobs.append((job, trigger.first, trigger.seconds, trigger.jitter))
 
     def start(self) -> None:
         """Begin."""
@@ -154,6 +150,17 @@ class Scheduler:
             await asyncio.sleep(seconds + self._world.chance.uniform(-jitter, jitter))
 
 
+class ResyncWatch:
+    """Only reports, and has tests of its own."""
+
+    def __init__(self, *_arguments: object) -> None:
+        pass
+
+    async def run(self) -> None:
+        """Wait until cancelled."""
+        await asyncio.Event().wait()
+
+
 @contextmanager
 def parts() -> Iterator[Ambient]:
     """Daemons that are made within are made of these parts, and of the clocks of the loop that is followed."""
@@ -168,6 +175,7 @@ def parts() -> Iterator[Ambient]:
         "tenant_db": SimpleNamespace(probe=Parts.probe),
         "Wakeup": Wakeup,
         "AsyncIOScheduler": Scheduler,
+        "ResyncWatch": ResyncWatch,
         "WorkCatalog": catalog.WorkCatalog,
         "RecordCatalog": catalog.RecordCatalog,
         "FleetCatalog": catalog.FleetCatalog,

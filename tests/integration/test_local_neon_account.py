@@ -31,7 +31,9 @@ def _run(home: Path, seed: int, scenario: Callable[[httpx.AsyncClient], Awaitabl
         async with LocalNeonServer(LocalNeon(OPTIONS, seed), EmbeddedPostgres(home, durable=False)) as server:
             transport = httpx.ASGITransport(server.app)
             headers = {"Authorization": "Bearer any"}
-            async with httpx.AsyncClient(transport=transport, base_url="http://neon/api/v2", headers=headers) as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://127.0.0.1/api/v2", headers=headers
+            ) as client:
                 await scenario(client)
 
     asyncio.run(whole())

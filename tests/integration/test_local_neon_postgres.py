@@ -74,7 +74,9 @@ async def served(home: Path, seed: int) -> AsyncIterator[Api]:
     async with LocalNeonServer(machine, EmbeddedPostgres(home, durable=False)) as server:
         transport = httpx.ASGITransport(server.app)
         headers = {"Authorization": "Bearer any"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://neon/api/v2", headers=headers) as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1/api/v2", headers=headers
+        ) as client:
             yield Api(client)
 
 
@@ -330,7 +332,7 @@ def test_what_is_no_json_or_too_much_is_refused(home: Path) -> None:
         machine = LocalNeon(OPTIONS, 3)
         async with LocalNeonServer(machine, EmbeddedPostgres(home, durable=False)) as server:
             transport = httpx.ASGITransport(server.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://neon") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 headers = {"Authorization": "Bearer k", "X-Request-ID": "mine"}
                 for content in (
                     b"<html>",

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 
+from api import metrics
 from api.metrics import documented
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
@@ -27,6 +28,12 @@ from tests.postgres import TestServer, own_server
 from tests.scraping import Scrape
 
 NOTHING_YET = dict.fromkeys(map(str, AppStatus), 0.0)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each scrape shows what was before it; how long a text lasts has a test of its own."""
+    monkeypatch.setattr(metrics, "FRESH_SECONDS", 0.0)
 
 
 def _scrape(client: ApiClient) -> Scrape:

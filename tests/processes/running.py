@@ -189,10 +189,9 @@ class Stage:
         return self.start("reconcile", **changes)
 
     def local_neon(self, **changes: str | None) -> Running:
-        """Start local Neon where ``NEON_API_URL`` says; any key is let in unless ``NEON_API_KEY`` is given here."""
+        """Start local Neon where ``NEON_API_URL`` says, for the stage's key."""
         port = self.environment["NEON_API_URL"].split(":")[2].split("/")[0]
-        given = {**dict.fromkeys(("NEON_API_KEY", "NEON_ORG_ID")), **changes}
-        return self.start("local-neon", "--port", port, "--data", "local-neon", **given)
+        return self.start("local-neon", "--port", port, "--data", "local-neon", **{"NEON_ORG_ID": None, **changes})
 
     def close(self) -> None:
         """End everything: in good order, but for local Neon, whose data goes with it."""

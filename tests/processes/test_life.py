@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from specs.uri import MorphikURI
@@ -23,6 +24,7 @@ class Dev:
     """A ``dev`` that serves."""
 
     process: Running
+    folder: Path
     curl: str
     api: Api
 
@@ -33,7 +35,7 @@ def _dev(stage: Stage, *arguments: str) -> Dev:
     url, token = re.search(r"http://\S+?(?=/ee)", curl), re.search(r"Bearer ([^']+)'", curl)
     assert url is not None
     assert token is not None
-    return Dev(process, curl, Api(stage, url[0], token[1]))
+    return Dev(process, stage.folder, curl, Api(stage, url[0], token[1]))
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,22 @@ def brief() -> Iterator[Stage]:
     """A stage for ``dev`` with short figures."""
     with staged(plain_environment() | FIGURES) as stage:
         yield stage
+
+
+def test_dev_answers_only_its_own_key_and_this_machines_names(dev: Dev) -> None:
+    """The key of its local Neon is random and kept for its owner; a page of another name gets nothing."""
+    kept = dev.folder / ".data" / "neon-api-key"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    neon = dev.process.said(r"databases come from (http://\S+/api/v2)")[1]
+    seen = []
+    for key, host in (("local", {}), (kept.read_text(), {}), (kept.read_text(), {"Host": "rebound.example"})):
+        headers = {"Authorization": f"Bearer {key}", **host}
+        seen.append(httpx.get(f"{neon}/projects", headers=headers, trust_env=False).status_code)
+    assert seen == [401, 200, 421]
+    api = dev.curl.split("POST ")[1].split()[0]
+    token = {"Authorization": f"Bearer {dev.curl.split('Bearer ')[1].split(chr(39))[0]}"}
+    assert httpx.get(api, headers=token, trust_env=False).status_code == 200
+    assert httpx.get(api, headers={**token, "Host": "rebound.example"}, trust_env=False).status_code == 400
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to paste into")

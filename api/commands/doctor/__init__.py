@@ -16,8 +16,10 @@ from api.commands.doctor.local import Given, settings
 from api.commands.doctor.neon import CHECKS, NeonChecks
 from reconciler.catalog.database import Database
 from reconciler.catalog.inspect import CatalogInspector
+from reconciler.egress_proxy import egress_proxy
 from reconciler.neon.client import NeonClient
 from reconciler.neon.reading import ReadingTransport
+from specs.settings import SettingsError
 
 
 async def examine() -> list[Line]:
@@ -50,7 +52,10 @@ async def _neon(given: Given, checks: CatalogChecks, stack: AsyncExitStack) -> l
     loop = given.loop
     if loop is None:
         return [skipped(check, "NEON_API_KEY is not set, or the Neon settings are wrong") for check in CHECKS]
-    transport = ReadingTransport()
+    try:
+        transport = ReadingTransport(proxy=egress_proxy(loop.neon_api_url, loop))
+    except SettingsError:
+        return [skipped(check, "the proxy on the way to Neon cannot be used") for check in CHECKS]
     client = NeonClient(
         loop.neon_api_url, loop.neon_api_key, timeout_seconds=loop.neon_timeout_seconds, transport=transport
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from api.commands.doctor.line import Line, failed, ok, warning
+from api.commands.doctor.line import Line, failed, ok, skipped, warning
 from api.jwks import jwks_source
 from api.keyset import MalformedKeySet, parse_key_set
 from reconciler.egress import FetchFailed
-from specs.settings import TokenSettings
+from reconciler.egress_proxy import egress_proxy
+from specs.settings import SettingsError, TokenSettings
 
 _CHECK = "JWKS"
 _NAMED = 5
@@ -14,11 +15,17 @@ _NAMED = 5
 
 async def jwks(tokens: TokenSettings | None) -> list[Line]:
     """Can tokens be checked with what ``JWT_JWKS_URL`` serves? No line without that setting."""
-    return [] if tokens is None or tokens.jwt_jwks_url is None else [await _fetched(tokens.jwt_jwks_url)]
+    if tokens is None or tokens.jwt_jwks_url is None:
+        return []
+    try:
+        proxy = egress_proxy(tokens.jwt_jwks_url, tokens)
+    except SettingsError:
+        return [skipped(_CHECK, "the proxy on the way to JWT_JWKS_URL cannot be used")]
+    return [await _fetched(tokens.jwt_jwks_url, proxy)]
 
 
-async def _fetched(url: str) -> Line:
-    source = jwks_source(url)
+async def _fetched(url: str, proxy: str | None) -> Line:
+    source = jwks_source(url, proxy)
     try:
         keys = parse_key_set(await source.read())
     except FetchFailed as error:

@@ -8,12 +8,15 @@ from typing import TypeVar
 
 from api.commands.doctor.line import Line, failed, ok, skipped, warning
 from reconciler.catalog.seal import key_id
+from reconciler.egress_proxy import egress_proxy, place_of, proxy_in_environment
 from specs.settings import (
     NEON_BURST_PER_SECOND,
     NEON_REQUESTS_PER_MINUTE,
     CatalogSettings,
+    EgressSettings,
     HttpSettings,
     LoopSettings,
+    MetricsSettings,
     PlaneSettings,
     SealSettings,
     Settings,
@@ -48,13 +51,36 @@ def settings() -> Given:
     else:
         given.lines.append(skipped("token settings", "neither JWT_SECRET_KEY nor JWT_JWKS_URL is set; serve needs one"))
     _read(given, "HTTP settings", HttpSettings.load, _http)
+    _read(given, "metrics settings", MetricsSettings.load, _metrics)
     if "neon_api_key" in LoopSettings.named():
         given.loop = _read(given, "Neon settings", LoopSettings.load, _loop)
     else:
         # The figures are looked at all the same: a daemon beside this process may have the same file.
         absent = skipped("Neon settings", "NEON_API_KEY is not set; reconcile needs it, serve does not")
         _read(given, "Neon settings", lambda: LoopSettings.load(neon_api_key="absent"), lambda _: absent)
+    given.lines.append(_egress(given))
     return given
+
+
+def _egress(given: Given) -> Line:
+    """Which way the requests of all that is configured leave."""
+    targets: list[tuple[str, str, EgressSettings]] = []
+    if given.loop is not None:
+        targets.append(("Neon", given.loop.neon_api_url, given.loop))
+    if given.tokens is not None and given.tokens.jwt_jwks_url is not None:
+        targets.append(("JWKS", given.tokens.jwt_jwks_url, given.tokens))
+    ways = []
+    try:
+        for name, url, read in targets:
+            proxy = egress_proxy(url, read)
+            way = "directly" if proxy is None else f"through the proxy {place_of(proxy)}"
+            ignored = not read.egress_proxy_from_environment and proxy_in_environment(url) is not None
+            ways.append(f"{name} {way}" + (" (the environment's proxy is not used)" if ignored else ""))
+    except SettingsError as error:
+        return failed("egress", str(error), "correct it, or set EGRESS_PROXY_FROM_ENVIRONMENT=false")
+    if not ways:
+        return skipped("egress", "neither Neon nor JWKS is configured")
+    return ok("egress", ", ".join(ways))
 
 
 def _read(given: Given, check: str, load: Callable[[], S], look: Callable[[S], Line]) -> S | None:
@@ -92,6 +118,11 @@ def _tokens(read: TokenSettings) -> Line:
 
 def _http(read: HttpSettings) -> Line:
     return ok("HTTP settings", f"port {read.port}, {read.max_apps_per_owner} apps an owner")
+
+
+def _metrics(read: MetricsSettings) -> Line:
+    where = "on the API's port" if read.metrics_port is None else f"on port {read.metrics_port}"
+    return ok("metrics settings", f"{where}, {'without a token' if read.metrics_token is None else 'for a token'}")
 
 
 def _loop(read: LoopSettings) -> Line:

@@ -7,9 +7,10 @@ from typing import assert_never
 from psycopg import AsyncConnection, errors, sql
 from psycopg_pool import AsyncConnectionPool
 
-from reconciler.local.neon.cluster import GROUP, TEMPLATE, exists, prepare
+from reconciler.local.neon.cluster import GROUP, SESSIONS_OF_A_ROLE, TEMPLATE, exists, prepare
 from reconciler.local.neon.commands import Command, Ensure, Login, Remove, RemoveRole, Store
 from reconciler.local.neon.reshape import allow, empty, end_sessions, identifier, is_fresh, rename, role_exists
+from reconciler.local.neon.sessions import startup_options, superuser_session
 from reconciler.local.postgres import EmbeddedPostgres
 
 
@@ -35,7 +36,7 @@ class Backing:
             min_size=1,
             max_size=self._connections,
             timeout=600,
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, "options": startup_options(self._postgres.version)},
             check=AsyncConnectionPool.check_connection,
         )
         await pool.open(wait=True)
@@ -103,11 +104,11 @@ class Backing:
         if not await is_fresh(connection, store.name):
             return
         await allow(connection, store.name, allowed=True)
-        async with await self._inside(store.name) as inside, inside.transaction():
+        async with await superuser_session(self._postgres, store.name) as inside, inside.transaction():
             if store.schema_only:
                 await empty(inside)
             for old, new in store.handover:
-                await _reassign(inside, old, new)
+                await _reassign(inside, old, new, await _owned(connection, old))
             await inside.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT -1").format(identifier(store.name)))
 
     async def _remove_role(self, connection: AsyncConnection, role: str) -> None:
@@ -127,7 +128,7 @@ class Backing:
         """Give what a role owns in a database to the database's owner, and take its rights there."""
         if not is_open:
             await allow(connection, database, allowed=True)
-        async with await self._inside(database) as inside, inside.transaction():
+        async with await superuser_session(self._postgres, database) as inside, inside.transaction():
             await inside.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(identifier(role), sql.Identifier(owner)))
             await inside.execute(sql.SQL("DROP OWNED BY {}").format(identifier(role)))
         if not is_open:
@@ -151,9 +152,6 @@ class Backing:
                 except errors.DependentObjectsStillExist:
                     continue
 
-    async def _inside(self, database: str) -> AsyncConnection:
-        return await AsyncConnection.connect(self._postgres.dsn(database), autocommit=True)
-
 
 async def _ensure_role(connection: AsyncConnection, login: Login, *, may_login: bool) -> None:
     name = identifier(login.name)
@@ -161,8 +159,14 @@ async def _ensure_role(connection: AsyncConnection, login: Login, *, may_login: 
     verifier = connection.pgconn.encrypt_password(login.password.encode(), login.name.encode(), b"scram-sha-256")
     verb = "ALTER" if await role_exists(connection, login.name) else "CREATE"
     await connection.execute(
-        sql.SQL("{} ROLE {} {} INHERIT CREATEROLE CREATEDB BYPASSRLS REPLICATION PASSWORD {}").format(
-            sql.SQL(verb), name, sql.SQL("LOGIN" if may_login else "NOLOGIN"), sql.Literal(verifier.decode())
+        sql.SQL(
+            "{} ROLE {} {} INHERIT CREATEROLE CREATEDB BYPASSRLS REPLICATION CONNECTION LIMIT {} PASSWORD {}"
+        ).format(
+            sql.SQL(verb),
+            name,
+            sql.SQL("LOGIN" if may_login else "NOLOGIN"),
+            sql.Literal(SESSIONS_OF_A_ROLE),
+            sql.Literal(verifier.decode()),
         )
     )
     await connection.execute(
@@ -186,9 +190,8 @@ async def _create(connection: AsyncConnection, store: Store) -> None:
     await connection.execute(copied + sql.SQL(" CONNECTION LIMIT 0"))
 
 
-async def _reassign(inside: AsyncConnection, old: str, new: str) -> None:
+async def _reassign(inside: AsyncConnection, old: str, new: str, databases: list[str]) -> None:
     """Reassign what lies in this database. Postgres reassigns whole databases too, so those are given back."""
-    databases = await _owned(inside, old)
     await inside.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(identifier(old), identifier(new)))
     for database in databases:
         await inside.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(database), identifier(old)))

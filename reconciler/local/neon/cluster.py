@@ -11,18 +11,24 @@ they would reach beyond its branch:
   SQL is open to everybody until its owner says otherwise, and a role that is made by SQL may have any password, of
   which ``pg_read_all_data`` shows the verifier.
 - There is no replication, which would read the whole cluster.
+- A role has ``SESSIONS_OF_A_ROLE`` at most, and cannot raise that, so that no tenant takes all sessions of the server.
 """
 
 from __future__ import annotations
 
 from psycopg import AsyncConnection, sql
 
-from reconciler.local.neon.commands import DATABASE_PATTERN
+from reconciler.local.neon.commands import DATABASE_PATTERN, ROLE_PATTERN
+from reconciler.local.neon.sessions import superuser_session
 from reconciler.local.postgres import SUPERUSER, EmbeddedPostgres
 
 STATE_DATABASE = "local_neon"
 TEMPLATE = "local_neon_template"
 GROUP = "neon_superuser"
+
+# Neon documentation, Connect, Connection pooling: a compute of 0.25 CU has 104 connections, 7 of which are Neon's.
+SESSIONS_OF_A_ROLE = 97
+MAX_CONNECTIONS = 5 * SESSIONS_OF_A_ROLE + 50
 
 _LOOPBACK = "127.0.0.1/32"
 
@@ -37,14 +43,15 @@ def hba_lines() -> tuple[str, ...]:
 
 async def prepare(postgres: EmbeddedPostgres) -> None:
     """Make what all branches share, close what none may see, and leave what is there already."""
-    async with await AsyncConnection.connect(postgres.dsn(), autocommit=True) as connection:
+    async with await superuser_session(postgres) as connection:
         await _make_group(connection)
+        await _limit_sessions(connection)
         for database in (STATE_DATABASE, TEMPLATE):
             if not await exists(connection, database):
                 await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
         for database in ("postgres", "template1", STATE_DATABASE, TEMPLATE):
             await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))
-    async with await AsyncConnection.connect(postgres.dsn(TEMPLATE), autocommit=True) as connection:
+    async with await superuser_session(postgres, TEMPLATE) as connection:
         for kind in ("TABLES", "SEQUENCES"):
             await connection.execute(
                 sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON {} TO {} WITH GRANT OPTION").format(
@@ -59,6 +66,17 @@ async def _make_group(connection: AsyncConnection) -> None:
     if await found.fetchone() is None:
         await connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN BYPASSRLS").format(sql.Identifier(GROUP)))
     await connection.execute(sql.SQL("GRANT pg_read_all_data, pg_write_all_data TO {}").format(sql.Identifier(GROUP)))
+
+
+async def _limit_sessions(connection: AsyncConnection) -> None:
+    """Limit the roles that an earlier version made."""
+    found = await connection.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname ~ %s AND rolconnlimit <> %s",
+        (f"^{ROLE_PATTERN}$", SESSIONS_OF_A_ROLE),
+    )
+    for (role,) in await found.fetchall():
+        limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}")
+        await connection.execute(limit.format(sql.Identifier(role), sql.Literal(SESSIONS_OF_A_ROLE)))
 
 
 async def exists(connection: AsyncConnection, database: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 NAME_PATTERN = r"n[dr]_[0-9a-f]{24}"
 DATABASE_PATTERN = r"nd_[0-9a-f]{24}"
+ROLE_PATTERN = r"nr_[0-9a-f]{24}"
 
 
 @dataclass(frozen=True)

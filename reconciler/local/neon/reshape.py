@@ -11,16 +11,32 @@ from reconciler.local.neon.commands import NAME_PATTERN, Ensure
 
 _NAME = re.compile(NAME_PATTERN)
 
+# These two run as superuser in a tenant's database, so every operator is named with its schema.
 # What an extension has put into its own tables is part of the schema, as in a dump of it.
 _NAMED = """
     SELECT space.nspname, kind.relname
-    FROM pg_class AS kind JOIN pg_namespace AS space ON space.oid = kind.relnamespace
-    WHERE kind.relkind::text = ANY (%s) AND space.nspname !~ '^pg_' AND space.nspname <> 'information_schema'
+    FROM pg_catalog.pg_class AS kind
+    JOIN pg_catalog.pg_namespace AS space ON space.oid OPERATOR(pg_catalog.=) kind.relnamespace
+    WHERE kind.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY (%s::pg_catalog.text[])
+      AND NOT pg_catalog.starts_with(space.nspname::pg_catalog.text, 'pg_'::pg_catalog.text)
+      AND space.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) 'information_schema'::pg_catalog.text
       AND NOT EXISTS (
-          SELECT FROM pg_depend AS link
-          WHERE link.classid = 'pg_class'::regclass AND link.objid = kind.oid AND link.deptype = 'e'
+          SELECT FROM pg_catalog.pg_depend AS link
+          WHERE link.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+            AND link.objid OPERATOR(pg_catalog.=) kind.oid
+            AND link.deptype::pg_catalog.text OPERATOR(pg_catalog.=) 'e'::pg_catalog.text
       )
 """
+# Of the triggers on TRUNCATE (bit 5 of tgtype, PostgreSQL's pg_trigger.h) those that fire for a replica too.
+_FIRING = """
+    SELECT space.nspname, kind.relname, trigger.tgname, trigger.tgenabled::pg_catalog.text
+    FROM pg_catalog.pg_trigger AS trigger
+    JOIN pg_catalog.pg_class AS kind ON kind.oid OPERATOR(pg_catalog.=) trigger.tgrelid
+    JOIN pg_catalog.pg_namespace AS space ON space.oid OPERATOR(pg_catalog.=) kind.relnamespace
+    WHERE (trigger.tgtype::pg_catalog.int4 OPERATOR(pg_catalog.&) 32) OPERATOR(pg_catalog.<>) 0
+      AND trigger.tgenabled::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{A,R}'::pg_catalog.text[])
+"""
+_ENABLED = {"A": sql.SQL("ENABLE ALWAYS"), "R": sql.SQL("ENABLE REPLICA")}
 
 
 def identifier(name: str) -> sql.Identifier:
@@ -76,8 +92,17 @@ async def rename(connection: AsyncConnection, command: Ensure) -> None:
 
 
 async def empty(inside: AsyncConnection) -> None:
-    """Take all rows out of a database and leave its schema, without any trigger having a say."""
+    """Take all rows out of a database and leave its schema, in a superuser's transaction that runs no trigger.
+
+    PostgreSQL runs what else these statements evaluate (indexes, materialized views) as its owner, restricted.
+    """
     await inside.execute("SET LOCAL session_replication_role = replica")
+    firing = [
+        (sql.Identifier(schema, table), sql.Identifier(trigger), _ENABLED[state])
+        for schema, table, trigger, state in await (await inside.execute(_FIRING)).fetchall()
+    ]
+    for table, trigger, _ in firing:
+        await inside.execute(sql.SQL("ALTER TABLE ONLY {} DISABLE TRIGGER {}").format(table, trigger))
     tables = await _named(inside, "r", "p")
     if tables:
         await inside.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(tables)))
@@ -85,7 +110,9 @@ async def empty(inside: AsyncConnection) -> None:
         await inside.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sequence))
     for view in await _named(inside, "m"):
         await inside.execute(sql.SQL("REFRESH MATERIALIZED VIEW {} WITH NO DATA").format(view))
-    await inside.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
+    await inside.execute("SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata")
+    for table, trigger, enabled in firing:
+        await inside.execute(sql.SQL("ALTER TABLE ONLY {} {} TRIGGER {}").format(table, enabled, trigger))
 
 
 async def _named(inside: AsyncConnection, *kinds: str) -> list[sql.Identifier]:

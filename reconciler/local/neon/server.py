@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from psycopg import Error as PostgresError
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
@@ -20,6 +21,7 @@ from starlette.routing import Route
 
 from reconciler.local.neon.backing import Backing
 from reconciler.local.neon.commands import Command
+from reconciler.local.neon.hosts import LoopbackHosts
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import Request, Response
 from reconciler.local.neon.problems import general_error
@@ -46,7 +48,9 @@ class LocalNeonServer:
             raise ValueError("a served machine needs options with physical=True")
         self.machine = machine
         self.postgres = postgres
-        self.app = Starlette(routes=[Route("/{path:path}", self._serve, methods=_METHODS)])
+        self.app = Starlette(
+            routes=[Route("/{path:path}", self._serve, methods=_METHODS)], middleware=[Middleware(LoopbackHosts)]
+        )
         self._backing = Backing(postgres, connections=_COMMANDS_AT_ONCE)
         self._store = Store(postgres)
         self._changed = asyncio.Event()

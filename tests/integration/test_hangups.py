@@ -14,7 +14,8 @@ from starlette.types import Message
 
 from api.app import create_app
 from api.commands.serving import listen, serve
-from reconciler.local.neon.machine import LocalNeon, LocalNeonOptions
+from reconciler.local.neon.machine import LocalNeon
+from reconciler.local.neon.messages import LocalNeonOptions
 from reconciler.local.neon.server import LocalNeonServer
 from reconciler.local.postgres import EmbeddedPostgres
 from tests.integration.api_client import api_context, token

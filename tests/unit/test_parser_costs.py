@@ -70,7 +70,7 @@ def test_the_costliest_repetitive_input_found_costs_in_proportion_to_its_length(
     around = st.lists(pieces, max_size=3).map("".join)
     costs: dict[tuple[str, str, str], float] = {}
 
-    @settings(derandomize=True, max_examples=100, deadline=None, database=None, suppress_health_check=[*HealthCheck])
+    @settings(derandomize=True, max_examples=150, deadline=None, database=None, suppress_health_check=[*HealthCheck])
     @given(around, st.lists(pieces, min_size=1, max_size=3).map("".join), around)
     def search(prefix: str, unit: str, suffix: str) -> None:
         size = min(parser.size, SEARCHED_SIZE)

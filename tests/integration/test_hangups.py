@@ -6,12 +6,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from starlette.types import Message
 
 from api.app import create_app
 from api.commands.serving import listen, serve
+from reconciler.local.neon.machine import LocalNeon
+from reconciler.local.neon.messages import LocalNeonOptions
+from reconciler.local.neon.server import LocalNeonServer
+from reconciler.local.postgres import EmbeddedPostgres
 from tests.integration.api_client import api_context, token
 
 CLIENTS = 20
@@ -116,3 +122,18 @@ def test_a_client_that_hangs_up_while_answers_are_written_is_no_error(
     caplog.set_level(logging.DEBUG)
     asyncio.run(run())
     assert _loud(caplog) == []
+
+
+def test_a_client_that_hangs_up_mid_body_is_no_error_of_local_neon(tmp_path: Path) -> None:
+    server = LocalNeonServer(LocalNeon(LocalNeonOptions(physical=True), 1), EmbeddedPostgres(tmp_path))
+    answered: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        answered.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/api/v2/projects", "raw_path": b"/api/v2/projects"}
+    asyncio.run(server.app(scope | {"headers": [], "query_string": b""}, receive, send))
+    assert answered[0]["status"] == 400

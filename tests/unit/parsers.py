@@ -143,7 +143,7 @@ PARSERS = FRAMING_PARSERS | {
     ),
     "query": Parser(
         lambda text: read_query(QueryParams(text), AppsQuery),
-        ("a", "=", "&", "%", "%41", "%CC%80%CD%85", ";", "+", "name=", "limit=", "cursor=", "status=", NUMBER),
+        ("a", "=", "&", "%41", "%CC%80%CD%85", "name=", "limit=", NUMBER),
         (("", f"{NUMBER}&", ""), ("", "a&", ""), ("name=", "%CC%80%CD%85", ""), ("cursor=", "9", ""), ("", "%", "")),
         (ProblemError,),
     ),

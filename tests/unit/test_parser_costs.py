@@ -18,8 +18,8 @@ from tests.unit.parsers import PARSERS
 TIMES_LARGER = 16
 MOST_TIMES_COSTLIER = 80
 CONSTANT_SECONDS = 0.02  # what costs less than this at its largest does not delay anybody, however it grows
-SEARCHED_SIZE = 8_192  # at which the square of a length already costs more than anything else
-VERIFIED = 2
+SEARCHED_SIZE = 4_096  # at which the square of a length already costs more than anything else
+VERIFIED = 3
 HAND_FOUND = [
     pytest.param(parser, worst, id=f"{name}-{number}")
     for name, parser in PARSERS.items()
@@ -71,7 +71,7 @@ def test_the_costliest_repetitive_input_found_costs_in_proportion_to_its_length(
     around = st.lists(pieces, max_size=3).map("".join)
     costs: dict[tuple[str, str, str], float] = {}
 
-    @settings(derandomize=True, max_examples=60, deadline=None, database=None, suppress_health_check=[*HealthCheck])
+    @settings(derandomize=True, max_examples=150, deadline=None, database=None, suppress_health_check=[*HealthCheck])
     @given(around, st.lists(pieces, min_size=1, max_size=3).map("".join), around)
     def search(prefix: str, unit: str, suffix: str) -> None:
         size = min(parser.size, SEARCHED_SIZE)

@@ -104,7 +104,7 @@ class LocalNeonServer:
         except ValueError as error:
             return _rendered(general_error(400, str(error), request_id))
         except ClientDisconnect:
-            return HttpResponse(status_code=400)  # nothing was done, and no client is there to read this
+            return _rendered(general_error(400, "the body did not arrive", request_id))
         request = Request(
             method=http.method,
             path=path.removeprefix(PREFIX),

@@ -7,7 +7,6 @@ import contextlib
 import errno
 import json
 import logging
-import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
@@ -22,8 +21,7 @@ from api.commands.server import Server
 from api.commands.serving import listen
 from api.connections import pool, protocol
 from api.connections.acceptor import Acceptor
-from api.connections.pool import Connections, connection_limit
-from specs.settings import ConnectionSettings
+from api.connections.pool import Connections
 from tests.unit.test_framing import REFUSED
 
 GET = b"GET /hello HTTP/1.1\r\nHost: api\r\n\r\n"
@@ -380,25 +378,3 @@ def test_failing_accept_is_logged_once_and_tried_again(caplog: pytest.LogCapture
     assert [record.getMessage() for record in caplog.records if record.name.startswith("api.")] == [
         "A connection cannot be accepted: Too many open files."
     ]
-
-
-@pytest.mark.parametrize(("descriptors", "limit"), [(64, 32), (256, 128), (1024, 768), (20_000, 10_000)])
-def test_connection_limit_leaves_descriptors_for_the_rest(descriptors: int, limit: int) -> None:
-    assert connection_limit(descriptors) == limit
-
-
-def test_settings_give_the_limit_and_the_keep_alive_timeout() -> None:
-    """The soft limit on descriptors is raised to the hard one; a setting can only lower the limit that follows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
-        allowed = Connections.of(ConnectionSettings.model_construct())
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
-        assert allowed.limit == connection_limit(hard)
-        assert Connections.of(ConnectionSettings.model_construct(max_connections=7)).limit == 7
-        assert Connections.of(ConnectionSettings.model_construct(max_connections=10**9)).limit == allowed.limit
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert (allowed.keep_alive_seconds, Connections().keep_alive_seconds) == (75, 75)
-    longer = Connections.of(ConnectionSettings.model_construct(keep_alive_seconds=620))
-    assert Served(longer).server.config.timeout_keep_alive == 620

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from api.commands.serving import listen, serve, together
 from api.compose import ApiSettings, compose
 from api.tokens import issue_token
+from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.migrate import migrate
 from reconciler.daemon import Daemon
 from reconciler.local.neon.machine import LocalNeon
@@ -115,9 +116,9 @@ async def _neon(data: Path, stack: AsyncExitStack) -> tuple[LoopSettings, asynci
 
 async def _catalog(data: Path, stack: AsyncExitStack) -> CatalogSettings:
     if "database_url" in CatalogSettings.named():
-        return CatalogSettings.load()
+        return load_catalog_settings()
     postgres = await stack.enter_async_context(EmbeddedPostgres(data / "catalog"))
-    return CatalogSettings.load(database_url=postgres.dsn("postgres"))
+    return load_catalog_settings(database_url=postgres.dsn("postgres"))
 
 
 def _token_settings(made: _Secrets) -> TokenSettings:

@@ -7,20 +7,28 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from api.commands.doctor.line import Line, failed, ok, skipped, warning
+from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.seal import key_id
 from specs.settings import (
+    ENV_FILE,
     NEON_BURST_PER_SECOND,
     NEON_REQUESTS_PER_MINUTE,
     CatalogSettings,
     HttpSettings,
+    LogSettings,
     LoopSettings,
     PlaneSettings,
     SealSettings,
     Settings,
     SettingsError,
     TokenSettings,
+    check_env_file,
 )
 
+CHECKS = (
+    "log settings", "catalog settings", "plane settings", "encryption keys", "token settings", "HTTP settings",
+    "Neon settings",
+)  # fmt: skip
 S = TypeVar("S", bound=Settings)
 RECOMMENDED_SECRET_BYTES = 32
 _PUT_RIGHT = "put it right in the environment or in .env"
@@ -39,9 +47,16 @@ class Given:
 
 
 def settings() -> Given:
-    """Every group, read by itself, and a line about each."""
+    """Every group, read by itself, and a line about each; no group where ``.env`` cannot be read."""
     given = Given()
-    given.catalog = _read(given, "catalog settings", CatalogSettings.load, _catalog)
+    try:
+        check_env_file()
+    except SettingsError as error:
+        says, _, do = str(error).partition("; ")
+        given.lines = [failed(ENV_FILE, says, do), *(skipped(check, f"{ENV_FILE} cannot be read") for check in CHECKS)]
+        return given
+    _read(given, "log settings", LogSettings.load, _log)
+    given.catalog = _read(given, "catalog settings", load_catalog_settings, _catalog)
     given.plane = _read(given, "plane settings", PlaneSettings.load, _plane)
     given.seal = _read(given, "encryption keys", SealSettings.load, _seal)
     if {"jwt_secret_key", "jwt_jwks_url"} & TokenSettings.named():
@@ -67,6 +82,10 @@ def _read(given: Given, check: str, load: Callable[[], S], look: Callable[[S], L
         given.lines.append(failed(check, says, do or _PUT_RIGHT))
         return None
     return read
+
+
+def _log(read: LogSettings) -> Line:
+    return ok("log settings", f"{read.log_format or 'text for a person, else json'}, level {read.log_level}")
 
 
 def _catalog(read: CatalogSettings) -> Line:

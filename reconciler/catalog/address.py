@@ -29,6 +29,7 @@ _REASONS = (
     (r"too many (connections|clients)|remaining connection slots", "all its connections are in use"),
     (r"starting up|shutting down|recovery mode", "the server is starting or stopping"),
     (r"SSL|certificate|TLS", "TLS failed"),
+    (r"server closed the connection|terminating connection", "the server closed the connection"),
 )
 
 

@@ -93,7 +93,8 @@ class PgBouncer:
         server, port, user: the server's port, PgBouncer's, and the only user that it knows.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, pool_size: int = 15) -> None:
+        self._pool_size = pool_size
         parts = urlsplit(address)
         assert parts.port is not None
         self.server, self.user, self._password = parts.port, parts.username or "", parts.password or ""
@@ -109,7 +110,7 @@ class PgBouncer:
         (folder / "ini").write_text(
             f"[databases]\n* = host=127.0.0.1 port={self.server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
             f"listen_port = {self.port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {folder}/users\n"
-            "pool_mode = transaction\nmax_client_conn = 1000\ndefault_pool_size = 15\n"
+            f"pool_mode = transaction\nmax_client_conn = 1000\ndefault_pool_size = {self._pool_size}\n"
         )
         root = os.geteuid() == 0
         if root:

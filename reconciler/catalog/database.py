@@ -193,7 +193,7 @@ class Database:
                     connection.worked_at = time.monotonic()
                 except psycopg.Error as error:
                     if error.sqlstate in _ROLE_CHANGED:
-                        await connection.close()
+                        await self._pool.drain()  # new connections ask again what the server is
                     raise
                 finally:
                     await self._pool.putconn(connection)

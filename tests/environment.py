@@ -140,6 +140,14 @@ class PgBouncer:
         raise AssertionError("pgbouncer ended")
 
 
+def pgbouncer() -> str | None:
+    """Where the program is; None without it, which REQUIRE_PGBOUNCER and CI do not allow."""
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
+    required = os.environ.get("REQUIRE_PGBOUNCER") or os.environ.get("CI")
+    assert program or not required, "pgbouncer is not installed, and REQUIRE_PGBOUNCER or CI is set"
+    return program
+
+
 POOLER: list[PgBouncer] = []
 """The one that runs, if any."""
 
@@ -150,9 +158,7 @@ def environment(address: str) -> Iterator[None]:
     if not HOSTILE:
         yield
         return
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
-    required = os.environ.get("REQUIRE_PGBOUNCER") or os.environ.get("CI")
-    assert program or not required, "pgbouncer is not installed, and REQUIRE_PGBOUNCER or CI is set"
+    program = pgbouncer()
     readable = database.readable_url
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "readable_url", lambda url: readable(of_product(url, *POOLER)))

@@ -30,7 +30,7 @@ assert _PACKAGE is not None
 assert _PACKAGE.origin is not None
 _BINARIES = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
 _OPTIONS = (
-    "-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 "
+    "-c listen_addresses=127.0.0.1 -c max_connections=200 "
     "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 )
 
@@ -87,7 +87,8 @@ class TestServer:
     def start(self) -> None:
         """Start the stopped server at its old address; it must be our own."""
         port = urlsplit(self.url).port
-        self._pg_ctl("start", "-o", f"-p {port} {_OPTIONS}", "-l", str(self._folder / "log"))
+        options = f"-p {port} -c unix_socket_directories={self._folder} {_OPTIONS}"
+        self._pg_ctl("start", "-o", options, "-l", str(self._folder / "log"))
 
     @property
     def _folder(self) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 
 import psycopg
@@ -18,7 +17,7 @@ from reconciler.catalog.wakeup import Wakeup
 from reconciler.catalog.work import WorkCatalog
 from reconciler.core.snapshot import Next
 from tests.catalogs import create, execute, opened
-from tests.environment import PgBouncer, of_product
+from tests.environment import PgBouncer, of_product, pgbouncer
 from tests.postgres import TestServer
 
 OWNER, NAME = "zoë", "café ☕"
@@ -121,7 +120,7 @@ def test_many_creates_at_once_meet_no_serialization_failure(postgres: TestServer
 @pytest.fixture
 def pooled(postgres: TestServer, catalog_url: str) -> Iterator[str]:
     """The catalog behind a PgBouncer that has one connection for all its clients."""
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
+    program = pgbouncer()
     if program is None:
         pytest.skip("pgbouncer is not installed")
     address, pooler = of_product(catalog_url), PgBouncer(postgres.url, pool_size=1)

@@ -20,8 +20,10 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from reconciler.catalog import database, migrate, wakeup
+from reconciler.catalog.address import readable_url
 
 HOSTILE = os.environ.get("TEST_ENVIRONMENT") == "hostile"
 SCHEMA = "a schema of its own"
@@ -64,8 +66,8 @@ def beset(address: str, name: str) -> None:
 def with_options(url: str, options: str) -> str:
     """An address with further command-line options for the server, such as ``-c role=x``."""
     parts = urlsplit(url)
-    given = psycopg.conninfo.conninfo_to_dict(url).get("options")
-    query = urlencode({"options": " ".join(filter(None, (given, options)))}, quote_via=quote)
+    given = str(conninfo_to_dict(url).get("options") or "")
+    query = urlencode({"options": f"{given} {options}".strip()}, quote_via=quote)
     return urlunsplit(parts._replace(query=query))
 
 
@@ -78,7 +80,7 @@ def of_product(url: str, pooler: PgBouncer | None = None) -> str:
     """The address that the product gets in place of a test's."""
     if not HOSTILE or quote("TimeZone=UTC", safe="") not in url:
         return url
-    parts, given = urlsplit(url), str(psycopg.conninfo.conninfo_to_dict(url)["options"])
+    parts, given = urlsplit(url), str(conninfo_to_dict(url)["options"])
     others = given.replace(_OF_TESTS, "").strip()
     if others or pooler is None or parts.port != pooler.server or parts.username != pooler.user:
         return urlunsplit(parts._replace(query=urlencode({"options": others}, quote_via=quote) if others else ""))
@@ -159,11 +161,10 @@ def environment(address: str) -> Iterator[None]:
         yield
         return
     program = pgbouncer()
-    readable = database.readable_url
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "readable_url", lambda url: readable(of_product(url, *POOLER)))
+        patch.setattr(database, "readable_url", lambda url: readable_url(of_product(url, *POOLER)))
         for module in (migrate, wakeup):
-            patch.setattr(module, "readable_url", lambda url: readable(of_product(url)))
+            patch.setattr(module, "readable_url", lambda url: readable_url(of_product(url)))
         if program is None:
             yield
             return

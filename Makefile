@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help dev test check bench bench-create bench-http bench-fleet simulate simulate-long fuzz soak mutate format clean
+.PHONY: help dev test test-environments check bench bench-create bench-http bench-fleet simulate simulate-long fuzz soak
+.PHONY: mutate format clean
 
 help: ## show what there is
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -23,6 +24,16 @@ dev: $(READY) ## everything on this machine: catalog, local Neon, API, reconcile
 
 test: $(READY) ## all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+# ARGS chooses among the tests; FIXED=1 takes the part that runs before every change.
+ENVIRONMENTS_FIXED := tests/integration/test_app_catalog.py tests/integration/test_api.py \
+	tests/integration/test_migrate.py tests/integration/test_worker.py tests/integration/test_roles.py \
+	tests/processes/test_life.py
+ENVIRONMENTS := tests/integration tests/identity tests/catalogfaults tests/upgrades tests/properties tests/httpmodel \
+	tests/processes
+
+test-environments: $(READY) ## the tests that use a catalog, over a database with unusual settings behind PgBouncer
+	TEST_ENVIRONMENT=hostile $(BIN)/python -m pytest $(or $(ARGS),$(if $(FIXED),-q $(ENVIRONMENTS_FIXED),$(ENVIRONMENTS)))
 
 check: $(READY) ## format, lint, types, import contracts, workflows, file length
 	$(BIN)/ruff format --check .

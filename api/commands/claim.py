@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import NamedTuple
 
+from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.claim import ClaimCatalog, Claimed, ClaimRefused
 from reconciler.catalog.database import Database
@@ -26,7 +27,7 @@ from reconciler.shell.access import Access
 from reconciler.shell.budget import Budget, Turn
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
-from specs.settings import CatalogSettings, LoopSettings, PlaneSettings, SealSettings
+from specs.settings import LoopSettings, PlaneSettings, SealSettings
 
 _COPY = (
     "If this is a copy, or another one works with the same organization, do not claim it: stop its daemons, and give "
@@ -82,7 +83,7 @@ async def confirm(app_id: str, owner_id: str) -> str:
 
 @asynccontextmanager
 async def _opened() -> AsyncIterator[Database]:
-    database = Database(CatalogSettings.load().database_url.get_secret_value(), max_size=2)
+    database = Database(load_catalog_settings().database_url.get_secret_value(), max_size=2)
     await database.open()
     try:
         yield database

@@ -33,6 +33,7 @@ from api.connections.pool import Connections
 from api.metrics import Exposition
 from api.probes import probes
 from api.tokens import issue_token
+from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.migrate import migrate
@@ -44,7 +45,6 @@ from reconciler.local.neon.behaviours.text import render
 from reconciler.local.placement import PlacementError
 from reconciler.local.postgres import EmbeddedPostgresError
 from specs.settings import (
-    CatalogSettings,
     ConnectionSettings,
     HttpSettings,
     LogSettings,
@@ -64,12 +64,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     parsed = _parser().parse_args(arguments)
     try:
-        configure(LogSettings.load())
+        configure(_log_settings(parsed.command))
         status: int | None = parsed.command(parsed)
     except (SettingsError, PortTaken, ReconcileError, EmbeddedPostgresError, PlacementError, ValueError) as error:
         sys.stderr.write(f"morphik-apps: {error}\n")
         return 1
     return status or 0
+
+
+def _log_settings(command: object) -> LogSettings:
+    """How to log; ``doctor`` reports a wrong setting and does not end with it."""
+    try:
+        return LogSettings.load()
+    except SettingsError:
+        if command is not _doctor:
+            raise
+        return LogSettings.model_construct(log_format=None, log_level="info")
 
 
 def _say(text: str) -> None:
@@ -93,13 +103,17 @@ def _local_neon(parsed: argparse.Namespace) -> None:
 
 
 def _migrate(_parsed: argparse.Namespace) -> None:
-    applied = migrate(CatalogSettings.load().direct_url)
+    settings = load_catalog_settings()
+    try:
+        applied = migrate(settings.direct_url)
+    except ReconcileError as error:
+        raise SettingsError(f"{settings.direct_setting}: {error}") from None
     _say(f"applied {', '.join(applied)}\n" if applied else "the catalog is up to date\n")
 
 
 def _serve(parsed: argparse.Namespace) -> None:
     settings = ApiSettings(
-        CatalogSettings.load(),
+        load_catalog_settings(),
         SealSettings.load(),
         PlaneSettings.load(),
         TokenSettings.load(),
@@ -137,7 +151,7 @@ def _log_address(listener: socket.socket) -> None:
 
 
 def _reconcile(parsed: argparse.Namespace) -> None:
-    catalog, metrics, registry = CatalogSettings.load(), MetricsSettings.load(), CollectorRegistry()
+    catalog, metrics, registry = load_catalog_settings(), MetricsSettings.load(), CollectorRegistry()
     daemon = Daemon(catalog, SealSettings.load(), PlaneSettings.load(), LoopSettings.load(), registry)
     connections = Connections.of(ConnectionSettings.load())
 
@@ -176,7 +190,7 @@ def _revoke_tokens(parsed: argparse.Namespace) -> None:
 
 def _resume(_parsed: argparse.Namespace) -> None:
     async def run() -> None:
-        database = Database(CatalogSettings.load().database_url.get_secret_value())
+        database = Database(load_catalog_settings().database_url.get_secret_value())
         await database.open()
         try:
             fleet = FleetCatalog(database, owner="operator", lease_seconds=1)

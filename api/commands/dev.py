@@ -19,6 +19,7 @@ from api.commands.serving import listen, on_metrics_port, serve, together
 from api.compose import ApiSettings, compose
 from api.connections.pool import Connections
 from api.tokens import issue_token
+from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.migrate import migrate
 from reconciler.daemon import Daemon
 from reconciler.local.neon.cluster import MAX_CONNECTIONS
@@ -136,9 +137,9 @@ async def _neon(
 
 async def _catalog(data: Path, stack: AsyncExitStack) -> CatalogSettings:
     if "database_url" in CatalogSettings.named():
-        return CatalogSettings.load()
+        return load_catalog_settings()
     postgres = await stack.enter_async_context(EmbeddedPostgres(data / "catalog"))
-    return CatalogSettings.load(database_url=postgres.dsn("postgres"))
+    return load_catalog_settings(database_url=postgres.dsn("postgres"))
 
 
 def _token_settings(data: Path) -> TokenSettings:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 import logging
 
-from api.claims import LONGEST_OWNER
+from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.database import Database
 from reconciler.catalog.revocations import LARGEST_VERSION, RevocationCatalog
 from reconciler.logs import fields
-from specs.settings import CatalogSettings
+from specs.names import OWNER_LENGTH, is_owner_id
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +21,12 @@ async def revoke_tokens(owner_id: str, below: int, *, allow_lower: bool) -> str:
         ValueError: the owner or the version cannot be.
         SettingsError, CatalogUnavailable, MinimumWouldFall: nothing was changed.
     """
-    if not 0 < len(owner_id) <= LONGEST_OWNER or not owner_id.isprintable():
-        raise ValueError(f"OWNER must be 1 to {LONGEST_OWNER} printable characters")
+    if not is_owner_id(owner_id):
+        raise ValueError(f"OWNER must be 1 to {OWNER_LENGTH} printable characters")
     if not 0 <= below <= LARGEST_VERSION:
         raise ValueError(f"--below must be a number from 0 to {LARGEST_VERSION}")
     operator = _operator()
-    database = Database(CatalogSettings.load().database_url.get_secret_value(), max_size=1)
+    database = Database(load_catalog_settings().database_url.get_secret_value(), max_size=1)
     await database.open()
     try:
         changed = await RevocationCatalog(database).revoke_below(

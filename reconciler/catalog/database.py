@@ -1,9 +1,9 @@
 """Connections to the catalog: any Postgres, pooled or not.
 
-Nothing here needs a session: no prepared statements, no session settings, no session locks; autocommit, and explicit
-short transactions. A limit on time is kept on this side, since ``statement_timeout`` cannot be set in a way that
-every pooler lets through: a block that holds a connection longer than ``block_seconds`` is cancelled, at the server
-too. An operator who wants a limit at the server as well sets it on the role (``ALTER ROLE … SET statement_timeout``).
+Nothing here needs a session: no prepared statements, no session settings, no session locks. Every statement runs in a
+transaction that sets what it depends on (``session``): a single one goes along with its own transaction in one round
+trip, and several share the one of ``Database.transaction``. A block that holds a connection longer than
+``block_seconds`` is cancelled, at the server too, which has the same limit for a statement and an idle transaction.
 """
 
 from __future__ import annotations
@@ -11,83 +11,154 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, LiteralString, Self
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.conninfo import conninfo_to_dict
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic_core import from_json, to_json
 
+from reconciler.catalog import session
+from reconciler.catalog.address import readable_url, reason_of
 from reconciler.errors import CatalogUnavailable
 
 Row = dict[str, Any]
-Connection = AsyncConnection[Row]
 
 BLOCK_SECONDS = 30.0
 # A connection that worked so lately is not asked again whether it does: under load that would double the questions.
 TRUSTED_SECONDS = 1.0
 # An undefined table, function or column: the catalog was not migrated yet.
 _NOT_MIGRATED = frozenset({"42P01", "42883", "42703"})
-# A read-only server is a standby after a failover.
-_UNAVAILABLE_STATES = frozenset({"25006", *_NOT_MIGRATED})
+# The server became a standby, or the primary, behind a connection that began its transactions for the other.
+_ROLE_CHANGED = frozenset({"25006", "0A000"})
+_UNAVAILABLE_STATES = frozenset({*_ROLE_CHANGED, *_NOT_MIGRATED})
 _UNAVAILABLE_CLASSES = frozenset({"08", "53", "57"})
-# A serialization failure, a deadlock, a lock that an operator's ``lock_timeout`` did not wait for.
+# A serialization failure, a deadlock, a lock that was not waited for.
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})
-# libpq's own keep-alive: a server that vanished without a word is noticed within about 25 s.
-_KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
 
-class _Connection(AsyncConnection[Row]):
-    """A connection that knows when it was last seen to work, in monotonic seconds."""
+class _Cursor(AsyncCursor[Any]):
+    """A cursor whose results are binary, and which puts a single statement into a transaction of its own."""
+
+    async def execute(self, query: Any, params: Any = None, *, prepare: Any = None, binary: Any = None) -> Self:
+        """Run a statement, in the transaction that is open or in its own, which ends with it."""
+        connection = self.connection
+        binary = True if binary is None else binary
+        if not isinstance(connection, Connection) or connection.info.transaction_status is not TransactionStatus.IDLE:
+            return await super().execute(query, params, prepare=prepare, binary=binary)
+        own = AsyncCursor(connection)
+        try:
+            async with connection.pipeline():
+                await own.execute(connection.begin)
+                await own.execute(connection.pinned)
+                await super().execute(query, params, prepare=prepare, binary=binary)
+                await own.execute("COMMIT")
+        except psycopg.Error:
+            await connection.give_up()
+            raise
+        return self
+
+
+class Connection(AsyncConnection[Row]):
+    """A connection of the pool.
+
+    Attributes:
+        worked_at: when it was last seen to work, in monotonic seconds.
+        begin: how its transactions begin.
+        pinned: what they set.
+    """
 
     worked_at = 0.0
+    begin: LiteralString = session.READ_WRITE
+    pinned: LiteralString = "SELECT"
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.cursor_factory = _Cursor
+
+    @classmethod
+    async def connect(cls, *arguments: Any, failed: Callable[[Exception], None], **options: Any) -> Self:  # type: ignore[override]
+        """Connect; ``failed`` gets the error, of which the pool keeps nothing."""
+        try:
+            return await super().connect(*arguments, **options)
+        except psycopg.Error as error:
+            failed(error)
+            raise
+
+    @asynccontextmanager
+    async def block(self) -> AsyncIterator[None]:
+        """A transaction for several statements; its beginning and its settings are one round trip."""
+        own = AsyncCursor(self)
+        try:
+            await own.execute(f"{self.begin}; {self.pinned}")
+            yield
+            await own.execute("COMMIT")
+        except BaseException:
+            await self.give_up()
+            raise
+
+    async def give_up(self) -> None:
+        """Roll back, where the server can still be told."""
+        if not self.closed:
+            with suppress(psycopg.Error):
+                await self.rollback()
 
 
 class Database:
     """A pool of connections to the catalog, whose failures all are ``CatalogUnavailable``.
 
     Args:
-        url: ``postgresql://`` address, with its password.
+        url: an address that libpq reads, with its password.
         max_size: most connections at once.
         timeout_seconds: how long to wait for a connection.
         block_seconds: how long one block may hold a connection.
+        setting: where the address comes from, for messages.
 
     Raises:
         ValueError: the address cannot be read. The message does not repeat it.
     """
 
     def __init__(
-        self, url: str, *, max_size: int = 10, timeout_seconds: float = 5, block_seconds: float = BLOCK_SECONDS
+        self,
+        url: str,
+        *,
+        max_size: int = 10,
+        timeout_seconds: float = 5,
+        block_seconds: float = BLOCK_SECONDS,
+        setting: str = "DATABASE_URL",
     ) -> None:
         self._block_seconds = block_seconds
-        self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
+        self._setting = setting
+        self._schema: str | None = None
+        self._failure: Exception | None = None
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             readable_url(url),
-            connection_class=_Connection,
+            connection_class=Connection,
             kwargs={
-                "autocommit": True,
+                **session.CONNECT,
                 "row_factory": dict_row,
-                "prepare_threshold": None,
                 "connect_timeout": max(2, round(timeout_seconds)),
                 "application_name": "morphik-apps",
-                **_KEEPALIVE,
+                "failed": self._failed,
             },
             min_size=0,
             max_size=max_size,
             timeout=timeout_seconds,
             # Giving up early lets the next caller try at once, so that a server that is back is found within seconds.
             reconnect_timeout=timeout_seconds,
-            configure=_configure,
+            configure=self._configure,
             check=_check,
             open=False,
             name="catalog",
         )
-        # Its warnings repeat every second what CatalogUnavailable says once.
-        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+        # Their warnings repeat every second what CatalogUnavailable says once.
+        for name in ("psycopg", "psycopg.pool"):
+            logging.getLogger(name).setLevel(logging.ERROR)
 
     async def open(self) -> None:
         """Start the pool. Postgres need not be there yet: connections are made when they are asked for."""
@@ -98,8 +169,18 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside a transaction, committed when the block ends well and rolled back otherwise.
+
+        Raises:
+            CatalogUnavailable: as for ``connection``; when it came from the commit, the commit may have happened.
+        """
+        async with self.connection() as connection, connection.block():
+            yield connection
+
+    @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection in autocommit, whose rows are dictionaries.
+        """A connection whose statements are a transaction each, and whose rows are dictionaries.
 
         Raises:
             CatalogUnavailable: the catalog did not answer, or was lost while the block ran.
@@ -110,48 +191,49 @@ class Database:
                 try:
                     yield connection
                     connection.worked_at = time.monotonic()
+                except psycopg.Error as error:
+                    if error.sqlstate in _ROLE_CHANGED:
+                        await self._pool.drain()  # new connections ask again what the server is
+                    raise
                 finally:
                     await self._pool.putconn(connection)
         except TimeoutError as error:
             raise CatalogUnavailable("the catalog did not answer in time") from error
+        except PoolTimeout as error:
+            reason = type(error).__name__ if self._failure is None else reason_of(self._failure)
+            raise CatalogUnavailable(f"the catalog did not answer ({reason}; see {self._setting})") from error
         except psycopg.Error as error:
             said = unavailable(error)
             if said is None:
                 raise
             raise said from error
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """A connection inside a transaction, committed when the block ends well and rolled back otherwise.
+    def _failed(self, error: Exception) -> None:
+        self._failure = error
+
+    async def _configure(self, connection: Connection) -> None:
+        """Find out where the catalog is, with the first connection, and have each one pin that.
 
         Raises:
-            CatalogUnavailable: as for ``connection``; when it came from the commit, the commit may have happened.
+            psycopg.Error: it cannot be found out, or the connection is not one that carries UTF-8.
         """
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        if connection.info.encoding != "utf-8":
+            raise psycopg.OperationalError("a pooler does not carry client_encoding")
+        set_json_loads(from_json, connection)
+        set_json_dumps(to_json, connection)
+        connection.adapters.register_loader("timestamptz", session.UtcLoader)
+        [found] = await (await AsyncCursor(connection, row_factory=dict_row).execute(session.FOUND)).fetchall()
+        self._schema = self._schema or found["schema"]
+        connection.begin = session.READ_ONLY if found["standby"] else session.READ_WRITE
+        connection.pinned = session.pinned(
+            self._schema or "public", seconds=self._block_seconds, server_version=connection.info.server_version
+        )
+        self._failure = None
 
 
-async def _configure(connection: _Connection) -> None:
-    set_json_loads(from_json, connection)
-    set_json_dumps(to_json, connection)
-
-
-async def _check(connection: _Connection) -> None:
+async def _check(connection: Connection) -> None:
     if time.monotonic() - connection.worked_at > TRUSTED_SECONDS:
-        await AsyncConnectionPool.check_connection(connection)
-
-
-def readable_url(url: str) -> str:
-    """The address as it came, once it is known that libpq can read it.
-
-    Raises:
-        ValueError: it cannot be read. libpq's own message may repeat a part of it, so it is left out.
-    """
-    try:
-        conninfo_to_dict(url)
-    except psycopg.Error:
-        raise ValueError("the address of the catalog cannot be read as a postgresql:// URI") from None
-    return url
+        await AsyncCursor(connection).execute("SELECT")
 
 
 def unavailable(error: psycopg.Error) -> CatalogUnavailable | None:
@@ -166,5 +248,5 @@ def unavailable(error: psycopg.Error) -> CatalogUnavailable | None:
         hint = "; run morphik-apps migrate" if state in _NOT_MIGRATED else ""
         return CatalogUnavailable(f"the catalog cannot serve at the moment (SQLSTATE {state}){hint}")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return CatalogUnavailable(f"the catalog did not answer ({type(error).__name__})")
+        return CatalogUnavailable(f"the catalog did not answer ({reason_of(error)})")
     return None

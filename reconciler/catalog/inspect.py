@@ -27,7 +27,8 @@ class Server:
     Attributes:
         version: as it calls itself.
         major: its major version.
-        takes_writes: False for a standby and for one that is set to refuse them.
+        takes_writes: False for a standby.
+        encoding: of the database, as Postgres names it.
         ahead: how far its clock is ahead of this machine's.
         uncertainty: how far that may be off: half of the time that the question took.
     """
@@ -35,6 +36,7 @@ class Server:
     version: str
     major: int
     takes_writes: bool
+    encoding: str
     ahead: timedelta
     uncertainty: timedelta
 
@@ -102,7 +104,8 @@ class CatalogInspector:
         return Server(
             version=str(row["version"]).split(" ", 1)[0],
             major=row["number"] // 10_000,
-            takes_writes=not row["standby"] and not row["refuses_writes"],
+            takes_writes=not row["standby"],
+            encoding=row["encoding"],
             ahead=row["now"] - (before + half),
             uncertainty=half,
         )

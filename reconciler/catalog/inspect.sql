@@ -9,7 +9,7 @@ SET TRANSACTION READ ONLY
 SELECT current_setting('server_version') AS version,
        current_setting('server_version_num')::int AS number,
        pg_is_in_recovery() AS standby,
-       current_setting('default_transaction_read_only') = 'on' AS refuses_writes,
+       current_setting('server_encoding') AS encoding,
        clock_timestamp() AS now
 
 -- name: schema

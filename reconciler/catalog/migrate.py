@@ -17,51 +17,93 @@ import time
 from importlib import resources
 
 import psycopg
-from psycopg.errors import DeadlockDetected, LockNotAvailable
+from psycopg.errors import DeadlockDetected, InsufficientPrivilege, LockNotAvailable
 from yoyo import internalmigrations, read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
-from yoyo.connections import parse_uri
+from yoyo.connections import DatabaseURI
 from yoyo.migrations import MigrationList, default_migration_table
 
-from reconciler.catalog.database import Database, readable_url, unavailable
+from reconciler.catalog import session
+from reconciler.catalog.address import readable_url
+from reconciler.catalog.database import Database, unavailable
 from reconciler.catalog.statements import load
-from reconciler.errors import CatalogUnavailable
+from reconciler.errors import CatalogUnavailable, ReconcileError
 
 PATIENCE_SECONDS = 300.0
 LONGEST_PAUSE_SECONDS = 10.0
+CONNECT_SECONDS = 10
 _SOURCE = "package:migrations:catalog"
 _SQL = load("migrate")
 log = logging.getLogger(__name__)
+
+
+class MigrationRefused(ReconcileError):
+    """The schema cannot be brought up to date here; the text is one line with what to do. Nothing is half-done."""
+
+
+class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
+    """yoyo over a connection that psycopg made, since yoyo reads addresses in its own way."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pinned = ""
+        super().__init__(DatabaseURI("postgresql", None, None, None, None, "", {}), default_migration_table)
+
+    def connect(self, _dburi: DatabaseURI) -> psycopg.Connection:
+        return psycopg.connect(
+            self._url, connect_timeout=CONNECT_SECONDS, application_name="morphik-apps-migrate", **session.CONNECT
+        )
+
+    def begin(self) -> None:
+        """Begin a transaction with its settings, in one round trip."""
+        self._in_transaction = True
+        self.connection.execute(f"{session.READ_WRITE}; {self._pinned}")
+
+    def pin(self) -> None:
+        """Find out where the catalog is to be, and whether it can be there; raises MigrationRefused."""
+        schema, _, encoding = self.connection.execute(session.FOUND).fetchone()
+        if encoding not in session.ENCODINGS:
+            raise MigrationRefused(
+                f"the database's encoding is {encoding}, which cannot hold every name; "
+                "make a database with ENCODING 'UTF8' and TEMPLATE template0, and name that one"
+            )
+        if schema is None:
+            raise MigrationRefused(
+                "no schema of the login's search_path exists, or may be used; make one (CREATE SCHEMA), or set "
+                "search_path with ALTER ROLE or ALTER DATABASE"
+            )
+        self.schema_name = schema
+        # A migration has no limit but its patience: it may rewrite a large table, or wait for another one.
+        self._pinned = session.pinned(schema, seconds=0, server_version=self.connection.info.server_version)
 
 
 def migrate(url: str, *, source: str = _SOURCE, patience_seconds: float = PATIENCE_SECONDS) -> list[str]:
     """Apply what is missing and return the ids of what was applied, in order; an empty list when nothing was.
 
     Args:
-        url: ``postgresql://`` address of the catalog, better a direct one.
+        url: an address of the catalog that libpq reads, better a direct one.
         source: where the migrations are, as yoyo names it.
         patience_seconds: for how long all in all a lock that somebody else holds is asked for again and again.
 
     Raises:
         CatalogUnavailable: Postgres did not answer, or somebody held a lock for too long; running it again is safe.
+        MigrationRefused: the database or the login does not allow it, or a migration fails.
         ValueError: the address cannot be read.
-        psycopg.Error: a migration is wrong, or the role may not apply it; nothing of that migration is left behind.
     """
-    scheme, _, rest = readable_url(url).partition("://")
-    if scheme not in ("postgresql", "postgres"):
-        raise ValueError("the address of the catalog must start with postgresql://")
     try:
-        with PostgresqlPsycopgBackend(parse_uri(f"postgresql+psycopg://{rest}"), default_migration_table) as backend:
-            backend.connection.prepare_threshold = None
+        with _Backend(readable_url(url)) as backend:
+            backend.pin()
             return _apply_all(backend, source, patience_seconds)
     except psycopg.Error as error:
         said = unavailable(error)
         if said is None:
-            raise
+            raise MigrationRefused(
+                f"Postgres refused a migration (SQLSTATE {error.sqlstate}), of which nothing was done; see its log"
+            ) from error
         raise said from error
 
 
-def _apply_all(backend: PostgresqlPsycopgBackend, source: str, patience_seconds: float) -> list[str]:
+def _apply_all(backend: _Backend, source: str, patience_seconds: float) -> list[str]:
     migrations = read_migrations(source).filter(lambda migration: migration.is_raw_sql())
     applied: list[str] = []
     deadline, refused = time.monotonic() + patience_seconds, 0
@@ -78,23 +120,42 @@ def _apply_all(backend: PostgresqlPsycopgBackend, source: str, patience_seconds:
         refused = 0
 
 
-def _apply_next(backend: PostgresqlPsycopgBackend, migrations: MigrationList) -> str | None:
+def _apply_next(backend: _Backend, migrations: MigrationList) -> str | None:
     """Apply the first that is missing; its id, or None where nothing is missing."""
     with backend.transaction():
-        for name in ("no_statement_timeout", "no_idle_timeout", "starter_timeout", "lock", "lock_timeout"):
+        for name in ("starter_timeout", "lock", "lock_timeout"):
             backend.execute(_SQL[name])
-        if internalmigrations.needs_upgrading(backend):
-            internalmigrations.upgrade(backend)
-        missing = list(backend.to_apply(migrations))
-        if not missing:
-            return None
-        missing[0].process_steps(backend, "apply")
-        backend.mark_one(missing[0], log=False)
+        try:
+            if internalmigrations.needs_upgrading(backend):
+                internalmigrations.upgrade(backend)
+            missing = list(backend.to_apply(migrations))
+            if not missing:
+                return None
+            missing[0].process_steps(backend, "apply")
+            backend.mark_one(missing[0], log=False)
+        except InsufficientPrivilege as error:
+            backend.rollback()
+            raise _refused(backend) from error
     applied: str = missing[0].id
     return applied
 
 
-def _lock_refused(backend: PostgresqlPsycopgBackend, refused: int, *, left: float, error: psycopg.Error) -> None:
+def _refused(backend: _Backend) -> MigrationRefused:
+    """What the login lacks; the transaction is over."""
+    schema = backend.schema_name
+    creates, login, database = backend.connection.execute(_SQL["rights"], {"schema": schema}).fetchone()
+    if creates:
+        return MigrationRefused(
+            f"the login {login} may not change what another role owns in the schema {schema}; run migrate as the role "
+            "that ran it first"
+        )
+    return MigrationRefused(
+        f"the login {login} may not create tables in the schema {schema} of the database {database}, as is usual from "
+        f"Postgres 15 on; let its owner run GRANT CREATE ON SCHEMA {schema} TO {login}"
+    )
+
+
+def _lock_refused(backend: _Backend, refused: int, *, left: float, error: psycopg.Error) -> None:
     """Let everybody pass for a while; raises CatalogUnavailable where no patience is left."""
     with backend.transaction():
         pids = [str(row[0]) for row in backend.execute(_SQL["holders"]).fetchall()]

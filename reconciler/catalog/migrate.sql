@@ -1,10 +1,6 @@
--- name: no_statement_timeout
--- Waiting for another starter may take longer than a role's usual limit.
-SET LOCAL statement_timeout = 0
-
--- name: no_idle_timeout
--- The same for a server that ends idle transactions.
-SET LOCAL idle_in_transaction_session_timeout = 0
+-- name: rights
+-- Whether this login may make tables where the catalog is.
+SELECT has_schema_privilege(%(schema)s, 'CREATE') AS creates, current_user AS login, current_database() AS name
 
 -- name: starter_timeout
 -- Waiting for another starter holds up nobody.
@@ -29,8 +25,9 @@ ORDER BY a.xact_start NULLS LAST, l.pid
 LIMIT 3
 
 -- name: is_set_up
--- Whether yoyo has ever been here.
-SELECT to_regclass('_yoyo_migration') IS NOT NULL AS is_set_up
+-- Whether yoyo has ever been here, in a database that migrate accepts.
+SELECT to_regclass('_yoyo_migration') IS NOT NULL
+           AND current_setting('server_encoding') IN ('UTF8', 'SQL_ASCII') AS is_set_up
 
 -- name: applied
 -- What was applied.

@@ -10,15 +10,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from typing import LiteralString
 
 import psycopg
 
-from reconciler.catalog.database import readable_url
+from reconciler.catalog import session
+from reconciler.catalog.address import readable_url
 from reconciler.logs import Troubles
 
-CHANNEL = "morphik_apps_work"
-PROBE = "probe"
+CHANNEL: LiteralString = "morphik_apps_work"
+PROBE: LiteralString = "probe"
 PROBE_SECONDS = 20.0
+STATEMENT_SECONDS = 10.0
 RECONNECT_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
@@ -49,13 +52,12 @@ class Wakeup:
     async def _listen(self) -> None:
         connection = await psycopg.AsyncConnection.connect(
             self._url,
-            autocommit=True,
-            prepare_threshold=None,
             connect_timeout=5,
             application_name="morphik-apps-wakeup",
+            **session.CONNECT,
         )
         try:
-            await connection.execute(f"LISTEN {CHANNEL}")
+            await _run(connection, f"LISTEN {CHANNEL}")
             self._troubles.over("deaf", "listening for wake-ups")
             self._on_work()
             while True:
@@ -72,9 +74,20 @@ class Wakeup:
 
     async def _probe(self, connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
         async with asyncio.timeout(PROBE_SECONDS):
-            await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, PROBE))
+            await _run(connection, f"NOTIFY {CHANNEL}, '{PROBE}'")
             async for notice in connection.notifies(timeout=PROBE_SECONDS, stop_after=1):
                 if notice.payload != PROBE:
                     self._on_work()
                 return
         raise TimeoutError
+
+
+async def _run(connection: psycopg.AsyncConnection[tuple[object, ...]], statement: LiteralString) -> None:
+    """One statement in a transaction of its own, with its settings, in one round trip."""
+    pinned = session.pinned("pg_catalog", seconds=STATEMENT_SECONDS, server_version=connection.info.server_version)
+    try:
+        await connection.execute(f"{session.READ_WRITE}; {pinned}; {statement}; COMMIT")
+    except psycopg.Error:
+        with suppress(psycopg.Error):
+            await connection.rollback()
+        raise

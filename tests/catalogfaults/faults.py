@@ -13,7 +13,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
-from reconciler.catalog import database
+from reconciler.catalog import database, session
 from tests.statements import Run, Tap, TappedConnection, checked, tapped
 
 
@@ -119,13 +119,15 @@ async def _lose(connection: TappedConnection) -> None:
 
 async def _read_only(connection: TappedConnection, run: Run) -> None:
     """As on a standby; a statement that only reads does not mind."""
-    inside = connection.info.transaction_status is TransactionStatus.INTRANS
-    await connection.execute(f"SET {'transaction_read_only' if inside else 'default_transaction_read_only'} = on")
+    if connection.info.transaction_status is TransactionStatus.INTRANS:
+        await connection.execute("SET transaction_read_only = on")
+        await run()
+        return
+    connection.begin = session.READ_ONLY
     try:
         await run()
     finally:
-        if not inside:
-            await connection.execute("SET default_transaction_read_only = off")
+        connection.begin = session.READ_WRITE
 
 
 @contextmanager
@@ -133,6 +135,6 @@ def faulty() -> Iterator[Fault]:
     """The connections of every catalog that is opened meanwhile can be spoilt."""
     fault = Fault()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "_Connection", tapped(fault.tap))
+        patch.setattr(database, "Connection", tapped(fault.tap))
         patch.setattr(database, "_check", checked)
         yield fault

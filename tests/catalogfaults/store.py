@@ -34,7 +34,8 @@ class Store:
     def __init__(self, clock: StillClock) -> None:
         self._clock = clock
         there = {
-            row["name"] for row in clock.rows("SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'")
+            row["name"]
+            for row in clock.rows("SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema()")
         }
         assert {each for each in there if "yoyo" not in each} == set(_TABLES)
         self._dump = " UNION ALL ".join(_dump(table) for table in _TABLES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -15,7 +14,9 @@ from reconciler.catalog.database import Database
 from reconciler.catalog.work import WorkCatalog
 from reconciler.errors import CatalogUnavailable
 from tests.catalogs import create, execute, opened
-from tests.postgres import TestServer
+from tests.environment import with_options
+from tests.identity.copies import Folder, promote
+from tests.postgres import TestServer, own_server
 
 _END = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -49,30 +50,33 @@ async def _waits_for_a_lock(url: str) -> None:
         await asyncio.sleep(0.005)
 
 
-def test_a_server_that_refuses_writes_is_read_and_nothing_is_claimed(postgres: TestServer, catalog_url: str) -> None:
-    """As after a failover to a standby, and again after the way back."""
-    name = execute(catalog_url, "SELECT current_database() AS name")[0]["name"]
+def test_a_standby_is_read_and_nothing_is_claimed() -> None:
+    """After a failover to one, and again after its promotion, over the connections that were there before."""
+    with own_server() as server:
+        url = server.dsn(server.create_database(server.migrated_template()))
 
-    def refuse(setting: str) -> None:
-        execute(postgres.url, f"ALTER DATABASE {name} SET default_transaction_read_only = {setting}")
-        execute(catalog_url, _END)
+        def become_standby() -> None:
+            server.stop()
+            Folder(server, "kept").as_replica()
+            server.start()
 
-    async def use(database: Database, apps: AppCatalog) -> None:
-        work = WorkCatalog(database, owner="d", lease_seconds=60)
-        app_id = (await create(apps)).app.app_id
-        await asyncio.to_thread(refuse, "on")
-        with suppress(CatalogUnavailable):
-            await apps.get("alice", app_id)  # over a connection that is gone
-        assert await apps.get("alice", app_id) is not None
-        for refused in (create(apps, "late"), apps.request_delete("alice", app_id, None), work.claim(1)):
-            with pytest.raises(CatalogUnavailable, match="25006"):
-                await refused
-        await asyncio.to_thread(refuse, "off")
-        with suppress(CatalogUnavailable):
-            await apps.get("alice", app_id)
-        assert [each.app.app_id for each in await work.claim(1)] == [app_id]
+        async def use(database: Database, apps: AppCatalog) -> None:
+            work = WorkCatalog(database, owner="d", lease_seconds=60)
+            app_id = (await create(apps)).app.app_id
+            await asyncio.to_thread(become_standby)
+            with suppress(CatalogUnavailable):
+                await apps.get("alice", app_id)  # over a connection that is gone
+            assert await apps.get("alice", app_id) is not None
+            for refused in (create(apps, "late"), apps.request_delete("alice", app_id, None), work.claim(1)):
+                with pytest.raises(CatalogUnavailable, match="25006"):
+                    await refused
+            assert await apps.get("alice", app_id) is not None
+            await asyncio.to_thread(promote, url)
+            with suppress(CatalogUnavailable):
+                await work.claim(1)  # over a connection that takes the server for a standby
+            assert [each.app.app_id for each in await work.claim(1)] == [app_id]
 
-    _run(catalog_url, use)
+        _run(url, use)
 
 
 def test_a_backend_that_is_ended_while_it_waits_has_done_nothing(catalog_url: str) -> None:
@@ -91,15 +95,29 @@ def test_a_backend_that_is_ended_while_it_waits_has_done_nothing(catalog_url: st
     _run(catalog_url, use)
 
 
-@pytest.mark.parametrize(("setting", "code"), [("statement_timeout", "57014"), ("lock_timeout", "55P03")])
-def test_a_limit_that_an_operator_set_ends_a_wait(catalog_url: str, setting: str, code: str) -> None:
+@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
+def test_a_limit_that_an_operator_set_ends_no_wait(catalog_url: str, setting: str) -> None:
+    """The product's own limit holds."""
+
     async def use(_database: Database, apps: AppCatalog) -> None:
         app_id = (await create(apps)).app.app_id
-        with _locked(catalog_url), pytest.raises(CatalogUnavailable, match=code):
+        with _locked(catalog_url):
+            asked = asyncio.create_task(apps.request_delete("alice", app_id, None))
+            await _waits_for_a_lock(catalog_url)
+            await asyncio.sleep(0.4)
+        assert await asked is not None
+
+    _run(with_options(catalog_url, f"-c {setting}=200"), use)
+
+
+def test_a_wait_that_is_too_long_is_broken_off(catalog_url: str) -> None:
+    async def use(_database: Database, apps: AppCatalog) -> None:
+        app_id = (await create(apps)).app.app_id
+        with _locked(catalog_url), pytest.raises(CatalogUnavailable, match=r"in time|57014"):
             await apps.request_delete("alice", app_id, None)
         assert await apps.request_delete("alice", app_id, None) is not None
 
-    _run(f"{catalog_url}?options={quote(f'-c {setting}=200')}", use)
+    _run(catalog_url, use, block_seconds=0.5)
 
 
 def test_two_that_wait_for_each_other_are_parted(catalog_url: str) -> None:
@@ -117,29 +135,7 @@ def test_two_that_wait_for_each_other_are_parted(catalog_url: str) -> None:
                 await asked
         assert await apps.request_delete("alice", app_id, None) is not None
 
-    _run(f"{catalog_url}?options={quote('-c deadlock_timeout=50ms')}", use)
-
-
-def test_creates_meet_under_an_isolation_that_an_operator_set(catalog_url: str) -> None:
-    """Twenty of one owner at once in serializable transactions: each is made, or told to send the same again."""
-
-    async def use(_database: Database, apps: AppCatalog) -> None:
-        async def ask(number: int) -> int:
-            refused = 0
-            while True:
-                try:
-                    await create(apps, f"app-{number}")
-                except CatalogUnavailable as error:
-                    assert "40001" in str(error)  # noqa: PT017 - it may or may not come
-                    refused += 1
-                else:
-                    return refused
-
-        await asyncio.gather(*(ask(number) for number in range(20)))
-        assert execute(catalog_url, "SELECT living FROM app_owners") == [{"living": 20}]
-        assert execute(catalog_url, "SELECT count(*) AS apps FROM app_metadata") == [{"apps": 20}]
-
-    _run(f"{catalog_url}?options={quote('-c default_transaction_isolation=serializable')}", use)
+    _run(with_options(catalog_url, "-c deadlock_timeout=50ms"), use)
 
 
 def test_a_server_with_no_room_for_another_connection(postgres: TestServer, catalog_url: str) -> None:

@@ -144,7 +144,7 @@ def paired(clock: StillClock) -> Iterator[Pair]:
             ran[statement] += 1
             await run()
 
-        patch.setattr(module, "_Connection", tapped(count))
+        patch.setattr(module, "Connection", tapped(count))
         pair = Pair(clock, loop, ran)
         loop.run(pair.open())
         try:

@@ -14,6 +14,7 @@ from reconciler.core.effects import OpenIntent
 from reconciler.errors import LeaseLost
 from specs.status import AppStatus, ConditionType
 from tests.catalogs import SEALER, execute, opened
+from tests.environment import with_options
 from tests.identity.copies import copied
 from tests.identity.house import PLANE_ID, House, Neon, told
 from tests.postgres import TestServer
@@ -282,7 +283,7 @@ def test_no_daemon_and_no_api_can_claim(postgres: TestServer, catalog_url: str, 
     async def after(house: House) -> None:
         async with opened(house.url) as database:
             seen = await _seen(house, database)
-        async with opened(f"{house.url}?options=-c%20role%3D{role}") as database:
+        async with opened(with_options(house.url, f"-c role={role}")) as database:
             with pytest.raises(ClaimRefused, match="this login"):
                 await ClaimCatalog(database).claim(seen.claim, seen.standing, SEALER, org_id=seen.org_id, at=seen.at)
 

@@ -23,6 +23,7 @@ from reconciler.catalog.seal import key_id
 from reconciler.errors import CatalogUnavailable
 from reconciler.local.neon.messages import LocalNeonOptions
 from tests.catalogs import create, execute, make_ready, with_catalog
+from tests.environment import with_options
 from tests.integration.served_neon import served_neon
 
 OPTIONS = LocalNeonOptions(physical=True, operation_seconds=(0.01, 0.05), api_key="napi_hidden")
@@ -79,7 +80,9 @@ def _examined() -> dict[str, Line]:
 def _rows(url: str) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table, with the transaction that wrote it and the place where it lies."""
     with psycopg.connect(url) as connection:
-        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
+        names = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1"
+        ).fetchall()
         return {
             name: connection.execute(
                 sql.SQL("SELECT xmin::text, ctid::text, t.*::text FROM {} AS t ORDER BY 2").format(sql.Identifier(name))
@@ -174,7 +177,7 @@ def test_the_same_for_machines(given: Set, capsys: pytest.CaptureFixture[str]) -
     [
         ({"DATABASE_URL": None}, "catalog settings", "DATABASE_URL is required"),
         ({"DATABASE_URL": "mysql://u:hidden@h/d"}, "catalog settings", "DATABASE_URL"),
-        ({"DATABASE_URL": "postgresql://u:se%zzhidden@h/d"}, "DATABASE_URL", "cannot be read"),
+        ({"DATABASE_URL": "postgresql://u:se%zzhidden@h/d"}, "catalog settings", "DATABASE_URL: cannot be read"),
         ({"DATABASE_URL": "postgresql://u:hidden@127.0.0.1:9/d"}, "catalog", "did not answer"),
         ({"DATABASE_DIRECT_URL": "postgresql://u:hidden@127.0.0.1:9/d"}, "direct address", "did not answer"),
         ({"ENCRYPTION_KEYS": None}, "encryption keys", "ENCRYPTION_KEYS is required"),
@@ -259,10 +262,9 @@ def test_a_stop_another_catalog_and_missing_rights_fail(catalog_url: str, given:
     assert "on another server" in _examined()["stop"].says
     execute(catalog_url, "UPDATE catalog_identity SET doubted_at = now(), doubt_reason = 'commits were lost'")
     assert "commits were lost" in _examined()["stop"].says
-    options = "options=-c%20role%3Dmorphik_apps_reconciler"
-    given(DATABASE_URL=f"{catalog_url}{'&' if '?' in catalog_url else '?'}{options}")
+    given(DATABASE_URL=with_options(catalog_url, "-c role=morphik_apps_reconciler"))
     assert "may reconcile and not serve" in _examined()["rights"].says
-    given(DATABASE_URL=f"{catalog_url}{'&' if '?' in catalog_url else '?'}{options.replace('reconciler', 'api')}")
+    given(DATABASE_URL=with_options(catalog_url, "-c role=morphik_apps_api"))
     assert _examined()["rights"].state is State.OK
     given(NEON_API_KEY="k", NEON_API_URL="http://127.0.0.1:9/api/v2")
     line = _examined()["rights"]

@@ -23,6 +23,7 @@ from reconciler.telemetry.health import CatalogHealth
 from reconciler.telemetry.metrics import LoopMetrics
 from specs.status import AppStatus
 from tests.catalogs import create, execute, make_ready, opened, with_catalog
+from tests.environment import with_options
 from tests.integration.api_client import ApiClient, api_context, client_over
 from tests.postgres import TestServer, own_server
 from tests.scraping import Scrape
@@ -320,7 +321,7 @@ def test_each_role_may_read_the_figures(catalog_url: str, role: str) -> None:
     """Whichever process is scraped, with the least that it may do."""
 
     async def read() -> None:
-        database = Database(f"{catalog_url}{'&' if '?' in catalog_url else '?'}options=-c%20role%3D{role}")
+        database = Database(with_options(catalog_url, f"-c role={role}"))
         await database.open()
         try:
             assert (await read_health(database)).stopped is False

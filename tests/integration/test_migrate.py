@@ -16,7 +16,9 @@ from tests.postgres import TestServer
 
 def _tables(url: str) -> set[str]:
     with psycopg.connect(url) as connection:
-        rows = connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+        rows = connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+        )
         return {row[0] for row in rows}
 
 

@@ -22,6 +22,7 @@ from reconciler.core.snapshot import Event, Next, Progress
 from specs.app import DesiredApp
 from specs.names import app_id_from_bytes
 from specs.status import AppStatus
+from tests.environment import with_options
 
 API, RECONCILER = "morphik_apps_api", "morphik_apps_reconciler"
 DESIRED = DesiredApp(app_name="mine", region="aws-us-east-1", pg_version=17)
@@ -29,7 +30,7 @@ APP_ID = app_id_from_bytes(bytes(range(15)))
 
 
 def _as(url: str, role: str) -> str:
-    return f"{url}{'&' if '?' in url else '?'}options=-c%20role%3D{role}"
+    return with_options(url, f"-c role={role}")
 
 
 async def _life(url: str) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.conformance import processes as conformance
+from tests.environment import POOLER, of_product
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 90.0
@@ -242,10 +243,15 @@ def settings(catalog_url: str, neon_url: str | None = None) -> dict[str, str]:
         **plain_environment(),
         **FIGURES,
         **SECRETS,
-        "DATABASE_URL": catalog_url,
+        **_addresses(catalog_url),
         "NEON_API_KEY": "key-" + secrets.token_hex(8),
         "NEON_API_URL": neon_url or f"http://127.0.0.1:{free_port()}/api/v2",
     }
+
+
+def _addresses(catalog_url: str) -> dict[str, str]:
+    pooled, direct = of_product(catalog_url, *POOLER), of_product(catalog_url)
+    return {"DATABASE_URL": pooled} | ({} if pooled == direct else {"DATABASE_DIRECT_URL": direct})
 
 
 @contextmanager

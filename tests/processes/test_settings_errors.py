@@ -68,11 +68,13 @@ def test_one_line_names_what_is_wrong(refused: list[Running], number: int) -> No
 
 
 def test_a_catalog_that_is_not_there(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """``migrate`` and ``resume`` say so in one line, without the address's password."""
+    """``migrate`` and ``resume`` name setting and reason in one line, without the address's password."""
     with staged(settings(UNREACHABLE)) as stage:
         for ran in [stage.start(command) for command in ("migrate", "resume")]:
             assert ran.code(60) == 1
             assert len(ran.err.splitlines()) == 1, ran.err
+            assert "DATABASE_URL" in ran.err
+            assert "nothing listens" in ran.err
             assert "secret-word" not in ran.err
 
 

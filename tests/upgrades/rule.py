@@ -22,7 +22,8 @@ from psycopg.rows import tuple_row
 _STRONG = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 _TABLES = """
     SELECT c.relname, c.relfilenode
-    FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname !~ 'yoyo'
+    FROM pg_class c
+    WHERE c.relkind = 'r' AND c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relname !~ 'yoyo'
 """
 _HELD = """
     SELECT c.relname
@@ -33,11 +34,11 @@ _TOUCHED = "SELECT relname, seq_tup_read, n_tup_ins + n_tup_upd + n_tup_del FROM
 _COLUMNS = """
     SELECT table_name || '.' || column_name, data_type, is_nullable = 'YES' OR column_default IS NOT NULL
            OR is_identity = 'YES'
-    FROM information_schema.columns WHERE table_schema = 'public' AND table_name !~ 'yoyo'
+    FROM information_schema.columns WHERE table_schema = current_schema() AND table_name !~ 'yoyo'
 """
 _FUNCTIONS = """
     SELECT p.oid::regprocedure::text, pg_get_function_result(p.oid)
-    FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
+    FROM pg_proc p WHERE p.pronamespace = quote_ident(current_schema())::regnamespace
 """
 
 

@@ -90,11 +90,13 @@ def shape_of(url: str) -> str:
 
 _SHAPE = (
     """SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
-       WHERE table_schema = 'public' ORDER BY 1, 2""",
+       WHERE table_schema = current_schema() ORDER BY 1, 2""",
     """SELECT conrelid::regclass::text, conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint
-       WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2""",
-    "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
-    "SELECT oid::regprocedure::text, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
-    "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
+       WHERE connamespace = quote_ident(current_schema())::regnamespace ORDER BY 1, 2""",
+    "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1",
+    """SELECT oid::regprocedure::text, prosrc FROM pg_proc
+       WHERE pronamespace = quote_ident(current_schema())::regnamespace ORDER BY 1""",
+    """SELECT relname, relacl::text FROM pg_class
+       WHERE relnamespace = quote_ident(current_schema())::regnamespace ORDER BY 1""",
     "SELECT migration_id FROM _yoyo_migration ORDER BY 1",
 )

@@ -14,7 +14,7 @@ from tests.processes.running import Stage, until, url_of
 LATER = {"type": "Backed", "status": "False", "reason": "TooLong", "message": "Later.",
          "last_transition_time": "2030-01-01T00:00:00Z", "observed_generation": 1}  # fmt: skip
 TABLES = """SELECT relname FROM pg_class
-            WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname !~ 'yoyo'"""
+            WHERE relkind = 'r' AND relnamespace = quote_ident(current_schema())::regnamespace AND relname !~ 'yoyo'"""
 SAYS = """UPDATE app_metadata SET status = 'archived',
               conditions = jsonb_build_array(%(later)s::jsonb) || conditions WHERE app_id = %(app_id)s"""
 TELLS = """INSERT INTO app_events (app_id, type, reason, message, actor, generation)

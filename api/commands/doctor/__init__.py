@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from api.commands.doctor.catalog import CatalogChecks
 from api.commands.doctor.jwks import jwks
-from api.commands.doctor.line import Line, failed, skipped
+from api.commands.doctor.line import Line, skipped
 from api.commands.doctor.local import Given, settings
 from api.commands.doctor.neon import CHECKS, NeonChecks
 from reconciler.catalog.database import Database
@@ -27,22 +27,18 @@ async def examine() -> list[Line]:
     given = settings()
     async with AsyncExitStack() as stack:
         urls = given.catalog
-        catalog = await _opened(stack, given, "DATABASE_URL", None if urls is None else urls.database_url)
+        catalog = await _opened(stack, "DATABASE_URL", None if urls is None else urls.database_url)
         named = None if urls is None else urls.database_direct_url
-        direct = await _opened(stack, given, "DATABASE_DIRECT_URL", named)
+        direct = await _opened(stack, "DATABASE_DIRECT_URL", named)
         checks = CatalogChecks(given, catalog, direct)
         lines = await checks.run()
         return [*given.lines, *lines, *await jwks(given.tokens), *await _neon(given, checks, stack)]
 
 
-async def _opened(stack: AsyncExitStack, given: Given, name: str, url: SecretStr | None) -> CatalogInspector | None:
+async def _opened(stack: AsyncExitStack, name: str, url: SecretStr | None) -> CatalogInspector | None:
     if url is None:
         return None
-    try:
-        database = Database(url.get_secret_value(), max_size=1)
-    except ValueError as error:
-        given.lines.append(failed(name, str(error), "percent-encode what is special in it"))
-        return None
+    database = Database(url.get_secret_value(), max_size=1, setting=name)
     await database.open()
     stack.push_async_callback(database.close)
     return CatalogInspector(database)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 from api.commands.doctor.line import Line, failed, ok, skipped, warning
 from api.commands.doctor.local import Given
 from reconciler.catalog.inspect import CatalogInspector, Identity, Schema, Server
 from reconciler.catalog.seal import SealBroken, Sealer, key_id
+from reconciler.catalog.session import ENCODINGS
 from reconciler.errors import CatalogUnavailable
 
 OLDEST_POSTGRES = 13
@@ -17,6 +19,8 @@ SKEW_WARNING = timedelta(seconds=2)
 SKEW_FAILED = timedelta(seconds=30)
 CHECKS = ("catalog", "catalog's clock", "migrations", "stop", "direct address", "rights", "keys in use")
 _REACH = "see that Postgres runs, and that DATABASE_URL names it, its database and a login that may connect"
+_MAY_READ = "let the login read the catalog: README, Roles in Postgres"
+_MIGRATE = "run morphik-apps migrate, and see README, Roles in Postgres"
 
 
 class CatalogChecks:
@@ -39,33 +43,34 @@ class CatalogChecks:
         if self._catalog is None:
             return _skipped(CHECKS, "DATABASE_URL is not set, or wrong")
         catalog = self._catalog
-        lines = [await self.reachable(catalog)]
+        lines = [await _guarded("catalog", lambda: self.reachable(catalog), _REACH)]
         if self._server is None:
             return lines + _skipped(CHECKS[1:], "the catalog does not answer")
-        lines += [self.clock(self._server), await self.migrations(catalog)]
+        lines += [self.clock(self._server)]
+        lines.append(await _guarded("migrations", lambda: self.migrations(catalog), _MAY_READ))
         if self._schema is None or not self._schema.made:
             return lines + _skipped(CHECKS[3:], "the catalog's tables are not there, or may not be seen")
-        for check, look in zip(
-            CHECKS[3:], (self.stop, self.direct_address, self.rights, self.keys_in_use), strict=True
-        ):
-            try:
-                lines.append(await look(catalog))
-            except CatalogUnavailable as error:
-                lines.append(failed(check, str(error), "run morphik-apps migrate, and see README, Roles in Postgres"))
+        looks = (self.stop, self.direct_address, self.rights, self.keys_in_use)
+        for check, look in zip(CHECKS[3:], looks, strict=True):
+            lines.append(await _guarded(check, partial(look, catalog), _MIGRATE))
         return lines
 
     async def reachable(self, catalog: CatalogInspector) -> Line:
-        """Does Postgres answer, is it new enough, and does it take writes?"""
-        try:
-            server = await catalog.server()
-        except CatalogUnavailable as error:
-            return failed("catalog", str(error), _REACH)
+        """Does Postgres answer, is it new enough, does it take writes, and does it hold every name?"""
+        server = await catalog.server()
         self._server = server
         if server.major < OLDEST_POSTGRES:
             return failed("catalog", f"Postgres {server.version}", f"take {OLDEST_POSTGRES} or newer")
         if not server.takes_writes:
             says = f"Postgres {server.version} answers and refuses writes"
-            return failed("catalog", says, "DATABASE_URL must name the primary, for a login that may write")
+            return failed("catalog", says, "DATABASE_URL must name the primary")
+        if server.encoding not in ENCODINGS:
+            says = (
+                f"Postgres {server.version} answers; the database's encoding {server.encoding} cannot hold every name"
+            )
+            return failed(
+                "catalog", says, "make a database with ENCODING 'UTF8' and TEMPLATE template0, and name that one"
+            )
         return ok("catalog", f"Postgres {server.version} answers")
 
     def clock(self, server: Server) -> Line:
@@ -74,10 +79,7 @@ class CatalogChecks:
 
     async def migrations(self, catalog: CatalogInspector) -> Line:
         """Is the schema current, and was no migration broken off?"""
-        try:
-            schema = await catalog.schema()
-        except CatalogUnavailable as error:
-            return failed("migrations", str(error), "let the login read the catalog: README, Roles in Postgres")
+        schema = await catalog.schema()
         self._schema = schema
         if schema.migrating:
             return warning("migrations", "somebody is applying migrations now", "wait for it, and look again")
@@ -165,6 +167,16 @@ class CatalogChecks:
                 tried += 1
         said = ", ".join(f"{name} for {apps} apps" for name, apps in in_use.items()) or "none yet"
         return ok("keys in use", f"{said}; {tried} apps tried, all open")
+
+
+async def _guarded(check: str, look: Callable[[], Awaitable[Line]], do: str) -> Line:
+    """What a check says; one that fails itself is a line too, whatever its error is."""
+    try:
+        return await look()
+    except CatalogUnavailable as error:
+        return failed(check, str(error), do)
+    except Exception as error:  # noqa: BLE001 - the report is for what nobody foresaw, too
+        return failed(check, f"the check itself failed ({type(error).__name__})", do)
 
 
 def _skipped(checks: Sequence[str], why: str) -> list[Line]:

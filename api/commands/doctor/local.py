@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from api.commands.doctor.line import Line, failed, ok, skipped, warning
+from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.seal import key_id
 from reconciler.egress_proxy import egress_proxy, place_of, proxy_in_environment
 from specs.settings import (
+    ENV_FILE,
     NEON_BURST_PER_SECOND,
     NEON_REQUESTS_PER_MINUTE,
     CatalogSettings,
     EgressSettings,
     HttpSettings,
+    LogSettings,
     LoopSettings,
     MetricsSettings,
     PlaneSettings,
@@ -22,8 +25,13 @@ from specs.settings import (
     Settings,
     SettingsError,
     TokenSettings,
+    check_env_file,
 )
 
+CHECKS = (
+    "log settings", "catalog settings", "plane settings", "encryption keys", "token settings", "HTTP settings",
+    "Neon settings",
+)  # fmt: skip
 S = TypeVar("S", bound=Settings)
 _PUT_RIGHT = "put it right in the environment or in .env"
 
@@ -41,9 +49,16 @@ class Given:
 
 
 def settings() -> Given:
-    """Every group, read by itself, and a line about each."""
+    """Every group, read by itself, and a line about each; no group where ``.env`` cannot be read."""
     given = Given()
-    given.catalog = _read(given, "catalog settings", CatalogSettings.load, _catalog)
+    try:
+        check_env_file()
+    except SettingsError as error:
+        says, _, do = str(error).partition("; ")
+        given.lines = [failed(ENV_FILE, says, do), *(skipped(check, f"{ENV_FILE} cannot be read") for check in CHECKS)]
+        return given
+    _read(given, "log settings", LogSettings.load, _log)
+    given.catalog = _read(given, "catalog settings", load_catalog_settings, _catalog)
     given.plane = _read(given, "plane settings", PlaneSettings.load, _plane)
     given.seal = _read(given, "encryption keys", SealSettings.load, _seal)
     if {"jwt_secret_key", "jwt_jwks_url"} & TokenSettings.named():
@@ -92,6 +107,10 @@ def _read(given: Given, check: str, load: Callable[[], S], look: Callable[[S], L
         given.lines.append(failed(check, says, do or _PUT_RIGHT))
         return None
     return read
+
+
+def _log(read: LogSettings) -> Line:
+    return ok("log settings", f"{read.log_format or 'text for a person, else json'}, level {read.log_level}")
 
 
 def _catalog(read: CatalogSettings) -> Line:

@@ -1,0 +1,104 @@
+"""What every transaction of the catalog sets for itself, in its first round trip.
+
+A database, a role, the environment and whoever used a pooled connection before can all set what a statement means, and
+a session's own ``SET`` is lost or leaks behind a transaction pooler. So each transaction begins with its isolation and
+access mode and one ``SELECT`` that sets the rest to its end. What the values of a result mean does not depend on
+settings at all: results are binary, and only ``client_encoding`` is a start-up parameter, which poolers carry.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, LiteralString
+
+from psycopg import DataError
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import Format
+from psycopg.sql import SQL, Identifier, Literal
+
+# libpq's own keep-alive: a server that vanished without a word is noticed within about 25 s.
+CONNECT: Mapping[str, Any] = MappingProxyType(
+    {
+        "autocommit": True,
+        "prepare_threshold": None,
+        "client_encoding": "UTF8",
+        "keepalives": 1,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
+)
+"""How every connection to the catalog is made."""
+READ_WRITE: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+READ_ONLY: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
+"""How a transaction begins, on a primary and on a standby, which allows no other."""
+FOUND: LiteralString = """/* session.found */ SELECT pg_catalog.current_schema() AS schema,
+       pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.current_setting('server_encoding') AS encoding"""
+"""What a new connection asks: where the catalog is, and on what."""
+# Where SQL_ASCII is the encoding, Postgres keeps the bytes as they come, and they come as UTF-8.
+ENCODINGS = frozenset({"UTF8", "SQL_ASCII"})
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def search_path(schema: str) -> str:
+    """The search path of every transaction: the catalog's schema, behind what Postgres itself defines."""
+    return SQL("{}, pg_temp").format(Identifier(schema)).as_string(None)
+
+
+def pinned(schema: str, *, seconds: float, server_version: int) -> LiteralString:
+    """The statement that sets what a transaction depends on.
+
+    Args:
+        schema: where the catalog is.
+        seconds: how long a statement may take, with its wait for locks, and how long a transaction may be idle;
+            0 is no limit.
+        server_version: as libpq counts, such as 170002.
+    """
+    limit = f"{max(1, round(seconds * 1000)) if seconds else 0}ms"
+    values = {
+        "search_path": search_path(schema),
+        "client_encoding": "UTF8",
+        "standard_conforming_strings": "on",
+        "DateStyle": "ISO, MDY",
+        "IntervalStyle": "postgres",
+        "TimeZone": "UTC",
+        "extra_float_digits": "1",
+        "bytea_output": "hex",
+        # A policy that hides rows would look like apps that are gone: then an error is better.
+        "row_security": "off",
+        "statement_timeout": limit,
+        "lock_timeout": "0",
+        "idle_in_transaction_session_timeout": limit,
+    }
+    if server_version >= 170000:
+        values["transaction_timeout"] = "0"
+    calls = [f"pg_catalog.set_config({_quoted(name)}, {_quoted(value)}, true)" for name, value in values.items()]
+    # What is acknowledged is on the disk, also where the server is set to answer before.
+    calls.append(
+        "pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit')"
+        " WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true)"
+    )
+    # The schema's name is the only part that is not written here, and it is quoted.
+    return f"/* session.pinned */ SELECT {', '.join(calls)}"
+
+
+def _quoted(text: str) -> str:
+    return Literal(text).as_string(None)
+
+
+class UtcLoader(Loader):
+    """Reads a binary ``timestamptz`` as a ``datetime`` in UTC; psycopg's own gives it the session's time zone."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> datetime:
+        """The moment, aware and in UTC."""
+        (microseconds,) = struct.unpack("!q", data)
+        try:
+            return _EPOCH + timedelta(microseconds=microseconds)
+        except OverflowError:
+            raise DataError("a timestamp is infinite or beyond what Python can hold") from None

@@ -28,7 +28,7 @@ from api.problems import (
     app_not_found,
     invalid_fields,
 )
-from api.provisioning import InvalidAppRequest, Provisioner
+from api.provisioning import InvalidAppRequest, Provisioner, owner_limits
 from api.queries import AppsQuery, EventsQuery, NoQuery, read_query
 from api.waiting import Waiting, is_settled, wait_seconds
 from specs.app import AppRequest
@@ -53,7 +53,7 @@ class Routes:
         self._provisioner = Provisioner(
             context.catalog,
             context.plane,
-            max_apps_per_owner=context.http.max_apps_per_owner,
+            limits=owner_limits(context.http),
             new_app_id=context.new_app_id,
             nudge=nudge,
         )

@@ -142,7 +142,7 @@ class Daemon:
 def _schedule(rounds: Rounds, period: float) -> AsyncIOScheduler:
     scheduler = AsyncIOScheduler(timezone=UTC)
     soon = datetime.now(tz=UTC) + timedelta(seconds=min(1.0, period))
-    for name in ("sweep", "audit"):
+    for name in ("sweep", "audit", "keys"):
         scheduler.add_job(
             getattr(rounds, name),
             "interval",

@@ -112,7 +112,7 @@ def _key_not_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def _one_more_than_allowed(patch: pytest.MonkeyPatch) -> None:
-    _created_with(patch, lambda named: {"max_apps": named["max_apps"] + 1})
+    _created_with(patch, lambda named: {"limits": replace(named["limits"], apps=named["limits"].apps + 1)})
 
 
 def _unknown_fields_let_in(patch: pytest.MonkeyPatch) -> None:

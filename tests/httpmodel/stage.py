@@ -196,7 +196,10 @@ class Stage:
             tokens=TokenVerifier(TokenSettings.model_construct(jwt_secret_key=SecretStr(SECRET))),
             plane=PlaneSettings.model_construct(neon_regions=NEON_REGIONS),
             http=HttpSettings.model_construct(
-                max_apps_per_owner=MOST_APPS, requests_per_minute=10**9, failed_tokens_per_minute=10**9
+                max_apps_per_owner=MOST_APPS,
+                max_creates_per_owner_per_day=10**9,
+                requests_per_minute=10**9,
+                failed_tokens_per_minute=10**9,
             ),
             new_app_id=lambda: app_id_from_bytes(next(self._numbers).to_bytes(15, "big")),
         )

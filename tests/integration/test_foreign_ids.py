@@ -71,9 +71,8 @@ def _plan(url: str, statement: str, app_ids: list[str]) -> dict[str, Any]:
     """What Postgres does for a statement, without ids; read twice, so that everything is in memory."""
     source, _, name = statement.partition(".")
     values = {"owner_id": OWNER, "app_id": app_ids[0], "owner_ids": [OWNER] * len(app_ids), "app_ids": app_ids}
-    for _ in range(2):
-        [[[found]]] = [[*row.values()] for row in execute(url, _EXPLAIN + load(source)[name], values)]
-    text = json.dumps(found["Plan"])
+    explained = [execute(url, _EXPLAIN + load(source)[name], values) for _ in range(2)]
+    text = json.dumps(explained[-1][0]["QUERY PLAN"][0]["Plan"])
     for app_id in app_ids:
         text = text.replace(app_id, "an id")
     plan: dict[str, Any] = json.loads(text)

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from api.app import create_app
 from api.context import ApiContext
 from api.nudge import Nudge
-from api.provisioning import AppProvisioningService, Provisioner
+from api.provisioning import AppProvisioningService, Provisioner, owner_limits
 from api.revocations import TokenRevocations
 from api.tokens import TokenVerifier
 from api.waiting import Waiting
@@ -75,9 +75,7 @@ async def provisioning_service(
     database = Database(catalog.database_url.get_secret_value())
     apps = AppCatalog(database)
     waiting, nudge = Waiting(apps.statuses), Nudge(apps.notify)
-    provisioner = Provisioner(
-        apps, plane, max_apps_per_owner=http.max_apps_per_owner, new_app_id=new_app_id, nudge=nudge
-    )
+    provisioner = Provisioner(apps, plane, limits=owner_limits(http), new_app_id=new_app_id, nudge=nudge)
     await database.open()
     try:
         yield AppProvisioningService(provisioner, apps, Sealer(seal.keys()), waiting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -14,9 +14,10 @@ from reconciler.catalog.apps import AppEvent
 from reconciler.catalog.cursors import APPS_CURSOR, EVENTS_CURSOR
 from reconciler.catalog.seal import SealBroken, Sealer, UriColumn
 from reconciler.logs import Troubles
+from specs import status
 from specs.metadata import AppMetadata
 from specs.names import APP_ID_PATTERN
-from specs.status import AppStatus, Condition
+from specs.status import AppStatus
 from specs.uri import InvalidURI, MorphikURI
 
 _troubles = Troubles(logging.getLogger(__name__))
@@ -30,6 +31,17 @@ class Document(BaseModel):
     def answer(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         """The response that holds it."""
         return Response(self.model_dump_json(), status, headers, "application/json")
+
+
+class Condition(Document):
+    """One statement about an app."""
+
+    type: str = Field(description="What it is about: `Ready`, `Synced`; a later version may say more.")
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str = Field(description="The state, then what follows from it.")
+    last_transition_time: datetime
+    observed_generation: int
 
 
 class Compute(Document):
@@ -182,11 +194,23 @@ def _members(app: AppMetadata) -> dict[str, Any]:
         "status": app.status,
         "generation": app.generation,
         "observed_generation": app.observed_generation,
-        "conditions": app.conditions,
+        "conditions": tuple(map(_condition, app.conditions)),
         "created_at": app.created_at,
         "updated_at": app.updated_at,
         "recoverable_until": app.recoverable_until,
     }
+
+
+def _condition(condition: status.Condition) -> Condition:
+    """What an owner may know of it."""
+    return Condition(
+        type=condition.type,
+        status=condition.status,
+        reason=condition.reason,
+        message=condition.message,
+        last_transition_time=condition.last_transition_time,
+        observed_generation=condition.observed_generation,
+    )
 
 
 def _uri_or_none(app: AppMetadata, sealer: Sealer | None, column: UriColumn) -> str | None:

@@ -133,9 +133,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "/ee/apps",
         "Ask for an app",
         "Writes what is wanted, and nothing else; a reconciler makes the database. The same request again is answered "
-        "with the same app. With `Prefer: wait=N` one call is enough: it comes back when the app is ready. "
+        "with the same app: the fields that a request gives are compared with the app of that name, and a field that "
+        "it leaves out is not. With `Prefer: wait=N` one call is enough: it comes back when the app is ready. "
         "With `Idempotency-Key` (1 to 255 visible ASCII characters, new for each request) the same key and body get "
-        "the same app also after its name was used anew; the same key with another body is a 422. "
+        "the same app also after its name was used anew; the same key with another body is a 422. A key is kept for "
+        "24 hours, and at most 1000 of an owner: a new one beyond them is a 429. "
         "A token with `app_id` creates nothing: 403.",
         {
             201: Answer("The app is asked for.", App, {**_SUMMARY, **_PENDING, **_NO_URI}, ("Location", *_WAITED)),
@@ -150,6 +152,8 @@ OPERATIONS: tuple[Operation, ...] = (
             problems.INVALID_IDEMPOTENCY_KEY,
             problems.NAME_TAKEN,
             problems.APP_LIMIT_REACHED,
+            problems.CREATE_LIMIT_REACHED,
+            problems.KEY_LIMIT_REACHED,
         ),
     ),
     Operation(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,7 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from reconciler.catalog.refusals import CatalogRefusal, IdempotencyKeyReused, InvalidCursor, LimitReached, NameTaken
+from reconciler.catalog.refusals import (
+    CatalogRefusal,
+    CreateLimitReached,
+    IdempotencyKeyReused,
+    InvalidCursor,
+    KeyLimitReached,
+    LimitReached,
+    NameTaken,
+)
 from reconciler.errors import CatalogUnavailable
 
 RETRY_SECONDS = 2
@@ -82,6 +91,8 @@ EXPECTATION_FAILED = Kind("expectation-failed", 417, "The expectation cannot be 
 INVALID_REQUEST = Kind("invalid-request", 422, "The request is not valid")
 TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too many requests")
 APP_LIMIT_REACHED = Kind("app-limit-reached", 429, "You have as many apps as you may have")
+CREATE_LIMIT_REACHED = Kind("create-limit-reached", 429, "You created as many apps as you may create in a day")
+KEY_LIMIT_REACHED = Kind("idempotency-key-limit-reached", 429, "You have as many idempotency keys as are kept")
 HEAD_TOO_LARGE = Kind("head-too-large", 431, "The head of the request is too large")
 INTERNAL_ERROR = Kind("internal-error", 500, "An error on our side")
 UNAVAILABLE = Kind("unavailable", 503, "Not available at the moment")
@@ -176,12 +187,37 @@ def _limit_reached(error: LimitReached) -> ProblemError:
     return APP_LIMIT_REACHED(f"The limit is {error.limit} apps; delete one first.", members={"limit": error.limit})
 
 
+def _create_limit_reached(error: CreateLimitReached) -> ProblemError:
+    return CREATE_LIMIT_REACHED(
+        f"The limit is {error.limit} creates in 24 hours, deleted apps included; try again after Retry-After seconds.",
+        headers=_retry_after(error.retry_after),
+        members={"limit": error.limit},
+    )
+
+
+def _key_limit_reached(error: KeyLimitReached) -> ProblemError:
+    return KEY_LIMIT_REACHED(
+        f"The limit is {error.limit} keys, each kept for 24 hours; send the request without an Idempotency-Key, or try "
+        "again after Retry-After seconds.",
+        headers=_retry_after(error.retry_after),
+        members={"limit": error.limit},
+    )
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
 def _refusal(error: CatalogRefusal) -> ProblemError:
     match error:
         case NameTaken():
             return _name_taken(error)
         case LimitReached():
             return _limit_reached(error)
+        case CreateLimitReached():
+            return _create_limit_reached(error)
+        case KeyLimitReached():
+            return _key_limit_reached(error)
         case IdempotencyKeyReused():
             return invalid_fields(FieldError("Idempotency-Key", str(error)))
         case InvalidCursor():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,12 +10,13 @@ from pydantic import ValidationError
 from api.documents import morphik_uri
 from api.waiting import MOST_SECONDS, Waiting, is_settled
 from reconciler.catalog.apps import AppCatalog, Created
+from reconciler.catalog.limits import OwnerLimits
 from reconciler.catalog.seal import Sealer
 from reconciler.errors import ReconcileError
 from specs.app import AppRequest, DesiredApp
 from specs.metadata import AppMetadata
 from specs.names import OWNER_LENGTH, is_owner_id
-from specs.settings import PlaneSettings
+from specs.settings import HttpSettings, PlaneSettings
 from specs.status import AppStatus, ConditionType, condition_of
 
 
@@ -77,13 +77,18 @@ class ProvisionResult:
     status: AppStatus
 
 
+def owner_limits(http: HttpSettings) -> OwnerLimits:
+    """The limits of every owner."""
+    return OwnerLimits(http.max_apps_per_owner, http.creates_per_owner_per_day)
+
+
 class Provisioner:
     """Writes desired rows; everything that asks for an app goes through here.
 
     Args:
         catalog: where the rows are.
         plane: regions and defaults.
-        max_apps_per_owner: most living apps of one owner.
+        limits: of each owner.
         new_app_id: makes an unused id.
         nudge: called after a commit.
     """
@@ -93,39 +98,47 @@ class Provisioner:
         catalog: AppCatalog,
         plane: PlaneSettings,
         *,
-        max_apps_per_owner: int,
+        limits: OwnerLimits,
         new_app_id: Callable[[], str],
         nudge: Callable[[], None],
     ) -> None:
         self._catalog = catalog
         self._plane = plane
-        self._max_apps = max_apps_per_owner
+        self._limits = limits
         self._new_app_id = new_app_id
         self._nudge = nudge
-
-    def desired(self, request: AppRequest) -> DesiredApp:
-        """The request with every default filled in; raises InvalidAppRequest for an unknown region."""
-        region = request.region if request.region is not None else self._plane.region
-        if region not in self._plane.neon_regions:
-            raise InvalidAppRequest("region", f"must be one of {', '.join(self._plane.neon_regions)}")
-        return DesiredApp(app_name=request.app_name, region=region, pg_version=self._plane.default_pg_version)
 
     async def create(
         self, owner_id: str, request: AppRequest, *, idempotency_key: str | None, request_id: str | None
     ) -> Created:
         """Write the app's row, or find the one that the same request wrote.
 
+        A region that is not offered now may have been when the same request came first, so the app is looked for.
+
         Raises:
-            InvalidAppRequest: the region is not offered.
-            NameTaken, LimitReached, IdempotencyKeyReused, CatalogUnavailable: see ``AppCatalog.create``.
+            InvalidAppRequest: the region is not offered, and no such app exists.
+            NameTaken, LimitReached, CreateLimitReached, KeyLimitReached, IdempotencyKeyReused, CatalogUnavailable: see
+                ``AppCatalog.create``.
         """
+        given = request.given()
+        defaults = {"region": self._plane.region, "pg_version": self._plane.default_pg_version}
+        desired = DesiredApp.model_validate(defaults | given)
+        fingerprint = request.fingerprint() if idempotency_key else None
+        if desired.region not in self._plane.neon_regions:
+            found = await self._catalog.find(
+                owner_id, desired, given=given, idempotency_key=idempotency_key, fingerprint=fingerprint
+            )
+            if found is None:
+                raise InvalidAppRequest("region", f"must be one of {', '.join(self._plane.neon_regions)}")
+            return Created(found, created=False)
         created = await self._catalog.create(
             owner_id,
-            self.desired(request),
+            desired,
+            given=given,
             app_id=self._new_app_id(),
             idempotency_key=idempotency_key,
-            fingerprint=hashlib.sha256(request.model_dump_json().encode()).digest() if idempotency_key else None,
-            max_apps=self._max_apps,
+            fingerprint=fingerprint,
+            limits=self._limits,
             request_id=request_id,
         )
         if created.created:
@@ -169,7 +182,7 @@ class AppProvisioningService:
 
         Raises:
             InvalidAppRequest: a value is wrong.
-            NameTaken, LimitReached: as for POST.
+            NameTaken, LimitReached, CreateLimitReached: as for POST.
             ProvisioningTimedOut: it is not ready in time; it exists.
             ProvisioningFailed: it settled without a URI.
             SealBroken: the URI is there and no key opens it.

@@ -21,7 +21,7 @@ from api.nudge import Nudge
 from api.openapi import describe
 from api.probes import healthz, ready
 from api.problems import INVALID_IDEMPOTENCY_KEY, FieldError, app_not_found, invalid_fields
-from api.provisioning import InvalidAppRequest, Provisioner
+from api.provisioning import InvalidAppRequest, Provisioner, owner_limits
 from api.queries import AppsQuery, EventsQuery, NoQuery, read_query
 from api.tokens import Principal
 from api.waiting import Waiting, is_settled, wait_seconds
@@ -46,7 +46,7 @@ class Routes:
         self._provisioner = Provisioner(
             context.catalog,
             context.plane,
-            max_apps_per_owner=context.http.max_apps_per_owner,
+            limits=owner_limits(context.http),
             new_app_id=context.new_app_id,
             nudge=nudge,
         )

@@ -145,7 +145,7 @@ class Daemon:
 
 def _schedule(rounds: Rounds, period: float) -> AsyncIOScheduler:
     scheduler = AsyncIOScheduler(timezone=MonotonicZone())
-    for name in ("sweep", "audit"):
+    for name in ("sweep", "audit", "keys"):
         scheduler.add_job(
             getattr(rounds, name),
             Every(period, jitter=period * 0.1, first=min(1.0, period)),

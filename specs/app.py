@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -51,12 +52,21 @@ class AppRequest(BaseModel):
     app_name: AppName
     region: Region | None = None
 
+    def given(self) -> dict[str, Any]:
+        """The fields that the client gave, by name; null counts as left out."""
+        return self.model_dump(exclude_none=True)
+
+    def fingerprint(self) -> bytes:
+        """A digest (SHA-256) of what the client gave: the same for ever, whatever the defaults become.
+
+        ``region`` is part of it also when it is null, since stored digests contain it.
+        """
+        left_out = {name for name in type(self).model_fields if getattr(self, name) is None} - {"region"}
+        return hashlib.sha256(self.model_dump_json(exclude=left_out).encode()).digest()
+
 
 class DesiredApp(BaseModel):
-    """What an app shall be, with every default filled in: two requests are the same when these are equal.
-
-    The ranges are Neon's (``specs.neon.sent``), so that a row that is written can be sent.
-    """
+    """What an app shall be, with every default filled in. The ranges are Neon's (``specs.neon.sent``)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

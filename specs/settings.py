@@ -316,6 +316,7 @@ class HttpSettings(Settings):
 
     port: int = Field(default=8000, ge=1, le=65535)
     max_apps_per_owner: int = Field(default=100, ge=1)
+    max_creates_per_owner_per_day: int | None = Field(default=None, ge=1)
     requests_per_minute: int = Field(default=600, ge=1)
     failed_tokens_per_minute: int = Field(default=60, ge=1)
     allowed_hosts: Names | None = None
@@ -323,6 +324,11 @@ class HttpSettings(Settings):
     client_address_header: Annotated[Literal["x-forwarded-for", "forwarded"], BeforeValidator(_lower)] = (
         "x-forwarded-for"
     )
+
+    @property
+    def creates_per_owner_per_day(self) -> int:
+        """Most apps that an owner creates within 24 hours."""
+        return self.max_creates_per_owner_per_day or 2 * self.max_apps_per_owner
 
 
 class ConnectionSettings(Settings):

@@ -91,7 +91,11 @@ NEEDS_A_PERSON = frozenset(
 
 
 class Condition(BaseModel):
-    """One statement about an app."""
+    """One statement about an app, as the catalog keeps it.
+
+    ``message`` is for the app's owner: the state, then what follows. It holds nothing of the fleet, the organization,
+    other apps or the values of settings. That is in ``operator_message``, which the API never shows.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -101,6 +105,7 @@ class Condition(BaseModel):
     message: str
     last_transition_time: datetime
     observed_generation: int
+    operator_message: str | None = None
 
 
 def condition_of(conditions: Iterable[Condition], kind: str) -> Condition | None:

@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from reconciler.catalog.apps import AppCatalog, Created
 from reconciler.catalog.database import Database
+from reconciler.catalog.limits import OwnerLimits
 from reconciler.catalog.seal import Sealer
 from specs.app import DesiredApp
 from specs.names import app_id_from_bytes
@@ -49,12 +50,13 @@ def with_catalog(url: str, use: Callable[[AppCatalog], Awaitable[Result]]) -> Re
 
 
 async def create(catalog: AppCatalog, name: str = "notes", owner: str = "alice", **changes: Any) -> Created:
-    """Ask for an app; ``changes`` go to ``AppCatalog.create``."""
+    """Ask for an app; ``changes`` go to ``AppCatalog.create``, ``max_apps`` and ``max_creates`` as its limits."""
     given: dict[str, Any] = {
+        "given": DesiredApp.model_fields,
+        "limits": OwnerLimits(changes.pop("max_apps", 100), changes.pop("max_creates", 1_000_000)),
         "app_id": new_app_id(),
         "idempotency_key": None,
         "fingerprint": None,
-        "max_apps": 100,
         "request_id": "request-1",
     }
     desired = changes.pop("desired", None) or DesiredApp(app_name=name, region=REGION, pg_version=17)

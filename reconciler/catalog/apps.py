@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,14 @@ from psycopg.types.json import Jsonb
 
 from reconciler.catalog.cursors import after_app, app_position, event_position
 from reconciler.catalog.database import Connection, Database
-from reconciler.catalog.refusals import IdempotencyKeyReused, LimitReached, NameTaken
+from reconciler.catalog.limits import MAX_KEYS, OwnerLimits, seconds_until_create
+from reconciler.catalog.refusals import (
+    CreateLimitReached,
+    IdempotencyKeyReused,
+    KeyLimitReached,
+    LimitReached,
+    NameTaken,
+)
 from reconciler.catalog.rows import app_from_row, app_from_values
 from reconciler.catalog.statements import load
 from reconciler.catalog.together import Together
@@ -31,12 +38,36 @@ _MOST_AT_ONCE = 50
 WAITING = "Waiting for a reconciler to take the app up; nothing is to be done."
 
 
+class _Conflict(Exception):
+    """A request with the same key committed after this one had looked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Created:
     """The app of a create, and whether this request made it."""
 
     app: AppMetadata
     created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """What a create looks for before it writes: an app by its key or by its name."""
+
+    owner_id: str
+    desired: DesiredApp
+    given: Collection[str]
+    key: str | None
+    fingerprint: bytes | None
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The parameters of statements."""
+        return {"owner_id": self.owner_id, "app_name": self.desired.app_name, "key": self.key}
+
+    def differing(self, app: AppMetadata) -> tuple[str, ...]:
+        """The given fields in which an app differs, sorted. What the client left out follows no later default."""
+        return tuple(sorted(name for name in self.given if getattr(app, name) != getattr(self.desired, name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +113,11 @@ class AppCatalog:
         owner_id: str,
         desired: DesiredApp,
         *,
+        given: Collection[str],
         app_id: str,
         idempotency_key: str | None,
         fingerprint: bytes | None,
-        max_apps: int,
+        limits: OwnerLimits,
         request_id: str | None,
     ) -> Created:
         """Write the desired row, or find the app that the same request made before.
@@ -93,71 +125,119 @@ class AppCatalog:
         Args:
             owner_id: whose app it is.
             desired: what it shall be, defaults filled in.
+            given: the fields of ``desired`` that the client gave; only these are compared with an app of that name.
             app_id: the id for a new app; unused when one is found.
             idempotency_key: the client's key, remembered with ``fingerprint``, a digest of the request.
             fingerprint: required with a key.
-            max_apps: most living apps of one owner.
+            limits: the owner's.
             request_id: for the history.
 
         Raises:
             IdempotencyKeyReused: the key stands for another request.
             NameTaken: a living app of that name is not the same.
-            LimitReached: the owner has ``max_apps`` already.
+            LimitReached, CreateLimitReached, KeyLimitReached: the owner has reached a limit; nothing is counted.
             CatalogUnavailable: it may or may not have been written; the same request again is safe.
         """
-        named = {"owner_id": owner_id, "app_name": desired.app_name, "key": idempotency_key}
         wanted = desired.model_dump() | {
-            **named,
+            "owner_id": owner_id,
+            "key": idempotency_key,
             "app_id": app_id,
             "waiting": WAITING,
             "request_id": request_id,
             "fingerprint": None if fingerprint is None else fingerprint.hex(),
-            "max_apps": max_apps,
+            "max_apps": limits.apps,
+            "max_creates": limits.creates_per_day,
+            "max_keys": MAX_KEYS,
         }
+        sought = _Sought(owner_id, desired, given, idempotency_key, fingerprint)
         for _ in range(_TRIES):
             try:
-                known = None if idempotency_key is None else await self._known(named, fingerprint)
+                known = await self._known(sought)
                 if known is not None:
                     return Created(known, created=False)
                 made_at = await self._make(wanted)
                 if made_at is not None:
                     return Created(_new_app(desired, wanted, made_at), created=True)
-                existing = await self._existing(named, desired, fingerprint, max_apps)
+                existing = await self._existing(sought)
                 if existing is not None:
                     return Created(existing, created=False)
-            except UniqueViolation:
-                # Somebody else's create of the same name or key committed after this one had looked.
+                await self._judge_limits(sought, limits)
+            except (UniqueViolation, _Conflict):
+                # A create of the same name or key committed after this one had looked.
                 continue
         raise CatalogUnavailable("creates of one name or key keep meeting each other")
 
-    async def _known(self, named: dict[str, Any], fingerprint: bytes | None) -> AppMetadata | None:
+    async def find(
+        self,
+        owner_id: str,
+        desired: DesiredApp,
+        *,
+        given: Collection[str],
+        idempotency_key: str | None,
+        fingerprint: bytes | None,
+    ) -> AppMetadata | None:
+        """The app that ``create`` would find; None where it would write one. Raises as ``create`` does."""
+        sought = _Sought(owner_id, desired, given, idempotency_key, fingerprint)
+        for _ in range(_TRIES):
+            try:
+                return await self._known(sought) or await self._existing(sought)
+            except (UniqueViolation, _Conflict):
+                continue
+        raise CatalogUnavailable("creates of one name or key keep meeting each other")
+
+    async def _known(self, sought: _Sought) -> AppMetadata | None:
+        if sought.key is None:
+            return None
         async with self._database.connection() as connection:
-            row = await _one(connection, "find_key", named)
+            row = await _one(connection, "find_key", sought.named)
         if row is None:
             return None
-        if row["fingerprint"] != fingerprint:
+        if row["fingerprint"] != sought.fingerprint:
             raise IdempotencyKeyReused
         return _app(row)
 
-    async def _existing(
-        self, named: dict[str, Any], desired: DesiredApp, fingerprint: bytes | None, max_apps: int
-    ) -> AppMetadata | None:
-        """The living app of the name; None when the name, or a place under the limit, has become free meanwhile."""
+    async def _existing(self, sought: _Sought) -> AppMetadata | None:
+        """The living app of the name, for which the key stands from now on; None when there is none."""
         async with self._database.connection() as connection:
-            row = await _one(connection, "find_living", named)
+            row = await _one(connection, "find_living", sought.named)
             if row is None:
-                place = await _one(connection, "count_living", named)
-                if place is not None and place["living"] >= max_apps:
-                    raise LimitReached(max_apps)
                 return None
             app = _app(row)
-            differing = _differing(app, desired)
+            differing = sought.differing(app)
             if differing:
                 raise NameTaken(app.app_id, differing)
-            if named["key"] is not None:
-                values = named | {"app_id": app.app_id, "fingerprint": fingerprint}
-                await connection.execute(_SQL["insert_key"], values)
-        return app
+            if sought.key is None:
+                return app
+            values = sought.named | {"app_id": app.app_id, "fingerprint": sought.fingerprint, "max_keys": MAX_KEYS}
+            if await _one(connection, "remember_key", values) is not None:
+                return app
+            counts = await _one(connection, "owner_counts", sought.named)
+        if counts is not None and counts["keys"] >= MAX_KEYS:
+            await self._count_keys(sought)
+        raise _Conflict
+
+    async def _judge_limits(self, sought: _Sought, limits: OwnerLimits) -> None:
+        """Raise the refusal for the limit that is reached; none is where something has changed meanwhile."""
+        async with self._database.connection() as connection:
+            counts = await _one(connection, "owner_counts", sought.named)
+        if counts is None:
+            return
+        if counts["living"] >= limits.apps:
+            raise LimitReached(limits.apps)
+        seconds = seconds_until_create(counts["creates"], counts["creates_hour"], counts["now"], limits.creates_per_day)
+        if seconds > 0:
+            raise CreateLimitReached(limits.creates_per_day, seconds)
+        if sought.key is not None and counts["keys"] >= MAX_KEYS:
+            await self._count_keys(sought)
+
+    async def _count_keys(self, sought: _Sought) -> None:
+        """Make the count of the owner's living keys exact; raises KeyLimitReached where the limit is reached."""
+        async with self._database.transaction() as connection:
+            # A statement of its own: the count must see what was committed while this waited for the lock.
+            await connection.execute(_SQL["lock_owner"], sought.named)
+            counted = await _exactly_one(connection, "count_keys", sought.named)
+        if counted["keys"] >= MAX_KEYS:
+            raise KeyLimitReached(MAX_KEYS, counted["seconds"])
 
     async def _make_all(self, wanted: Sequence[dict[str, Any]]) -> Sequence[datetime | Exception | None]:
         """When each app was made. What cannot be made along with others is tried alone, so that it harms no other."""
@@ -185,11 +265,11 @@ class AppCatalog:
         return await self._read((owner_id, app_id))
 
     async def _read_all(self, asked: Sequence[tuple[str, str]]) -> Sequence[AppMetadata | None]:
-        values = {"owner_ids": [owner_id for owner_id, _ in asked], "app_ids": [app_id for _, app_id in asked]}
+        pairs = [*dict.fromkeys(asked)]
+        values = {"owner_ids": [owner_id for owner_id, _ in pairs], "app_ids": [app_id for _, app_id in pairs]}
         async with self._database.connection() as connection:
             cursor = await connection.cursor(row_factory=tuple_row).execute(_SQL["get"], values, binary=True)
             apps = [app_from_values(row).announced() for row in await cursor.fetchall()]
-        # By owner too: what one of them asked for is nothing to another.
         found = {(app.owner_id, app.app_id): app for app in apps}
         return [found.get(one) for one in asked]
 
@@ -223,7 +303,8 @@ class AppCatalog:
         """Mark an app for deletion; None when ``get`` would say None. An app marked before comes back unchanged."""
         named = {"owner_id": owner_id, "app_id": app_id}
         async with self._database.transaction() as connection:
-            await connection.execute(_SQL["lock_work"], named)
+            if await _one(connection, "lock_work", named) is None:
+                return None
             row = await _one(connection, "lock_for_delete", named)
             if row is None:
                 return None
@@ -287,10 +368,6 @@ def _new_app(desired: DesiredApp, wanted: dict[str, Any], made_at: datetime) -> 
 
 def _app(row: dict[str, Any]) -> AppMetadata:
     return app_from_row(row).announced()
-
-
-def _differing(app: AppMetadata, desired: DesiredApp) -> tuple[str, ...]:
-    return tuple(sorted(name for name in DesiredApp.model_fields if getattr(app, name) != getattr(desired, name)))
 
 
 async def _one(connection: Connection, name: str, values: dict[str, Any]) -> dict[str, Any] | None:

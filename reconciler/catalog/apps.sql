@@ -1,8 +1,8 @@
 -- name: find_key
--- The app that an idempotency key made or found.
+-- The app that a living idempotency key made or found.
 SELECT k.fingerprint, a.*
 FROM idempotency_keys k JOIN app_metadata a USING (app_id)
-WHERE k.owner_id = %(owner_id)s AND k.key = %(key)s
+WHERE k.owner_id = %(owner_id)s AND k.key = %(key)s AND is_living_key(k.created_at)
 
 -- name: find_living
 -- The living app of a name.
@@ -10,29 +10,63 @@ SELECT *
 FROM app_metadata
 WHERE owner_id = %(owner_id)s AND app_name = %(app_name)s AND delete_requested_at IS NULL
 
--- name: count_living
--- How many living apps an owner has.
-SELECT living FROM app_owners WHERE owner_id = %(owner_id)s
+-- name: owner_counts
+-- What an owner's limits are held against, and the catalog's clock in seconds since 1970.
+SELECT living, creates, creates_hour, keys, extract(epoch FROM clock_timestamp())::float8 AS now
+FROM app_owners WHERE owner_id = %(owner_id)s
 
 -- name: create
--- Apps with their work and first events, and when; null where the name is taken or the limit reached.
+-- Apps with their work and first events, and when; no row where the name is taken or a limit reached.
 SELECT number, made_at FROM create_apps(%(wanted)s)
 
--- name: insert_key
--- Remember that a key stands for an app that was there already.
-INSERT INTO idempotency_keys (owner_id, key, fingerprint, app_id)
-VALUES (%(owner_id)s, %(key)s, %(fingerprint)s, %(app_id)s)
+-- name: remember_key
+-- Remember that a key stands for an app that exists; no row where the key lives already or the owner has too many.
+WITH counted AS (
+    UPDATE app_owners SET keys = keys + 1 WHERE owner_id = %(owner_id)s AND keys < %(max_keys)s
+    RETURNING owner_id
+)
+INSERT INTO idempotency_keys AS k (owner_id, key, fingerprint, app_id)
+SELECT owner_id, %(key)s, %(fingerprint)s, %(app_id)s FROM counted
+ON CONFLICT (owner_id, key) DO UPDATE
+SET fingerprint = excluded.fingerprint, app_id = excluded.app_id, created_at = excluded.created_at
+WHERE NOT is_living_key(k.created_at)
+RETURNING k.app_id
+
+-- name: lock_owner
+-- No create and no key of the owner commits before the end of the transaction.
+SELECT owner_id FROM app_owners WHERE owner_id = %(owner_id)s FOR NO KEY UPDATE
+
+-- name: count_keys
+-- Count an owner's living keys anew; and the seconds until the oldest expires.
+UPDATE app_owners o
+SET keys = k.living
+FROM (
+    SELECT count(*) AS living,
+           extract(epoch FROM min(created_at) + interval '24 hours' - clock_timestamp())::float8 AS seconds
+    FROM idempotency_keys
+    WHERE owner_id = %(owner_id)s AND is_living_key(created_at)
+) AS k
+WHERE o.owner_id = %(owner_id)s
+RETURNING o.keys, k.seconds
 
 -- name: get
--- Some apps of some owners, while they can be seen; the columns of AppMetadata in its order.
-SELECT app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds, history_retention_seconds,
-       quota, incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions,
-       observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
-       data_key_sealed, data_key_wrapped_by, data_key_version, connection_uri_sealed, pooled_uri_sealed,
-       connected_at, missing_since, deleted_at, recoverable_until, tombstone_until, held_for
-FROM app_metadata
-WHERE app_id = ANY(%(app_ids)s) AND owner_id = ANY(%(owner_ids)s)
-  AND (tombstone_until IS NULL OR tombstone_until > clock_timestamp())
+-- Some apps of some owners, while they can be seen; the columns of AppMetadata in its order. The comparison of rows can
+-- use no index but that of (owner_id, app_id), so the row of another owner is never read, and takes no time.
+SELECT a.*
+FROM unnest(%(owner_ids)s::text[], %(app_ids)s::text[]) AS asked (owner_id, app_id)
+CROSS JOIN LATERAL (
+    SELECT app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds, history_retention_seconds,
+           quota, incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions,
+           observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
+           data_key_sealed, data_key_wrapped_by, data_key_version, connection_uri_sealed, pooled_uri_sealed,
+           connected_at, missing_since, deleted_at, recoverable_until, tombstone_until, held_for
+    FROM app_metadata m
+    WHERE (m.owner_id, m.app_id) >= (asked.owner_id, asked.app_id)
+      AND (m.owner_id, m.app_id) <= (asked.owner_id, asked.app_id)
+      AND (m.tombstone_until IS NULL OR m.tombstone_until > clock_timestamp())
+    ORDER BY m.owner_id, m.app_id
+    LIMIT 1
+) AS a
 
 -- name: list
 -- An owner's apps, newest first, from a position on; deleted ones only when they are asked for.
@@ -52,11 +86,19 @@ ORDER BY created_at DESC, app_id DESC
 LIMIT %(limit)s
 
 -- name: lock_work
--- The work first, then the app: the order of everybody who locks both, so that none waits for another in a ring.
+-- The work first, then the app: the order of everybody who locks both, so that none waits for another in a ring. No row,
+-- no lock and no read of the app's row where the app is another owner's; see get.
 SELECT w.app_id
-FROM app_work w JOIN app_metadata a USING (app_id)
-WHERE w.app_id = %(app_id)s AND a.owner_id = %(owner_id)s
-FOR NO KEY UPDATE OF w
+FROM app_work w
+WHERE w.app_id = (
+    SELECT m.app_id
+    FROM app_metadata m
+    WHERE (m.owner_id, m.app_id) >= (%(owner_id)s::text, %(app_id)s::text)
+      AND (m.owner_id, m.app_id) <= (%(owner_id)s::text, %(app_id)s::text)
+    ORDER BY m.owner_id, m.app_id
+    LIMIT 1
+)
+FOR NO KEY UPDATE
 
 -- name: lock_for_delete
 -- The row to be marked, and the time by the catalog's clock.

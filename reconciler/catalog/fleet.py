@@ -198,6 +198,12 @@ class FleetCatalog:
         async with self._database.connection() as connection:
             await connection.execute(_SQL["bury"])
 
+    async def expire_keys(self, after: tuple[str, str]) -> tuple[str, str] | None:
+        """Drop what has expired of the next ``PAGE`` idempotency keys; the last (owner, key), None at the end."""
+        owner_id, key = after
+        rows = await self._rows("expire_keys", {"owner_id": owner_id, "key": key, "limit": PAGE})
+        return (rows[0]["owner_id"], rows[0]["key"]) if rows else None
+
     async def _rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         async with self._database.connection() as connection:
             return await (await connection.execute(_SQL[statement], parameters)).fetchall()

@@ -164,3 +164,27 @@ UPDATE periodic_jobs SET lease_owner = NULL, lease_expires_at = NULL WHERE lease
 -- name: bury
 -- Drop rows whose tombstone has ended.
 DELETE FROM app_metadata WHERE tombstone_until < now();
+
+-- name: expire_keys
+-- Drop the idempotency keys of a page that have expired; the last key of the page, or no row behind the end. A key that
+-- a create holds is passed over, so this waits for nothing.
+WITH page AS MATERIALIZED (
+    SELECT owner_id, key, created_at FROM idempotency_keys
+    WHERE (owner_id, key) > (%(owner_id)s, %(key)s)
+    ORDER BY owner_id, key
+    LIMIT %(limit)s
+),
+expired AS MATERIALIZED (
+    SELECT e.owner_id, e.key
+    FROM page CROSS JOIN LATERAL (
+        SELECT k.owner_id, k.key FROM idempotency_keys k
+        WHERE k.owner_id = page.owner_id AND k.key = page.key AND NOT is_living_key(k.created_at)
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) AS e
+    WHERE NOT is_living_key(page.created_at)
+),
+dropped AS (
+    DELETE FROM idempotency_keys k USING expired e WHERE k.owner_id = e.owner_id AND k.key = e.key
+)
+SELECT owner_id, key FROM page ORDER BY owner_id DESC, key DESC LIMIT 1;

@@ -35,6 +35,34 @@ class LimitReached(CatalogRefusal):
         super().__init__(f"an owner may have at most {limit} apps; delete one first")
 
 
+class CreateLimitReached(CatalogRefusal):
+    """The owner has created as many apps in 24 hours as the plane allows.
+
+    Attributes:
+        limit: that number.
+        retry_after: seconds until a create is possible.
+    """
+
+    def __init__(self, limit: int, retry_after: float) -> None:
+        self.limit = limit
+        self.retry_after = retry_after
+        super().__init__(f"an owner may create at most {limit} apps in 24 hours")
+
+
+class KeyLimitReached(CatalogRefusal):
+    """The owner has as many living idempotency keys as the plane keeps.
+
+    Attributes:
+        limit: that number.
+        retry_after: seconds until the oldest key expires.
+    """
+
+    def __init__(self, limit: int, retry_after: float) -> None:
+        self.limit = limit
+        self.retry_after = retry_after
+        super().__init__(f"an owner may have at most {limit} idempotency keys of the last 24 hours")
+
+
 class IdempotencyKeyReused(CatalogRefusal):
     """The key was sent before with another body."""
 

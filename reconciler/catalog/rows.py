@@ -51,4 +51,4 @@ def app_from_fields(fields: dict[str, Any]) -> AppMetadata:
 
 def conditions_to_json(conditions: Iterable[Condition]) -> Jsonb:
     """Conditions as the column ``conditions`` keeps them."""
-    return Jsonb([condition.model_dump(mode="json") for condition in conditions])
+    return Jsonb([condition.model_dump(mode="json", exclude_none=True) for condition in conditions])

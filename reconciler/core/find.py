@@ -43,12 +43,12 @@ class Copied:
     @property
     def said(self) -> Said:
         """What a person can do about it."""
-        text = (
+        text = "Several projects carry this app's mark. No project was adopted or deleted. Operator action required."
+        detail = (
             f"The projects {', '.join(self.project_ids)} all carry this app's name and the nonce of one create, which "
-            "made at most one of them. None is taken or deleted, and nothing is sent: an operator must find out which "
-            "one is the app's, and rename or delete the others."
+            "made at most one of them. Find out which one is the app's, and rename or delete the others."
         )
-        return Said("False", Reason.NOT_PROVEN_OURS, text)
+        return Said("False", Reason.NOT_PROVEN_OURS, text, detail)
 
     @property
     def again(self) -> Next:
@@ -65,12 +65,12 @@ class Elsewhere:
     @property
     def said(self) -> Said:
         """What a person can do about it."""
-        text = (
-            f"Project {self.project_id} carries this app's name and the nonce of its create, and Neon does not say "
-            "that it belongs to the organization of the API key. It is neither taken nor made again: an operator must "
-            "bring it back into the organization, or delete it."
+        text = "The project with this app's mark is not in the control plane's organization. Operator action required."
+        detail = (
+            f"Project {self.project_id} carries this app's name and the nonce of its create, and Neon does not list it "
+            "in the organization of the API key. Move it back into the organization, or delete it."
         )
-        return Said("False", Reason.NOT_PROVEN_OURS, text)
+        return Said("False", Reason.NOT_PROVEN_OURS, text, detail)
 
     @property
     def again(self) -> Next:

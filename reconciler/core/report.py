@@ -35,11 +35,12 @@ QUIET_ATTEMPTS = 3
 
 
 class Said(NamedTuple):
-    """One condition's new content."""
+    """One condition's new content; ``message`` is for the app's owner, ``operator_message`` for operators only."""
 
     status: Truth
     reason: Reason
     message: str
+    operator_message: str | None = None
 
 
 IN_SYNC = Said("True", Reason.IN_SYNC, "The project is as it shall be.")
@@ -60,7 +61,10 @@ def progress(
     for kind, news in ((ConditionType.READY, ready), (ConditionType.SYNCED, synced)):
         if news is None:
             continue
-        said = news._replace(message=_printable(news.message))
+        detail = news.operator_message
+        said = news._replace(
+            message=_printable(news.message), operator_message=None if detail is None else _printable(detail)
+        )
         old = condition_of(conditions, kind)
         if old is None or (old.status, old.reason) != (said.status, str(said.reason)):
             told.append(Event(kind, said.reason, said.message))
@@ -73,6 +77,7 @@ def progress(
                 message=said.message,
                 last_transition_time=s.now,
                 observed_generation=app.generation,
+                operator_message=said.operator_message,
             ),
         )
     written = {column: at for column, at in (columns or {}).items() if getattr(app, column) != at}
@@ -120,66 +125,70 @@ def again_soon(s: Snapshot, at_least: float | None = None) -> Next:
 
 
 def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
-    """What an error means to a person, and the next try. Messages hold no times, ids of requests or credentials."""
+    """What an error means to a person, and the next try. Messages hold no times, ids of requests or credentials.
+
+    What Neon or this program says in an error may name the organization, the fleet or a setting: it is the operator's.
+    """
     asked = error.retry_after if isinstance(error, NeonAPIError) else None
     backoff = again_soon(s, asked)
     slow = Next(CAP_SECONDS * (0.5 + 0.5 * s.jitter), failed=True)
     match error:
         case MutationStopped():
-            return Said("False", Reason.MUTATION_STOPPED, str(error)), slow
+            text = "Changes at Neon are suspended. Operator action required; the app resumes automatically after that."
+            return Said("False", Reason.MUTATION_STOPPED, text, str(error)), slow
         case TenantUnreachable():
             return Said("False", Reason.CONNECTING, f"The database does not accept connections yet: {error}"), backoff
         case NeonUnauthorized():
-            text = (
-                f"Neon refused the control plane's API key; the operator must put it right. Neon said: {error.detail}"
-            )
-            return Said("False", Reason.NEON_UNAUTHORIZED, text), backoff
+            text = "Neon refused the control plane's API key. Operator action required."
+            return Said("False", Reason.NEON_UNAUTHORIZED, text, str(error)), backoff
         case NeonLimitReached() | NeonQuotaExceeded():
             return _limit(error), Next(gentle(s.attempts, s.jitter), failed=True)
         case NeonNotFound():
-            text = "Neon's answers do not agree with each other; looking again."
-            return Said("Unknown", Reason.OUTCOME_UNKNOWN, text), backoff
+            return Said("Unknown", Reason.OUTCOME_UNKNOWN, "Neon returned inconsistent responses; retrying."), backoff
         case NeonRefused():
-            text = f"Neon refused {error.method} {error.route}; the operator must look. Neon said: {error.detail}"
-            return Said("False", Reason.NEON_REFUSED, text), Next(gentle(s.attempts, s.jitter), failed=True)
+            text = "Neon refused a request for this app. Operator action required."
+            return Said("False", Reason.NEON_REFUSED, text, str(error)), Next(gentle(s.attempts, s.jitter), failed=True)
         case NeonRateLimited():
-            return Said("False", Reason.NEON_RATE_LIMITED, "Neon's request limit is met; waiting."), backoff
+            return Said("False", Reason.NEON_RATE_LIMITED, "Neon's request limit is reached; retrying."), backoff
         case NeonLocked():
-            return Said("False", Reason.NEON_LOCKED, "Neon is busy with another operation; waiting."), backoff
+            return Said("False", Reason.NEON_LOCKED, "Neon is busy with another operation; retrying."), backoff
         case NeonSafeToSendAgain():
-            return Said("False", Reason.NEON_UNAVAILABLE, "Neon does not serve at the moment; trying again."), backoff
-        case InvalidNeonId():
-            text = (
-                "The catalog records an id that Neon cannot have issued; no request was sent with it. Operator action "
-                "required: correct the app's project_id in the catalog."
-            )
-            return Said("False", Reason.HELD, text), slow
+            return Said("False", Reason.NEON_UNAVAILABLE, "Neon is unavailable; retrying."), backoff
         case NeonOutcomeUnknown():
-            return Said("Unknown", Reason.NEON_UNAVAILABLE, _no_answer(error)), backoff
+            return _no_answer(error), backoff
         case _:
-            return Said("False", Reason.HELD, f"An operator must look: {error}."), slow
+            return _held(error), slow
 
 
-def _no_answer(error: NeonOutcomeUnknown) -> str:
+def _no_answer(error: NeonOutcomeUnknown) -> Said:
     if isinstance(error, NeonIntermediaryAnswered):
-        return (
-            f"An intermediary answered in place of Neon, with status {error.status}; retrying. If this lasts, check "
-            "NEON_API_URL and the proxies between the reconciler and Neon."
+        text = "An intermediary answered in place of Neon; retrying."
+        detail = f"{error}. If this lasts, check NEON_API_URL and the proxies between the reconciler and Neon."
+        return Said("Unknown", Reason.NEON_UNAVAILABLE, text, detail)
+    return Said("Unknown", Reason.NEON_UNAVAILABLE, "Neon's response was lost or unreadable; retrying.")
+
+
+def _held(error: ReconcileError) -> Said:
+    detail = str(error)
+    if isinstance(error, InvalidNeonId):
+        detail = (
+            "The catalog records an id that Neon cannot have issued; no request was sent with it. "
+            "Correct the app's project_id in the catalog."
         )
-    return "Neon's answer did not arrive, or could not be read; looking again."
+    return Said("False", Reason.HELD, "The app cannot be reconciled. Operator action required.", detail)
 
 
 def _limit(error: NeonLimitReached | NeonQuotaExceeded) -> Said:
     """What the account or the project has no more of."""
     match error:
         case NeonProjectLimitReached():
-            reason, what = Reason.PROJECT_LIMIT_REACHED, "The Neon account may have no more projects"
+            reason, what = Reason.PROJECT_LIMIT_REACHED, "The Neon account's limit of projects is reached."
         case NeonLimitReached():
-            reason, what = Reason.PLAN_LIMIT_REACHED, "The Neon account's plan allows no more of these"
+            reason, what = Reason.PLAN_LIMIT_REACHED, "A limit of the Neon account's plan is reached."
         case _:
-            reason, what = Reason.QUOTA_EXCEEDED, "What the Neon account or project may consume is used up"
-    text = f"{what}; the operator must raise the limit. The app goes on by itself then. Neon said: {error.detail}"
-    return Said("False", reason, text)
+            reason, what = Reason.QUOTA_EXCEEDED, "A consumption quota of the Neon account or project is used up."
+    text = f"{what} Operator action required; the app resumes automatically after that."
+    return Said("False", reason, text, str(error))
 
 
 def _printable(text: str) -> str:

@@ -63,7 +63,7 @@ def _deal_with(s: Snapshot, org_id: str) -> Steps[Next]:
         yield from perform(DropSurplus(project_id, report=False))
         return Next(0.0)
     if not proven:
-        text = f"Project {project_id} bears the app's name and is not proven to be a surplus of it; it is left alone."
+        text = "Another project carries the app's name and no proof that this app made it. It was left unchanged."
         yield from record(s, progress(s, events=(Event("LeftAlone", Reason.NOT_PROVEN_OURS, text),)))
         yield from perform(DropSurplus(project_id, report=True))
         return Next(0.0)
@@ -73,7 +73,7 @@ def _deal_with(s: Snapshot, org_id: str) -> Steps[Next]:
         return Next(wait.total_seconds(), background=True)
     yield from perform(Permit(swept=True))
     yield from perform(DeleteProject(project_id))
-    told = Event("SurplusDeleted", "LateCreate", f"Project {project_id} came of a late create and was never published.")
+    told = Event("SurplusDeleted", "LateCreate", "A second project of a late create, never published, is deleted.")
     yield from record(s, progress(s, events=(told,)))
     yield from perform(DropSurplus(project_id, report=False))
     return Next(0.0)

@@ -1,4 +1,5 @@
-"""The periodic rounds over the fleet: the sweep compares lists, the audit looks deeper at a few apps at a time.
+"""The periodic rounds over the fleet: the sweep compares lists, the audit looks deeper at a few apps at a time, and
+expired idempotency keys are dropped.
 
 One daemon at a time runs each; the catalog's job rows decide which.
 """
@@ -6,6 +7,7 @@ One daemon at a time runs each; the catalog's job rows decide which.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,6 +34,8 @@ from specs.neon import Project, ProjectListing
 AUDIT_ROUNDS = 12
 AUDIT_PAUSE_SECONDS = 1.0
 ORPHAN_LOOKS = 20
+# Pages of idempotency keys in one round: 5.7 million keys a day with the default period.
+KEY_PAGES = 20
 # A catalog that does not answer must not hold up the end of the process.
 GIVE_BACK_SECONDS = 3.0
 log = logging.getLogger(__name__)
@@ -92,6 +96,10 @@ class Rounds:
     async def audit(self) -> None:
         """Look at the next apps as a pass would, and wake those for which it would act; raises like ``sweep``."""
         await self._run("audit", self._audit)
+
+    async def keys(self) -> None:
+        """Drop idempotency keys that have expired; raises like ``sweep``."""
+        await self._run("keys", self._expire_keys)
 
     async def stop(self) -> None:
         """Break off what is running and give its job back."""
@@ -215,6 +223,14 @@ class Rounds:
                 await self._fleet.wake([app.app_id])
             place.position, place.whole = app.app_id, end is not None and done >= end
             await asyncio.sleep(min(AUDIT_PAUSE_SECONDS, 0.6 * self._period / max(1, number)))
+
+    async def _expire_keys(self, _job: Job, place: _Place) -> None:
+        for _ in range(KEY_PAGES):
+            owner_id, key = json.loads(place.position or '["", ""]')
+            following = await self._fleet.expire_keys((owner_id, key))
+            place.position, place.whole = json.dumps(following) if following else "", following is None
+            if following is None:
+                return
 
     async def _differs(self, claimed: Claimed) -> bool:
         app: AppMetadata = claimed.app

@@ -23,7 +23,7 @@ from reconciler.neon.wire import NeonExchange
 from reconciler.telemetry.metrics import LoopMetrics
 from specs.metadata import AppMetadata
 from specs.neon import CreatedProject
-from specs.status import AppStatus
+from specs.status import AppStatus, Reason, condition_of
 
 LEVELS = {
     AppStatus.READY: logging.INFO,
@@ -40,6 +40,7 @@ _REPAIRS: dict[type[e.Effect[Any]], str] = {
     e.RecoverProject: "recovered",
     e.CreateEndpoint: "compute",
 }
+_OF_THE_PLANE = frozenset({Reason.MUTATION_STOPPED, Reason.NEON_UNAUTHORIZED})
 _request_id: ContextVar[str | None] = ContextVar("neon_request_id", default=None)
 log = logging.getLogger(__name__)
 
@@ -158,6 +159,7 @@ class Watch:
                 said = effect.progress
             case _:
                 return
+        self._tell_operator(said)
         seconds = self._measured(said)
         if said.status == self._status:
             return
@@ -173,6 +175,16 @@ class Watch:
                 after_seconds=seconds,
             )
             log.log(level, "app is %s", said.status, extra=told)
+
+    def _tell_operator(self, said: Progress) -> None:
+        """A record for each new text that only operators may read, unless it is the plane's and has a record there."""
+        for condition in said.conditions:
+            detail = condition.operator_message
+            old = condition_of(self._app.conditions, condition.type)
+            if detail is None or condition.reason in _OF_THE_PLANE or (old and old.operator_message == detail):
+                continue
+            told = fields(app_id=self._app.app_id, project_id=self._app.project_id, reason=condition.reason)
+            log.warning("operator action required: %s", detail, extra=told)
 
     def _repaired(self, effect: e.Effect[Any]) -> None:
         kind = _REPAIRS.get(type(effect))

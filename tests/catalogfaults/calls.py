@@ -14,6 +14,7 @@ from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Job, Pins
 from reconciler.catalog.health import read_health
 from reconciler.catalog.inspect import CatalogInspector
+from reconciler.catalog.limits import MAX_KEYS, OwnerLimits
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.refusals import LimitReached
 from reconciler.catalog.revocations import RevocationCatalog
@@ -70,10 +71,11 @@ class Hands:
         await self.apps.create(
             "alice",
             _desired(name),
+            given=("app_name", "region"),
             app_id=app_id or IDS[name],
             idempotency_key=key,
             fingerprint=None if key is None else b"body",
-            max_apps=max_apps,
+            limits=OwnerLimits(max_apps, 100),
             request_id=None,
         )
 
@@ -106,6 +108,11 @@ class Hands:
         """POST by an owner who has as many apps as the owner may have."""
         with pytest.raises(LimitReached):
             await self.create("new", max_apps=1)
+
+    async def create_behind_many_keys(self) -> None:
+        """POST by an owner whose keys were counted long ago: most have expired since."""
+        self._clock.rows(f"UPDATE app_owners SET keys = {MAX_KEYS}")
+        await self.create("new", "key-new")
 
     async def claim(self) -> None:
         """A person's claim, in which there is something of each kind to be made good."""
@@ -152,6 +159,7 @@ CALLS: Mapping[str, Call] = {
     "create": lambda h: h.create("new", "key-new"),
     "create what is there": lambda h: h.create("waiting", "key-waiting", IDS["new"]),
     "create too many": lambda h: h.create_too_many(),
+    "create behind many keys": lambda h: h.create_behind_many_keys(),
     "get": lambda h: h.apps.get("alice", IDS["ready"]),
     "list": lambda h: h.apps.list("alice", status=None, name=None, limit=2, cursor=None),
     "request_delete": lambda h: h.apps.request_delete("alice", IDS["ready"], None),
@@ -198,6 +206,7 @@ CALLS: Mapping[str, Call] = {
     "finish_job": lambda h: h.fleet.finish_job(h.job, whole=True),
     "give_back_jobs": lambda h: h.fleet.give_back_jobs(),
     "bury": lambda h: h.fleet.bury(),
+    "expire_keys": lambda h: h.fleet.expire_keys(("", "")),
     # Which catalog this is, and a person's claim
     "standing": lambda h: h.fleet.identity.standing(),
     "unrecorded": lambda h: h.fleet.identity.unrecorded(["project-ready", "project-x"]),

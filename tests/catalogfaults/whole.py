@@ -142,8 +142,8 @@ class Whole(Stage):
         self._sql(_END_CONNECTIONS)
 
     async def round(self) -> None:
-        """A sweep, an audit, and what they wake; a round that broke off has left its lease to expire."""
-        for one in (self.rounds.sweep, self.rounds.audit):
+        """A sweep, an audit, expired keys, and what they wake; a round that broke off has left its lease to expire."""
+        for one in (self.rounds.sweep, self.rounds.audit, self.rounds.keys):
             self._advance(LEASE + 1)
             await one()
         await self.settle()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from reconciler.catalog.apps import Created
+from reconciler.catalog.limits import OwnerLimits
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
@@ -24,24 +25,45 @@ KEYS = st.sampled_from((None, None, "key-1", "key-2"))
 class People(Base):
     """The rules of the API."""
 
-    @rule(owner=OWNERS, name=NAMES, version=VERSIONS, key=KEYS, most=st.sampled_from((1, 3, 9)))
-    def ask(self, owner: str, name: str, version: int, key: str | None, most: int) -> None:
+    @rule(
+        owner=OWNERS,
+        name=NAMES,
+        version=VERSIONS,
+        key=KEYS,
+        most=st.sampled_from((1, 3, 9)),
+        a_day=st.sampled_from((4, 99)),
+        given=st.sampled_from((("app_name",), ("app_name", "pg_version"))),
+    )
+    def ask(
+        self,
+        owner: str,
+        name: str,
+        version: int,
+        key: str | None,
+        most: int,
+        a_day: int = 99,
+        given: tuple[str, ...] = ("app_name", "pg_version"),
+    ) -> None:
         """A create; the fingerprint is of the body, so that a key with another body is met."""
         pair, app_id = self.pair, app_id_from_bytes(hashlib.sha256(b"%d" % len(self.asked)).digest()[:15])
         desired = DesiredApp(app_name=name, region="aws-us-east-1", pg_version=version)
         fingerprint = None if key is None else f"{name} {version}".encode()
+        limits = OwnerLimits(most, a_day)
         made = pair.both(
             "create",
             pair.apps.create(
                 owner,
                 desired,
+                given=given,
                 app_id=app_id,
                 idempotency_key=key,
                 fingerprint=fingerprint,
-                max_apps=most,
+                limits=limits,
                 request_id=None,
             ),
-            lambda: pair.twin.create(owner, desired, app_id=app_id, key=key, fingerprint=fingerprint, most=most),
+            lambda: pair.twin.create(
+                owner, desired, given=given, app_id=app_id, key=key, fingerprint=fingerprint, limits=limits
+            ),
             seen=lambda made: (plain(made.app), made.created),
             modelled=lambda made: (twin_row(pair.twin, made.app), made.created),
         )

@@ -15,7 +15,7 @@ from tests.catalogmodel.pair import TERMS, WORKERS
 from tests.catalogmodel.passes import PROJECTS, WORKER
 from tests.catalogmodel.state import SEALED, plain, twin_row
 
-JOBS = st.sampled_from(("sweep", "audit"))
+JOBS = st.sampled_from(("sweep", "audit", "keys"))
 REASONS = st.sampled_from(("all is gone", "half is gone"))
 
 
@@ -132,6 +132,14 @@ class ThePlane(Base):
         self.pair.met["bury", "buried"] += len(self.pair.twin.rows) < before
 
     @precondition(sometimes)
+    @rule()
+    def expire_keys(self) -> None:
+        """Idempotency keys go a day after they were given."""
+        before = len(self.pair.twin.keys)
+        self.pair.both("expire_keys", self._expire_keys(), self.pair.twin.expire_keys)
+        self.pair.met["expire_keys", "expired"] += len(self.pair.twin.keys) < before
+
+    @precondition(sometimes)
     @rule(worker=WORKER, name=JOBS, period=st.sampled_from((0.5, 60.0)))
     def claim_job(self, worker: str, name: str, period: float) -> None:
         """A round begins, unless somebody is at it or it is too early."""
@@ -183,6 +191,11 @@ class ThePlane(Base):
     def close_budget(self, seconds: float) -> None:
         """Neon refused a request for there being too many."""
         self.pair.both("budget.close", self.pair.budget.close(seconds), lambda: self.pair.twin.close_budget(seconds))
+
+    async def _expire_keys(self) -> None:
+        after: tuple[str, str] | None = ("", "")
+        while after is not None:
+            after = await self.pair.fleets[WORKERS[0]].expire_keys(after)
 
     def _standing(self, app_ids: list[str]) -> list[str]:
         return [app_id for app_id in app_ids if app_id in self.pair.twin.rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,10 +60,10 @@ def real_state(clock: StillClock, tokens: Mapping[int, int]) -> State:
         "jobs": {row["name"]: tuple(row.values()) for row in clock.rows(_JOBS)},
         "orphans": {row["project_id"]: row["app_id"] for row in clock.rows("SELECT * FROM orphan_projects")},
         "keys": {
-            (row["owner_id"], row["key"]): (row["fingerprint"], row["app_id"])
+            (row["owner_id"], row["key"]): (row["fingerprint"], row["app_id"], row["created_at"])
             for row in clock.rows("SELECT * FROM idempotency_keys")
         },
-        "living": {row["owner_id"]: row["living"] for row in clock.rows("SELECT * FROM app_owners")},
+        "owners": {row["owner_id"]: _owner(row) for row in clock.rows("SELECT * FROM app_owners")},
         "budget": tuple(clock.rows("SELECT * FROM request_budget")[0].values()),
     }
 
@@ -78,7 +79,7 @@ def twin_state(twin: Twin) -> State:
         "jobs": {name: _job(twin, name) for name in twin.jobs},
         "orphans": twin.orphans,
         "keys": twin.keys,
-        "living": twin.living,
+        "owners": {owner: _twin_owner(twin, owner) for owner in twin.living},
         "budget": _budget(twin),
     }
 
@@ -119,6 +120,16 @@ def _work(twin: Twin, app_id: str) -> tuple[object, ...]:
         work.lease_token,
         work.lease_expires_at,
     )
+
+
+def _owner(row: Mapping[str, Any]) -> tuple[object, ...]:
+    """How many apps live, how many were created in which hour, and how many keys were counted."""
+    hours = enumerate(row["creates"])
+    return row["living"], {row["creates_hour"] - age: made for age, made in hours if made}, row["keys"]
+
+
+def _twin_owner(twin: Twin, owner: str) -> tuple[object, ...]:
+    return twin.living[owner], dict(Counter(twin.created.get(owner, []))), twin.counted.get(owner, 0)
 
 
 def _plane(twin: Twin) -> tuple[object, ...]:

@@ -13,8 +13,8 @@ from tests.catalogmodel.plane import ThePlane
 Step = tuple[str, dict[str, Any]]
 
 
-def _ask(owner: str, name: str, *, version: int = 17, key: str | None = None, most: int = 9) -> Step:
-    return "ask", {"owner": owner, "name": name, "version": version, "key": key, "most": most}
+def _ask(owner: str, name: str, *, version: int = 17, key: str | None = None, most: int = 9, a_day: int = 99) -> Step:
+    return "ask", {"owner": owner, "name": name, "version": version, "key": key, "most": most, "a_day": a_day}
 
 
 def _project(which: int, project: str) -> Step:
@@ -28,6 +28,7 @@ STEPS: tuple[Step, ...] = (
     _ask("alice", "shop", key="key-1"),
     _ask("alice", "notes", version=16),
     _ask("alice", "shop", most=1),
+    _ask("alice", "shop", a_day=1),
     _ask("alice", "notes", key="key-2"),
     _ask("bob", "shop"),
     ("look", {"which": 0, "owner": "bob"}),
@@ -109,6 +110,15 @@ STEPS: tuple[Step, ...] = (
     ("pass_time", {"seconds": 0.5}),
     _ask("carol", "notes"),
     ("claim", {"worker": "worker-2", "limit": 1}),
+    # A day later the keys are forgotten, at first in what they match; the creates of the day before count no more.
+    ("pass_time", {"seconds": 86_400.0}),
+    _ask("alice", "blog", key="key-2"),
+    ("pass_time", {"seconds": 86_400.0}),
+    _ask("alice", "blog", key="key-2"),
+    ("pass_time", {"seconds": 90_000.0}),
+    ("expire_keys", {}),
+    _ask("alice", "notes", a_day=1),
+    _ask("alice", "more", a_day=1),
 )
 
 

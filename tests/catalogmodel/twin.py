@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from reconciler.catalog.apps import Created
 from reconciler.catalog.fleet import Pins
-from reconciler.catalog.refusals import IdempotencyKeyReused, LimitReached, NameTaken
+from reconciler.catalog.limits import OwnerLimits
+from reconciler.catalog.refusals import CreateLimitReached, IdempotencyKeyReused, LimitReached, NameTaken
 from reconciler.catalog.work import Claimed, Lease
 from reconciler.core.budget import Bucket, Grant, Owed, Terms, Urgency, lease
 from reconciler.core.snapshot import Event, Next
@@ -41,16 +42,20 @@ class Twin(FleetCatalog):
     """What the real catalog must be equal to.
 
     Attributes:
-        keys: by owner and idempotency key, the fingerprint and the app.
+        keys: by owner and idempotency key, the fingerprint, the app and the time.
         living: by owner, how many living apps.
+        created: by owner, the hours (since 1970) in which apps were created.
+        counted: by owner, how many keys were counted.
         holders: by app, who took its lease.
         history: every line, oldest first.
     """
 
     def __init__(self, clock: Clock, lease_seconds: float) -> None:
         super().__init__(clock, lease_seconds)
-        self.keys: dict[tuple[str, str], tuple[bytes | None, str]] = {}
+        self.keys: dict[tuple[str, str], tuple[bytes | None, str, datetime]] = {}
         self.living: dict[str, int] = {}
+        self.created: dict[str, list[int]] = {}
+        self.counted: dict[str, int] = {}
         self.holders: dict[str, str] = {}
         self.history: list[History] = []
         self.pinned: Pins | None = None
@@ -60,26 +65,42 @@ class Twin(FleetCatalog):
     # The API
 
     def create(
-        self, owner: str, desired: DesiredApp, *, app_id: str, key: str | None, fingerprint: bytes | None, most: int
+        self,
+        owner: str,
+        desired: DesiredApp,
+        *,
+        given: Collection[str],
+        app_id: str,
+        key: str | None,
+        fingerprint: bytes | None,
+        limits: OwnerLimits,
     ) -> Created:
         """``AppCatalog.create``."""
         known = None if key is None else self.keys.get((owner, key))
-        if known is not None:
+        if known is not None and self._lives(known[2]):
             if known[0] != fingerprint:
                 raise IdempotencyKeyReused
             return Created(self.rows[known[1]].announced(), created=False)
         for row in self.rows.values():
             if (row.owner_id, row.app_name, row.delete_requested_at) == (owner, desired.app_name, None):
-                return self._found(row, desired, key, fingerprint)
-        if self.living.get(owner, 0) >= most:
-            raise LimitReached(most)
+                return self._found(row, desired, given, key, fingerprint)
+        if self.living.get(owner, 0) >= limits.apps:
+            raise LimitReached(limits.apps)
+        hour = int(self._clock.now // 3600)
+        recent = sorted(each for each in self.created.get(owner, []) if each > hour - 25)
+        if len(recent) >= limits.creates_per_day:
+            frees = recent[len(recent) - limits.creates_per_day]
+            raise CreateLimitReached(limits.creates_per_day, (frees + 25) * 3600 - self._clock.now)
         self.living[owner] = self.living.get(owner, 0) + 1
+        self.created[owner] = [*recent, hour]
         self.create_app(app_id, owner, desired)
         self._remember(owner, key, fingerprint, app_id)
         return Created(self.rows[app_id], created=True)
 
-    def _found(self, row: AppMetadata, desired: DesiredApp, key: str | None, fingerprint: bytes | None) -> Created:
-        differing = sorted(name for name in DesiredApp.model_fields if getattr(row, name) != getattr(desired, name))
+    def _found(
+        self, row: AppMetadata, desired: DesiredApp, given: Collection[str], key: str | None, fingerprint: bytes | None
+    ) -> Created:
+        differing = sorted(name for name in given if getattr(row, name) != getattr(desired, name))
         if differing:
             raise NameTaken(row.app_id, tuple(differing))
         self._remember(row.owner_id, key, fingerprint, row.app_id)
@@ -87,7 +108,15 @@ class Twin(FleetCatalog):
 
     def _remember(self, owner: str, key: str | None, fingerprint: bytes | None, app_id: str) -> None:
         if key is not None:
-            self.keys[owner, key] = (fingerprint, app_id)
+            self.keys[owner, key] = (fingerprint, app_id, self._clock.date)
+            self.counted[owner] = self.counted.get(owner, 0) + 1
+
+    def _lives(self, made_at: datetime) -> bool:
+        return made_at > self._clock.date - timedelta(hours=24)
+
+    def expire_keys(self) -> None:
+        """``expire_keys``, all pages of it."""
+        self.keys = {key: value for key, value in self.keys.items() if self._lives(value[2])}
 
     def ask_to_delete(self, owner: str, app_id: str) -> AppMetadata | None:
         """``AppCatalog.request_delete``."""

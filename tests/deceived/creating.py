@@ -122,9 +122,12 @@ async def name_and_mark_are_copied_and_the_copy_looks_older(stage: Stage) -> Non
     await stage.long()
     row = stage.row(app_id)
     assert (row.status, row.project_id, stage.reason(app_id)) == (AppStatus.FAILED, None, Reason.NOT_PROVEN_OURS)
-    said = " ".join(condition.message for condition in row.conditions)
-    assert project_id in said
-    assert copy in said
+    for_owner = " ".join(condition.message for condition in row.conditions)
+    for_operators = " ".join(condition.operator_message or "" for condition in row.conditions)
+    assert {each: (each in for_owner, each in for_operators) for each in (project_id, copy)} == {
+        project_id: (False, True),
+        copy: (False, True),
+    }
     stage.person("PATCH", f"/projects/{copy}", {"project": {"name": "a copy"}})
     await is_told_the_truth(stage, app_id)
 

@@ -161,7 +161,6 @@ class HttpMachine(RuleBasedStateMachine):
     def sweep(self) -> None:
         """The daemon looks at the whole fleet."""
         self.stage.sweep()
-        self.bury()
 
     @rule(trouble=TROUBLES)
     def weather(self, trouble: Trouble | None) -> None:
@@ -206,7 +205,6 @@ class HttpMachine(RuleBasedStateMachine):
         stage.door.trouble, stage.door.crash_in = None, None
         stage.clock.pass_by(61.0)
         stage.rest()
-        self.bury()
         for app in [*self.model.apps.values()]:
             self.check_rest(app, self.view(app))
         sent, written = stage.truth.neon.version, stage.clock.written()
@@ -276,10 +274,6 @@ class HttpMachine(RuleBasedStateMachine):
         """The next request's."""
         self.requests += 1
         return f"request-{self.requests}"
-
-    def bury(self) -> None:
-        """Tell the model what a sweep may have buried."""
-        self.model.bury({str(row["app_id"]) for row in self.stage.clock.still.rows("SELECT app_id FROM app_metadata")})
 
     def app(self, which: int) -> App:
         """One of the apps."""

@@ -93,7 +93,6 @@ class Model:
         destroyed: whether an app's project is gone for ever.
         apps: by id, the oldest first; without those whose tombstone is over.
         keys: by owner and key, the request that it stands for and its app.
-        ghosts: apps whose tombstone is over and whose rows are there still: only their keys know of them.
         nothing: the one answer for whatever is not the caller's.
     """
 
@@ -102,7 +101,6 @@ class Model:
     destroyed: Callable[[str], bool]
     apps: dict[str, App] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    ghosts: dict[str, App] = field(default_factory=dict)
     nothing: Answer | None = None
 
     def copy(self) -> Model:
@@ -110,22 +108,16 @@ class Model:
         apps = {each: App(**vars(app)) for each, app in self.apps.items()}
         for app in apps.values():
             app.asked_in, app.events = [*app.asked_in], [*app.events]
-        return replace(self, apps=apps, keys=dict(self.keys), ghosts=dict(self.ghosts))
+        return replace(self, apps=apps, keys=dict(self.keys))
 
     def of(self, owner: str) -> list[App]:
         """An owner's apps, newest first."""
         return sorted((app for app in self.apps.values() if app.owner == owner), key=lambda a: a.place, reverse=True)
 
     def end_tombstones(self) -> None:
-        """The tombstones of all deleted apps are over."""
-        self.ghosts |= {app.app_id: app for app in self.apps.values() if app.last["status"] == "deleted"}
-        self.apps = {app_id: app for app_id, app in self.apps.items() if app_id not in self.ghosts}
-
-    def bury(self, rows: set[str]) -> None:
-        """A sweep has been there: of apps whose tombstone is over, those without a row are known no more."""
-        gone = set(self.ghosts) - rows
-        self.keys = {key: kept for key, kept in self.keys.items() if kept[1] not in gone}
-        self.ghosts = {app_id: app for app_id, app in self.ghosts.items() if app_id not in gone}
+        """The tombstones of all deleted apps are over, and days before that every key has expired."""
+        self.apps = {app_id: app for app_id, app in self.apps.items() if app.last["status"] != "deleted"}
+        self.keys.clear()
 
     def judge(self, call: Call, answer: Answer) -> None:
         """Take in an answer. Raises Mismatch."""
@@ -171,7 +163,7 @@ class Model:
             return
         name = unicodedata.normalize("NFC", call.body["app_name"])
         asked = json.dumps([name, call.body.get("region")])
-        region = call.body.get("region") or REGION
+        given = call.body.get("region")
         known = None if call.key is None else self.keys.get((owner, call.key))
         living = [app for app in self.of(owner) if not app.deleting]
         same = next((app for app in living if app.name == name), None)
@@ -179,17 +171,20 @@ class Model:
             found = problem(answer, 422, "invalid-request")
             must([error["field"] for error in found["errors"]] == ["Idempotency-Key"], "another field", answer)
         elif known is not None:
-            self._found((self.apps | self.ghosts)[known[1]], answer)
-        elif same is not None and same.region != region:
+            self._found(self.apps[known[1]], answer)
+        elif same is not None and given is not None and same.region != given:
             found = problem(answer, 409, "name-taken")
             must((found["app_id"], found["fields"]) == (same.app_id, ["region"]), "not what differs", answer)
         elif same is not None:
             self._found(same, answer)
             self._keep_key(call, asked, same.app_id)
+        elif given is not None and given not in NEON_REGIONS:
+            found = problem(answer, 422, "invalid-request")
+            must([error["field"] for error in found["errors"]] == ["region"], "another field", answer)
         elif len(living) >= self.most:
             must(problem(answer, 429, "app-limit-reached")["limit"] == self.most, "another limit", answer)
         else:
-            app = self._made(call, answer, name, region)
+            app = self._made(call, answer, name, given or REGION)
             self._keep_key(call, asked, app.app_id)
 
     def _made(self, call: Call, answer: Answer, name: str, region: str) -> App:
@@ -352,8 +347,6 @@ def wrong_fields(body: Json) -> set[str]:
     if not isinstance(name, str) or not 0 < len(name) <= 100 or "\n" in name:
         unknown.add("app_name")
     if region is not None and not (isinstance(region, str) and 0 < len(region) <= 60):
-        unknown.add("region")
-    if not unknown and region is not None and region not in NEON_REGIONS:
         unknown.add("region")
     return unknown
 

@@ -69,6 +69,16 @@ def _statement(module: ModuleType, name: str, old: str, new: str) -> Spoil:
     return spoil
 
 
+def _both(*spoils: Spoil) -> Spoil:
+    """Two things that are wrong together, where one alone is harmless."""
+
+    def spoil(patch: pytest.MonkeyPatch) -> None:
+        for each in spoils:
+            each(patch)
+
+    return spoil
+
+
 def _property(name: str, value: Callable[[AppMetadata], bool]) -> Spoil:
     return lambda patch: patch.setattr(AppMetadata, name, property(value))
 
@@ -129,7 +139,7 @@ def _key_not_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def _one_more_than_allowed(patch: pytest.MonkeyPatch) -> None:
-    _created_with(patch, lambda named: {"max_apps": named["max_apps"] + 1})
+    _created_with(patch, lambda named: {"limits": replace(named["limits"], apps=named["limits"].apps + 1)})
 
 
 def _unknown_fields_let_in(patch: pytest.MonkeyPatch) -> None:
@@ -182,11 +192,11 @@ class SameNames(Mutant):
     @contextmanager
     def alive(self, stage: Stage) -> Iterator[None]:
         """Drop it, and put it back at the end."""
-        index, asked = "app_metadata_owner_name", "app_name = new_app_name"
-        [function] = stage.clock.still.rows("SELECT pg_get_functiondef('create_app'::regproc) AS text")
+        index, asked = "app_metadata_owner_name", "a.app_name = w.app_name"
+        [function] = stage.clock.still.rows("SELECT pg_get_functiondef('create_apps'::regproc) AS text")
         [unique] = stage.clock.still.rows(f"SELECT pg_get_indexdef('{index}'::regclass) AS text")
         honest = str(function["text"])
-        assert asked in honest, f"create_app has no {asked!r} any more"
+        assert asked in honest, f"create_apps has no {asked!r} any more"
         stage.clock.still.rows(f"{honest.replace(asked, 'false')}; DROP INDEX {index}")
         try:
             yield
@@ -210,7 +220,10 @@ MUTANTS = (
     ),
     Mutant(
         "delete ends anybody's app",
-        _statement(apps, "lock_for_delete", "owner_id = %(owner_id)s", "%(owner_id)s::text <> ''"),
+        _both(
+            _statement(apps, "lock_work", "(%(owner_id)s::text, %(app_id)s::text)", "(m.owner_id, %(app_id)s::text)"),
+            _statement(apps, "lock_for_delete", "owner_id = %(owner_id)s", "%(owner_id)s::text <> ''"),
+        ),
     ),
     Mutant("a token for one app reaches the others", _app_token_for_any),
     Mutant("a token for one app lists the others", _statement(apps, "list", "app_id = %(only_app)s", "true")),
@@ -239,7 +252,7 @@ MUTANTS = (
         _statement(record, "record", "greatest(a.observed_generation, %(observed_generation)s)", "a.generation"),
     ),
     Mutant("a delete wakes nobody", _statement(apps, "wake", "WHERE app_id", "WHERE false AND app_id")),
-    Mutant("a deleted app is shown for ever", _statement(apps, "get", "tombstone_until >", "now() <")),
+    Mutant("a deleted app is shown for ever", _statement(apps, "get", "m.tombstone_until >", "now() <")),
     Mutant("a create of unknown outcome is sent again", _unknown_is_refused),
     Mutant("an app is called deleted while its project lives", _deleted_unasked),
 )

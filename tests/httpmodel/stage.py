@@ -198,7 +198,10 @@ class Stage:
             revocations=TokenRevocations(_no_minimums),
             plane=PlaneSettings.model_construct(neon_regions=NEON_REGIONS),
             http=HttpSettings.model_construct(
-                max_apps_per_owner=MOST_APPS, requests_per_minute=10**9, failed_tokens_per_minute=10**9
+                max_apps_per_owner=MOST_APPS,
+                max_creates_per_owner_per_day=10**9,
+                requests_per_minute=10**9,
+                failed_tokens_per_minute=10**9,
             ),
             new_app_id=lambda: app_id_from_bytes(next(self._numbers).to_bytes(15, "big")),
         )

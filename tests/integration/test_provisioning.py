@@ -17,6 +17,7 @@ from api.provisioning import (
 )
 from api.waiting import Waiting
 from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.limits import OwnerLimits
 from reconciler.catalog.refusals import LimitReached, NameTaken
 from reconciler.catalog.seal import SealBroken
 from specs.metadata import AppMetadata
@@ -44,7 +45,9 @@ def provision(
 
             waiting = Waiting(statuses, poll_seconds=0.001)
             plane = PlaneSettings.model_construct(neon_regions=NEON_REGIONS)
-            provisioner = Provisioner(catalog, plane, max_apps_per_owner=2, new_app_id=new_app_id, nudge=lambda: None)
+            provisioner = Provisioner(
+                catalog, plane, limits=OwnerLimits(2, 4), new_app_id=new_app_id, nudge=lambda: None
+            )
             service = AppProvisioningService(provisioner, catalog, SEALER, waiting, wait_seconds=wait_seconds)
             try:
                 return [await service.provision_new_app(*call) for call in calls]

@@ -11,6 +11,7 @@ from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Pins
+from reconciler.catalog.limits import OwnerLimits
 from reconciler.catalog.migrate import schema_is_current
 from reconciler.catalog.record import RecordCatalog
 from reconciler.catalog.revocations import RevocationCatalog
@@ -41,9 +42,17 @@ async def _life(url: str) -> None:
         assert await schema_is_current(api)
         apps = AppCatalog(api)
         assert await RevocationCatalog(api).minimums(["o"]) == {}
-        await apps.create(
-            "o", DESIRED, app_id=APP_ID, idempotency_key="k", fingerprint=b"f", max_apps=5, request_id=None
-        )
+        for key in ("k", "k", "another"):
+            await apps.create(
+                "o",
+                DESIRED,
+                given=("app_name",),
+                app_id=APP_ID,
+                idempotency_key=key,
+                fingerprint=b"f",
+                limits=OwnerLimits(5, 5),
+                request_id=None,
+            )
         fleet = FleetCatalog(loop, owner="d", lease_seconds=9)
         await fleet.pin(Pins("org-1", "https://x", "morphik"))
         standing = await fleet.identity.standing()
@@ -67,6 +76,7 @@ async def _life(url: str) -> None:
         assert await work.release(claimed.lease, Next(None))
         await apps.request_delete("o", APP_ID, None)
         await fleet.bury()
+        assert await fleet.expire_keys(("", "")) == ("o", "k")
         assert [row.app_id async for row in fleet.rows()] == [APP_ID]
         assert await fleet.identity.doubt(await fleet.identity.standing(), "lost")
         assert await fleet.identity.ended_by() == "morphik-apps claim"
@@ -93,6 +103,9 @@ def test_each_role_can_do_all_of_its_own_work(catalog_url: str) -> None:
         (API, "DELETE FROM token_minimums"),
         (API, "SELECT * FROM token_minimum_changes"),
         (RECONCILER, "SELECT * FROM token_minimums"),
+        (API, "DELETE FROM idempotency_keys"),
+        (RECONCILER, "UPDATE idempotency_keys SET app_id = ''"),
+        (RECONCILER, "UPDATE app_owners SET creates = '{}'"),
         (API, "UPDATE catalog_identity SET org_id = 'x'"),
         (API, "UPDATE request_budget SET tokens = 1000"),
         (RECONCILER, "UPDATE app_metadata SET owner_id = 'x'"),

@@ -142,6 +142,7 @@ def test_a_job_whose_claim_was_broken_off_is_given_back(catalog_url: str) -> Non
     left = "SELECT name, lease_owner, lease_expires_at IS NULL AS free FROM periodic_jobs ORDER BY name"
     assert execute(catalog_url, left) == [
         {"name": "audit", "lease_owner": "another", "free": False},
+        {"name": "keys", "lease_owner": None, "free": True},
         {"name": "sweep", "lease_owner": None, "free": True},
     ]
 

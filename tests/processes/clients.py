@@ -176,6 +176,14 @@ def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+def for_operators(stage: Stage, app: Document) -> str:
+    """What the conditions of an app say to operators, which the API does not show."""
+    asked = f"""SELECT string_agg(c->>'operator_message', ' ') FROM app_metadata, jsonb_array_elements(conditions) AS c
+                WHERE app_id = '{app["app_id"]}'"""
+    [(text,)] = rows(stage.environment["DATABASE_URL"], asked)
+    return str(text)
+
+
 def connects(url: str) -> bool:
     """Whether a client gets in."""
     try:

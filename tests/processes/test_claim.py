@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.identity.copies import copied
 from tests.postgres import TestServer
-from tests.processes.clients import Document, Neon, api_of, keep, kept, rows
+from tests.processes.clients import Document, Neon, api_of, for_operators, keep, kept, rows
 from tests.processes.running import Stage, until
 
 
@@ -36,7 +36,8 @@ def _goes_on(stage: Stage, neon: Neon, lost: Document, doomed: Document) -> None
     api, daemon = api_of(stage, stage.serve()), stage.reconcile()
     daemon.said("which catalog is the right one is in doubt")
     late = api.create("late")
-    assert "morphik-apps claim" in api.until_reason(late, "MutationStopped")
+    assert "claim" not in api.until_reason(late, "MutationStopped")
+    assert "morphik-apps claim" in for_operators(stage, late)
     assert "morphik-apps claim" in api.http.get("/readyz").json()["stopped"]
     assert "morphik_apps_catalog_in_doubt 1.0" in api.http.get("/metrics").text
     assert api.http.get(f"/ee/apps/{lost['app_id']}").status_code == 404

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tests.processes.clients import Api, Document, Neon, api_of, keep, kept, rows
+from tests.processes.clients import Api, Document, Neon, api_of, for_operators, keep, kept, rows
 from tests.processes.running import FIGURES, Stage, until
 
 APPS = 8
@@ -93,7 +93,8 @@ def test_the_key_answers_for_another_organization(stage: Stage) -> None:
     later = api.create("later")
     newcomer = stage.reconcile()
     newcomer.said("the daemon was started with org-of-somebody-else")
-    assert "org-of-somebody-else" in api.until_reason(later, "MutationStopped")
+    assert "org-of-somebody-else" not in api.until_reason(later, "MutationStopped")
+    assert "org-of-somebody-else" in for_operators(stage, later)
     _all_tried(stage)
     assert newcomer.alive
     assert _state(neon) == before

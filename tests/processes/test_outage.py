@@ -46,7 +46,7 @@ def test_neon_is_down(served: tuple[Stage, Api]) -> None:
     stage, api = served
     daemon = stage.reconcile()
     app = api.create("early")
-    assert "trying again" in api.until_reason(app, "NeonUnavailable")
+    assert "retrying" in api.until_reason(app, "NeonUnavailable")
     assert api.get(app)["status"] == "pending"
     assert daemon.alive
     stage.local_neon()

@@ -29,7 +29,7 @@ class FleetCatalog(Catalog):
     def __init__(self, clock: Clock, lease_seconds: float) -> None:
         super().__init__(clock, lease_seconds)
         self.orphans: dict[str, str] = {}
-        self.jobs = {"sweep": Job(), "audit": Job()}
+        self.jobs = {"sweep": Job(), "audit": Job(), "keys": Job()}
 
     def pin(self, org_id: str) -> str:
         """``pin``."""

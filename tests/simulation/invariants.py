@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,8 +13,12 @@ from reconciler.core.snapshot import CreateIntent
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.settings import SEND_MARGIN_SECONDS
+from tests.simulation.neon import ORG_ID
 from tests.simulation.steps import Violation
 from tests.simulation.world import CHANGE_WITHIN, World
+
+_PROJECT_ID = re.compile(r"\b[a-z]+-[a-z]+-[0-9]{8}\b")
+_FLEET = re.compile(rf"{ORG_ID}|\bother projects\b|\b[0-9]+ (of [0-9]+|projects)\b")
 
 
 def check_sender(world: World, lease: Lease, step: e.Effect[Any]) -> None:
@@ -92,6 +97,8 @@ class Watch:
         self._check_projects()
         for event in self._world.catalog.events[self._read_events :]:
             _check_text(" ".join(event))
+            if event[0] in self._world.catalog.rows:
+                _check_owner_text(self._world.catalog.rows[event[0]], event[3])
         self._read_events = len(self._world.catalog.events)
         return True
 
@@ -112,7 +119,8 @@ class Watch:
         if app.serves_uri:
             self._check_served(app)
         for condition in app.conditions:
-            _check_text(condition.message + condition.reason)
+            _check_text(f"{condition.message} {condition.reason} {condition.operator_message}")
+            _check_owner_text(app, condition.message)
 
     def _check_recorded(self, app: AppMetadata, project_id: str) -> None:
         if list(self._recorded.values()).count(project_id):
@@ -154,3 +162,10 @@ class Watch:
 def _check_text(text: str) -> None:
     if "npg_" in text or ("://" in text and "@" in text):
         raise Violation("a credential is in a text for people")
+
+
+def _check_owner_text(app: AppMetadata, text: str) -> None:
+    """An owner reads nothing of the fleet, the organization, other projects, or the values of settings."""
+    others = set(_PROJECT_ID.findall(text)) - {app.project_id}
+    if others or _FLEET.search(text):
+        raise Violation(f"the owner of {app.app_id} reads what is the operator's: {text}")

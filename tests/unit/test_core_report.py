@@ -9,7 +9,7 @@ import pytest
 from reconciler import errors
 from reconciler.core import effects as e
 from reconciler.core.reconcile import reconcile
-from reconciler.core.report import Said, explain, progress, record, report_failure
+from reconciler.core.report import QUIET_ATTEMPTS, Said, explain, progress, record, report_failure
 from reconciler.core.snapshot import Next, Plane, Progress, Snapshot
 from specs.metadata import AppMetadata
 from specs.status import AppStatus, ConditionType, Reason, condition_of
@@ -19,8 +19,11 @@ BACKOFF, SLOW = 1.0, 45.0
 """After two failed passes, with a jitter of a half."""
 
 
-def neon(kind: type[errors.NeonAPIError], **more: Any) -> errors.NeonAPIError:
-    return kind(method="GET", route="/projects", detail="d", **more)
+FLEET = "12 of 99 projects of org-of-the-operator"
+
+
+def neon(kind: type[errors.NeonAPIError], said: str = "d", **more: Any) -> errors.NeonAPIError:
+    return kind(method="GET", route="/projects", detail=said, **more)
 
 
 def snapshot(of: AppMetadata, attempts: int = 2) -> Snapshot:
@@ -69,26 +72,47 @@ def test_each_error_has_its_reason_and_its_next_try(
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
+    ("error", "message", "detail"),
     [
         (
             neon(errors.NeonIntermediaryAnswered),
-            (
-                "An intermediary answered in place of Neon, with status None; retrying. If this lasts, check "
-                "NEON_API_URL and the proxies between the reconciler and Neon."
-            ),
+            "An intermediary answered in place of Neon; retrying.",
+            "check NEON_API_URL and the proxies between the reconciler and Neon.",
         ),
         (
             errors.InvalidNeonId("project_id"),
-            (
-                "The catalog records an id that Neon cannot have issued; no request was sent with it. Operator action "
-                "required: correct the app's project_id in the catalog."
-            ),
+            "The app cannot be reconciled. Operator action required.",
+            "Correct the app's project_id in the catalog.",
         ),
     ],
 )
-def test_an_error_that_is_not_neons_is_named(error: errors.ReconcileError, message: str) -> None:
-    assert explain(snapshot(app(Reason.AVAILABLE)), error)[0].message == message
+def test_explain_an_error_that_is_not_neons_names_it(error: errors.ReconcileError, message: str, detail: str) -> None:
+    said = explain(snapshot(app(Reason.AVAILABLE)), error)[0]
+    assert said.message == message
+    assert (said.operator_message or "").endswith(detail)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.MutationStopped(FLEET),
+        errors.ReconcileError(FLEET),
+        *(neon(kind, said=FLEET) for kind in (errors.NeonUnauthorized, errors.NeonConflict, errors.NeonNotFound)),
+        *(neon(kind, said=FLEET) for kind in (errors.NeonRateLimited, errors.NeonUnavailable, errors.NeonLocked)),
+        *(neon(kind, said=FLEET) for kind in (errors.NeonProjectLimitReached, errors.NeonLimitReached)),
+        *(neon(kind, said=FLEET) for kind in (errors.NeonQuotaExceeded, errors.NeonOutcomeUnknown)),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_text_of_an_error_is_the_operators(error: errors.ReconcileError) -> None:
+    """Where an operator must act, the text is in the operator's message; it is never in the owner's or in an event."""
+    of = snapshot(app(Reason.AVAILABLE), attempts=QUIET_ATTEMPTS)
+    ([told], _) = written(report_failure(of, error))
+    synced = condition_of(told.conditions, ConditionType.SYNCED)
+    assert synced is not None
+    assert FLEET not in synced.message
+    assert [FLEET in event.message for event in told.events] == [False]
+    assert (FLEET in (synced.operator_message or "")) == ("Operator action required" in synced.message)
 
 
 def test_a_refusal_is_neons_own_trouble_for_a_while_and_then_a_persons() -> None:

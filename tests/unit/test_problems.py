@@ -8,7 +8,15 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from api.problems import FieldError, forbidden, invalid_fields, problem_of
-from reconciler.catalog.refusals import CatalogRefusal, IdempotencyKeyReused, InvalidCursor, LimitReached, NameTaken
+from reconciler.catalog.refusals import (
+    CatalogRefusal,
+    CreateLimitReached,
+    IdempotencyKeyReused,
+    InvalidCursor,
+    KeyLimitReached,
+    LimitReached,
+    NameTaken,
+)
 from reconciler.errors import CatalogUnavailable
 
 
@@ -17,6 +25,8 @@ from reconciler.errors import CatalogUnavailable
     [
         (NameTaken("a" * 24, ("region",)), 409, "name-taken"),
         (LimitReached(3), 429, "app-limit-reached"),
+        (CreateLimitReached(3, 0.5), 429, "create-limit-reached"),
+        (KeyLimitReached(3, 0.5), 429, "idempotency-key-limit-reached"),
         (IdempotencyKeyReused(), 422, "invalid-request"),
         (InvalidCursor(), 422, "invalid-request"),
         (CatalogUnavailable("postgresql://u:hidden@h"), 503, "unavailable"),
@@ -38,7 +48,7 @@ def test_each_error_is_a_problem(error: Exception, status: int, slug: str) -> No
 
 
 def test_every_refusal_of_the_catalog_has_a_problem_of_its_own() -> None:
-    known = {NameTaken, LimitReached, IdempotencyKeyReused, InvalidCursor}
+    known = {NameTaken, LimitReached, CreateLimitReached, KeyLimitReached, IdempotencyKeyReused, InvalidCursor}
     assert set(CatalogRefusal.__subclasses__()) == known
 
 
@@ -49,8 +59,12 @@ def test_a_name_that_is_taken_says_by_what_and_how_it_differs() -> None:
     assert "a" * 24 in document["detail"]
 
 
-def test_what_ought_to_be_sent_again_later_says_when() -> None:
-    assert int(problem_of(CatalogUnavailable("x")).response().headers["Retry-After"]) > 0
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [(CatalogUnavailable("x"), "2"), (CreateLimitReached(3, 90.2), "91"), (KeyLimitReached(3, 0.0), "1")],
+)
+def test_what_ought_to_be_sent_again_later_says_when(error: Exception, seconds: str) -> None:
+    assert problem_of(error).response().headers["Retry-After"] == seconds
 
 
 def test_a_422_names_its_fields() -> None:

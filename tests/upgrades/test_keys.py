@@ -1,6 +1,7 @@
 """A process that does not have the newest of ``ENCRYPTION_KEYS`` yet, beside one that seals with it.
 
-It says which key it needs, and changes nothing of what it cannot open: no password is reset, no URI is sealed anew.
+Operators learn which key it needs. It changes nothing of what it cannot open: no password is reset, no URI is sealed
+anew.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import base64
 
 from reconciler.catalog.seal import key_id
 from tests.catalogs import execute
-from tests.processes.clients import Document, api_of, connects, document, for_psql
+from tests.processes.clients import Document, api_of, connects, document, for_operators, for_psql
 from tests.processes.running import SECRETS, Stage, until
 
 NEW = b"n" * 32
@@ -24,7 +25,7 @@ UNPROVEN = """UPDATE app_metadata SET connected_at = NULL, observed_generation =
 
 
 def test_processes_without_the_key(stage: Stage) -> None:
-    """The condition and the log name the key, nothing is lost, other work goes on; a daemon with the key ends it."""
+    """Condition and log name the key to operators, nothing is lost, other work goes on; a daemon with it ends that."""
     url = stage.environment["DATABASE_URL"]
     serving, blind = stage.serve(**BOTH), stage.serve()
     knowing = stage.reconcile(**BOTH)
@@ -43,7 +44,8 @@ def test_processes_without_the_key(stage: Stage) -> None:
     execute(url, UNPROVEN, unproven)
     for app, status in ((proven, "degraded"), (unproven, "failed")):
         execute(url, LOOK_AT, app)
-        assert NEEDS in api.until_reason(app, "Held")
+        assert NEEDS not in api.until_reason(app, "Held")
+        assert NEEDS in for_operators(stage, app)
         assert api.get(app)["status"] == status
     assert api.delete(doomed).status_code == 202
     api.until(doomed, "deleted")

@@ -136,7 +136,8 @@ def _tokens(read: TokenSettings) -> Line:
 
 
 def _http(read: HttpSettings) -> Line:
-    return ok("HTTP settings", f"port {read.port}, {read.max_apps_per_owner} apps an owner")
+    creates = f"{read.creates_per_owner_per_day} creates a day"
+    return ok("HTTP settings", f"port {read.port}, {read.max_apps_per_owner} apps an owner, {creates}")
 
 
 def _metrics(read: MetricsSettings) -> Line:

@@ -135,7 +135,7 @@ def test_two_that_wait_for_each_other_are_parted(catalog_url: str) -> None:
                 await asked
         assert await apps.request_delete("alice", app_id, None) is not None
 
-    _run(with_options(catalog_url, "-c deadlock_timeout=50ms"), use)
+    _run(with_options(catalog_url, "-c deadlock_timeout=2s"), use)
 
 
 def test_a_server_with_no_room_for_another_connection(postgres: TestServer, catalog_url: str) -> None:

@@ -1,6 +1,6 @@
 -- The minimum token_version of an owner, below which tokens are refused, and the audit record of its changes. Only the
 -- role that owns the tables writes them.
--- depends: 0007.identity
+-- depends: 0008.owner_limits
 
 CREATE TABLE token_minimums (
     owner_id         text PRIMARY KEY,

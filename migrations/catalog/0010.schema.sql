@@ -1,5 +1,5 @@
 -- The catalog may be in a schema of its own, which its two roles may use; the schema public lets everybody.
--- depends: 0007.identity
+-- depends: 0009.revocations
 
 DO $$
 BEGIN

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.catalog.database import Database
-from reconciler.catalog.refusals import CatalogRefusal
+from reconciler.errors import ReconcileError
 from reconciler.catalog.statements import load
 
 # JSON numbers are exact up to here in every reader.
@@ -14,7 +14,7 @@ LARGEST_VERSION = 2**53 - 1
 _SQL = load("revocations")
 
 
-class MinimumWouldFall(CatalogRefusal):
+class MinimumWouldFall(ReconcileError):
     """A lower minimum would accept tokens that are revoked now.
 
     Attributes:

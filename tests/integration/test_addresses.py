@@ -18,7 +18,7 @@ from tests.postgres import TestServer, own_server
 COMPLETE = {
     "DATABASE_URL": "postgresql://u:hidden@127.0.0.1:9/d",
     "ENCRYPTION_KEYS": "dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHQ",
-    "JWT_SECRET_KEY": "j" * 43,
+    "JWT_SECRET_KEY": "jk" * 21,
     "NEON_API_KEY": "k",
     "NEON_API_URL": "http://127.0.0.1:9/api/v2",
 }

@@ -38,7 +38,7 @@ def test_rounds_go_on_when_the_wall_clock_is_set(monkeypatch: pytest.MonkeyPatch
 
     async def scenario() -> None:
         nonlocal off
-        runs = {"sweep": asyncio.Semaphore(0), "audit": asyncio.Semaphore(0)}
+        runs = {name: asyncio.Semaphore(0) for name in ("sweep", "audit", "keys")}
 
         async def sweep() -> None:
             runs["sweep"].release()
@@ -46,7 +46,10 @@ def test_rounds_go_on_when_the_wall_clock_is_set(monkeypatch: pytest.MonkeyPatch
         async def audit() -> None:
             runs["audit"].release()
 
-        rounds = cast("Rounds", SimpleNamespace(sweep=sweep, audit=audit))
+        async def keys() -> None:
+            runs["keys"].release()
+
+        rounds = cast("Rounds", SimpleNamespace(sweep=sweep, audit=audit, keys=keys))
         scheduler = daemon._schedule(rounds, 0.02)
         try:
             for each in runs.values():

@@ -99,7 +99,7 @@ def test_white_space_around_any_setting_is_stripped(
     """Secrets too; what is nothing else counts as absent."""
     given = {
         "DATABASE_URL": "postgresql://h/d", "ENCRYPTION_KEYS": KEY, "CONTROL_PLANE_ID": "plane", "NEON_API_KEY": "k",
-        "JWT_SECRET_KEY": "x" * 32, "PORT": "4321", "LOG_LEVEL": "debug", "LEASE_SECONDS": "90",
+        "JWT_SECRET_KEY": "xy" * 16, "PORT": "4321", "LOG_LEVEL": "debug", "LEASE_SECONDS": "90",
         "DATABASE_DIRECT_URL": "",
     }  # fmt: skip
     if where == "environment":
@@ -116,7 +116,7 @@ def test_white_space_around_any_setting_is_stripped(
     assert (loop.neon_api_key.get_secret_value(), loop.lease_seconds) == ("k", 90)
     secret = s.TokenSettings.load().jwt_secret_key
     assert secret is not None
-    assert secret.get_secret_value() == "x" * 32
+    assert secret.get_secret_value() == "xy" * 16
     assert (s.HttpSettings.load(port=1).port, s.LogSettings.load().log_level) == (4321, "debug")
 
 

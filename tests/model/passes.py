@@ -190,7 +190,7 @@ def _quiet(effect: e.Effect[Any], row: m.Row) -> Any:
             return c.credentials_of(row.project) if row.sealed else None
         case e.ListEndpoints():
             return (Endpoint(id="ep-main", branch_id=c.BRANCH.id, type="read_write"),)
-    return c.credentials_of(row.project).connection_uri
+    return c.credentials_of(row.project).connection_uri.text
 
 
 def _value(effect: e.Effect[Any], answer: Answer) -> Any:

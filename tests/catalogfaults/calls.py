@@ -66,10 +66,12 @@ class Hands:
         self.held: dict[str, Claimed] = {}
         self.job = Job("sweep", 0, "")
 
-    async def create(self, name: str, key: str | None = None, app_id: str | None = None, max_apps: int = 100) -> None:
+    async def create(
+        self, name: str, key: str | None = None, app_id: str | None = None, max_apps: int = 100, owner: str = "alice"
+    ) -> None:
         """POST."""
         await self.apps.create(
-            "alice",
+            owner,
             _desired(name),
             given=("app_name", "region"),
             app_id=app_id or IDS[name],
@@ -97,6 +99,7 @@ class Hands:
         )
         await self.create("waiting")
         self._clock.rows("UPDATE app_metadata SET held_for = 'owner' WHERE app_name = 'waiting'")
+        self._clock.rows(f"INSERT INTO app_owners (owner_id, living, keys) VALUES ('carol', 0, {MAX_KEYS})")
         await self.fleet.report_orphan(_project("project-lost"))
         await self.fleet.pin(Pins(ORG, "https://neon", "morphik"))
         job = await self.fleet.claim_job("sweep", 60)
@@ -111,8 +114,7 @@ class Hands:
 
     async def create_behind_many_keys(self) -> None:
         """POST by an owner whose keys were counted long ago: most have expired since."""
-        self._clock.rows(f"UPDATE app_owners SET keys = {MAX_KEYS}")
-        await self.create("new", "key-new")
+        await self.create("new", "key-new", owner="carol")
 
     async def claim(self) -> None:
         """A person's claim, in which there is something of each kind to be made good."""
@@ -145,7 +147,7 @@ def _desired(name: str) -> DesiredApp:
 
 
 def _trace(name: str, create_seq: int) -> Trace:
-    return Trace(IDS[name], 1, create_seq, f"nonce of {name}", _project(f"project of {name}"))
+    return Trace(IDS[name], 1, create_seq, f"nonce of {name}", _project(f"project-of-{name}"))
 
 
 def _project(project_id: str) -> Project:

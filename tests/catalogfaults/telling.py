@@ -28,9 +28,11 @@ UNUSED: Mapping[str, str] = {
     "apps.owner_counts": "nobody in the stories has reached a limit",
     "apps.lock_owner": "the same",
     "apps.count_keys": "the same",
+    "fleet.round_finished": "the watch's, which changes nothing",
     "identity.doubt": "no story loses commits or has a second catalog",
     "identity.stopped": "the probes'; they change nothing",
     **dict.fromkeys(statements("claim"), "an operator's command"),
+    **dict.fromkeys(statements("revocations"), "no token of the stories has a version"),
     **dict.fromkeys(statements("inspect"), "the doctor's, which changes nothing"),
 }
 """Statements that no story uses, and why; what they do with faults is known from the calls one by one."""

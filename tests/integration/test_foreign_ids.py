@@ -62,7 +62,7 @@ def _ran(url: str, call: Call, app_id: str, monkeypatch: pytest.MonkeyPatch) -> 
         ran.append(statement)
         await run()
 
-    monkeypatch.setattr(module, "_Connection", tapped(note))
+    monkeypatch.setattr(module, "Connection", tapped(note))
     assert with_catalog(url, lambda catalog: call(catalog, app_id)) is None
     return ran
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 from starlette.types import Message
 
 from api.app import create_app
@@ -31,13 +32,21 @@ POST = f"POST /ee/apps HTTP/1.1\r\n{AUTHORIZED}Content-Type: application/json\r\
 @asynccontextmanager
 async def _served(catalog_url: str) -> AsyncIterator[tuple[int, CollectorRegistry]]:
     """The port of the real server over a real catalog, and what it measures."""
+    async with _running(catalog_url) as (port, app):
+        yield port, app.state.registry
+
+
+@asynccontextmanager
+async def _running(catalog_url: str) -> AsyncIterator[tuple[int, Starlette]]:
     context, listening = api_context(catalog_url), asyncio.Event()
+    app = create_app(context)
+    app.state.registry = context.registry
     listener = listen("127.0.0.1", 0)
     port: int = listener.getsockname()[1]
-    serving = asyncio.create_task(serve(create_app(context), listener, ready=listening.set))
+    serving = asyncio.create_task(serve(app, listener, ready=listening.set))
     try:
         await listening.wait()
-        yield port, context.registry
+        yield port, app
     finally:
         serving.cancel()
         with suppress(asyncio.CancelledError):
@@ -45,11 +54,12 @@ async def _served(catalog_url: str) -> AsyncIterator[tuple[int, CollectorRegistr
         await context.database.close()
 
 
-async def _hang_up(port: int, request: str, *, reset: bool) -> None:
+async def _hang_up(port: int, request: str, *, reset: bool, when: Callable[[], bool] | None = None) -> None:
+    """Send a request and hang up a moment later, or when something has happened."""
     _reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request.encode())
     await writer.drain()
-    await asyncio.sleep(0.05)
+    await (asyncio.sleep(0.05) if when is None else _until(when))
     if reset:
         writer.transport.abort()
     else:
@@ -96,10 +106,15 @@ def test_a_client_that_hangs_up_while_its_answer_is_held_is_no_error(
     catalog_url: str, caplog: pytest.LogCaptureFixture, reset: bool
 ) -> None:
     async def run() -> None:
-        async with _served(catalog_url) as (port, registry):
+        async with _running(catalog_url) as (port, app):
+            registry = app.state.registry
             content = '{"app_name": "notes"}'
-            held = f"{POST}Prefer: wait=1\r\nContent-Length: {len(content)}\r\n\r\n{content}"
-            await asyncio.gather(*(_hang_up(port, held, reset=reset) for _ in range(CLIENTS)))
+            held = f"{POST}Prefer: wait=4\r\nContent-Length: {len(content)}\r\n\r\n{content}"
+
+            def all_wait() -> bool:
+                return sum(map(len, app.state.waiting._waiters.values())) == CLIENTS
+
+            await asyncio.gather(*(_hang_up(port, held, reset=reset, when=all_wait) for _ in range(CLIENTS)))
             await _until(lambda: _answers(registry, "POST", "/ee/apps", "2xx") == CLIENTS)
             assert _answers(registry, "POST", "/ee/apps", "5xx") == 0
 
@@ -135,5 +150,6 @@ def test_a_client_that_hangs_up_mid_body_is_no_error_of_local_neon(tmp_path: Pat
         answered.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/api/v2/projects", "raw_path": b"/api/v2/projects"}
-    asyncio.run(server.app(scope | {"headers": [], "query_string": b""}, receive, send))
+    named = {"headers": [(b"host", b"localhost:80")], "server": ("127.0.0.1", 80), "query_string": b""}
+    asyncio.run(server.app(scope | named, receive, send))
     assert answered[0]["status"] == 400

@@ -11,11 +11,11 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from api.app import create_app
+from api.auth.revocations import TokenRevocations
+from api.auth.tokens import TokenVerifier
 from api.context import ApiContext
 from api.nudge import Nudge
 from api.provisioning import AppProvisioningService, Provisioner, owner_limits
-from api.revocations import TokenRevocations
-from api.tokens import TokenVerifier
 from api.waiting import Waiting
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
-from api.revocations import TokenRevocations
-from api.tokens import TokenVerifier
+from api.auth.revocations import TokenRevocations
+from api.auth.tokens import TokenVerifier
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.seal import Sealer

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
+from api.auth.revocations import TokenRevocations
+from api.auth.tokens import InvalidToken, KeysUnavailable, Principal, TokenVerifier
 from api.limits import ClientAddress, RateLimit
 from api.problems import UNAUTHORIZED, ProblemError, forbidden, owner_token_required, too_many, unavailable
-from api.revocations import TokenRevocations
-from api.tokens import InvalidToken, KeysUnavailable, Principal, TokenVerifier
 from specs.settings import HttpSettings
 
 

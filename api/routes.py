@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from api import docs
+from api.auth.tokens import Principal
 from api.bodies import field_problem, parse_object, require_json
 from api.context import ApiContext
 from api.documents import AppList, EventList, app_document, app_summary, event_document
@@ -23,7 +24,6 @@ from api.probes import healthz, ready
 from api.problems import INVALID_IDEMPOTENCY_KEY, FieldError, app_not_found, invalid_fields
 from api.provisioning import InvalidAppRequest, Provisioner, owner_limits
 from api.queries import AppsQuery, EventsQuery, NoQuery, read_query
-from api.tokens import Principal
 from api.waiting import Waiting, is_settled, wait_seconds
 from specs.app import AppRequest
 from specs.metadata import AppMetadata

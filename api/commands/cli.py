@@ -13,6 +13,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from api.auth.tokens import issue_token
 from api.commands.claim import claim, confirm
 from api.commands.dev import dev, local_neon
 from api.commands.doctor import examine
@@ -32,7 +33,6 @@ from api.compose import ApiSettings, compose
 from api.connections.pool import Connections
 from api.metrics import Exposition
 from api.probes import probes
-from api.tokens import issue_token
 from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog

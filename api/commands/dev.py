@@ -15,10 +15,10 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from api.auth.tokens import issue_token
 from api.commands.serving import listen, on_metrics_port, serve, together
 from api.compose import ApiSettings, compose
 from api.connections.pool import Connections
-from api.tokens import issue_token
 from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.migrate import migrate
 from reconciler.daemon import Daemon

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
-from api.tokens import issue_token
+from api.auth.tokens import issue_token
 from reconciler.catalog.migrate import migrate
 from reconciler.local.neon.messages import LocalNeonOptions
 from reconciler.local.neon.server import PREFIX

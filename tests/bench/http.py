@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from api.tokens import issue_token
+from api.auth.tokens import issue_token
 from reconciler.catalog.migrate import migrate
 from reconciler.local.postgres import EmbeddedPostgres
 from specs.settings import TokenSettings

@@ -13,8 +13,8 @@ import pytest
 from starlette.requests import Request
 
 from api import routes
+from api.auth.claims import Principal
 from api.bodies import parse_object
-from api.claims import Principal
 from api.documents import app_document
 from api.guard import Guard
 from api.problems import FORBIDDEN

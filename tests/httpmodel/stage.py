@@ -15,9 +15,9 @@ import pytest
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.auth.revocations import TokenRevocations
+from api.auth.tokens import TokenVerifier
 from api.context import ApiContext
-from api.revocations import TokenRevocations
-from api.tokens import TokenVerifier
 from reconciler.catalog.apps import AppCatalog
 from specs.names import app_id_from_bytes
 from specs.settings import NEON_REGIONS, HttpSettings, PlaneSettings, TokenSettings

@@ -14,9 +14,9 @@ import jwt
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.auth.revocations import TokenRevocations
+from api.auth.tokens import TokenVerifier
 from api.context import ApiContext
-from api.revocations import TokenRevocations
-from api.tokens import TokenVerifier
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.revocations import RevocationCatalog

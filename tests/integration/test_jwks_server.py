@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from api.app import create_app
+from api.auth.jwks import RemoteKeys, jwks_source
+from api.auth.tokens import TokenVerifier
 from api.commands.doctor.jwks import jwks as doctor_lines
 from api.commands.doctor.line import State
-from api.jwks import RemoteKeys, jwks_source
-from api.tokens import TokenVerifier
 from reconciler.egress import USER_AGENT, DocumentSource, FetchFailed
 from tests.integration.api_client import api_context
 from tests.integration.loopback import Peer, Script, head, loopback
@@ -134,7 +134,7 @@ async def _until(holds: Callable[[], bool]) -> None:
 
 def test_requests_never_wait_for_a_server_that_hangs(catalog_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Good tokens of known keys are answered, known before or not, and unknown kids get 503, while a fetch hangs."""
-    monkeypatch.setattr("api.jwks.PERIOD_SECONDS", 0.05)
+    monkeypatch.setattr("api.auth.jwks.PERIOD_SECONDS", 0.05)
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -170,7 +170,7 @@ def test_requests_never_wait_for_a_server_that_hangs(catalog_url: str, monkeypat
 
 
 def test_start_while_the_server_hangs_serves_503_and_stops_cleanly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.jwks.START_SECONDS", 0.1)
+    monkeypatch.setattr("api.auth.jwks.START_SECONDS", 0.1)
 
     async def run() -> None:
         async with loopback(_hang) as server:

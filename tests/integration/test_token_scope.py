@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from api.auth.revocations import TokenRevocations
 from api.commands.cli import main
-from api.revocations import TokenRevocations
 from tests.catalogs import execute, make_ready, new_app_id
 from tests.integration.api_client import ApiClient, api_context, client_over, token
 

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 from pydantic import SecretStr
 
-from api.tokens import issue_token
+from api.auth.tokens import issue_token
 from specs.settings import TokenSettings
 from tests.described import check_response
 from tests.processes.running import Running, Stage, until, url_of

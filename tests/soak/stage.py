@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
+from api.auth.tokens import issue_token
 from api.commands.serving import listen, serve
-from api.tokens import issue_token
 from reconciler.catalog.migrate import migrate
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from api.auth.tokens import InvalidToken, TokenVerifier
 from api.bodies import field_problem, parse_object, require_json
 from api.commands.logs import JsonFormatter, TextFormatter
 from api.guard import _bearer
@@ -25,7 +26,6 @@ from api.middleware import AllowedHosts, RequestContext
 from api.problems import ProblemError
 from api.queries import AppsQuery, EventsQuery, read_query
 from api.routes import _idempotency_key
-from api.tokens import InvalidToken, TokenVerifier
 from api.waiting import wait_seconds
 from reconciler.catalog.cursors import app_position, event_position
 from reconciler.catalog.refusals import InvalidCursor

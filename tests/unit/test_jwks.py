@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import RSAAlgorithm
 
-from api.jwks import KEEP_SECONDS, KeysUnavailable, RemoteKeys
-from api.keyset import MalformedKeySet, parse_key_set
-from api.tokens import InvalidToken, TokenVerifier
+from api.auth.jwks import KEEP_SECONDS, KeysUnavailable, RemoteKeys
+from api.auth.keyset import MalformedKeySet, parse_key_set
+from api.auth.tokens import InvalidToken, TokenVerifier
 from reconciler.egress import FetchFailed
 from tests.unit.test_tokens import claims, settings, signed
 
@@ -282,7 +282,7 @@ def test_unknown_kid_first_seen_during_a_fetch_waits_for_the_next_one(issuer: Is
 
 
 def test_unknown_kids_start_no_fetch_and_are_bounded(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.jwks.MAX_UNKNOWN_IDS", 10)
+    monkeypatch.setattr("api.auth.jwks.MAX_UNKNOWN_IDS", 10)
     good = token(RSA_KEY, "RS256", "rsa")
     for number in range(50):
         assert issuer.verify(token(EC_KEY, "ES256", f"unknown-{number}")) == "503"

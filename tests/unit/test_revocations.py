@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from api.claims import InvalidToken, Principal
-from api.revocations import TokenRevocations
+from api.auth.claims import InvalidToken, Principal
+from api.auth.revocations import TokenRevocations
 from reconciler.errors import CatalogUnavailable
 
 
@@ -92,7 +92,7 @@ def test_check_request_cancelled_leaves_the_read_to_the_others() -> None:
 
 
 def test_minimums_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.revocations.MAX_OWNERS", 2)
+    monkeypatch.setattr("api.auth.revocations.MAX_OWNERS", 2)
 
     async def run() -> None:
         catalog = Minimums()

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 from starlette.requests import Request
 
-from api.claims import Refusal
+from api.auth.claims import Refusal
+from api.auth.revocations import TokenRevocations
+from api.auth.tokens import InvalidToken, Principal, TokenVerifier, issue_token
 from api.guard import Guard
 from api.problems import ProblemError
-from api.revocations import TokenRevocations
-from api.tokens import InvalidToken, Principal, TokenVerifier, issue_token
 from specs.settings import HttpSettings, TokenSettings
 
 SECRET = "k" * 32
@@ -300,7 +300,7 @@ def test_remembered_token_wall_clock_set_back_does_not_count_longer(monkeypatch:
 
 
 def test_remembered_tokens_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.tokens._MOST_KNOWN", 2)
+    monkeypatch.setattr("api.auth.tokens._MOST_KNOWN", 2)
     verifier = TokenVerifier(settings())
     tokens = [signed(claims(user_id=f"u{number}")) for number in range(3)]
     for token in tokens:

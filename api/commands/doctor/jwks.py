@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from api.auth.jwks import jwks_source
+from api.auth.keyset import MalformedKeySet, parse_key_set
 from api.commands.doctor.line import Line, failed, ok, skipped, warning
-from api.jwks import jwks_source
-from api.keyset import MalformedKeySet, parse_key_set
 from reconciler.egress import FetchFailed
 from reconciler.egress_proxy import egress_proxy
 from specs.settings import SettingsError, TokenSettings

@@ -12,7 +12,7 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWK
 
-from api.claims import InvalidToken, parse_object
+from api.auth.claims import InvalidToken, parse_object
 
 RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 # By curve, RFC 7518, 3.4 and RFC 8037, 3.1.

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from api.claims import InvalidToken, Principal, Refusal
+from api.auth.claims import InvalidToken, Principal, Refusal
 from reconciler.catalog.together import Together
 
 # A revocation counts everywhere within a minute: what was read is used for half of it.

@@ -17,7 +17,7 @@ from typing import Any
 import jwt
 from jwt.utils import base64url_decode
 
-from api.claims import (
+from api.auth.claims import (
     PERMISSIONS,
     ClaimRules,
     InvalidToken,
@@ -27,8 +27,8 @@ from api.claims import (
     parse_object,
     principal_of,
 )
-from api.jwks import KeysUnavailable, RemoteKeys, jwks_source
-from api.keyset import ASYMMETRIC, LONGEST_KEY_ID, SigningKey
+from api.auth.jwks import KeysUnavailable, RemoteKeys, jwks_source
+from api.auth.keyset import ASYMMETRIC, LONGEST_KEY_ID, SigningKey
 from reconciler.egress_proxy import egress_proxy
 from specs.settings import TokenSettings
 

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from api.claims import InvalidToken, Refusal
-from api.keyset import LONGEST_KEY_ID, KeySet, MalformedKeySet, SigningKey, parse_key_set
+from api.auth.claims import InvalidToken, Refusal
+from api.auth.keyset import LONGEST_KEY_ID, KeySet, MalformedKeySet, SigningKey, parse_key_set
 from reconciler.egress import DocumentSource, FetchFailed
 from reconciler.logs import Troubles, fields
 

@@ -277,6 +277,12 @@ class FleetCatalog:
         """No run is as long as a tombstone stands."""
         await self._run("bury", lambda: None)
 
+    async def expire_keys(self, after: tuple[str, str]) -> tuple[str, str] | None:
+        """Users of a run send no idempotency keys."""
+        del after
+        await self._run("expire_keys", lambda: None)
+        return None
+
 
 class BudgetCatalog:
     """Stands in for ``reconciler.catalog.budget.BudgetCatalog``."""

@@ -276,7 +276,7 @@ def test_an_answer_that_takes_too_long_is_unknown(script: Script, status: int | 
         (httpx.ReadError("hidden"), errors.NeonOutcomeUnknown),
         (httpx.WriteError("hidden"), errors.NeonOutcomeUnknown),
         (httpx.CloseError("hidden"), errors.NeonOutcomeUnknown),
-        (httpx.ProxyError("hidden"), errors.NeonOutcomeUnknown),
+        (httpx.ProxyError("hidden"), errors.NeonNotSent),
         (httpx.LocalProtocolError("hidden"), errors.NeonOutcomeUnknown),
         (httpx.RemoteProtocolError("hidden"), errors.NeonOutcomeUnknown),
         (httpx.DecodingError("hidden"), errors.NeonOutcomeUnknown),

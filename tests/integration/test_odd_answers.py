@@ -114,7 +114,7 @@ def test_a_recorded_id_that_is_none_is_sent_nowhere_and_named(catalog_url: str) 
             assert not any("auth" in path for path in neon.reads)
             [synced] = [condition_of(house.row(bad).conditions, "Synced")]
             assert synced is not None
-            assert "an id that Neon cannot have issued" in synced.message
+            assert "an id that Neon cannot have issued" in (synced.operator_message or "")
             assert house.row(good).status == AppStatus.READY
 
     told(story)

@@ -11,7 +11,7 @@ PACKAGES = ("api", "reconciler", "specs", "migrations", "tests")
 LIMIT = 400
 TOP_LEVEL = {
     "api", "reconciler", "specs", "migrations", "tests",
-    "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md", "SECURITY.md", "RELIABILITY.md",
+    "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md", "SECURITY.md", "THREATS.md", "RELIABILITY.md",
     "Dockerfile", "compose.yaml", "docs",
 }  # fmt: skip
 MADE_BY_TOOLS = {"build", "dist", "node_modules"}

@@ -76,7 +76,7 @@ def _checked(
 
 def _identity(**changes: Any) -> Identity:
     given: Json = {"catalog_id": "c", "org_id": "org-1", "neon_api_url": URL, "control_plane_id": "morphik",
-                   "stop_reason": None, "projects": 0}  # fmt: skip
+                   "stop_reason": None, "projects": 0, "unused": False, "doubted": False}  # fmt: skip
     return Identity(**(given | changes))
 
 

@@ -149,6 +149,26 @@ def test_what_the_catalog_works_with_is_compared(changes: Json, said: str, monke
     assert (line.state, said in line.says) == (State.FAILED, True)
 
 
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [({}, State.FAILED), ({"unused": True}, State.FAILED), ({"unused": True, "doubted": True}, State.WARNING)],
+)
+def test_pins_unused_catalog_in_doubt_takes_another_plane(
+    changes: Json, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = _checked(_neon(), monkeypatch, _identity(control_plane_id="former", **changes))["pins"]
+    assert (line.state, "former" in line.says) == (state, True)
+
+
+@pytest.mark.parametrize(("projects", "state"), [([], State.OK), ([1], State.WARNING)])
+def test_projects_unused_catalog_warns_of_look_alikes(
+    projects: list[int], state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [_project(number) for number in projects]
+    line = _checked(_neon(projects=found), monkeypatch, _identity(unused=True))["projects"]
+    assert (line.state, "CONTROL_PLANE_ID" in str(line.do)) == (state, state is State.WARNING)
+
+
 def test_a_catalog_that_knows_more_projects_than_the_list_shows_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     line = _checked(_neon(projects=[_project(1)]), monkeypatch, _identity(projects=7))["projects"]
     assert (line.state, "recorded 7" in line.says) == (State.WARNING, True)

@@ -25,6 +25,7 @@ ReconcileError
 │   └── CatalogUnseen               its server is not the one that was looked over: look first
 ├── BudgetSpent                     Neon's request limit leaves nothing for this kind of work now
 ├── LeaseLost                       another worker may hold this app now: discard everything
+├── ProjectsUnexamined              a new catalog creates nothing before it has examined the projects at Neon
 └── MutationStopped                 the whole plane may change nothing at Neon, and says why
 """
 
@@ -169,6 +170,19 @@ class BudgetSpent(ReconcileError):
 
 class LeaseLost(ReconcileError):
     """The lease ran out or another worker took it; nothing was written."""
+
+
+class ProjectsUnexamined(ReconcileError):
+    """A catalog without creates has not examined all projects that another catalog may have made; nothing was sent.
+
+    Args:
+        left: how many are left.
+    """
+
+    def __init__(self, left: int) -> None:
+        super().__init__(
+            f"{left} projects at Neon are left to examine before the first create of this catalog; no action required"
+        )
 
 
 class MutationStopped(ReconcileError):

@@ -35,6 +35,12 @@ _COPY = (
 )
 
 
+_UNUSED = (
+    "This catalog has made no project. If the other catalog is still in use, do not claim this one: both would stop. "
+    "Set another CONTROL_PLANE_ID and restart the daemons."
+)
+
+
 class Seen(NamedTuple):
     """What a look found: the catalog's state, what a claim would do, in which organization, and when it began."""
 
@@ -65,7 +71,8 @@ async def claim(*, act: bool) -> str:
         seen = await look(client, access, fleet, ClaimCatalog(database), plane.control_plane_id)
         lines = [*_describe(seen, plane.control_plane_id)]
         if sealer is None:
-            lines += ["", "Nothing was changed. If this catalog is the right one: morphik-apps claim --yes", _COPY]
+            advice = _UNUSED if seen.standing.unused and seen.claim.others else _COPY
+            lines += ["", "Nothing was changed. If this catalog is the right one: morphik-apps claim --yes", advice]
         else:
             catalog = ClaimCatalog(database)
             done = await catalog.claim(seen.claim, seen.standing, sealer, org_id=seen.org_id, at=seen.at)

@@ -45,6 +45,8 @@ from specs.settings import (
 LOOPBACK = "127.0.0.1"
 NEON_PREFIX = "/api/v2"
 NEON_KEY_FILE = "neon-api-key"
+CATALOG_FOLDER = "catalog"
+LOCAL_NEON_FOLDER = "local-neon"
 # One daemon on one machine: short leases, so that a killed dev goes on soon after its restart.
 DEV_FIGURES = {"lease_seconds": 15, "neon_timeout_seconds": 5, "settle_seconds": 10, "resync_seconds": 30}
 Say = Callable[[str], None]
@@ -87,6 +89,7 @@ async def dev(port: int, data: Path, say: Say) -> None:
         ports = stack.enter_context(ExitStack())
         listener = stack.enter_context(listen(LOOPBACK, port))
         say("starting the catalog and local Neon; the first start takes some seconds\n")
+        say(_left_behind(data))
         (loop, neon), catalog = await asyncio.gather(_neon(data, stack, connections), _catalog(data, stack))
         await asyncio.to_thread(migrate, catalog.direct_url)
         registry = CollectorRegistry()
@@ -100,6 +103,17 @@ async def dev(port: int, data: Path, say: Say) -> None:
         runs = on_metrics_port(ports, LOOPBACK, metrics, app.state.exposition, database, connections=connections)
         serving = serve(app, listener, ready=ready, connections=connections)
         await together(serving, daemon.run(), *runs, *([] if neon is None else [neon]))
+
+
+def _left_behind(data: Path) -> str:
+    """A hint where the local catalog was removed and local Neon was not; must be read before either is started."""
+    named = "neon_api_url" in LoopSettings.named() or "database_url" in CatalogSettings.named()
+    if named or (data / CATALOG_FOLDER).exists() or not (data / LOCAL_NEON_FOLDER).exists():
+        return ""
+    return (
+        f"{data} holds projects of local Neon, and their catalog was removed. If creates are stopped, remove {data} "
+        "(`make clean` does) and start again.\n"
+    )
 
 
 def _local_neon(data: Path, key: str, org_id: str | None, *, rate_limits: bool = False) -> LocalNeonServer:
@@ -131,14 +145,14 @@ async def _neon(
     url = f"http://{LOOPBACK}:{listener.getsockname()[1]}{NEON_PREFIX}"
     loop = LoopSettings.load(neon_api_key=await asyncio.to_thread(_key_in, data), neon_api_url=url, **DEV_FIGURES)
     key = loop.neon_api_key.get_secret_value()
-    server = await stack.enter_async_context(_local_neon(data / "local-neon", key, loop.neon_org_id))
+    server = await stack.enter_async_context(_local_neon(data / LOCAL_NEON_FOLDER, key, loop.neon_org_id))
     return loop, asyncio.create_task(serve(server.app, listener, connections=connections))
 
 
 async def _catalog(data: Path, stack: AsyncExitStack) -> CatalogSettings:
     if "database_url" in CatalogSettings.named():
         return load_catalog_settings()
-    postgres = await stack.enter_async_context(EmbeddedPostgres(data / "catalog"))
+    postgres = await stack.enter_async_context(EmbeddedPostgres(data / CATALOG_FOLDER))
     return load_catalog_settings(database_url=postgres.dsn("postgres"))
 
 

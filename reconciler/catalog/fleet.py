@@ -79,6 +79,13 @@ class FleetCatalog:
         # Read in a statement of its own: another daemon may have been first.
         return await self.pins() or pins
 
+    async def take_plane(self, control_plane_id: str) -> bool:
+        """Give an unused catalog in doubt another CONTROL_PLANE_ID, and end the doubt; whether it was one.
+
+        All projects are examined anew: a doubt that the new CONTROL_PLANE_ID does not answer returns.
+        """
+        return await self._changed("take_plane", {"control_plane_id": control_plane_id})
+
     async def stop(self, reason: str) -> bool:
         """Stop every change at Neon; whether that is news."""
         return await self._changed("stop", {"reason": reason})

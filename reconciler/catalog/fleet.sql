@@ -11,6 +11,14 @@ UPDATE catalog_identity
 SET org_id = %(org_id)s, neon_api_url = %(neon_api_url)s, control_plane_id = %(control_plane_id)s
 WHERE org_id IS NULL;
 
+-- name: take_plane
+-- An operator starts a daemon with another CONTROL_PLANE_ID over a catalog in doubt that has begun no create. Only a
+-- catalog in doubt takes it: no daemon creates there under the former one.
+UPDATE catalog_identity
+SET control_plane_id = %(control_plane_id)s, doubted_at = NULL, doubt_reason = NULL, looked_at = NULL
+WHERE doubted_at IS NOT NULL AND high_water = 0 AND claimed_at IS NULL AND control_plane_id <> %(control_plane_id)s
+RETURNING singleton;
+
 -- name: stop
 -- Stop every change at Neon, and say why.
 UPDATE catalog_identity SET mutation_stopped_at = coalesce(mutation_stopped_at, now()), mutation_stop_reason = %(reason)s

@@ -71,7 +71,10 @@ class Rights:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which catalog this is and what it works with; None before the first change at Neon."""
+    """Which catalog this is and what it works with; None before the first change at Neon.
+
+    ``unused``: it has begun no create and was never claimed. ``doubted``: an operator must decide about it.
+    """
 
     catalog_id: str
     org_id: str | None
@@ -79,6 +82,8 @@ class Identity:
     control_plane_id: str | None
     stop_reason: str | None
     projects: int
+    unused: bool
+    doubted: bool
 
 
 class CatalogInspector:

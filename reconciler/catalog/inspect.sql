@@ -43,8 +43,10 @@ SELECT current_user AS login,
            AND has_sequence_privilege('lease_tokens', 'USAGE') AS reconciles
 
 -- name: identity
--- Which catalog this is, what it works with, whether changes are stopped, and how many projects it has recorded.
+-- Which catalog this is, what it works with, whether changes are stopped, whether it has begun no create and was never
+-- claimed, and how many projects it has recorded.
 SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id,
+       high_water = 0 AND claimed_at IS NULL AS unused, doubted_at IS NOT NULL AS doubted,
        coalesce(
            doubt_reason,
            CASE WHEN server_identity <> server_identity(tableoid)

@@ -8,6 +8,9 @@ recover what its owner deleted, and know nothing of projects that it made. Two w
   the commit before the request, so a project of ours beyond the high-water mark proves that commits were lost, and one
   of another catalog that is younger than ours proves that two work at the same time (``evidence``).
 
+A catalog that has begun no create yet is stopped by any project of another catalog under its CONTROL_PLANE_ID, however
+old the project is. Its first create would put the other catalog, which works, in doubt.
+
 Either is enough for *doubt*: nothing is changed at Neon until a person has said which catalog is the right one. What
 neither shows: rows that were put back on the same running server, when nothing was created since. Then the emergency
 stop is what is left, where many projects seem to have vanished.
@@ -26,6 +29,10 @@ from specs.neon import Project, ProjectListing
 # By how much Neon's clock and the catalog's may differ, with what a list may lag behind.
 MARGIN = timedelta(hours=1)
 HOW_IT_ENDS = "Nothing is changed at Neon until a person runs `morphik-apps claim`."
+HOW_IT_ENDS_UNUSED = (
+    "Nothing is changed at Neon until an operator sets another CONTROL_PLANE_ID and restarts the daemons, or, if the "
+    "other catalog is no longer in use, runs `morphik-apps claim`."
+)
 _BECAUSE = {
     "system": "another Postgres server",
     "database": "another database",
@@ -61,6 +68,11 @@ class Standing:
     claimed_at: datetime | None = None
     set_aside: Mapping[str, int] | None = None
 
+    @property
+    def unused(self) -> bool:
+        """Whether the catalog has begun no create and was never claimed, so that nothing at Neon depends on it."""
+        return self.high_water == 0 and self.claimed_at is None
+
 
 def elsewhere(standing: Standing) -> str | None:
     """Why this may be a copy, or a catalog that lacks commits, by what its server says; None where all is as it was."""
@@ -78,10 +90,14 @@ def elsewhere(standing: Standing) -> str | None:
 def suspects(standing: Standing, listing: ProjectListing) -> tuple[Project, ...]:
     """The projects whose annotations are worth a call, the newest first: named like ours, and younger than the last
     look. What is older was there then, and what the catalog records may be left out.
+
+    Before the first look they are those that are younger than the catalog; for an unused one, those of every age.
     """
-    since = (standing.looked_at or standing.made_at) - MARGIN
-    young = [p for p in listing.projects if p.created_at > since and parse_project_name(p.name) is not None]
-    return tuple(sorted(young, key=lambda p: (p.created_at, p.id), reverse=True))
+    named = [p for p in listing.projects if parse_project_name(p.name) is not None]
+    if standing.looked_at is not None or not standing.unused:
+        since = (standing.looked_at or standing.made_at) - MARGIN
+        named = [p for p in named if p.created_at > since]
+    return tuple(sorted(named, key=lambda p: (p.created_at, p.id), reverse=True))
 
 
 def evidence(standing: Standing, plane: str, project: Project, mark: Mark | None) -> str | None:
@@ -89,9 +105,13 @@ def evidence(standing: Standing, plane: str, project: Project, mark: Mark | None
 
     ``standing`` must be read after the mark: the create is counted before its project can be there.
     """
-    if mark is None or mark.plane != plane or mark.catalog_id is None or mark.create_seq is None:
+    if mark is None or mark.catalog_id is None or mark.create_seq is None:
         return None
-    if mark.catalog_id == standing.catalog_id:
+    own = mark.catalog_id == standing.catalog_id
+    # An unused catalog may take another CONTROL_PLANE_ID, which must not hide what it lost under the former one.
+    if mark.plane != plane and not (own and standing.unused):
+        return None
+    if own:
         if mark.create_seq <= standing.high_water:
             return None
         return (
@@ -99,9 +119,18 @@ def evidence(standing: Standing, plane: str, project: Project, mark: Mark | None
             f"{standing.high_water}: commits were lost, by a restore or a failover. {HOW_IT_ENDS}"
         )
     set_aside = (standing.set_aside or {}).get(mark.catalog_id)
-    known = mark.create_seq <= set_aside if set_aside is not None else project.created_at <= standing.made_at
+    if set_aside is not None:
+        known = mark.create_seq <= set_aside
+    else:
+        known = not standing.unused and project.created_at <= standing.made_at
     if known:
         return None
+    if standing.unused:
+        return (
+            f"This catalog has made no project yet, and the project {project.id} was made by another catalog, "
+            f"{mark.catalog_id}, with the same CONTROL_PLANE_ID, {plane!r}, in the same organization. "
+            f"{HOW_IT_ENDS_UNUSED}"
+        )
     return (
         f"The project {project.id} was made by another catalog, {mark.catalog_id}, which works with the same "
         f"CONTROL_PLANE_ID in the same organization. {HOW_IT_ENDS}"

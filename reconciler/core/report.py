@@ -24,6 +24,7 @@ from reconciler.errors import (
     NeonRefused,
     NeonSafeToSendAgain,
     NeonUnauthorized,
+    ProjectsUnexamined,
     ReconcileError,
     TenantUnreachable,
 )
@@ -136,6 +137,9 @@ def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
         case MutationStopped():
             text = "Changes at Neon are suspended. Operator action required; the app resumes automatically after that."
             return Said("False", Reason.MUTATION_STOPPED, text, str(error)), slow
+        case ProjectsUnexamined():
+            text = "The control plane examines the Neon organization before its first create. No action required."
+            return Said("False", Reason.MUTATION_STOPPED, text, str(error)), backoff
         case TenantUnreachable():
             return Said("False", Reason.CONNECTING, f"The database does not accept connections yet: {error}"), backoff
         case NeonUnauthorized():

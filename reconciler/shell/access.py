@@ -8,6 +8,7 @@ every app. The door opens by itself when Neon answers and accepts the key again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import secrets
 import time
@@ -29,8 +30,13 @@ from specs.names import app_id_from_bytes
 from specs.settings import is_loopback
 
 LOOPBACK_API = "http://localhost"
+UNUSED_LOOK_SECONDS = 5.0
+"""How long a comparison with Neon is good for a catalog that has begun no create: the first one must follow soon."""
 WITNESSES = 3
 """How many other projects are looked for before a key counts as blind."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Access:
@@ -60,9 +66,12 @@ class Access:
         # On this machine the port is no part of who is meant.
         self._neon_api_url = LOOPBACK_API if is_loopback(neon_api_url) else neon_api_url
         self._control_plane_id = control_plane_id
+        self._clock = clock
         self._door = Door(clock, random.random)
         self._lookout = Lookout(client, fleet, control_plane_id)
         self._looked = False
+        self._looks_until: float | None = None
+        self._took_settings = False
         self._one_at_a_time = asyncio.Lock()
 
     async def confirm(self, *, fresh: bool = False, besides: str | None = None) -> str:
@@ -77,8 +86,11 @@ class Access:
             MutationStopped: this catalog works with another organization, API or plane, or the key with several, or a
                 person must say which catalog is the right one.
             NeonAPIError: Neon did not say, or refused the key.
+            ProjectsUnexamined: the catalog has begun no create, and projects are left to examine.
             CatalogUnavailable: the pins cannot be read.
         """
+        if self._looks_until is not None and self._clock() >= self._looks_until:
+            self._door.forget()
         org_id = self._door.known(fresh=fresh)
         if org_id is None:
             async with self._one_at_a_time:
@@ -124,11 +136,17 @@ class Access:
         return org_id
 
     async def _ask(self) -> str:
-        await self._lookout.stand()
+        if not self._took_settings:
+            # At a process's start only: one that runs on with the former setting must not take it back.
+            if await self._fleet.take_plane(self._control_plane_id):
+                log.warning("the catalog has no projects and takes the CONTROL_PLANE_ID %s", self._control_plane_id)
+            self._took_settings = True
+        standing = await self._lookout.stand()
         org_id = await self.organization()
-        if not self._looked:
+        if not self._looked or standing.unused:
             await self._lookout.look(org_id)
             self._looked = True
+        self._looks_until = self._clock() + UNUSED_LOOK_SECONDS if standing.unused else None
         return org_id
 
     async def _organization(self) -> str:

@@ -13,6 +13,7 @@ from reconciler.errors import (
     NeonOutcomeUnknown,
     NeonUnauthorized,
     NeonUnavailable,
+    ProjectsUnexamined,
     ReconcileError,
 )
 
@@ -65,6 +66,8 @@ class Door:
         now, last = self._clock(), self._refusal
         # A key that works for a moment only is asked about ever less often too.
         attempts = last.attempts + 1 if last is not None and now < last.until + CAP_SECONDS else 0
+        if isinstance(error, ProjectsUnexamined):
+            attempts = 0  # Neon answered: the next batch needs no longer pause
         asked = 0.0
         if isinstance(error, NeonAPIError):
             # One answer holds all passes back for a minute at most, and none of them for longer by itself.

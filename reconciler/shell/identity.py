@@ -3,18 +3,29 @@
 Done at a daemon's start, after each start of the catalog's server, and in each sweep. It costs the list, and one call
 for each project that is named like ours, that no row records, and that is younger than the last look: at most
 ``MOST_CALLS``, whatever other control planes of the organization make. The sweeps examine the rest.
+
+A catalog that has begun no create examines projects of every age, in batches of ``MOST_CALLS``, and creates nothing
+before it has examined all of them: its first create stops every other catalog under its CONTROL_PLANE_ID. That happens
+once; a complete look is kept.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.core.identity import Standing, elsewhere, evidence, suspects
 from reconciler.core.mark import mark_of
-from reconciler.errors import CatalogUnseen, MutationStopped, NeonNotFound, NeonOutcomeUnknown
+from reconciler.errors import (
+    CatalogUnseen,
+    MutationStopped,
+    NeonNotFound,
+    NeonOutcomeUnknown,
+    ProjectsUnexamined,
+)
 from reconciler.logs import fields
 from reconciler.neon.client import NeonClient
 from specs.names import parse_project_name
@@ -26,6 +37,19 @@ MOST_CALLS = 20
 """Projects that one comparison examines."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a comparison could not answer.
+
+    Attributes:
+        lacking: the list, or a project's branches, lack what might tell.
+        left: how many projects were not examined.
+    """
+
+    lacking: bool
+    left: int
 
 
 class Lookout:
@@ -44,6 +68,8 @@ class Lookout:
         self._control_plane_id = control_plane_id
         # An annotation cannot change, and the high-water mark only grows: what was harmless once stays so.
         self._harmless: set[str] = set()
+        # Examined without an answer: these are examined again, after the others.
+        self._unclear: set[str] = set()
         self._catalog_id: str | None = None
         self._partial = 0
 
@@ -77,11 +103,16 @@ class Lookout:
         Raises:
             MutationStopped: as for ``stand``.
             NeonOutcomeUnknown: the list lacks projects that might tell.
+            ProjectsUnexamined: the catalog has begun no create, and projects are left to examine.
             CatalogUnseen: the catalog's server changed meanwhile.
         """
         standing, at = await self.stand(), await self._fleet.clock()
         listing = await self._client.list_all_projects(org_id=org_id)
-        if await self.judge(standing, listing, at):
+        compared = await self.judge(standing, listing, at)
+        if compared.left and standing.unused:
+            log.info("new catalog: %d projects at Neon are left to examine before its first create", compared.left)
+            raise ProjectsUnexamined(compared.left)
+        if not compared.lacking:
             self._partial = 0
             return
         self._partial += 1
@@ -96,8 +127,8 @@ class Lookout:
                 detail="the list lacks projects, which might be some that the catalog does not know",
             )
 
-    async def judge(self, standing: Standing, listing: ProjectListing, at: datetime) -> bool:
-        """Compare a list that was begun at that time of the catalog's; False where it lacks too much to say.
+    async def judge(self, standing: Standing, listing: ProjectListing, at: datetime) -> Compared:
+        """Compare a list that was begun at that time of the catalog's.
 
         Where more projects are left to examine than one comparison may, the time of the last look stays, so that none
         of them is forgotten.
@@ -107,25 +138,33 @@ class Lookout:
         """
         possible = [p for p in suspects(standing, listing) if p.id not in self._harmless]
         unrecorded = await self._identity.unrecorded(p.id for p in possible)
-        open_questions = [p for p in possible if p.id in unrecorded]
+        new = [p for p in possible if p.id in unrecorded and p.id not in self._unclear]
+        again = [p for p in possible if p.id in unrecorded and p.id in self._unclear]
+        chosen = _chosen(new, MOST_CALLS)
         lacking = bool(listing.repeated_project_ids)
-        for project in _chosen(open_questions):
+        repeated = _chosen(again, MOST_CALLS - len(chosen))
+        for project in [*chosen, *repeated]:
             try:
                 branches = await self._client.list_branches(project.id)
             except NeonNotFound:
+                self._unclear.add(project.id)
                 continue  # gone since the list
             mark = mark_of(branches)
             if mark is None and branches.unreadable:
+                self._unclear.add(project.id)
                 lacking = True
                 continue
             reason = evidence(await self._identity.standing(), self._control_plane_id, project, mark)
             if reason is not None:
                 await self._doubt(standing, reason)
             self._harmless.add(project.id)
-        if lacking or await self._lacks(listing):
-            return False
-        await self._keep(standing, at if len(open_questions) <= MOST_CALLS else None)
-        return True
+        lacking = lacking or await self._lacks(listing)
+        left = len(new) - len(chosen)
+        if chosen:
+            left += len(again) - len(repeated)
+        if not lacking and not (left and standing.unused):
+            await self._keep(standing, at if len(new) + len(again) <= MOST_CALLS else None)
+        return Compared(lacking, left)
 
     async def _lacks(self, listing: ProjectListing) -> bool:
         """Whether a project of ours that no row records may be among those that could not be read."""
@@ -144,10 +183,10 @@ class Lookout:
         raise MutationStopped(reason)
 
 
-def _chosen(projects: Sequence[Project]) -> list[Project]:
-    """At most ``MOST_CALLS`` projects of a list that begins with the newest: the newest ones, and some of every age."""
-    if len(projects) <= MOST_CALLS:
+def _chosen(projects: Sequence[Project], most: int) -> list[Project]:
+    """At most so many projects of a list that begins with the newest: the newest ones, and some of every age."""
+    if len(projects) <= most:
         return list(projects)
-    newest = MOST_CALLS // 2
-    rest, more = projects[newest:], MOST_CALLS - newest
+    newest = most // 2
+    rest, more = projects[newest:], most - newest
     return [*projects[:newest], *(rest[len(rest) * number // more] for number in range(more))]

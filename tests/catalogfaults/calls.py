@@ -188,6 +188,7 @@ CALLS: Mapping[str, Call] = {
     # A round
     "catalog_id": lambda h: h.fleet.catalog_id(),
     "pin": lambda h: h.fleet.pin(Pins(ORG, "https://neon", "morphik")),
+    "take_plane": lambda h: h.fleet.take_plane("another"),
     "stop": lambda h: h.fleet.stop("all is gone"),
     "lift_stop": lambda h: h.fleet.lift_stop(),
     "override_stop": lambda h: h.fleet.override_stop(),

@@ -195,6 +195,10 @@ class FleetCatalog:
         await self._run("pin", lambda: self._table.keep_pins(pins))
         return await self.pins() or pins
 
+    async def take_plane(self, _control_plane_id: str) -> bool:
+        """No catalog is in doubt here."""
+        return await self._run("take_plane", lambda: False)
+
     async def stop(self, reason: str) -> bool:
         """Stop every change at Neon."""
         return await self._run("stop", lambda: self._table.stop(reason))

@@ -21,8 +21,7 @@ ROOT = Path(__file__).parents[2]
 SEEDS = 1500
 STATEMENTS = {
     "schema", "identity", "standing", "unrecorded", "looked",
-    "pin", "clock", "sweep_rows", "reported", "report_orphan", "forget_orphans", "bury",
-    "expire_keys",
+    "pin", "take_plane", "clock", "sweep_rows", "reported", "report_orphan", "forget_orphans", "bury", "expire_keys",
     "claim_job", "renew_job", "finish_job", "give_back_jobs", "audit_rows", "count_connected", "witnesses",
     "stop", "lift_stop", "stop_overridden", "wake", "name_surplus", "drop_surplus",
     "claim", "claimed", "next_due", "renew", "release", "give_back",

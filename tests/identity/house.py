@@ -85,10 +85,10 @@ class Neon:
         answer = self._handle(Request(method, path, {}, None))
         assert answer.status < 300, answer
 
-    def neighbor(self, number: int) -> None:
-        """A new project of another control plane in the same organization, named in the form of ours."""
+    def neighbor(self, number: int, plane: str = "another") -> None:
+        """A new project of another catalog in the same organization, named in the form of ours."""
         name = format_project_name("theirs", app_id_from_bytes(number.to_bytes(15, "big")))
-        marks = {PLANE: "another", CATALOG: "catalog-2", CREATE_SEQ: str(number)}
+        marks = {PLANE: plane, CATALOG: "catalog-2", CREATE_SEQ: str(number)}
         branch = {"name": "main", "role_name": "r", "database_name": "d", "annotations": marks}
         body = {"name": name, "org_id": ORG, "region_id": "aws-us-east-2", "pg_version": 17, "branch": branch}
         answer = self._handle(Request("POST", "/projects", {}, {"project": body}))
@@ -110,14 +110,17 @@ class House:
     Args:
         url: the catalog.
         neon: whose projects it works with.
+        plane: its CONTROL_PLANE_ID.
 
     Attributes:
         fleet, work, records, client, access: the daemon's parts.
     """
 
-    def __init__(self, url: str, neon: Neon) -> None:
+    def __init__(self, url: str, neon: Neon, plane: str = PLANE_ID) -> None:
         self.url = url
         self._neon = neon
+        self._plane = plane
+        self._ahead = 0.0
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -138,9 +141,14 @@ class House:
 
     def restart(self) -> None:
         """Begin a life of the daemon."""
-        plane = Plane(PLANE_ID, self._catalog_id, SETTLE, HOSTS)
+        plane = Plane(self._plane, self._catalog_id, SETTLE, HOSTS)
         self.access = Access(
-            self.client, self.fleet, org_id=ORG, neon_api_url="http://localhost", control_plane_id=PLANE_ID
+            self.client,
+            self.fleet,
+            org_id=ORG,
+            neon_api_url="http://localhost",
+            control_plane_id=self._plane,
+            clock=lambda: time.monotonic() + self._ahead,
         )
         world = World(self.client, plenty(), self.access, self.records, self._probe, LEASE - 21, Witness())
         driver = Driver(world, plane)
@@ -203,7 +211,8 @@ class House:
             await self.sweep()
 
     def age(self, seconds: float = 2 * SETTLE) -> None:
-        """Let time pass for the catalog."""
+        """Let time pass for the catalog and the daemon."""
+        self._ahead += seconds
         ago = f"- interval '{seconds} seconds'"
         self.sql(f"UPDATE create_intents SET sent_at = sent_at {ago}, first_absent_at = first_absent_at {ago}")
         self.sql(f"UPDATE app_metadata SET project_recorded_at = project_recorded_at {ago}, "

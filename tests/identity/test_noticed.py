@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.errors import MutationStopped
-from reconciler.shell import identity
+from reconciler.shell import access, identity
 from specs.status import AppStatus
 from tests.catalogs import execute
 from tests.identity.copies import copied, put_back
@@ -169,8 +169,9 @@ def test_what_one_comparison_leaves_the_next_ones_examine(postgres: TestServer, 
 def test_another_catalog_under_the_same_plane_stops_both(
     postgres: TestServer, catalog_url: str, monkeypatch: pytest.MonkeyPatch, safe: bool
 ) -> None:
-    """A second catalog, made on its own, works with the same key and CONTROL_PLANE_ID."""
+    """A second catalog, made on its own, works with the same key and CONTROL_PLANE_ID; both create within seconds."""
     neon = Neon()
+    monkeypatch.setattr(access, "UNUSED_LOOK_SECONDS", 1e9)
     if not safe:
         blind(monkeypatch)
     name = postgres.create_database(postgres.migrated_template())

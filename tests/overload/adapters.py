@@ -182,6 +182,10 @@ class Whole:
         await self._run(lambda: self._catalog.keep_pins(pins))
         return await self.pins() or pins
 
+    async def take_plane(self, _control_plane_id: str) -> bool:
+        """No catalog is in doubt here."""
+        return await self._run(lambda: False)
+
     async def stop(self, reason: str) -> bool:
         """Stop every change."""
         return await self._run(lambda: self._catalog.stop(reason))

@@ -93,6 +93,7 @@ def test_what_does_not_say_enough_is_left_alone(changes: dict[str, object], why:
         {"history_retention_seconds": 2**31},
         {"history_retention_seconds": -1},
         {"default_endpoint_settings": ComputeRead(suspend_timeout_seconds=2**31)},
+        {"default_endpoint_settings": ComputeRead(autoscaling_limit_max_cu=0.1)},
         {"default_endpoint_settings": ComputeRead(autoscaling_limit_min_cu=0.1)},
         {"pg_version": 2**31},
     ],

@@ -91,6 +91,52 @@ def test_another_catalog_works_where_it_makes_something(
     assert (evidence(standing, "morphik", _project(at=at), found) is not None) == doubted
 
 
+UNUSED = replace(STANDING, high_water=0, looked_at=None)
+
+
+@pytest.mark.parametrize(
+    ("standing", "changes", "at", "reason"),
+    [
+        (UNUSED, {"catalog_id": "theirs", "create_seq": 1}, NOW - timedelta(days=900), "by another catalog, theirs"),
+        (UNUSED, {"catalog_id": "theirs", "create_seq": 1}, NOW, "by another catalog, theirs"),
+        (UNUSED, {"catalog_id": "theirs", "create_seq": 1, "plane": "another"}, NOW, None),
+        (UNUSED, {"catalog_id": "theirs", "create_seq": None}, NOW, None),
+        (UNUSED, {"catalog_id": None, "create_seq": 1}, NOW, None),
+        (UNUSED, {"create_seq": 1}, NOW - timedelta(days=900), "remembers only 0"),
+        (UNUSED, {"create_seq": 1, "plane": "the former one"}, NOW, "remembers only 0"),
+        (replace(UNUSED, claimed_at=NOW), {"catalog_id": "theirs", "create_seq": 1}, STANDING.made_at, None),
+        (replace(UNUSED, high_water=1), {"catalog_id": "theirs", "create_seq": 1}, STANDING.made_at, None),
+        (
+            replace(UNUSED, claimed_at=NOW, set_aside={"theirs": 1}),
+            {"catalog_id": "theirs", "create_seq": 1},
+            NOW,
+            None,
+        ),
+        (replace(UNUSED, claimed_at=NOW), {"create_seq": 1, "plane": "another"}, NOW, None),
+    ],
+)
+def test_evidence_unused_catalog_stops_at_another_catalog_of_any_age(
+    standing: Standing, changes: dict[str, object], at: datetime, reason: str | None
+) -> None:
+    found = evidence(standing, "morphik", _project(at=at), replace(MARK, **changes))  # type: ignore[arg-type]
+    assert (found is None) == (reason is None)
+    assert reason is None or reason in str(found)
+
+
+def test_evidence_unused_catalog_names_the_other_and_both_ways_out() -> None:
+    found = str(evidence(UNUSED, "morphik", _project(), replace(MARK, catalog_id="theirs")))
+    for part in ("theirs", "p-1", "'morphik'", "sets another CONTROL_PLANE_ID", "`morphik-apps claim`"):
+        assert part in found
+
+
+def test_suspects_unused_catalog_are_of_every_age_until_a_look_is_kept() -> None:
+    old = NOW - timedelta(days=900)
+    listing = ProjectListing(projects=(_project(1, at=old), _project(2), _project(3, name="foreign", at=old)))
+    assert [project.id for project in suspects(UNUSED, listing)] == ["p-2", "p-1"]
+    for used in ({"looked_at": NOW}, {"high_water": 1}, {"claimed_at": NOW}):
+        assert [project.id for project in suspects(replace(UNUSED, **used), listing)] == ["p-2"]
+
+
 def test_only_what_is_named_like_ours_and_young_is_worth_a_call() -> None:
     """Young is what was made since an hour before the last look, by clocks that may differ."""
     hour, second = timedelta(hours=1), timedelta(seconds=1)

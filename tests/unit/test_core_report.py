@@ -46,6 +46,7 @@ def written(steps: e.Steps[Any]) -> tuple[list[Progress], Any]:
     ("error", "status", "reason", "seconds"),
     [
         (errors.MutationStopped("stopped"), "False", Reason.MUTATION_STOPPED, SLOW),
+        (errors.ProjectsUnexamined(130), "False", Reason.MUTATION_STOPPED, BACKOFF),
         (errors.TenantUnreachable("refused"), "False", Reason.CONNECTING, BACKOFF),
         (neon(errors.NeonUnauthorized), "False", Reason.NEON_UNAUTHORIZED, BACKOFF),
         (neon(errors.NeonProjectLimitReached), "False", Reason.PROJECT_LIMIT_REACHED, SLOW),

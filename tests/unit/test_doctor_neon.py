@@ -76,7 +76,7 @@ def _checked(
 
 def _identity(**changes: Any) -> Identity:
     given: Json = {"catalog_id": "c", "org_id": "org-1", "neon_api_url": URL, "control_plane_id": "morphik",
-                   "stop_reason": None, "projects": 0}  # fmt: skip
+                   "stop_reason": None, "projects": 0, "unused": False, "doubted": False}  # fmt: skip
     return Identity(**(given | changes))
 
 
@@ -147,6 +147,26 @@ def test_a_wrong_organization_is_said_plainly(
 def test_what_the_catalog_works_with_is_compared(changes: Json, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     line = _checked(_neon(), monkeypatch, _identity(**changes))["pins"]
     assert (line.state, said in line.says) == (State.FAILED, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [({}, State.FAILED), ({"unused": True}, State.FAILED), ({"unused": True, "doubted": True}, State.WARNING)],
+)
+def test_pins_unused_catalog_in_doubt_takes_another_plane(
+    changes: Json, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = _checked(_neon(), monkeypatch, _identity(control_plane_id="former", **changes))["pins"]
+    assert (line.state, "former" in line.says) == (state, True)
+
+
+@pytest.mark.parametrize(("projects", "state"), [([], State.OK), ([1], State.WARNING)])
+def test_projects_unused_catalog_warns_of_look_alikes(
+    projects: list[int], state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [_project(number) for number in projects]
+    line = _checked(_neon(projects=found), monkeypatch, _identity(unused=True))["projects"]
+    assert (line.state, "CONTROL_PLANE_ID" in str(line.do)) == (state, state is State.WARNING)
 
 
 def test_a_catalog_that_knows_more_projects_than_the_list_shows_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,9 @@ from reconciler.errors import (
     NeonRateLimited,
     NeonUnauthorized,
     NeonUnavailable,
+    ProjectsUnexamined,
 )
-from reconciler.shell.door import DOUBT_SECONDS, Door
+from reconciler.shell.door import DOUBT_SECONDS, SHORTEST_SECONDS, Door
 
 
 class Time:
@@ -75,6 +76,18 @@ def test_a_neon_that_is_down_is_asked_ever_less_often() -> None:
         pauses.append(clock.now - began)
     assert pauses == sorted(pauses)
     assert CAP_SECONDS / 2 <= pauses[-1] <= CAP_SECONDS / 2 + 1
+
+
+def test_close_projects_left_to_examine_does_not_lengthen_the_pause() -> None:
+    """A new catalog with many look-alikes examines the next batch soon."""
+    clock, door = _opened()
+    door.forget()
+    for left in range(12, 0, -1):
+        door.close(ProjectsUnexamined(left))
+        with pytest.raises(ProjectsUnexamined):
+            door.known(fresh=False)
+        clock.now += SHORTEST_SECONDS
+        assert door.known(fresh=False) is None
 
 
 def test_an_answer_that_asks_for_a_day_holds_all_passes_back_for_a_minute() -> None:

@@ -118,6 +118,9 @@ class NeonChecks:
             ("CONTROL_PLANE_ID", plane, kept.control_plane_id),
         ):
             if here is not None and here != there:
+                if name == "CONTROL_PLANE_ID" and kept.unused and kept.doubted:
+                    says = f"the catalog has no projects and takes {name} {here} in place of {there}"
+                    return warning("pins", says, "restart the daemons, all with this setting")
                 says = f"this catalog works with {name} {there}, and here it is {here}; nothing would be changed"
                 return failed("pins", says, "take key, organization and catalog that belong together")
         return ok("pins", "the same organization, API and plane as ever")
@@ -136,6 +139,10 @@ class NeonChecks:
         if self._identity is not None and self._identity.projects > ours:
             says = f"{says}; the catalog has recorded {self._identity.projects}"
             return warning("projects", says, "see README, Everything has stopped, if the difference stays")
+        if self._identity is not None and self._identity.unused and ours:
+            says = f"{says}; this catalog has made none"
+            do = "make sure that no other catalog works with this CONTROL_PLANE_ID; a daemon examines them first"
+            return warning("projects", says, do)
         limit = next((most for plan, most in PROJECTS_BY_PLAN.items() if plan in self._plan.lower()), None)
         if limit is not None and count >= limit * NEARLY:
             says = f"{says}; the plan {self._plan} has {limit}"

@@ -29,7 +29,11 @@ SAFEGUARDS = (
     ("record.record", "AND lease_token = %(token)s"),
     ("record.record_project", "AND lease_token = %(token)s"),
     ("record.drop_surplus", "AND lease_token = %(token)s"),
-    ("fleet.claim_job", "OR started_at <= now() - make_interval(secs => %(period)s))"),
+    (
+        "fleet.claim_job",
+        "AND (started_at IS NULL OR started_at > now() + interval '1 minute'",
+        "OR started_at <= now() - make_interval(secs => %(period)s))",
+    ),
     ("fleet.bury", "WHERE tombstone_until < now()"),
 )
 

@@ -173,6 +173,23 @@ def test_pipelined_requests_are_answered_in_order() -> None:
     run(use)
 
 
+@pytest.mark.parametrize("begun", [b"", GET[:9]])
+def test_client_that_shuts_down_its_writing_gets_every_answer(begun: bytes) -> None:
+    """Half-closed while its answer is held (RFC 9112 9.6): each whole request is answered, and the rest is dropped."""
+
+    async def use(served: Served, connect: Callable[[], Awaitable[Client]]) -> None:
+        client = await connect()
+        client[1].write(SLOW + GET + begun)
+        client[1].write_eof()
+        await until(lambda: served.arrived)
+        await asyncio.sleep(0.1)
+        served.release.set()
+        said = await rest(client)
+        assert [said.count(body) for body in (b"HTTP/1.1 200 OK", b"released", b"hello")] == [2, 1, 1]
+
+    run(use)
+
+
 @pytest.mark.parametrize("protocol_name", ["h2c", "websocket"])
 def test_upgrade_is_ignored(protocol_name: str) -> None:
     async def use(_served: Served, connect: Callable[[], Awaitable[Client]]) -> None:

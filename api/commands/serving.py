@@ -75,23 +75,22 @@ async def serve(
         await serving
 
 
-def on_metrics_port(
-    stack: contextlib.ExitStack,
-    host: str,
-    settings: MetricsSettings,
-    exposition: Exposition,
-    database: Database,
-    *,
-    connections: Connections,
-) -> list[Awaitable[None]]:
-    """What serves ``/metrics`` on METRICS_PORT, to be run beside the rest; empty without that setting.
-
-    Raises:
-        PortTaken: the port cannot be listened on.
-    """
+def listen_for_metrics(host: str, settings: MetricsSettings) -> socket.socket | None:
+    """A listening socket on METRICS_PORT; None without that setting. Raises PortTaken, which names the setting."""
     if settings.metrics_port is None:
+        return None
+    try:
+        return listen(host, settings.metrics_port)
+    except PortTaken as error:
+        raise PortTaken(f"METRICS_PORT: {error}") from None
+
+
+def on_metrics_port(
+    listener: socket.socket | None, exposition: Exposition, database: Database, *, connections: Connections
+) -> list[Awaitable[None]]:
+    """What serves ``/metrics`` on a listener, to be run beside the rest; empty without one."""
+    if listener is None:
         return []
-    listener = stack.enter_context(listen(host, settings.metrics_port))
     return [serve(only_metrics(exposition, database), listener, connections=connections)]
 
 

@@ -55,14 +55,19 @@ async def serve(
     """Serve until cancelled; then stop listening and let requests in flight end, for a few seconds at most.
 
     Args:
-        app: what is served; ``app.state.waiting``, if it has one, is closed first.
+        app: what is served; ``app.state.waiting``, if it has one, holds half of the connections at most, and is closed
+            first.
         listener: where; it listens already.
         ready: called once requests are accepted.
         connections: shared by all servers of the process, with their limit; None for one without the settings.
     """
+    waiting: Any = getattr(app.state, "waiting", None)
+    connections = Connections() if connections is None else connections
+    if waiting is not None:
+        # A request in flight never gives way, so held answers could take every connection.
+        waiting.most_held = max(1, connections.limit // 2)
 
     async def let_go() -> None:
-        waiting: Any = getattr(app.state, "waiting", None)
         if waiting is not None:
             await waiting.close()
 

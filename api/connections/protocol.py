@@ -104,6 +104,10 @@ class GuardedProtocol(H11Protocol):
         poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
 
+    def is_unread(self) -> bool:
+        """Whether so much of an answer is unread that nothing more of it is written."""
+        return self.flow.write_paused
+
     def give_way(self) -> None:
         """Close without an answer."""
         self.transport.abort()

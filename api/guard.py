@@ -45,7 +45,7 @@ class Guard:
             seconds = self._failed.take(self._address.of(peer, request.headers.getlist(self._address_header)))
             if seconds:
                 raise too_many("Too many bad tokens came from this address.", seconds) from None
-            raise _unauthorized(f"Send a valid token: {error}.", error="invalid_token") from None
+            raise _invalid(error) from None
         except KeysUnavailable as error:
             detail = "The token cannot be checked at the moment; send the same request again."
             raise unavailable(detail, error.retry_after) from None
@@ -58,6 +58,17 @@ class Guard:
             raise owner_token_required()
         return principal
 
+    async def check_again(self, principal: Principal) -> None:
+        """Refuse a caller whose token was revoked after it was admitted; raises 401 as a problem.
+
+        Raises:
+            CatalogUnavailable: that cannot be found out.
+        """
+        try:
+            await self._revocations.check(principal)
+        except InvalidToken as error:
+            raise _invalid(error) from None
+
 
 def _bearer(request: Request) -> str:
     values = request.headers.getlist("authorization")
@@ -68,6 +79,10 @@ def _bearer(request: Request) -> str:
     if len(values) > 1 or scheme.lower() != "bearer" or not token or " " in token:
         raise _unauthorized("Send one token: Authorization: Bearer <token>.", error="invalid_token")
     return token
+
+
+def _invalid(error: InvalidToken) -> ProblemError:
+    return _unauthorized(f"Send a valid token: {error}.", error="invalid_token")
 
 
 def _unauthorized(detail: str, *, error: str | None = None) -> ProblemError:

@@ -17,11 +17,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
+from api.paths import CanonicalPaths
 from api.problems import HANDLED, UNAUTHORIZED
 from reconciler.catalog.database import Database
 from reconciler.telemetry.health import CatalogHealth, described
@@ -188,7 +190,8 @@ def only_metrics(exposition: Exposition, database: Database) -> Starlette:
             await exposition.close()
 
     routes = [Route("/metrics", exposition.respond)]
-    app = Starlette(routes=routes, exception_handlers=dict(HANDLED), lifespan=lifespan)
+    middleware = [Middleware(CanonicalPaths)]
+    app = Starlette(routes=routes, middleware=middleware, exception_handlers=dict(HANDLED), lifespan=lifespan)
     app.router.redirect_slashes = False
     return app
 

@@ -77,7 +77,7 @@ class Routes:
             )
         except InvalidAppRequest as error:
             raise invalid_fields(FieldError(error.field, error.reason)) from None
-        app, headers = await self._waited(request, created.app)
+        app, headers = await self._waited(request, principal, created.app)
         headers["Location"] = f"/ee/apps/{app.app_id}"
         return app_document(app, self._context.sealer).answer(201 if created.created else 200, headers)
 
@@ -102,7 +102,7 @@ class Routes:
         app = await self._catalog.get(principal.owner_id, _app_id(request, principal))
         if app is None:
             raise app_not_found()
-        app, headers = await self._waited(request, app)
+        app, headers = await self._waited(request, principal, app)
         sealer = self._context.sealer if "write" in principal.permissions else None
         return app_document(app, sealer).answer(headers=headers)
 
@@ -115,7 +115,7 @@ class Routes:
         if app is None:
             raise app_not_found()
         self._nudge()
-        app, headers = await self._waited(request, app)
+        app, headers = await self._waited(request, principal, app)
         done = app.status is AppStatus.DELETED
         return app_document(app, None).answer(200 if done else 202, headers)
 
@@ -141,7 +141,9 @@ class Routes:
         """GET /readyz: the catalog answers, and its schema is current."""
         return await ready(self._context.database)
 
-    async def _waited(self, request: Request, app: AppMetadata) -> tuple[AppMetadata, dict[str, str]]:
+    async def _waited(
+        self, request: Request, principal: Principal, app: AppMetadata
+    ) -> tuple[AppMetadata, dict[str, str]]:
         """The app after as much waiting as the client prefers, and the header that says so."""
         seconds = wait_seconds(request.headers.getlist("prefer"))
         if seconds is None:
@@ -150,6 +152,8 @@ class Routes:
         if is_settled(app):
             return app, headers
         await self._waiting.until_settled(app.app_id, seconds)
+        # The answer may hold URIs, and a revocation counts within a minute.
+        await self._guard.check_again(principal)
         return await self._catalog.get(app.owner_id, app.app_id) or app, headers
 
 

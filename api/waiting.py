@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 
 from reconciler.errors import CatalogUnavailable
@@ -16,6 +17,7 @@ from specs.status import SETTLED, AppStatus
 
 MOST_SECONDS = 60
 POLL_SECONDS = 0.1
+MOST_HELD = 5000
 
 _log = logging.getLogger(__name__)
 # One preference up to the next comma outside quotes.
@@ -52,21 +54,29 @@ class Waiting:
     Args:
         statuses: asks the catalog for many apps at once.
         poll_seconds: pause between two questions.
+
+    Attributes:
+        most_held: how many answers are held; one more releases the one that has been held longest.
     """
 
     def __init__(self, statuses: Statuses, *, poll_seconds: float = POLL_SECONDS) -> None:
+        self.most_held = MOST_HELD
         self._statuses = statuses
         self._poll_seconds = poll_seconds
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self._held: OrderedDict[asyncio.Future[None], None] = OrderedDict()  # the oldest first
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
     async def until_settled(self, app_id: str, seconds: float) -> None:
-        """Return when the app has settled or is gone, the time is over, or the process wants to end."""
+        """Return when the app has settled or is gone, the time is over, too many wait, or the process wants to end."""
         if seconds <= 0 or self._closed:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(app_id, set()).add(waiter)
+        self._held[waiter] = None
+        while len(self._held) > self.most_held:
+            _let_go(self._held.popitem(last=False)[0])
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._poll(), name="waiting for apps")
         try:
@@ -75,6 +85,7 @@ class Waiting:
         except TimeoutError:
             return
         finally:
+            self._held.pop(waiter, None)
             others = self._waiters.get(app_id, set())
             others.discard(waiter)
             if not others:
@@ -106,5 +117,9 @@ class Waiting:
 
     def _release(self, app_id: str) -> None:
         for waiter in self._waiters.pop(app_id, set()):
-            if not waiter.done():
-                waiter.set_result(None)
+            _let_go(waiter)
+
+
+def _let_go(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -132,9 +132,12 @@ class RemoteKeys:
             raise InvalidToken(Refusal.KEY_ID)
         if self._succeeded > self._unknown.setdefault(key_id, self._started):
             raise InvalidToken(Refusal.UNKNOWN_KEY)
-        if len(self._unknown) > MAX_UNKNOWN_IDS:
-            self._unknown.popitem(last=False)
+        self._forget_oldest()
         raise KeysUnavailable(self._retry_after())
+
+    def _forget_oldest(self) -> None:
+        while len(self._unknown) > MAX_UNKNOWN_IDS:
+            self._unknown.popitem(last=False)
 
     def holds(self, key: SigningKey) -> bool:
         """Whether a key, found before, is still in the set. Raises KeysUnavailable."""
@@ -189,6 +192,7 @@ class RemoteKeys:
             self._unknown.pop(key_id, None)
         # This fetch has shown that a withdrawn key does not exist.
         self._unknown.update(dict.fromkeys(gone, number - 1))
+        self._forget_oldest()
         self._troubles.over(_FETCH, "JWT_JWKS_URL can be fetched again.")
         if keys.skipped != self._skipped:
             for reason in keys.skipped[:_LOGGED_SKIPS]:

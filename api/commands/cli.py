@@ -8,7 +8,7 @@ import logging
 import socket
 import sys
 from collections.abc import Awaitable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -24,6 +24,7 @@ from api.commands.serving import (
     COMMAND_SECONDS,
     PortTaken,
     listen,
+    listen_for_metrics,
     on_metrics_port,
     run_until_signal,
     serve,
@@ -130,11 +131,10 @@ def _serve(parsed: argparse.Namespace) -> None:
         app, database = compose(settings, registry)
         with ExitStack() as stack:
             listener = stack.enter_context(listen(parsed.host, port))
+            for_metrics = stack.enter_context(listen_for_metrics(parsed.host, settings.metrics) or nullcontext())
             _log_address(listener)
             runs: list[Awaitable[None]] = [serve(app, listener, connections=connections)]
-            runs += on_metrics_port(
-                stack, parsed.host, settings.metrics, app.state.exposition, database, connections=connections
-            )
+            runs += on_metrics_port(for_metrics, app.state.exposition, database, connections=connections)
             if daemon is not None:
                 runs.append(daemon.run())
             try:
@@ -159,13 +159,14 @@ def _reconcile(parsed: argparse.Namespace) -> None:
         database = Database(catalog.database_url.get_secret_value(), max_size=2)
         exposition = Exposition(registry, database, metrics)
         with ExitStack() as stack:
+            listener = None if parsed.port is None else stack.enter_context(listen(parsed.host, parsed.port))
+            for_metrics = stack.enter_context(listen_for_metrics(parsed.host, metrics) or nullcontext())
             runs: list[Awaitable[None]] = [daemon.run()]
-            if parsed.port is not None:
-                listener = stack.enter_context(listen(parsed.host, parsed.port))
+            if listener is not None:
                 _log_address(listener)
-                app = probes(database, exposition, with_metrics=metrics.metrics_port is None)
+                app = probes(database, exposition, with_metrics=for_metrics is None)
                 runs.append(serve(app, listener, connections=connections))
-            runs += on_metrics_port(stack, parsed.host, metrics, exposition, database, connections=connections)
+            runs += on_metrics_port(for_metrics, exposition, database, connections=connections)
             try:
                 await together(*runs)
             finally:

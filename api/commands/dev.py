@@ -9,14 +9,14 @@ import asyncio
 import secrets
 import shlex
 from collections.abc import Callable
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from api.auth.tokens import issue_token
-from api.commands.serving import listen, on_metrics_port, serve, together
+from api.commands.serving import listen, listen_for_metrics, on_metrics_port, serve, together
 from api.compose import ApiSettings, compose
 from api.connections.pool import Connections
 from reconciler.catalog.address import load_catalog_settings
@@ -86,8 +86,8 @@ async def dev(port: int, data: Path, say: Say) -> None:
     tokens = _token_settings(data)
     metrics = MetricsSettings.load()
     async with AsyncExitStack() as stack:
-        ports = stack.enter_context(ExitStack())
         listener = stack.enter_context(listen(LOOPBACK, port))
+        for_metrics = stack.enter_context(listen_for_metrics(LOOPBACK, metrics) or nullcontext())
         say("starting the catalog and local Neon; the first start takes some seconds\n")
         say(_left_behind(data))
         (loop, neon), catalog = await asyncio.gather(_neon(data, stack, connections), _catalog(data, stack))
@@ -100,7 +100,7 @@ async def dev(port: int, data: Path, say: Say) -> None:
             say(_welcome(f"http://{LOOPBACK}:{listener.getsockname()[1]}", loop, tokens))
 
         daemon = Daemon(catalog, seal, plane, loop, registry)
-        runs = on_metrics_port(ports, LOOPBACK, metrics, app.state.exposition, database, connections=connections)
+        runs = on_metrics_port(for_metrics, app.state.exposition, database, connections=connections)
         serving = serve(app, listener, ready=ready, connections=connections)
         await together(serving, daemon.run(), *runs, *([] if neon is None else [neon]))
 

@@ -55,14 +55,19 @@ async def serve(
     """Serve until cancelled; then stop listening and let requests in flight end, for a few seconds at most.
 
     Args:
-        app: what is served; ``app.state.waiting``, if it has one, is closed first.
+        app: what is served; ``app.state.waiting``, if it has one, holds half of the connections at most, and is closed
+            first.
         listener: where; it listens already.
         ready: called once requests are accepted.
         connections: shared by all servers of the process, with their limit; None for one without the settings.
     """
+    waiting: Any = getattr(app.state, "waiting", None)
+    connections = Connections() if connections is None else connections
+    if waiting is not None:
+        # A request in flight never gives way, so held answers could take every connection.
+        waiting.most_held = max(1, connections.limit // 2)
 
     async def let_go() -> None:
-        waiting: Any = getattr(app.state, "waiting", None)
         if waiting is not None:
             await waiting.close()
 
@@ -75,23 +80,22 @@ async def serve(
         await serving
 
 
-def on_metrics_port(
-    stack: contextlib.ExitStack,
-    host: str,
-    settings: MetricsSettings,
-    exposition: Exposition,
-    database: Database,
-    *,
-    connections: Connections,
-) -> list[Awaitable[None]]:
-    """What serves ``/metrics`` on METRICS_PORT, to be run beside the rest; empty without that setting.
-
-    Raises:
-        PortTaken: the port cannot be listened on.
-    """
+def listen_for_metrics(host: str, settings: MetricsSettings) -> socket.socket | None:
+    """A listening socket on METRICS_PORT; None without that setting. Raises PortTaken, which names the setting."""
     if settings.metrics_port is None:
+        return None
+    try:
+        return listen(host, settings.metrics_port)
+    except PortTaken as error:
+        raise PortTaken(f"METRICS_PORT: {error}") from None
+
+
+def on_metrics_port(
+    listener: socket.socket | None, exposition: Exposition, database: Database, *, connections: Connections
+) -> list[Awaitable[None]]:
+    """What serves ``/metrics`` on a listener, to be run beside the rest; empty without one."""
+    if listener is None:
         return []
-    listener = stack.enter_context(listen(host, settings.metrics_port))
     return [serve(only_metrics(exposition, database), listener, connections=connections)]
 
 

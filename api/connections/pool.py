@@ -8,7 +8,7 @@ import resource
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol
 
 from reconciler.logs import Troubles
@@ -32,6 +32,9 @@ class Connection(Protocol):
     def has_unread(self) -> bool:
         """Whether bytes have arrived that nothing has read yet."""
 
+    def is_unread(self) -> bool:
+        """Whether so much of an answer is unread that nothing more of it is written."""
+
     def give_way(self) -> None:
         """Close it without an answer."""
 
@@ -40,7 +43,8 @@ class Connections:
     """All client connections of a process, over all of its listeners.
 
     A connection *waits* while the client has not sent a complete request; else a request is in flight. At the limit the
-    connection that has waited longest gives way to a new one; one with a request in flight never does.
+    connection that has waited longest gives way to a new one. One with a request in flight does so only where its
+    client does not read the answer, and after all that wait.
 
     Attributes:
         limit: how many there may be.
@@ -53,7 +57,7 @@ class Connections:
         self.keep_alive_seconds = keep_alive_seconds
         self.opening = 0
         self._waiting: OrderedDict[Connection, None] = OrderedDict()
-        self._in_flight: set[Connection] = set()
+        self._in_flight: OrderedDict[Connection, None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._troubles = Troubles(log)
 
@@ -77,7 +81,7 @@ class Connections:
 
     def waits(self, connection: Connection) -> None:
         """From now on the connection waits for a complete request."""
-        self._in_flight.discard(connection)
+        self._in_flight.pop(connection, None)
         self._waiting[connection] = None
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._check)
@@ -86,32 +90,33 @@ class Connections:
         """A complete request of the connection is in flight."""
         if connection in self._waiting:
             del self._waiting[connection]
-            self._in_flight.add(connection)
+            self._in_flight[connection] = None
 
     def remove(self, connection: Connection) -> None:
         """The connection is closed, or about to be."""
         self._waiting.pop(connection, None)
-        self._in_flight.discard(connection)
+        self._in_flight.pop(connection, None)
 
     def make_room(self) -> bool:
         """Whether there is room for one more, if need be after another has given way."""
         return len(self) < self.limit or self.close_longest_waiting()
 
     def close_longest_waiting(self) -> bool:
-        """Close the connection that has waited longest; False if none waits.
+        """Close the connection that has waited longest, for a request or for its client to read; False if none waits.
 
         One from which something has arrived is passed over, since that may be a whole request.
         """
-        if not self._waiting:
-            return False
         oldest = [*islice(self._waiting, _MOST_PASSED_OVER)]
-        chosen = next((connection for connection in oldest if not connection.has_unread()), oldest[0])
+        idle = next((connection for connection in oldest if not connection.has_unread()), None)
+        chosen = idle or next(chain(oldest, (each for each in self._in_flight if each.is_unread())), None)
+        if chosen is None:
+            return False
         self.remove(chosen)
         chosen.give_way()
         self._troubles.met(
             "limit",
             logging.WARNING,
-            "There are as many connections as there may be. The one that waited longest without a request is closed.",
+            "There are as many connections as there may be. The one that waited longest for its client is closed.",
             limit=self.limit,
         )
         return True

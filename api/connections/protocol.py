@@ -45,6 +45,7 @@ class GuardedProtocol(H11Protocol):
         self._has_passed = False  # the present request has reached the parser
         self._is_answered = False  # the present request is, perhaps before its body was complete
         self._is_refused = False
+        self._has_ended = False  # the client sends no more
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected: the deadline of its first head begins."""
@@ -63,6 +64,15 @@ class GuardedProtocol(H11Protocol):
         """Bytes from the client; after a refusal they are discarded."""
         if not self._is_refused:
             self._pass(self._framing.feed, data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more, and may still read: what has arrived is answered, then the connection is closed.
+
+        Returns:
+            Whether the transport stays open.
+        """
+        self._has_ended = True
+        return self._framing.is_complete and not self._is_refused
 
     def on_response_complete(self) -> None:
         """The present request is answered; the next one begins, unless a body is still to come."""
@@ -93,6 +103,10 @@ class GuardedProtocol(H11Protocol):
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
+
+    def is_unread(self) -> bool:
+        """Whether so much of an answer is unread that nothing more of it is written."""
+        return self.flow.write_paused
 
     def give_way(self) -> None:
         """Close without an answer."""
@@ -161,6 +175,8 @@ class GuardedProtocol(H11Protocol):
         self._is_answered = self._has_passed = False
         self._pool.waits(self)
         self._pass(lambda _: self._framing.next_request(), b"")
+        if self._has_ended and not self._framing.is_complete and not self._is_refused:
+            self.transport.close()
 
     def _refuse(self, problem: ProblemError) -> None:
         """Answer with a problem and close; what the client still sends is read and discarded for a moment.

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
-import logging
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -20,7 +17,6 @@ from starlette.routing import Route
 from api.commands.server import Server
 from api.commands.serving import listen
 from api.connections import pool, protocol
-from api.connections.acceptor import Acceptor
 from api.connections.pool import Connections
 from tests.unit.test_framing import REFUSED
 
@@ -38,11 +34,12 @@ class Served:
         release: lets ``/held`` answer.
         arrived: how many requests ``/held`` has.
         begun: whether a large answer is being written.
+        connections: all of the server.
     """
 
     def __init__(self, connections: Connections) -> None:
         self.release, self.arrived, self.begun = asyncio.Event(), 0, False
-        self.listening = asyncio.Event()
+        self.listening, self.connections = asyncio.Event(), connections
         routes = [
             Route("/hello", self._hello, methods=["GET", "POST"]),
             Route("/held", self._held),
@@ -169,6 +166,23 @@ def test_pipelined_requests_are_answered_in_order() -> None:
         client[1].write(GET + read + GET + b"GET /hello HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n" + GET)
         said = await rest(client)
         assert [said.count(body) for body in (b"HTTP/1.1 200 OK", b"hello", b"abc")] == [4, 3, 1]
+
+    run(use)
+
+
+@pytest.mark.parametrize("begun", [b"", GET[:9]])
+def test_client_that_shuts_down_its_writing_gets_every_answer(begun: bytes) -> None:
+    """Half-closed while its answer is held (RFC 9112 9.6): each whole request is answered, and the rest is dropped."""
+
+    async def use(served: Served, connect: Callable[[], Awaitable[Client]]) -> None:
+        client = await connect()
+        client[1].write(SLOW + GET + begun)
+        client[1].write_eof()
+        await until(lambda: served.arrived)
+        await asyncio.sleep(0.1)
+        served.release.set()
+        said = await rest(client)
+        assert [said.count(body) for body in (b"HTTP/1.1 200 OK", b"released", b"hello")] == [2, 1, 1]
 
     run(use)
 
@@ -324,6 +338,27 @@ def test_at_the_limit_the_longest_waiting_connection_gives_way() -> None:
     run(use, limit=3)
 
 
+def test_at_the_limit_a_client_that_does_not_read_its_answer_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", 60.0)
+
+    async def use(served: Served, connect: Callable[[], Awaitable[Client]]) -> None:
+        busy, *deaf = [await connect() for _ in range(3)]
+        busy[1].write(SLOW)
+        await until(lambda: served.arrived == 1)
+        for client in deaf:
+            client[1].write(b"GET /large HTTP/1.1\r\nHost: api\r\n\r\n")
+        in_flight = served.connections._in_flight
+        await until(lambda: sum(connection.is_unread() for connection in in_flight) == 2)
+        for _ in range(2):
+            last = await connect()
+            last[1].write(GET)
+            assert (await answer(last)).endswith(b"hello")
+        served.release.set()
+        assert (await answer(busy)).endswith(b"released")
+
+    run(use, limit=3)
+
+
 def test_request_that_arrived_is_not_lost_to_the_keep_alive_timeout() -> None:
     """The timer fires after the request has arrived and before anything has read it; later it closes the idle one."""
 
@@ -339,42 +374,3 @@ def test_request_that_arrived_is_not_lost_to_the_keep_alive_timeout() -> None:
         assert await rest(client) == b""
 
     run(use, keep_alive_seconds=1)
-
-
-class _Exhausted(socket.socket):
-    """A listener for which there are no descriptors until ``failures`` are used up."""
-
-    failures = 20
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        if self.failures:
-            self.failures -= 1
-            raise OSError(errno.EMFILE, "Too many open files")
-        return super().accept()
-
-
-def test_failing_accept_is_logged_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        listener = _Exhausted()
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        accepted = asyncio.Event()
-
-        class _Accepted(asyncio.Protocol):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                accepted.set()
-                transport.close()
-
-        acceptor = Acceptor(listener, Connections(), _Accepted)
-        acceptor.start()
-        _, writer = await asyncio.open_connection(*listener.getsockname())
-        await accepted.wait()
-        writer.close()
-        await acceptor.stop()
-        listener.close()
-
-    with caplog.at_level(logging.INFO):
-        asyncio.run(main())
-    assert [record.getMessage() for record in caplog.records if record.name.startswith("api.")] == [
-        "A connection cannot be accepted: Too many open files."
-    ]

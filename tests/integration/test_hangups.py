@@ -15,6 +15,7 @@ from starlette.types import Message
 
 from api.app import create_app
 from api.commands.serving import listen, serve
+from api.connections.pool import Connections
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions
 from reconciler.local.neon.server import LocalNeonServer
@@ -37,13 +38,13 @@ async def _served(catalog_url: str) -> AsyncIterator[tuple[int, CollectorRegistr
 
 
 @asynccontextmanager
-async def _running(catalog_url: str) -> AsyncIterator[tuple[int, Starlette]]:
+async def _running(catalog_url: str, connections: Connections | None = None) -> AsyncIterator[tuple[int, Starlette]]:
     context, listening = api_context(catalog_url), asyncio.Event()
     app = create_app(context)
     app.state.registry = context.registry
     listener = listen("127.0.0.1", 0)
     port: int = listener.getsockname()[1]
-    serving = asyncio.create_task(serve(app, listener, ready=listening.set))
+    serving = asyncio.create_task(serve(app, listener, ready=listening.set, connections=connections))
     try:
         await listening.wait()
         yield port, app
@@ -121,6 +122,31 @@ def test_a_client_that_hangs_up_while_its_answer_is_held_is_no_error(
     caplog.set_level(logging.DEBUG)
     asyncio.run(run())
     assert _loud(caplog) == []
+
+
+def test_held_answers_leave_connections_for_others(catalog_url: str) -> None:
+    """What waits longest is answered early, since no request in flight gives way to a new connection."""
+    content = '{"app_name": "notes"}'
+    held = f"{POST}Prefer: wait=60\r\nContent-Length: {len(content)}\r\n\r\n{content}".encode()
+
+    async def run() -> None:
+        async with _running(catalog_url, Connections(4)) as (port, app):
+            clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            for _, writer in clients:
+                writer.write(held)
+            assert (await asyncio.wait_for(clients[0][0].readline(), DEADLINE_SECONDS)).startswith(b"HTTP/1.1 20")
+            for _ in range(3):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(held)
+                clients.append((reader, writer))
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: api.test\r\n\r\n")
+            assert await asyncio.wait_for(reader.readline(), DEADLINE_SECONDS) == b"HTTP/1.1 200 OK\r\n"
+            assert sum(map(len, app.state.waiting._waiters.values())) <= 2
+            for _, each in (*clients, (reader, writer)):
+                each.close()
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("reset", [True, False])

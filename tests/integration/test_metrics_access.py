@@ -46,6 +46,7 @@ def test_a_text_is_rendered_once_a_second_however_many_ask(catalog_url: str, mon
                 assert len({answer.content for answer in answers}) == len(threads) == 1
                 clock[0] += 0.9
                 await client.get("/metrics")
+                assert (await client.get("http://api.test/%6detrics")).status_code == 404
                 assert len(threads) == 1
                 clock[0] += 0.2
                 await asyncio.gather(*(client.get("/metrics") for _ in range(30)))

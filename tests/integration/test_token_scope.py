@@ -10,6 +10,7 @@ import pytest
 
 from api.auth.revocations import TokenRevocations
 from api.commands.cli import main
+from api.waiting import Waiting
 from tests.catalogs import execute, make_ready, new_app_id
 from tests.integration.api_client import ApiClient, api_context, client_over, token
 
@@ -134,6 +135,23 @@ def test_revoked_tokens_are_refused_within_a_minute_in_every_process(
             " FROM token_minimum_changes ORDER BY change_id"
         ).fetchall()
     assert audit == [("alice", 0, 2, True, True, True), ("alice", 2, 0, True, True, True)]
+
+
+def test_token_revoked_while_its_answer_is_held_gets_no_uri(
+    catalog_url: str, monkeypatch: pytest.MonkeyPatch, minute: list[float]
+) -> None:
+    async def revoked(_waiting: Waiting, app_id: str, _seconds: float) -> None:
+        make_ready(catalog_url, app_id)
+        execute(catalog_url, "INSERT INTO token_minimums VALUES ('alice', 2) ON CONFLICT DO NOTHING")
+        minute[0] += 59
+
+    monkeypatch.setattr(Waiting, "until_settled", revoked)
+    held = {"Prefer": "wait=60"}
+    with client_over(api_context(catalog_url)) as client:
+        for version, status in ((1, 401), (2, 201)):
+            named = {"app_name": f"of-version-{version}"}
+            answer = client.post("/ee/apps", json=named, headers=_bearer(token_version=version) | held)
+            assert (answer.status_code, "morphik://" in answer.text) == (status, status == 201)
 
 
 def test_revocation_unreadable_is_a_503_and_never_accepts(catalog_url: str, minute: list[float]) -> None:

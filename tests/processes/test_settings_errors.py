@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.processes.clients import api_of, rows
-from tests.processes.running import Running, Stage, plain_environment, settings, staged, url_of
+from tests.processes.running import Running, Stage, free_port, plain_environment, settings, staged, url_of
 
 UNREACHABLE = "postgresql://somebody:secret-word@127.0.0.1:9/catalog"
 # command, changes to a complete environment, the variable at fault
@@ -39,6 +39,9 @@ WRONG: list[tuple[str, dict[str, str | None], str]] = [
     ("local-neon", {"NEON_ORG_ID": "Not This One"}, "NEON_ORG_ID"),
     ("token --user alice", {"JWT_SECRET_KEY": None}, "JWT_SECRET_KEY"),
     ("dev", {"JWT_SECRET_KEY": "secret-word"}, "JWT_SECRET_KEY"),
+    ("serve --port {port}", {"METRICS_PORT": "{port}"}, "METRICS_PORT"),
+    ("reconcile --port {port}", {"METRICS_PORT": "{port}"}, "METRICS_PORT"),
+    ("dev --port {port}", {"METRICS_PORT": "{port}"}, "METRICS_PORT"),
     ("resume", {"DATABASE_URL": None}, "DATABASE_URL"),
     ("owners revoke-tokens alice --below 1", {"DATABASE_URL": None}, "DATABASE_URL"),
 ]
@@ -50,7 +53,9 @@ def refused() -> Iterator[list[Running]]:
     with staged(settings(UNREACHABLE)) as stage:
         started: list[Running] = []
         for command, changes, _ in WRONG:
-            started.append(stage.start(*command.split(), **changes))
+            port = free_port()
+            named = {name: value and value.replace("{port}", str(port)) for name, value in changes.items()}
+            started.append(stage.start(*command.replace("{port}", str(port)).split(), **named))
             for earlier in started[:-2]:
                 earlier.code()
         yield started

@@ -290,6 +290,15 @@ def test_unknown_kids_start_no_fetch_and_are_bounded(issuer: Issuer, monkeypatch
     assert (len(issuer.reads), len(issuer.keys._unknown)) == (1, 10)
 
 
+def test_withdrawn_kids_are_bounded(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An issuer may publish a hundred new kids in each document."""
+    monkeypatch.setattr("api.auth.jwks.MAX_UNKNOWN_IDS", 10)
+    for generation in range(5):
+        issuer.document = {"keys": [jwk(EC_KEY, "ES256", f"{generation}-{number}") for number in range(5)]}
+        assert issuer.fetch()
+    assert len(issuer.keys._unknown) == 10
+
+
 def test_last_set_is_kept_for_an_hour_while_fetches_fail(issuer: Issuer) -> None:
     given = token(RSA_KEY, "RS256", "rsa")
     issuer.error = FetchFailed("no whole answer within 10 s")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.catalog.database import Database
-from reconciler.errors import ReconcileError
 from reconciler.catalog.statements import load
+from reconciler.errors import ReconcileError
 
 # JSON numbers are exact up to here in every reader.
 LARGEST_VERSION = 2**53 - 1

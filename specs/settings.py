@@ -85,15 +85,19 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _checked_url(text: str) -> str:
+def _has_host(url: str) -> bool:
     try:
-        parts = urlsplit(text)
-        complete = bool(parts.hostname) and parts.port != 0
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
     except ValueError:
-        complete = False
-    if not complete or not text.isprintable() or " " in text:
+        return False
+
+
+def _checked_url(text: str) -> str:
+    if not _has_host(text) or not text.isprintable() or " " in text:
         raise ValueError("must be an address such as https://host/path")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(text)):
+    scheme = urlsplit(text).scheme
+    if scheme != "https" and not (scheme == "http" and is_loopback(text)):
         raise ValueError("must start with https:// (http:// is for this machine only)")
     return text
 

@@ -20,7 +20,6 @@ from cryptography.x509.oid import NameOID
 from api.commands.doctor.jwks import jwks
 from api.commands.doctor.line import State
 from api.commands.doctor.local import Given, _egress
-from api.jwks import RemoteKeys
 from api.tokens import TokenVerifier
 from reconciler.egress_proxy import egress_proxy
 from reconciler.errors import NeonNotSent
@@ -154,17 +153,17 @@ def test_keys_are_fetched_through_the_proxy_that_the_environment_names(
     """By ``serve`` and by ``doctor``; a refusal of the proxy is logged with its status and without its password."""
     certificate = _certificate(tmp_path)
     monkeypatch.setattr(certifi, "where", lambda: str(certificate))
-    served: list[RemoteKeys] = []
-    monkeypatch.setattr("api.tokens.RemoteKeys", lambda source: served.append(RemoteKeys(source)) or served[-1])
 
     async def scenario(proxy: Proxy) -> tuple[bool, str]:
         async with _proxied(certificate, proxy):
             monkeypatch.setenv("HTTPS_PROXY", proxy.url)
             settings = TokenSettings.load(jwt_jwks_url=JWKS, egress_proxy_from_environment=True)
-            async with TokenVerifier(settings).refreshing():
-                await served[-1]._attempted.wait()
+            verifier = TokenVerifier(settings)
+            async with verifier.refreshing():
+                assert verifier._keys is not None
+                await verifier._keys._attempted.wait()
             [line] = await jwks(settings)
-            return served[-1]._set_from is not None, line.says
+            return verifier._keys._set_from is not None, line.says
 
     proxy = Proxy()
     assert asyncio.run(scenario(proxy)) == (True, "0 usable keys")

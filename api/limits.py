@@ -16,9 +16,11 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_KEYS = 20_000
 _IPV6_PREFIX = 64
 # An address with a port, or an IPv6 address in brackets (RFC 7239 6).
-_NODE = re.compile(r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]++)\]|(?P<address>[0-9.]++))(?::[0-9]{1,5}+)?")
+_NODE = re.compile(
+    r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]++)\]|(?P<address>[0-9.]++))(?::(?:[0-9]{1,5}+|_[0-9A-Za-z._-]++))?"
+)
 _PAIR = r"([!#$%&'*+.^_`|~0-9A-Za-z-]++)=([^\s\",;]++|\"[^\"\\]*+\")"
-_FORWARDED = re.compile(rf"{_PAIR}(?:[ \t]*+;[ \t]*+{_PAIR})*+")
+_FORWARDED = re.compile(rf"{_PAIR}(?:[ \t]*+;[ \t]*+(?:{_PAIR})?+)*+")
 
 
 class RateLimit:
@@ -81,7 +83,7 @@ class ClientAddress:
             forwarded: values of the ``X-Forwarded-For`` or of the ``Forwarded`` headers (RFC 7239), in their order.
         """
         address = _parsed(peer)
-        hops = [hop for value in forwarded for hop in value.split(",")]
+        hops = [hop for value in forwarded for hop in value.split(",") if hop.strip()]
         while address is not None and self._is_trusted(address) and hops:
             hop = _parsed(_node(hops.pop()))
             if hop is None:

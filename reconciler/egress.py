@@ -47,6 +47,12 @@ def http_client(
     )
 
 
+def failure_of(error: Exception) -> str:
+    """Name an exception of a request, with the status where it is the answer of a proxy; repeats no address."""
+    status = str(error)[:3] if isinstance(error, httpx.ProxyError) else ""
+    return f"{type(error).__name__} {status}" if status.isdecimal() else type(error).__name__
+
+
 class DocumentSource:
     """Reads one small JSON document, again and again.
 
@@ -96,7 +102,7 @@ class DocumentSource:
         except TimeoutError:
             raise FetchFailed(f"no whole answer within {self._seconds:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise FetchFailed(f"the connection failed ({type(error).__name__})") from None
+            raise FetchFailed(f"the connection failed ({failure_of(error)})") from None
 
     async def _read(self, client: httpx.AsyncClient) -> bytes:
         async with client.stream("GET", self._url) as response:

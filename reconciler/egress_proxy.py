@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 # typeshed lacks the second name.
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
+import httpx
+
 from specs.settings import EgressSettings, SettingsError, is_loopback
 
 
@@ -31,11 +33,11 @@ def proxy_in_environment(url: str) -> str | None:
     """Return what the environment names for a URL, whether it counts or not. Raises SettingsError as above."""
     target, proxies = urlsplit(url), getproxies_environment()
     scheme = target.scheme if proxies.get(target.scheme) else "all"
-    named = proxies.get(scheme)
+    named = proxies.get(scheme, "").strip()
     if not named or proxy_bypass_environment(target.netloc.rpartition("@")[2], proxies):
         return None
     proxy = named if "://" in named else f"http://{named}"
-    if urlsplit(proxy).scheme not in {"http", "https"} or not place_of(proxy):
+    if not proxy.lower().startswith(("http://", "https://")) or " " in proxy or not place_of(proxy):
         raise SettingsError(f"{scheme.upper()}_PROXY: must be an http:// or https:// address")
     return proxy
 
@@ -43,8 +45,9 @@ def proxy_in_environment(url: str) -> str | None:
 def place_of(proxy: str) -> str:
     """Return a proxy's host and port without its credentials, empty for an address that has none."""
     try:
+        httpx.URL(proxy)  # refuses what the client of it would refuse
         parts = urlsplit(proxy)
         host, port = parts.hostname or "", parts.port
-    except ValueError:
+    except (ValueError, httpx.InvalidURL):
         return ""
     return f"{host}:{port}" if host and port else host

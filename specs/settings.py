@@ -85,9 +85,27 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _api_url(text: str) -> str:
-    if not (text.startswith("https://") or (text.startswith("http://") and is_loopback(text))):
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _checked_url(text: str) -> str:
+    if not _has_host(text) or not text.isprintable() or " " in text:
+        raise ValueError("must be an address such as https://host/path")
+    scheme = urlsplit(text).scheme
+    if scheme != "https" and not (scheme == "http" and is_loopback(text)):
         raise ValueError("must start with https:// (http:// is for this machine only)")
+    return text
+
+
+def _api_url(text: str) -> str:
+    parts = urlsplit(_checked_url(text))
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must have no user, no ? and no #")
     return text.rstrip("/")
 
 
@@ -282,7 +300,7 @@ class TokenSettings(EgressSettings):
     """How tokens are checked: one of the two key sources is required."""
 
     jwt_secret_key: SecretStr | None = None
-    jwt_jwks_url: str | None = None
+    jwt_jwks_url: Annotated[str, AfterValidator(_checked_url)] | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     max_token_seconds: int = Field(default=31 * 86_400, gt=0)
@@ -295,9 +313,6 @@ class TokenSettings(EgressSettings):
             raise ValueError("JWT_SECRET_KEY and JWT_JWKS_URL exclude each other; unset one")
         if self.jwt_secret_key is not None:
             _check_token_secret(self.jwt_secret_key.get_secret_value())
-        url = self.jwt_jwks_url
-        if url is not None and not (url.startswith("https://") or (url.startswith("http://") and is_loopback(url))):
-            raise ValueError("JWT_JWKS_URL must start with https://")
         return self
 
 

@@ -65,8 +65,8 @@ class RemoteKeys:
     """The issuer's keys as the last successful fetch showed them.
 
     A fetch starts every ``PERIOD_SECONDS``, and ``PAUSE_AFTER_FAILURE_SECONDS`` after a failure: nothing that a request
-    holds can start one. A kid that is not in the set may belong to a key that is newer than the set, until a fetch that
-    started after the kid was first seen has succeeded without it.
+    holds can start one. A kid and an alg that fit no key of the set may belong to a key that is newer than the set,
+    until a fetch that started after they were first seen has succeeded without it; so may an alg without a kid.
 
     Args:
         source: the document.
@@ -90,8 +90,8 @@ class RemoteKeys:
         # Fetches are numbered from 1: how many have started, and the last one that succeeded.
         self._started = 0
         self._succeeded = 0
-        # For each kid that was not in the set, how many fetches had started when it was first seen.
-        self._unknown: OrderedDict[str, int] = OrderedDict()
+        # For each kid and alg that fitted no key, how many fetches had started when they were first seen.
+        self._unknown: OrderedDict[tuple[str | None, str], int] = OrderedDict()
         self._attempted = asyncio.Event()
         self._troubles = Troubles(log, clock=clock)
         self._skipped: tuple[str, ...] = ()
@@ -117,31 +117,27 @@ class RemoteKeys:
             InvalidToken: the issuer has no such key.
             KeysUnavailable: that is not known yet.
         """
+        if key_id is not None and len(key_id) > LONGEST_KEY_ID:
+            raise InvalidToken(Refusal.KEY_ID)
         keys = self._current()
-        if key_id is None:
-            key = keys.only(algorithm)
-            if key is None:
-                raise InvalidToken(Refusal.NO_KEY_ID)
-            return key
-        key = keys.named(key_id, algorithm)
+        key = keys.only(algorithm) if key_id is None else keys.named(key_id, algorithm)
         if key is not None:
             return key
-        if key_id in keys.key_ids:
-            raise InvalidToken(Refusal.ALGORITHM_OF_KEY)
-        if len(key_id) > LONGEST_KEY_ID:
-            raise InvalidToken(Refusal.KEY_ID)
-        if self._succeeded > self._unknown.setdefault(key_id, self._started):
-            raise InvalidToken(Refusal.UNKNOWN_KEY)
+        wanted = (key_id, algorithm)
+        if wanted in keys.choices:
+            raise InvalidToken(Refusal.NO_KEY_ID)  # several keys fit, and another one would not change that
+        if self._succeeded > self._unknown.setdefault(wanted, self._started):
+            raise InvalidToken(_refusal(keys, key_id))
         self._forget_oldest()
         raise KeysUnavailable(self._retry_after())
-
-    def _forget_oldest(self) -> None:
-        while len(self._unknown) > MAX_UNKNOWN_IDS:
-            self._unknown.popitem(last=False)
 
     def holds(self, key: SigningKey) -> bool:
         """Whether a key, found before, is still in the set. Raises KeysUnavailable."""
         return key.fingerprint in self._current().fingerprints
+
+    def _forget_oldest(self) -> None:
+        while len(self._unknown) > MAX_UNKNOWN_IDS:
+            self._unknown.popitem(last=False)
 
     def _current(self) -> KeySet:
         if self._set_from is None or self._clock() - self._set_from > KEEP_SECONDS:
@@ -186,10 +182,10 @@ class RemoteKeys:
         return False
 
     def _replace(self, keys: KeySet, began: float, number: int) -> None:
-        gone = self._set.key_ids - keys.key_ids
+        gone = self._set.choices - keys.choices
         self._set, self._set_from, self._succeeded = keys, began, number
-        for key_id in keys.key_ids:
-            self._unknown.pop(key_id, None)
+        for wanted in keys.choices:
+            self._unknown.pop(wanted, None)
         # This fetch has shown that a withdrawn key does not exist.
         self._unknown.update(dict.fromkeys(gone, number - 1))
         self._forget_oldest()
@@ -198,3 +194,9 @@ class RemoteKeys:
             for reason in keys.skipped[:_LOGGED_SKIPS]:
                 log.warning("A key of JWT_JWKS_URL is not used. Key %s.", reason, extra=fields(usable=len(keys.keys)))
         self._skipped = keys.skipped
+
+
+def _refusal(keys: KeySet, key_id: str | None) -> Refusal:
+    if key_id is None:
+        return Refusal.NO_KEY_ID
+    return Refusal.ALGORITHM_OF_KEY if key_id in keys.key_ids else Refusal.UNKNOWN_KEY

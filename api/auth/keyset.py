@@ -69,12 +69,16 @@ class KeySet:
         keys: in the document's order.
         skipped: for each unusable key why; kids and types are public.
         key_ids: the kids of the usable keys.
+        choices: each kid with each alg that a key of it checks, and None with each alg.
         fingerprints: of the usable keys.
     """
 
     def __init__(self, keys: tuple[SigningKey, ...] = (), skipped: tuple[str, ...] = ()) -> None:
         self.keys, self.skipped = keys, skipped
         self.fingerprints = frozenset(key.fingerprint for key in keys)
+        self.choices: frozenset[tuple[str | None, str]] = frozenset(
+            (key_id, algorithm) for key in keys for key_id in (None, key.key_id) for algorithm in key.algorithms
+        )
         self._by_id: dict[str, list[SigningKey]] = {}
         for key in keys:
             if key.key_id is not None:

@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 import httpx
 from pydantic import SecretStr
 
-from reconciler.egress import http_client
+from reconciler.egress import failure_of, http_client
 from reconciler.errors import NeonAPIError, NeonIntermediaryAnswered, NeonNotSent, NeonOutcomeUnknown
 from reconciler.neon.wire import NeonCall, NeonExchange, NeonRequest, decode
 
@@ -115,7 +115,7 @@ class NeonTransport:
             async with asyncio.timeout(self._timeout):
                 await self._exchange(call.request, request_id, answer)
         except _NOT_SENT as problem:
-            failure = NeonNotSent, f"no connection ({_kind(problem)})"
+            failure = NeonNotSent, f"no connection ({failure_of(problem)})"
         except TimeoutError:
             failure = NeonOutcomeUnknown, f"no whole answer within {self._timeout:g} s"
         except _TooLong:
@@ -186,12 +186,6 @@ def error_of(
 ) -> NeonAPIError:
     """An error about a request."""
     return kind(method=request.method, route=request.route, status=status, detail=detail, request_id=request_id)
-
-
-def _kind(problem: Exception) -> str:
-    """Name an exception, with the status where it is a proxy's answer."""
-    status = str(problem)[:3] if isinstance(problem, httpx.ProxyError) else ""
-    return f"{type(problem).__name__} {status}" if status.isdecimal() else type(problem).__name__
 
 
 def _checked_key(api_key: SecretStr | str) -> str:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -21,8 +22,10 @@ TABLES = (
 
 @contextmanager
 def copied(server: TestServer, url: str) -> Iterator[str]:
-    """The address of a copy of a catalog in another database of the same server; nobody may be connected to it."""
-    name = server.create_database(url.rsplit("/", 1)[1])
+    """The address of a copy of a catalog in another database of the same server; who is connected to it is cut off."""
+    database = urlsplit(url).path.removeprefix("/")
+    execute(server.url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+    name = server.create_database(database)
     try:
         yield server.dsn(name)
     finally:

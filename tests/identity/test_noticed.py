@@ -115,7 +115,7 @@ def test_a_running_daemon_notices_it_in_the_next_sweep(postgres: TestServer, cat
         async with House(catalog_url, neon) as house:
             await house.ready("kept")
             await house.sweep()
-            with copied(postgres, _closed(catalog_url)) as yesterday:
+            with copied(postgres, catalog_url) as yesterday:
                 await house.disconnected()
                 await house.ready("lost")
                 put_back(catalog_url, yesterday)
@@ -126,16 +126,6 @@ def test_a_running_daemon_notices_it_in_the_next_sweep(postgres: TestServer, cat
     told(story)
 
 
-def _closed(url: str) -> str:
-    """A catalog to which nobody is connected, so that it can be copied."""
-    database = url.rsplit("/", 1)[1]
-    execute(
-        url.rsplit("/", 1)[0] + "/postgres",
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",
-    )
-    return url
-
-
 def test_what_one_comparison_leaves_the_next_ones_examine(postgres: TestServer, catalog_url: str) -> None:
     """The project that proves lost commits is older than more projects of a neighbor than a start may examine."""
     neon = Neon()
@@ -144,7 +134,7 @@ def test_what_one_comparison_leaves_the_next_ones_examine(postgres: TestServer, 
         async with House(catalog_url, neon) as house:
             await house.ready("kept")
             await house.sweep()
-            with copied(postgres, _closed(catalog_url)) as yesterday:
+            with copied(postgres, catalog_url) as yesterday:
                 await house.disconnected()
                 await house.ready("lost")
                 put_back(catalog_url, yesterday)

@@ -184,6 +184,10 @@ def test_the_same_for_machines(given: Set, capsys: pytest.CaptureFixture[str]) -
         ({"ENCRYPTION_KEYS": "hidden"}, "encryption keys", "ENCRYPTION_KEYS"),
         ({"JWT_SECRET_KEY": "hidden"}, "token settings", "JWT_SECRET_KEY"),
         ({"JWT_SECRET_KEY": None, "JWT_JWKS_URL": "http://127.0.0.1:9/hidden"}, "JWKS", "the connection failed"),
+        ({"JWT_SECRET_KEY": None, "JWT_JWKS_URL": "https://[hidden"}, "token settings", "JWT_JWKS_URL"),
+        ({"NEON_API_KEY": "k", "NEON_API_URL": "https://[hidden"}, "Neon settings", "NEON_API_URL"),
+        # A name that only the client refuses, by IDNA.
+        ({"NEON_API_KEY": "k", "NEON_API_URL": "https://☺.example"}, "key", "the address of the Neon API"),
         ({"PORT": "hidden"}, "HTTP settings", "PORT"),
         ({"CONTROL_PLANE_ID": "Not This"}, "plane settings", "CONTROL_PLANE_ID"),
         ({"NEON_API_KEY": "hidden one"}, "Neon settings", "NEON_API_KEY"),

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from api.auth.tokens import TokenVerifier
+from api.commands.doctor.jwks import jwks
 from api.commands.doctor.line import State
 from api.commands.doctor.local import Given, _egress
 from reconciler.egress_proxy import egress_proxy
@@ -26,7 +28,9 @@ from specs.settings import EgressSettings, LoopSettings, SettingsError, TokenSet
 
 NEON = "https://neon.example.test/api/v2"
 ON, OFF = EgressSettings(egress_proxy_from_environment=True), EgressSettings(egress_proxy_from_environment=False)
-ANSWER = b'{"account_id":"org-1","auth_method":"api_key_org"}'
+JWKS = "https://neon.example.test/jwks"
+# What the server answers to everything: an account for Neon's client, and a key set.
+ANSWER = b'{"account_id":"org-1","auth_method":"api_key_org","keys":[]}'
 
 
 @dataclass
@@ -143,6 +147,35 @@ def test_what_a_proxy_answers_is_no_answer_of_neons(
     assert "word" not in str(refused.value)
 
 
+def test_keys_are_fetched_through_the_proxy_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxies: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By ``serve`` and by ``doctor``; a refusal of the proxy is logged with its status and without its password."""
+    certificate = _certificate(tmp_path)
+    monkeypatch.setattr(certifi, "where", lambda: str(certificate))
+
+    async def scenario(proxy: Proxy) -> tuple[bool, str]:
+        async with _proxied(certificate, proxy):
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+            settings = TokenSettings.load(jwt_jwks_url=JWKS, egress_proxy_from_environment=True)
+            verifier = TokenVerifier(settings)
+            async with verifier.refreshing():
+                assert verifier._keys is not None
+                await verifier._keys._attempted.wait()
+            [line] = await jwks(settings)
+            return verifier._keys._set_from is not None, line.says
+
+    proxy = Proxy()
+    assert asyncio.run(scenario(proxy)) == (True, "0 usable keys")
+    assert [head.split(b"\r\n")[0] for head in proxy.arrived] == [b"CONNECT neon.example.test:443 HTTP/1.1"] * 2
+    proxy = Proxy(refusal=b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
+    fetched, says = asyncio.run(scenario(proxy))
+    assert not fetched
+    assert "ProxyError 407" in says
+    assert "ProxyError 407" in caplog.text
+    assert "word" not in says + caplog.text
+
+
 @pytest.mark.parametrize(
     ("environment", "url", "expected"),
     [
@@ -159,6 +192,10 @@ def test_what_a_proxy_answers_is_no_answer_of_neons(
         ({"HTTPS_PROXY": "http://p"}, "https://localhost:8080/api/v2", None),
         ({"HTTPS_PROXY": "socks5://p:1080"}, NEON, SettingsError),
         ({"ALL_PROXY": "http://"}, NEON, SettingsError),
+        ({"HTTPS_PROXY": " http://p:3128\n"}, NEON, "http://p:3128"),
+        ({"HTTPS_PROXY": "http://[p"}, NEON, SettingsError),
+        ({"HTTPS_PROXY": "http://p:word"}, NEON, SettingsError),
+        ({"HTTPS_PROXY": "http://p q"}, NEON, SettingsError),
     ],
 )
 def test_the_environment_counts_when_the_setting_says_so(
@@ -192,6 +229,8 @@ def test_doctor_shows_which_way_each_request_goes(monkeypatch: pytest.MonkeyPatc
     assert said[True] == "Neon through the proxy p:3128, JWKS directly"
     assert said[False] == "Neon directly (the environment's proxy is not used), JWKS directly"
     monkeypatch.setenv("HTTPS_PROXY", "socks5://p")
+    unused = LoopSettings.load(neon_api_key="k", egress_proxy_from_environment=False)
+    assert _egress(Given(loop=unused)).says == "Neon directly (the environment's proxy is not used)"
     assert _egress(Given(loop=LoopSettings.load(neon_api_key="k", egress_proxy_from_environment=True))).state is (
         State.FAILED
     )

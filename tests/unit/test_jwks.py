@@ -190,6 +190,8 @@ def test_verify_key_is_chosen_by_kid_and_alg(name: str, caplog: pytest.LogCaptur
     keys, given, found = CHOICES[name]
     issuer = Issuer(*keys)
     assert issuer.fetch()
+    issuer.verify(given)
+    assert issuer.fetch()
     assert issuer.verify(given) == found
     if name == "beside unusable ones":
         assert len(issuer.keys._set.skipped) == len(keys) - 1
@@ -250,8 +252,15 @@ def test_key_replaced_under_its_kid_is_refused_though_its_token_was_known(issuer
     assert issuer.verify(token(OTHER_RSA, "RS256", "rsa")) == "u1"
 
 
-def test_unknown_kid_is_unavailable_until_a_later_fetch_shows_it_does_not_exist(issuer: Issuer) -> None:
-    new = token(OTHER_RSA, "RS256", "new")
+@pytest.mark.parametrize(
+    ("key", "algorithm", "key_id"),
+    [(OTHER_RSA, "RS256", "new"), (EC_KEY, "ES256", "rsa"), (EC_384, "ES384", None)],
+    ids=["a new kid", "a new algorithm of a kid", "a new algorithm without a kid"],
+)
+def test_unknown_key_is_unavailable_until_a_later_fetch_shows_it_does_not_exist(
+    issuer: Issuer, key: Any, algorithm: str, key_id: str | None
+) -> None:
+    new = token(key, algorithm, key_id)
     assert issuer.verify(new) == "503"
     issuer.error = FetchFailed("the server answered 500", 500)
     issuer.fetch()
@@ -259,7 +268,7 @@ def test_unknown_kid_is_unavailable_until_a_later_fetch_shows_it_does_not_exist(
     issuer.error = None
     issuer.fetch()
     assert issuer.verify(new) == "401"
-    issuer.document = {"keys": [*KEYS, jwk(OTHER_RSA, "RS256", "new")]}
+    issuer.document = {"keys": [*KEYS, jwk(key, algorithm, key_id)]}
     issuer.fetch()
     assert issuer.verify(new) == "u1"
 

@@ -41,6 +41,10 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (s.PlaneSettings, {"CONTROL_PLANE_ID": "Not ok"}, "CONTROL_PLANE_ID"),
         (s.NeonSettings, {}, "NEON_API_KEY"),
         (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_API_URL": "http://neon.example"}, "NEON_API_URL"),
+        (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_API_URL": "https://[neon"}, "NEON_API_URL"),
+        (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_API_URL": "https://"}, "NEON_API_URL"),
+        (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_API_URL": "https://neon.example/?a=b"}, "NEON_API_URL"),
+        (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_API_URL": "https://a:b@neon.example"}, "NEON_API_URL"),
         (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_ORG_ID": "a b"}, "NEON_ORG_ID"),
         (s.LoopSettings, {"NEON_API_KEY": "k", "NEON_TIMEOUT_SECONDS": "30"}, "NEON_TIMEOUT_SECONDS"),
         (s.LoopSettings, {"NEON_API_KEY": "k", "SETTLE_SECONDS": "20.5"}, "SETTLE_SECONDS"),
@@ -50,8 +54,11 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (s.TokenSettings, {"JWT_SECRET_KEY": "ab" * 15 + "c"}, "JWT_SECRET_KEY"),
         (s.TokenSettings, {"JWT_SECRET_KEY": "x" * 64}, "JWT_SECRET_KEY"),
         (s.TokenSettings, {"JWT_SECRET_KEY": "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZI"}, "JWT_SECRET_KEY"),
-        (s.TokenSettings, {"JWT_SECRET_KEY": "xy" * 16, "JWT_JWKS_URL": "https://x/y"}, "JWT_JWKS_URL"),
+        (s.TokenSettings, {"JWT_SECRET_KEY": "xy" * 16, "JWT_JWKS_URL": "https://x/y"}, "JWT_SECRET_KEY and JWT"),
         (s.TokenSettings, {"JWT_JWKS_URL": "http://far.example/keys"}, "JWT_JWKS_URL"),
+        (s.TokenSettings, {"JWT_JWKS_URL": "https://[far/keys"}, "JWT_JWKS_URL"),
+        (s.TokenSettings, {"JWT_JWKS_URL": "https://far.example:port/keys"}, "JWT_JWKS_URL"),
+        (s.TokenSettings, {"JWT_JWKS_URL": "https:///keys"}, "JWT_JWKS_URL"),
         (s.HttpSettings, {"PORT": "many"}, "PORT"),
         (s.HttpSettings, {"MAX_APPS_PER_OWNER": "0"}, "MAX_APPS_PER_OWNER"),
         (s.HttpSettings, {"CLIENT_ADDRESS_HEADER": "X-Real-IP"}, "CLIENT_ADDRESS_HEADER"),
@@ -66,7 +73,7 @@ def test_what_is_wrong_is_named(
         monkeypatch.setenv(name, value)
     with pytest.raises(s.SettingsError) as caught:
         group.load()
-    assert named in str(caught.value)
+    assert str(caught.value).startswith(named)
     assert "\n" not in str(caught.value)
 
 

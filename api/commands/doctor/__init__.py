@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from api.commands.doctor.catalog import CatalogChecks
 from api.commands.doctor.jwks import jwks
-from api.commands.doctor.line import Line, skipped
+from api.commands.doctor.line import Line, failed, skipped
 from api.commands.doctor.local import Given, settings
 from api.commands.doctor.neon import CHECKS, NeonChecks
 from reconciler.catalog.database import Database
@@ -52,8 +52,12 @@ async def _neon(given: Given, checks: CatalogChecks, stack: AsyncExitStack) -> l
         transport = ReadingTransport(proxy=egress_proxy(loop.neon_api_url, loop))
     except SettingsError:
         return [skipped(check, "the proxy on the way to Neon cannot be used") for check in CHECKS]
-    client = NeonClient(
-        loop.neon_api_url, loop.neon_api_key, timeout_seconds=loop.neon_timeout_seconds, transport=transport
-    )
+    try:
+        client = NeonClient(
+            loop.neon_api_url, loop.neon_api_key, timeout_seconds=loop.neon_timeout_seconds, transport=transport
+        )
+    except ValueError as error:
+        do = "correct NEON_API_URL in the environment or in .env"
+        return [failed(CHECKS[0], str(error), do), *(skipped(check, "no request can be sent") for check in CHECKS[1:])]
     await stack.enter_async_context(client)
     return await NeonChecks(loop, given.plane, checks.identity, client, transport).run()

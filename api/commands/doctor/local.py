@@ -89,13 +89,21 @@ def _egress(given: Given) -> Line:
         for name, url, read in targets:
             proxy = egress_proxy(url, read)
             way = "directly" if proxy is None else f"through the proxy {place_of(proxy)}"
-            ignored = not read.egress_proxy_from_environment and proxy_in_environment(url) is not None
+            ignored = not read.egress_proxy_from_environment and _names_a_proxy(url)
             ways.append(f"{name} {way}" + (" (the environment's proxy is not used)" if ignored else ""))
     except SettingsError as error:
         return failed("egress", str(error), "correct it, or set EGRESS_PROXY_FROM_ENVIRONMENT=false")
     if not ways:
         return skipped("egress", "neither Neon nor JWKS is configured")
     return ok("egress", ", ".join(ways))
+
+
+def _names_a_proxy(url: str) -> bool:
+    """Whether the environment names a proxy for a URL, be it one that could be used or not."""
+    try:
+        return proxy_in_environment(url) is not None
+    except SettingsError:
+        return True
 
 
 def _read(given: Given, check: str, load: Callable[[], S], look: Callable[[S], Line]) -> S | None:

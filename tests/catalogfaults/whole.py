@@ -59,6 +59,8 @@ class Whole(Stage):
         clock.set(START)
         clock.empty()
         clock.rows(f"UPDATE request_budget SET tokens = {TERMS.capacity}")
+        # The projects' annotations name another catalog, which would stop one that has created nothing.
+        clock.rows("UPDATE catalog_identity SET high_water = 1")
         super().__init__(database, clock.url)
         self.apps = self._apps
         self.neon_now = START - SETTLE - 100

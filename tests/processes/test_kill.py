@@ -59,6 +59,8 @@ class Crashes:
     def case(self, number: int, *, after: bool) -> Case:
         """A fresh catalog with one app that was asked for."""
         url = self._postgres.dsn(self._postgres.create_database(self._template))
+        # Copies of one template would be one catalog, whose creates the others do not remember.
+        rows(url, "UPDATE catalog_identity SET catalog_id = gen_random_uuid()")
         app = with_catalog(url, lambda catalog: create(catalog, f"number {number}", OWNER)).app
         return Case(number, after, url, app.app_id, self._mark())
 

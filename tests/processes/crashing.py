@@ -32,6 +32,7 @@ class Plan(TypedDict):
         number: the effect to be killed at, counted from 1.
         after: whether the effect is carried out first.
         mark: the file that tells the effect's name when it has come to it.
+        kind: the effects that are counted; empty for all.
     """
 
     url: str
@@ -39,6 +40,7 @@ class Plan(TypedDict):
     number: int
     after: bool
     mark: str
+    kind: str
 
 
 def _daemon(plan: Plan) -> Daemon:
@@ -53,8 +55,8 @@ def _arm(plan: Plan) -> None:
 
     async def counted(hand: driver._Hand, effect: Effect[Any]) -> Any:
         nonlocal performed
-        performed += 1
-        here = performed == plan["number"]
+        performed += plan["kind"] in ("", type(effect).__name__)
+        here = performed == plan["number"] and plan["kind"] in ("", type(effect).__name__)
         if here and not plan["after"]:
             _die(plan, effect)
         answer = await perform(hand, effect)

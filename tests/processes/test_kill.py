@@ -39,6 +39,7 @@ class Case:
     url: str
     app_id: str
     mark: Path
+    kind: str = ""
 
     @property
     def effect(self) -> str:
@@ -56,13 +57,13 @@ class Crashes:
         self._template = postgres.migrated_template()
         self._marks = 0
 
-    def case(self, number: int, *, after: bool) -> Case:
-        """A fresh catalog with one app that was asked for."""
+    def case(self, number: int, *, after: bool, kind: str = "") -> Case:
+        """A fresh catalog with one app that was asked for; ``number`` counts the effects of ``kind``, or all."""
         url = self._postgres.dsn(self._postgres.create_database(self._template))
-        # Copies of one template would be one catalog, whose creates the others do not remember.
-        rows(url, "UPDATE catalog_identity SET catalog_id = gen_random_uuid()")
+        # Copies of one template would be one catalog; and one that has created nothing examines all projects first.
+        rows(url, "UPDATE catalog_identity SET catalog_id = gen_random_uuid(), high_water = 1")
         app = with_catalog(url, lambda catalog: create(catalog, f"number {number}", OWNER)).app
-        return Case(number, after, url, app.app_id, self._mark())
+        return Case(number, after, url, app.app_id, self._mark(), kind)
 
     def again(self, case: Case, number: int, *, after: bool) -> Case:
         """Another point, on the app of an earlier one."""
@@ -99,7 +100,8 @@ class Crashes:
 
     def _crashing(self, mode: str, cases: list[Case], **changes: str) -> Running:
         plans = [
-            Plan(url=c.url, plane=f"plane-{c.app_id}", number=c.number, after=c.after, mark=str(c.mark)) for c in cases
+            Plan(url=c.url, plane=f"plane-{c.app_id}", number=c.number, after=c.after, mark=str(c.mark), kind=c.kind)
+            for c in cases
         ]
         file = self._stage.folder / f"plans-{self._marks}-{mode}.json"
         file.write_text(json.dumps(plans))
@@ -193,7 +195,7 @@ def test_a_delete_of_an_app_whose_create_is_unknown(crashes: Crashes, capsys: py
     """The daemon died between Neon's answer and its record: the project is found, and deleted."""
 
     def make(number: int, after: bool) -> Case:
-        unknown = crashes.case(3, after=True)
+        unknown = crashes.case(1, after=True, kind="CreateProject")
         unknowns.append(unknown)
         return crashes.again(unknown, number, after=after)
 

@@ -210,7 +210,9 @@ def test_a_lasting_trouble_does_not_flood(stage: Stage) -> None:
     assert troubles[0] == "Neon does not serve: not_sent"
     assert troubles[-1] == "Neon serves"
     assert len(troubles) < TRIES
-    assert {one["severity"] for one in told} == {"INFO", "WARNING"}
+    # The watch reports at ERROR that no resync has ended for three periods, which are two seconds here.
+    others = [one for one in told if not one["logger"].endswith("periods")]
+    assert {one["severity"] for one in others} == {"INFO", "WARNING"}
 
 
 def test_not_even_the_most_talkative_level_tells_a_credential(stage: Stage) -> None:

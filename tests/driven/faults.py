@@ -196,4 +196,4 @@ def _rates(kind: Fault) -> tuple[float, float, float]:
         return (1.0, 3.0, 8.0)
     if kind in STATEMENT:
         return (0.002, 0.006, 0.02)
-    return (0.05, 0.1, 0.3) if kind in {*LISTS, *CHANGES} else (0.02, 0.06, 0.15)
+    return (0.1, 0.2, 0.3) if kind in {*LISTS, *CHANGES} else (0.02, 0.06, 0.15)

@@ -26,8 +26,15 @@ CLIENTS = 20
 DEADLINE_SECONDS = 20
 REQUESTS = "morphik_apps_http_requests_total"
 UNFINISHED = "a client hung up before its request was complete"
-AUTHORIZED = f"Host: api.test\r\nAuthorization: Bearer {token()}\r\n"
-POST = f"POST /ee/apps HTTP/1.1\r\n{AUTHORIZED}Content-Type: application/json\r\n"
+
+
+def _head(request: str) -> str:
+    """The first lines of a request with a fresh token, without the empty line at their end."""
+    return f"{request} HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {token()}\r\n"
+
+
+def _post(body: str) -> str:
+    return f"{_head('POST /ee/apps')}Content-Type: application/json\r\n{body}"
 
 
 @asynccontextmanager
@@ -92,7 +99,7 @@ def test_a_client_that_hangs_up_mid_body_is_neither_an_error_nor_an_answer(
 ) -> None:
     async def run() -> None:
         async with _served(catalog_url) as (port, registry):
-            await asyncio.gather(*(_hang_up(port, POST + body, reset=reset) for _ in range(CLIENTS)))
+            await asyncio.gather(*(_hang_up(port, _post(body), reset=reset) for _ in range(CLIENTS)))
             await _until(lambda: sum(UNFINISHED in each.getMessage() for each in caplog.records) == CLIENTS)
             for status in ("2xx", "4xx", "5xx"):
                 assert _answers(registry, "POST", "/ee/apps", status) == 0
@@ -110,7 +117,7 @@ def test_a_client_that_hangs_up_while_its_answer_is_held_is_no_error(
         async with _running(catalog_url) as (port, app):
             registry = app.state.registry
             content = '{"app_name": "notes"}'
-            held = f"{POST}Prefer: wait=4\r\nContent-Length: {len(content)}\r\n\r\n{content}"
+            held = _post(f"Prefer: wait=4\r\nContent-Length: {len(content)}\r\n\r\n{content}")
 
             def all_wait() -> bool:
                 return sum(map(len, app.state.waiting._waiters.values())) == CLIENTS
@@ -127,7 +134,7 @@ def test_a_client_that_hangs_up_while_its_answer_is_held_is_no_error(
 def test_held_answers_leave_connections_for_others(catalog_url: str) -> None:
     """What waits longest is answered early, since no request in flight gives way to a new connection."""
     content = '{"app_name": "notes"}'
-    held = f"{POST}Prefer: wait=60\r\nContent-Length: {len(content)}\r\n\r\n{content}".encode()
+    held = _post(f"Prefer: wait=60\r\nContent-Length: {len(content)}\r\n\r\n{content}").encode()
 
     async def run() -> None:
         async with _running(catalog_url, Connections(4)) as (port, app):
@@ -155,7 +162,7 @@ def test_a_client_that_hangs_up_while_answers_are_written_is_no_error(
 ) -> None:
     async def run() -> None:
         async with _served(catalog_url) as (port, registry):
-            asked = f"GET /openapi.json HTTP/1.1\r\n{AUTHORIZED}\r\n" * 10
+            asked = f"{_head('GET /openapi.json')}\r\n" * 10
             await asyncio.gather(*(_hang_up(port, asked, reset=reset) for _ in range(CLIENTS)))
             await _until(lambda: _answers(registry, "GET", "/openapi.json", "2xx") >= CLIENTS)
             assert _answers(registry, "GET", "/openapi.json", "5xx") == 0

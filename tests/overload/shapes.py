@@ -232,5 +232,5 @@ def p99(run: Run, apps: list[str]) -> float:
 
 def _says(run: Run, app_id: str, reason: Reason, text: str) -> None:
     said = condition_of(run.fleet.catalog.rows[app_id].conditions, ConditionType.SYNCED)
-    if said is None or said.reason != reason or text not in said.message:
+    if said is None or said.reason != reason or text not in f"{said.message} {said.operator_message}":
         raise Broken(f"{app_id} says {said}")

@@ -329,7 +329,7 @@ REASONS: dict[str, tuple[str, Refusal]] = {
     "expired": (signed(claims(exp=NOW - 1, note="canary")), Refusal.EXPIRED),
     "no exp": (signed(claims(exp=None, note="canary")), Refusal.NO_EXPIRY),
     "exp a word": (signed(claims(exp="canary")), Refusal.EXPIRY),
-    "not yet valid": (signed(claims(nbf=NOW + 600, note="canary")), Refusal.NOT_YET_VALID),
+    "not yet valid": (signed(claims(nbf=NOW + 43_200, note="canary")), Refusal.NOT_YET_VALID),
     "another issuer": (signed(claims(iss="canary", aud="apps")), Refusal.ISSUER),
     "another audience": (signed(claims(iss="morphik", aud=["canary"])), Refusal.AUDIENCE),
     "another key": (signed(claims(note="canary"), secret="j" * 32), Refusal.SIGNATURE),

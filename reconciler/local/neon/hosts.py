@@ -6,6 +6,7 @@ A page of another site whose name was made to resolve to 127.0.0.1 (DNS rebindin
 from __future__ import annotations
 
 import json
+import re
 from uuid import uuid4
 
 from starlette.datastructures import Headers
@@ -15,12 +16,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from reconciler.local.neon.problems import general_error
 from specs.settings import LOOPBACK_HOSTS
 
-_HTTP_PORT = 80
+_PORT = re.compile(r":[0-9]{1,5}\Z")
 
 
 class LoopbackHosts:
-    """Refuses every request whose ``Host`` is not a name of loopback with the server's port, or whose ``Origin`` is
-    another one: 421 and 403.
+    """Refuses every request whose ``Host`` is not a name of loopback, or whose ``Origin`` is another one: 421 and 403.
+
+    Any port is accepted: a forwarded port differs from the server's, and a page of another site cannot choose the name.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -36,13 +38,10 @@ class LoopbackHosts:
 
 
 def _refusal(scope: Scope) -> Response | None:
-    headers, port = Headers(scope=scope), (scope.get("server") or ("", None))[1] or _HTTP_PORT
-    allowed = {f"{name}:{port}" for name in LOOPBACK_HOSTS}
-    if port == _HTTP_PORT:
-        allowed.update(LOOPBACK_HOSTS)
+    headers = Headers(scope=scope)
     hosts = [host.lower() for host in headers.getlist("host")]
-    if len(hosts) != 1 or hosts[0] not in allowed:
-        return _refused(421, f"local Neon is addressed as 127.0.0.1:{port} or localhost:{port} only", headers)
+    if len(hosts) != 1 or _PORT.sub("", hosts[0]) not in LOOPBACK_HOSTS:
+        return _refused(421, f"Send a Host that is one of {', '.join(LOOPBACK_HOSTS)}, with any port", headers)
     if any(origin.lower() != f"http://{hosts[0]}" for origin in headers.getlist("origin")):
         return _refused(403, "local Neon answers no page of another origin", headers)
     return None

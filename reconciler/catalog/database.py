@@ -1,9 +1,10 @@
 """Connections to the catalog: any Postgres, pooled or not.
 
-Nothing here needs a session: no prepared statements, no session settings, no session locks. Every statement runs in a
-transaction that sets what it depends on (``session``): a single one goes along with its own transaction in one round
-trip, and several share the one of ``Database.transaction``. A block that holds a connection longer than
-``block_seconds`` is cancelled, at the server too, which has the same limit for a statement and an idle transaction.
+Nothing here needs a session: no prepared statements and no session locks. What a statement depends on is set for the
+session where that is the connection's own, and for each transaction behind a pooler (``session``); there a single
+statement and its transaction are one round trip. Several statements share a ``Database.transaction``. A block that
+holds a connection longer than ``block_seconds`` is cancelled, at the server too, which has the same limit for a
+statement and an idle transaction.
 """
 
 from __future__ import annotations
@@ -43,13 +44,17 @@ _CONFLICTS = frozenset({"40001", "40P01", "55P03"})
 
 
 class _Cursor(AsyncCursor[Any]):
-    """A cursor whose results are binary, and which puts a single statement into a transaction of its own."""
+    """A cursor whose results are binary, and which behind a pooler gives a single statement its own transaction."""
 
     async def execute(self, query: Any, params: Any = None, *, prepare: Any = None, binary: Any = None) -> Self:
         """Run a statement, in the transaction that is open or in its own, which ends with it."""
         connection = self.connection
         binary = True if binary is None else binary
-        if not isinstance(connection, Connection) or connection.info.transaction_status is not TransactionStatus.IDLE:
+        if (
+            not isinstance(connection, Connection)
+            or connection.owned
+            or connection.info.transaction_status is not TransactionStatus.IDLE
+        ):
             return await super().execute(query, params, prepare=prepare, binary=binary)
         own = AsyncCursor(connection)
         try:
@@ -69,11 +74,13 @@ class Connection(AsyncConnection[Row]):
 
     Attributes:
         worked_at: when it was last seen to work, in monotonic seconds.
+        owned: whether the server's session is this connection's alone, and has its settings.
         begin: how its transactions begin.
-        pinned: what they set.
+        pinned: what they set, or where ``owned`` what the session has set.
     """
 
     worked_at = 0.0
+    owned = False
     begin: LiteralString = session.READ_WRITE
     pinned: LiteralString = "SELECT"
 
@@ -95,7 +102,7 @@ class Connection(AsyncConnection[Row]):
         """A transaction for several statements; its beginning and its settings are one round trip."""
         own = AsyncCursor(self)
         try:
-            await own.execute(f"{self.begin}; {self.pinned}")
+            await own.execute("BEGIN" if self.owned else f"{self.begin}; {self.pinned}")
             yield
             await own.execute("COMMIT")
         except BaseException:
@@ -212,7 +219,7 @@ class Database:
         self._failure = error
 
     async def _configure(self, connection: Connection) -> None:
-        """Find out where the catalog is, with the first connection, and have each one pin that.
+        """Find out where the catalog is, with the first connection, and pin that and all other settings.
 
         Raises:
             psycopg.Error: it cannot be found out, or the connection is not one that carries UTF-8.
@@ -222,12 +229,17 @@ class Database:
         set_json_loads(from_json, connection)
         set_json_dumps(to_json, connection)
         connection.adapters.register_loader("timestamptz", session.UtcLoader)
-        [found] = await (await AsyncCursor(connection, row_factory=dict_row).execute(session.FOUND)).fetchall()
+        own = AsyncCursor(connection, row_factory=dict_row)
+        [found] = await (await own.execute(session.FOUND)).fetchall()
         self._schema = self._schema or found["schema"]
+        connection.owned = found["backend"] == connection.info.backend_pid
         connection.begin = session.READ_ONLY if found["standby"] else session.READ_WRITE
-        connection.pinned = session.pinned(
+        pins = session.owned if connection.owned else session.pinned
+        connection.pinned = pins(
             self._schema or "public", seconds=self._block_seconds, server_version=connection.info.server_version
         )
+        if connection.owned:
+            await own.execute(connection.pinned)
         self._failure = None
 
 

@@ -61,7 +61,7 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
 
     def pin(self) -> None:
         """Find out where the catalog is to be, and whether it can be there; raises MigrationRefused."""
-        schema, _, encoding = self.connection.execute(session.FOUND).fetchone()
+        schema, _, encoding, _ = self.connection.execute(session.FOUND).fetchone()
         if encoding not in session.ENCODINGS:
             raise MigrationRefused(
                 f"the database's encoding is {encoding}, which cannot hold every name; "

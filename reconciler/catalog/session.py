@@ -1,9 +1,10 @@
-"""What every transaction of the catalog sets for itself, in its first round trip.
+"""What every transaction of the catalog depends on, and how it is set.
 
-A database, a role, the environment and whoever used a pooled connection before can all set what a statement means, and
-a session's own ``SET`` is lost or leaks behind a transaction pooler. So each transaction begins with its isolation and
-access mode and one ``SELECT`` that sets the rest to its end. What the values of a result mean does not depend on
-settings at all: results are binary, and only ``client_encoding`` is a start-up parameter, which poolers carry.
+A database, a role, the environment and an earlier user of a pooled connection can all set what a statement means. What
+the values of a result mean does not depend on settings: results are binary, and ``client_encoding`` is a start-up
+parameter, which poolers carry. All else is set for the life of a session that is the connection's own. Behind a
+transaction pooler a session's ``SET`` is lost or reaches another client, so there each transaction begins with its
+isolation, its access mode and one ``SELECT`` that sets the rest until its end.
 """
 
 from __future__ import annotations
@@ -37,8 +38,13 @@ READ_WRITE: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READ_ONLY: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 """How a transaction begins, on a primary and on a standby, which allows no other."""
 FOUND: LiteralString = """/* session.found */ SELECT pg_catalog.current_schema() AS schema,
-       pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.current_setting('server_encoding') AS encoding"""
-"""What a new connection asks: where the catalog is, and on what."""
+       pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.current_setting('server_encoding') AS encoding,
+       pg_catalog.pg_backend_pid() AS backend"""
+"""What a new connection asks: where the catalog is, on what, and which backend answers.
+
+A pooler gives its clients cancel keys of its own, so behind one ``backend`` is not the process ID that the connection
+got with its key (PostgreSQL, "Message Formats", BackendKeyData; PgBouncer does so in every pool mode).
+"""
 # Where SQL_ASCII is the encoding, Postgres keeps the bytes as they come, and they come as UTF-8.
 ENCODINGS = frozenset({"UTF8", "SQL_ASCII"})
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -50,7 +56,7 @@ def search_path(schema: str) -> str:
 
 
 def pinned(schema: str, *, seconds: float, server_version: int) -> LiteralString:
-    """The statement that sets what a transaction depends on.
+    """The statement that sets what a transaction depends on, until its end.
 
     Args:
         schema: where the catalog is.
@@ -58,6 +64,17 @@ def pinned(schema: str, *, seconds: float, server_version: int) -> LiteralString
             0 is no limit.
         server_version: as libpq counts, such as 170002.
     """
+    return _set(_values(schema, seconds, server_version), until_commit=True)
+
+
+def owned(schema: str, *, seconds: float, server_version: int) -> LiteralString:
+    """The statement that sets it for the life of a session that no other client can use; arguments as ``pinned``."""
+    values = _values(schema, seconds, server_version)
+    values |= {"default_transaction_isolation": "read committed", "default_transaction_read_only": "off"}
+    return _set(values, until_commit=False)
+
+
+def _values(schema: str, seconds: float, server_version: int) -> dict[str, str]:
     limit = f"{max(1, round(seconds * 1000)) if seconds else 0}ms"
     values = {
         "search_path": search_path(schema),
@@ -74,13 +91,16 @@ def pinned(schema: str, *, seconds: float, server_version: int) -> LiteralString
         "lock_timeout": "0",
         "idle_in_transaction_session_timeout": limit,
     }
-    if server_version >= 170000:
-        values["transaction_timeout"] = "0"
-    calls = [f"pg_catalog.set_config({_quoted(name)}, {_quoted(value)}, true)" for name, value in values.items()]
+    return values | ({"transaction_timeout": "0"} if server_version >= 170000 else {})
+
+
+def _set(values: Mapping[str, str], *, until_commit: bool) -> LiteralString:
+    local = "true" if until_commit else "false"
+    calls = [f"pg_catalog.set_config({_quoted(name)}, {_quoted(value)}, {local})" for name, value in values.items()]
     # What is acknowledged is on the disk, also where the server is set to answer before.
     calls.append(
         "pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit')"
-        " WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true)"
+        f" WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, {local})"
     )
     # The schema's name is the only part that is not written here, and it is quoted.
     return f"/* session.pinned */ SELECT {', '.join(calls)}"

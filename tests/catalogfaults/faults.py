@@ -124,10 +124,14 @@ async def _read_only(connection: TappedConnection, run: Run) -> None:
         await run()
         return
     connection.begin = session.READ_ONLY
+    if connection.owned:
+        await connection.execute("SET default_transaction_read_only = on")
     try:
         await run()
     finally:
         connection.begin = session.READ_WRITE
+        if connection.owned:
+            await connection.execute("SET default_transaction_read_only = off")
 
 
 @contextmanager

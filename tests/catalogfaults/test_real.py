@@ -72,9 +72,11 @@ def test_a_standby_is_read_and_nothing_is_claimed() -> None:
                     await refused
             assert await apps.get("alice", app_id) is not None
             await asyncio.to_thread(promote, url)
+            claimed = []
             with suppress(CatalogUnavailable):
-                await work.claim(1)  # over a connection that takes the server for a standby
-            assert [each.app.app_id for each in await work.claim(1)] == [app_id]
+                claimed += await work.claim(1)  # over a connection that may take the server for a standby
+            claimed += await work.claim(1)
+            assert [each.app.app_id for each in claimed] == [app_id]
 
         _run(url, use)
 

@@ -52,21 +52,15 @@ RETURNING o.keys, k.seconds
 -- name: get
 -- Some apps of some owners, while they can be seen; the columns of AppMetadata in its order. The comparison of rows can
 -- use no index but that of (owner_id, app_id), so the row of another owner is never read, and takes no time.
-SELECT a.*
-FROM unnest(%(owner_ids)s::text[], %(app_ids)s::text[]) AS asked (owner_id, app_id)
-CROSS JOIN LATERAL (
-    SELECT app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds, history_retention_seconds,
-           quota, incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions,
-           observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
-           data_key_sealed, data_key_wrapped_by, data_key_version, connection_uri_sealed, pooled_uri_sealed,
-           connected_at, missing_since, deleted_at, recoverable_until, tombstone_until, held_for
-    FROM app_metadata m
-    WHERE (m.owner_id, m.app_id) >= (asked.owner_id, asked.app_id)
-      AND (m.owner_id, m.app_id) <= (asked.owner_id, asked.app_id)
-      AND (m.tombstone_until IS NULL OR m.tombstone_until > clock_timestamp())
-    ORDER BY m.owner_id, m.app_id
-    LIMIT 1
-) AS a
+SELECT app_id, m.owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds, history_retention_seconds,
+       quota, incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions,
+       observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
+       data_key_sealed, data_key_wrapped_by, data_key_version, connection_uri_sealed, pooled_uri_sealed,
+       connected_at, missing_since, deleted_at, recoverable_until, tombstone_until, held_for
+FROM unnest(%(owner_ids)s::text[], %(app_ids)s::text[]) AS asked (owner, app)
+JOIN app_metadata m ON m.owner_id = asked.owner
+    AND (m.owner_id, m.app_id) >= (asked.owner, asked.app) AND (m.owner_id, m.app_id) <= (asked.owner, asked.app)
+WHERE tombstone_until IS NULL OR tombstone_until > clock_timestamp()
 
 -- name: list
 -- An owner's apps, newest first, from a position on; deleted ones only when they are asked for.

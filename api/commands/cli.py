@@ -23,6 +23,7 @@ from api.commands.owners import revoke_tokens
 from api.commands.serving import (
     COMMAND_SECONDS,
     PortTaken,
+    fast_loop,
     listen,
     listen_for_metrics,
     on_metrics_port,
@@ -142,7 +143,7 @@ def _serve(parsed: argparse.Namespace) -> None:
             finally:
                 await database.close()
 
-    run_until_signal(run, within=COMMAND_SECONDS)
+    run_until_signal(run, within=COMMAND_SECONDS, new_loop=fast_loop)
 
 
 def _log_address(listener: socket.socket) -> None:

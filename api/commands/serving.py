@@ -113,7 +113,24 @@ async def _awaited(run: Awaitable[None]) -> None:
     await run
 
 
-def run_until_signal(main: Callable[[], Awaitable[None]], *, within: float | None = None) -> None:
+def fast_loop() -> asyncio.AbstractEventLoop:
+    """A new event loop of uvloop where that exists: it has no release for Windows or PyPy.
+
+    It starts no process as another user, which a local Postgres needs.
+    """
+    try:
+        import uvloop  # noqa: PLC0415 - it may be absent
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def run_until_signal(
+    main: Callable[[], Awaitable[None]],
+    *,
+    within: float | None = None,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+) -> None:
     """Run ``main`` in a new event loop; the first SIGINT or SIGTERM cancels it, and its clean-up is waited for.
 
     Later signals change nothing, to the end of the process: what is being cleaned up stays so.
@@ -121,6 +138,7 @@ def run_until_signal(main: Callable[[], Awaitable[None]], *, within: float | Non
     Args:
         main: what to run.
         within: seconds that the clean-up may take; then the process ends with status 1, whatever it hangs in.
+        new_loop: makes the event loop.
     """
 
     async def supervised() -> None:
@@ -141,7 +159,8 @@ def run_until_signal(main: Callable[[], Awaitable[None]], *, within: float | Non
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    asyncio.run(supervised())
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(supervised())
 
 
 def _give_up(seconds: float) -> None:

@@ -5,7 +5,8 @@ are kept back until the earlier one is answered. A message that two readers coul
 whatever parser comes after, no request can be smuggled past a proxy. Every step is linear in its input.
 
 Of a chunked body the parser sees chunks that are written here: extensions and trailers are checked and dropped
-(RFC 9112 7.1.1 and 7.1.2 allow both). Upgrades, h2c among them, are ignored (RFC 9110 7.8).
+(RFC 9112 7.1.1 and 7.1.2 allow both). Upgrades, h2c among them, are ignored (RFC 9110 7.8): the parser does not see the
+field, and so does not stop at it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-from api.problems import EXPECTATION_FAILED, HEAD_TOO_LARGE, MALFORMED_REQUEST
+from api.problems import EXPECTATION_FAILED, HEAD_TOO_LARGE, MALFORMED_REQUEST, UNKNOWN_METHOD
 
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_CHUNK_LINE_BYTES = 256
@@ -26,7 +27,9 @@ _FIELD = _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n"
 _HEAD = re.compile(
     rb"(" + _TOKEN + rb"{1,32}+) ([\x21-\x7e]++) HTTP/1\.([01])\r\n(?:" + _FIELD + rb")*+\r\n",
 )
-_FRAMING_FIELDS = re.compile(rb"\n(host|content-length|transfer-encoding|expect):([^\r]*+)")
+_FRAMING_FIELDS = re.compile(rb"\n(host|content-length|transfer-encoding|expect|upgrade):([^\r]*+)")
+_UPGRADE = re.compile(rb"\nupgrade:[^\r]*+\r(?=\n)", re.IGNORECASE)
+_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE"})
 _BROKEN_LINE = re.compile(rb"\r[^\n]|(?<!\r)\n|\0")
 _HOST = re.compile(rb"(?:[a-z0-9._~-]++|\[[0-9a-f:.]++\])(?::[0-9]{1,5}+)?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*+)(.*)", re.IGNORECASE)
@@ -138,8 +141,10 @@ class Framing:
             raise EXPECTATION_FAILED("The only expectation that is met is 100-continue.")
         if not target.startswith(b"/") or b"#" in target:
             head = head.replace(target, _origin_form(method, target, host), 1)
+        if method not in _METHODS:
+            raise UNKNOWN_METHOD("Use a method that the path's description names.")
         self._delimit(fields, chunked_allowed=minor == b"1")
-        return head
+        return _UPGRADE.sub(b"", head) if b"upgrade" in fields else head
 
     def _delimit(self, fields: dict[bytes, list[bytes]], *, chunked_allowed: bool) -> None:
         lengths, codings = fields.get(b"content-length"), fields.get(b"transfer-encoding")

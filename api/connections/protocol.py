@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from api.connections.framing import Framing
@@ -31,7 +31,7 @@ REFUSED_SECONDS = 2.0  # for a client to read why it was refused, before the con
 _MOST_KEPT_BYTES = 64 * 1024  # of later requests, while one is in flight
 
 
-class GuardedProtocol(H11Protocol):
+class GuardedProtocol(HttpToolsProtocol):
     """One connection: its framing, its deadlines, and uvicorn's protocol for what passes."""
 
     def __init__(

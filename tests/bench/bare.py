@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from api.commands.serving import listen, run_until_signal, serve
+from api.commands.serving import fast_loop, listen, run_until_signal, serve
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS bare (
@@ -77,7 +77,7 @@ def main() -> None:
             sys.stderr.write(f"serving http://127.0.0.1:{listener.getsockname()[1]}\n")
             await serve(application(pool), listener)
 
-    run_until_signal(run)
+    run_until_signal(run, new_loop=fast_loop)
 
 
 if __name__ == "__main__":

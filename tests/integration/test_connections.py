@@ -144,7 +144,7 @@ def check_problem(sent: bytes, status: int, slug: str) -> None:
 @pytest.mark.parametrize(("sent", "status"), REFUSED.values(), ids=REFUSED)
 def test_refused_request_is_answered_once_and_closed(sent: bytes, status: int) -> None:
     """A request behind it, which a proxy may have taken for its body, is not served."""
-    slug = {400: "malformed-request", 417: "expectation-failed", 431: "head-too-large"}[status]
+    slug = {400: "malformed-request", 417: "expectation-failed", 431: "head-too-large", 501: "unknown-method"}[status]
 
     async def use(_served: Served, connect: Callable[[], Awaitable[Client]]) -> None:
         client = await connect()

@@ -17,6 +17,10 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 PASSED = [
     (GET, GET),
     (b"\r\n" + GET, GET),
+    (
+        GET.replace(b"\r\n\r\n", b"\r\nUPGRADE: websocket\r\nConnection: upgrade\r\n\r\n"),
+        GET.replace(b"\r\n\r\n", b"\r\nConnection: upgrade\r\n\r\n"),
+    ),
     (b"GET /x HTTP/1.0\r\n\r\n", b"GET /x HTTP/1.0\r\n\r\n"),
     (b"OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", b"OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"),
     (b"GET HTTP://API/x?y HTTP/1.1\r\nhost:api\r\n\r\n", b"GET /x?y HTTP/1.1\r\nhost:api\r\n\r\n"),
@@ -28,6 +32,8 @@ PASSED = [
     (CHUNKED + b'1;a="b"\r\na\r\n002\r\nbc\r\n0;c\r\nHost: evil\r\n\r\n', CHUNKED + b"3\r\nabc\r\n0\r\n\r\n"),
 ]
 REFUSED = {
+    "an unknown method": (POST.replace(b"POST", b"BREW") + b"\r\n", 501),
+    "a tunnel": (POST.replace(b"POST", b"CONNECT") + b"\r\n", 501),
     "both length and coding": (CHUNKED.replace(b"Host", b"Content-Length: 3\r\nHost"), 400),
     "two lengths": (POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\n", 400),
     "one length twice": (POST + b"Content-Length: 3\r\ncontent-length: 3\r\n\r\n", 400),

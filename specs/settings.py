@@ -9,10 +9,12 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -114,7 +116,7 @@ Key = Annotated[SecretStr, AfterValidator(_encryption_key)]
 
 
 def check_env_file() -> None:
-    """Nothing, where ``.env`` is absent or UTF-8 text, with or without a byte order mark.
+    """Nothing, where ``.env`` is absent or UTF-8 text of ``NAME=value`` lines, with or without a byte order mark.
 
     Raises:
         SettingsError: one line that names the file.
@@ -134,6 +136,9 @@ def check_env_file() -> None:
         text = "\0"
     if "\0" in text:
         raise SettingsError(f"{ENV_FILE} is not UTF-8 text; save it as UTF-8")
+    wrong = next((binding.original.line for binding in parse_stream(StringIO(text)) if binding.error), None)
+    if wrong is not None:
+        raise SettingsError(f"{ENV_FILE} line {wrong} cannot be read; write NAME=value, and close each quote")
 
 
 def _stripped(values: Mapping[str, Any]) -> dict[str, Any]:

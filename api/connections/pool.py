@@ -123,10 +123,11 @@ class Connections:
 
     def _check(self) -> None:
         loop = asyncio.get_running_loop()
+        # First, so that no error in a connection's check ends the deadlines of all.
+        self._timer = loop.call_later(_CHECK_SECONDS, self._check) if len(self) else None
         now = loop.time()
         for connection in self:
             connection.check(now)
-        self._timer = loop.call_later(_CHECK_SECONDS, self._check) if len(self) else None
 
 
 def connection_limit(descriptors: int) -> int:

@@ -194,8 +194,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.write(_answer(problem))
         if self.transport.is_closing() or not self.transport.can_write_eof():
             self.transport.close()
-        else:
+            return
+        try:
             self.transport.write_eof()
+        except OSError:  # the client has reset the connection, and the loop has not seen it yet
+            self.transport.abort()
 
 
 def _answer(problem: ProblemError) -> bytes:

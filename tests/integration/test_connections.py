@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -241,6 +242,25 @@ def test_later_head_that_was_pipelined_in_part_has_a_deadline() -> None:
         client[1].write(GET + GET[:9])
         assert (await answer(client)).endswith(b"hello")
         check_problem(await rest(client), 408, "head-too-slow")
+
+    run(use)
+
+
+def test_connection_that_its_client_has_just_closed_spoils_no_other_deadline() -> None:
+    """The answer to it brings a reset before the server shuts its side down."""
+
+    async def use(served: Served, connect: Callable[[], Awaitable[Client]]) -> None:
+        address = (await connect())[1].get_extra_info("peername")
+        closed = socket.create_connection(address)
+        closed.sendall(GET[:9])
+        await until(lambda: len(served.connections) == 2)
+        silent = await connect()
+        silent[1].write(GET[:9])
+        await asyncio.sleep(0.1)
+        closed.close()  # the loop sees it only after this callback
+        for each in served.connections:
+            each.check(asyncio.get_running_loop().time() + protocol.HEAD_SECONDS)
+        check_problem(await rest(silent), 408, "head-too-slow")
 
     run(use)
 

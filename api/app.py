@@ -10,11 +10,11 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from api.context import ApiContext
-from api.metrics import Exposition, HttpMetrics
+from api.metrics import HttpMetrics, MetricsEndpoint
 from api.middleware import AllowedHosts, BodyLimit, RequestContext
-from api.nudge import Nudge
+from api.nudge import WakeupNotifier
 from api.paths import CanonicalPaths
-from api.problems import HANDLED
+from api.problems import EXCEPTION_HANDLERS
 from api.routes import Routes
 from api.waiting import Waiting
 
@@ -30,10 +30,10 @@ def create_app(context: ApiContext) -> Starlette:
         SettingsError: ``TRUSTED_PROXIES`` is wrong.
     """
     waiting = Waiting(context.catalog.statuses)
-    nudge = Nudge(context.catalog.notify)
+    nudge = WakeupNotifier(context.catalog.notify)
     measured, exposition = (
         HttpMetrics(context.registry),
-        Exposition(context.registry, context.database, context.metrics),
+        MetricsEndpoint(context.registry, context.database, context.metrics),
     )
 
     @asynccontextmanager
@@ -57,7 +57,7 @@ def create_app(context: ApiContext) -> Starlette:
             *([Middleware(AllowedHosts, allowed=hosts)] if hosts else []),
             Middleware(BodyLimit),
         ],
-        exception_handlers=dict(HANDLED),
+        exception_handlers=dict(EXCEPTION_HANDLERS),
         lifespan=lifespan,
     )
     # A redirect would repeat the Host header that the client sent.

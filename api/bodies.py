@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 
 from api.problems import MALFORMED_BODY, FieldError, ProblemError, invalid_fields
 
-DEEPEST = 32
+MAX_DEPTH = 32
 _MOST_ERRORS = 20
 LONGEST_NAME = 100
 # Strings are skipped, so that only brackets of the structure are left. A string without an end reaches to the end of
@@ -31,8 +31,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body; raises a 400 for anything that two readers could understand differently."""
     try:
         text = body.decode("utf-8")
-        if text.count("[") + text.count("{") > DEEPEST and _depth(text) > DEEPEST:
-            raise MALFORMED_BODY(f"The body is nested deeper than {DEEPEST} levels.")
+        if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+            raise MALFORMED_BODY(f"The body is nested deeper than {MAX_DEPTH} levels.")
         value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
         if "\\u" in text:  # the only way to half a character, which nothing could write again
             json.dumps(value, ensure_ascii=False).encode("utf-8")

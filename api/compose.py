@@ -14,26 +14,33 @@ from api.app import create_app
 from api.auth.revocations import TokenRevocations
 from api.auth.tokens import TokenVerifier
 from api.context import ApiContext
-from api.nudge import Nudge
-from api.provisioning import AppProvisioningService, Provisioner, owner_limits
+from api.nudge import WakeupNotifier
+from api.provisioning import AppCreator, AppProvisioningService, owner_limits
 from api.waiting import Waiting
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.revocations import RevocationCatalog
 from reconciler.catalog.seal import Sealer
 from specs.names import app_id_from_bytes
-from specs.settings import CatalogSettings, HttpSettings, MetricsSettings, PlaneSettings, SealSettings, TokenSettings
+from specs.settings import (
+    ApiSettings,
+    CatalogSettings,
+    ControlPlaneSettings,
+    EncryptionSettings,
+    MetricsSettings,
+    TokenSettings,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class ApiSettings:
+class ServeSettings:
     """Every group that ``serve`` uses; none of them can touch Neon."""
 
     catalog: CatalogSettings
-    seal: SealSettings
-    plane: PlaneSettings
+    seal: EncryptionSettings
+    plane: ControlPlaneSettings
     tokens: TokenSettings
-    http: HttpSettings
+    http: ApiSettings
     metrics: MetricsSettings
 
 
@@ -42,7 +49,7 @@ def new_app_id() -> str:
     return app_id_from_bytes(secrets.token_bytes(15))
 
 
-def compose(settings: ApiSettings, registry: CollectorRegistry | None = None) -> tuple[Starlette, Database]:
+def compose(settings: ServeSettings, registry: CollectorRegistry | None = None) -> tuple[Starlette, Database]:
     """The application, and the database that its server closes.
 
     ``registry`` holds what else the process measures, to be shown on ``/metrics`` too.
@@ -65,7 +72,7 @@ def compose(settings: ApiSettings, registry: CollectorRegistry | None = None) ->
 
 @asynccontextmanager
 async def provisioning_service(
-    catalog: CatalogSettings, seal: SealSettings, plane: PlaneSettings, http: HttpSettings
+    catalog: CatalogSettings, seal: EncryptionSettings, plane: ControlPlaneSettings, http: ApiSettings
 ) -> AsyncIterator[AppProvisioningService]:
     """The service for Python callers, over a catalog of its own connections.
 
@@ -74,8 +81,8 @@ async def provisioning_service(
     """
     database = Database(catalog.database_url.get_secret_value())
     apps = AppCatalog(database)
-    waiting, nudge = Waiting(apps.statuses), Nudge(apps.notify)
-    provisioner = Provisioner(apps, plane, limits=owner_limits(http), new_app_id=new_app_id, nudge=nudge)
+    waiting, nudge = Waiting(apps.statuses), WakeupNotifier(apps.notify)
+    provisioner = AppCreator(apps, plane, limits=owner_limits(http), new_app_id=new_app_id, nudge=nudge)
     await database.open()
     try:
         yield AppProvisioningService(provisioner, apps, Sealer(seal.keys()), waiting)

@@ -12,7 +12,7 @@ from api.auth.tokens import TokenVerifier
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.seal import Sealer
-from specs.settings import HttpSettings, MetricsSettings, PlaneSettings
+from specs.settings import ApiSettings, ControlPlaneSettings, MetricsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class ApiContext:
     sealer: Sealer
     tokens: TokenVerifier
     revocations: TokenRevocations
-    plane: PlaneSettings
-    http: HttpSettings
+    plane: ControlPlaneSettings
+    http: ApiSettings
     new_app_id: Callable[[], str]
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from reconciler.catalog.apps import AppEvent
 from reconciler.catalog.cursors import APPS_CURSOR, EVENTS_CURSOR
-from reconciler.catalog.seal import SealBroken, Sealer, UriColumn
+from reconciler.catalog.seal import DecryptionFailed, Sealer, UriColumn
 from reconciler.logs import Troubles
 from specs import status
 from specs.metadata import AppMetadata
@@ -148,7 +148,7 @@ def app_summary(app: AppMetadata) -> AppSummary:
 
 def app_document(app: AppMetadata, sealer: Sealer | None) -> App:
     """An app; its URIs only with a ``sealer``, and only while the app serves them."""
-    shown = sealer if app.serves_uri else None
+    shown = sealer if app.can_expose_uri else None
     return App(
         **_members(app),
         morphik_uri=_uri_or_none(app, shown, "connection_uri"),
@@ -174,11 +174,11 @@ def morphik_uri(app: AppMetadata, sealer: Sealer, column: UriColumn) -> str | No
     """A URI of an app for its owner; None where the row has none.
 
     Raises:
-        SealBroken: it does not open.
+        DecryptionFailed: it does not open.
         InvalidURI: what was sealed is no ``postgresql://`` URI of one host, or its query holds another parameter than
             ``sslmode`` and ``channel_binding``.
     """
-    text = sealer.unseal_uri(app, column)
+    text = sealer.decrypt_uri(app, column)
     return MorphikURI.from_postgresql(text.get_secret_value()).build() if text is not None else None
 
 
@@ -218,7 +218,7 @@ def _uri_or_none(app: AppMetadata, sealer: Sealer | None, column: UriColumn) -> 
         return None
     try:
         return morphik_uri(app, sealer, column)
-    except (SealBroken, InvalidURI) as error:
+    except (DecryptionFailed, InvalidURI) as error:
         # The rest of the document is still true, and its reader cannot help; the operator can.
         _troubles.met("seal", logging.ERROR, f"a URI cannot be shown: {error}", app_id=app.app_id, column=column)
         return None

@@ -8,7 +8,7 @@ from api.auth.revocations import TokenRevocations
 from api.auth.tokens import InvalidToken, KeysUnavailable, Principal, TokenVerifier
 from api.limits import ClientAddress, RateLimit
 from api.problems import UNAUTHORIZED, ProblemError, forbidden, owner_token_required, too_many, unavailable
-from specs.settings import HttpSettings
+from specs.settings import ApiSettings
 
 
 class Guard:
@@ -20,7 +20,7 @@ class Guard:
         SettingsError: ``TRUSTED_PROXIES`` is wrong.
     """
 
-    def __init__(self, tokens: TokenVerifier, revocations: TokenRevocations, http: HttpSettings) -> None:
+    def __init__(self, tokens: TokenVerifier, revocations: TokenRevocations, http: ApiSettings) -> None:
         self._tokens = tokens
         self._revocations = revocations
         self._requests = RateLimit(http.requests_per_minute)

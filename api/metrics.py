@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
 from api.paths import CanonicalPaths
-from api.problems import HANDLED, UNAUTHORIZED
+from api.problems import EXCEPTION_HANDLERS, UNAUTHORIZED
 from reconciler.catalog.database import Database
 from reconciler.telemetry.health import CatalogHealth, described
 from reconciler.telemetry.metrics import LoopMetrics
@@ -104,7 +104,7 @@ class _WithoutCreated(Collector):
             yield metric
 
 
-class Exposition:
+class MetricsEndpoint:
     """Everything that a process measures, as Prometheus reads it.
 
     The text is rendered in a thread, once a second at most, however many ask: all of them get the same one.
@@ -173,7 +173,7 @@ class Exposition:
         return text
 
 
-def only_metrics(exposition: Exposition, database: Database) -> Starlette:
+def only_metrics(exposition: MetricsEndpoint, database: Database) -> Starlette:
     """An application that serves ``/metrics`` and nothing else, for METRICS_PORT.
 
     Args:
@@ -191,7 +191,9 @@ def only_metrics(exposition: Exposition, database: Database) -> Starlette:
 
     routes = [Route("/metrics", exposition.respond)]
     middleware = [Middleware(CanonicalPaths)]
-    app = Starlette(routes=routes, middleware=middleware, exception_handlers=dict(HANDLED), lifespan=lifespan)
+    app = Starlette(
+        routes=routes, middleware=middleware, exception_handlers=dict(EXCEPTION_HANDLERS), lifespan=lifespan
+    )
     app.router.redirect_slashes = False
     return app
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-QUIET_SECONDS = 0.02
+DEBOUNCE_SECONDS = 0.02
 
 
-class Nudge:
+class WakeupNotifier:
     """Sends hints beside the request that causes them, so that no client waits for one.
 
     Args:
@@ -35,4 +35,4 @@ class Nudge:
         while self._again:
             self._again = False
             await self._notify()
-            await asyncio.sleep(QUIET_SECONDS)
+            await asyncio.sleep(DEBOUNCE_SECONDS)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from api import problems
 from api.documents import App, AppList, EventList, Health
 from api.problems import Kind
-from api.queries import AppsQuery, EventsQuery, NoQuery
+from api.queries import AppsQuery, EmptyQuery, EventsQuery
 from specs.app import AppRequest
 
 JSON = "application/json"
@@ -115,7 +115,7 @@ class Operation:
     description: str
     answers: Mapping[int, Answer]
     permissions: tuple[str, ...] | None = None
-    query: type[NoQuery] = NoQuery
+    query: type[EmptyQuery] = EmptyQuery
     body: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
     problems: tuple[Kind, ...] = field(default=())

@@ -13,11 +13,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.documents import Health
-from api.metrics import Exposition
+from api.metrics import MetricsEndpoint
 from api.paths import CanonicalPaths
-from api.problems import HANDLED, unavailable
+from api.problems import EXCEPTION_HANDLERS, unavailable
 from reconciler.catalog.database import Database
-from reconciler.catalog.identity import IdentityCatalog
+from reconciler.catalog.identity import CatalogIdentityStore
 from reconciler.catalog.migrate import schema_is_current
 
 READY_SECONDS = 3.0
@@ -36,7 +36,7 @@ async def ready(database: Database) -> Response:
     try:
         async with asyncio.timeout(READY_SECONDS):
             current = await schema_is_current(database)
-            ended_by = await IdentityCatalog(database).ended_by() if current else None
+            ended_by = await CatalogIdentityStore(database).ended_by() if current else None
     except TimeoutError:
         raise unavailable("The catalog does not answer.") from None
     if not current:
@@ -46,7 +46,7 @@ async def ready(database: Database) -> Response:
     return Health(status="ready").answer()
 
 
-def probes(database: Database, exposition: Exposition, *, with_metrics: bool) -> Starlette:
+def probes(database: Database, exposition: MetricsEndpoint, *, with_metrics: bool) -> Starlette:
     """An application that serves nothing else.
 
     Args:
@@ -74,7 +74,7 @@ def probes(database: Database, exposition: Exposition, *, with_metrics: bool) ->
             *([Route("/metrics", exposition.respond)] if with_metrics else []),
         ],
         middleware=[Middleware(CanonicalPaths)],
-        exception_handlers=dict(HANDLED),
+        exception_handlers=dict(EXCEPTION_HANDLERS),
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False

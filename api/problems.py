@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from reconciler.catalog.refusals import (
-    CatalogRefusal,
     CreateLimitReached,
     IdempotencyKeyReused,
     InvalidCursor,
     KeyLimitReached,
     LimitReached,
     NameTaken,
+    RequestRejected,
 )
 from reconciler.errors import CatalogUnavailable
 
@@ -209,7 +209,7 @@ def _retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
-def _refusal(error: CatalogRefusal) -> ProblemError:
+def _refusal(error: RequestRejected) -> ProblemError:
     match error:
         case NameTaken():
             return _name_taken(error)
@@ -238,12 +238,12 @@ def _http(error: HTTPException) -> ProblemError:
     return Kind(slug, error.status_code, status.phrase)(status.description or status.phrase, headers=error.headers)
 
 
-def problem_of(error: Exception) -> ProblemError:
+def to_problem(error: Exception) -> ProblemError:
     """What a client is told about an error."""
     match error:
         case ProblemError():
             return error
-        case CatalogRefusal():
+        case RequestRejected():
             return _refusal(error)
         case CatalogUnavailable():
             return unavailable("The catalog does not answer; send the same request again.")
@@ -254,9 +254,9 @@ def problem_of(error: Exception) -> ProblemError:
 
 async def handle(_request: Request, error: Exception) -> Response:
     """Starlette's exception handler for everything in ``HANDLED``."""
-    return problem_of(error).response()
+    return to_problem(error).response()
 
 
-HANDLED: Mapping[type[Exception], Callable[..., Any]] = dict.fromkeys(
-    (ProblemError, CatalogRefusal, CatalogUnavailable, HTTPException), handle
+EXCEPTION_HANDLERS: Mapping[type[Exception], Callable[..., Any]] = dict.fromkeys(
+    (ProblemError, RequestRejected, CatalogUnavailable, HTTPException), handle
 )

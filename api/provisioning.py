@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from api.documents import morphik_uri
-from api.waiting import MOST_SECONDS, Waiting, is_settled
+from api.waiting import MAX_WAIT_SECONDS, Waiting, is_settled
 from reconciler.catalog.apps import AppCatalog, Created
 from reconciler.catalog.limits import OwnerLimits
 from reconciler.catalog.seal import Sealer
@@ -16,8 +16,8 @@ from reconciler.errors import ReconcileError
 from specs.app import AppRequest, DesiredApp
 from specs.metadata import AppMetadata
 from specs.names import OWNER_LENGTH, is_owner_id
-from specs.settings import HttpSettings, PlaneSettings
-from specs.status import AppStatus, ConditionType, condition_of
+from specs.settings import ApiSettings, ControlPlaneSettings
+from specs.status import AppStatus, ConditionType, find_condition
 
 
 class ProvisioningError(ReconcileError):
@@ -77,12 +77,12 @@ class ProvisionResult:
     status: AppStatus
 
 
-def owner_limits(http: HttpSettings) -> OwnerLimits:
+def owner_limits(http: ApiSettings) -> OwnerLimits:
     """The limits of every owner."""
     return OwnerLimits(http.max_apps_per_owner, http.creates_per_owner_per_day)
 
 
-class Provisioner:
+class AppCreator:
     """Writes desired rows; everything that asks for an app goes through here.
 
     Args:
@@ -96,7 +96,7 @@ class Provisioner:
     def __init__(
         self,
         catalog: AppCatalog,
-        plane: PlaneSettings,
+        plane: ControlPlaneSettings,
         *,
         limits: OwnerLimits,
         new_app_id: Callable[[], str],
@@ -159,12 +159,12 @@ class AppProvisioningService:
 
     def __init__(
         self,
-        provisioner: Provisioner,
+        provisioner: AppCreator,
         catalog: AppCatalog,
         sealer: Sealer,
         waiting: Waiting,
         *,
-        wait_seconds: float = MOST_SECONDS,
+        wait_seconds: float = MAX_WAIT_SECONDS,
     ) -> None:
         self._provisioner = provisioner
         self._catalog = catalog
@@ -185,7 +185,7 @@ class AppProvisioningService:
             NameTaken, LimitReached, CreateLimitReached: as for POST.
             ProvisioningTimedOut: it is not ready in time; it exists.
             ProvisioningFailed: it settled without a URI.
-            SealBroken: the URI is there and no key opens it.
+            DecryptionFailed: the URI is there and no key opens it.
             CatalogUnavailable: the catalog did not answer; calling again is safe.
         """
         if not is_owner_id(user_id):
@@ -207,12 +207,14 @@ class AppProvisioningService:
         return self._result(app)
 
     def _result(self, app: AppMetadata) -> ProvisionResult:
-        uri = morphik_uri(app, self._sealer, "connection_uri") if app.serves_uri else None
+        uri = morphik_uri(app, self._sealer, "connection_uri") if app.can_expose_uri else None
         if uri is not None:
             return ProvisionResult(app.app_id, uri, app.status)
         if not is_settled(app) and app.delete_requested_at is None:
             raise ProvisioningTimedOut(app.app_id, app.status)
-        said = condition_of(app.conditions, ConditionType.SYNCED) or condition_of(app.conditions, ConditionType.READY)
+        said = find_condition(app.conditions, ConditionType.SYNCED) or find_condition(
+            app.conditions, ConditionType.READY
+        )
         if said is None:
             raise ProvisioningFailed(app.app_id, app.status, "Unknown", "nothing more is known")
         raise ProvisioningFailed(app.app_id, app.status, said.reason, said.message)

@@ -28,13 +28,13 @@ def _digits(value: object) -> object:
 Limit = Annotated[int, Field(ge=1, le=200, description="How many at most."), BeforeValidator(_digits)]
 
 
-class NoQuery(BaseModel):
+class EmptyQuery(BaseModel):
     """No parameters."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AppsQuery(NoQuery):
+class AppsQuery(EmptyQuery):
     """Which of the caller's apps."""
 
     status: AppStatus | None = Field(None, description="Only apps of this status; deleted ones are shown only so.")
@@ -43,14 +43,14 @@ class AppsQuery(NoQuery):
     cursor: str | None = Field(None, pattern=APPS_CURSOR, description="`next_cursor` of the page before.")
 
 
-class EventsQuery(NoQuery):
+class EventsQuery(EmptyQuery):
     """Which part of an app's history."""
 
     limit: Limit = 50
     cursor: str | None = Field(None, pattern=EVENTS_CURSOR, description="`next_cursor` of the page before.")
 
 
-Query = TypeVar("Query", bound=NoQuery)
+Query = TypeVar("Query", bound=EmptyQuery)
 
 
 def read_query(query: QueryParams, model: type[Query]) -> Query:

@@ -18,12 +18,12 @@ from api.bodies import field_problem, parse_object, require_json
 from api.context import ApiContext
 from api.documents import AppList, EventList, app_document, app_summary, event_document
 from api.guard import Guard
-from api.nudge import Nudge
+from api.nudge import WakeupNotifier
 from api.openapi import describe
 from api.probes import healthz, ready
 from api.problems import INVALID_IDEMPOTENCY_KEY, FieldError, app_not_found, invalid_fields
-from api.provisioning import InvalidAppRequest, Provisioner, owner_limits
-from api.queries import AppsQuery, EventsQuery, NoQuery, read_query
+from api.provisioning import AppCreator, InvalidAppRequest, owner_limits
+from api.queries import AppsQuery, EmptyQuery, EventsQuery, read_query
 from api.waiting import Waiting, is_settled, wait_seconds
 from specs.app import AppRequest
 from specs.metadata import AppMetadata
@@ -37,13 +37,13 @@ Call = Callable[[Request], Awaitable[Response]]
 class Routes:
     """The calls, bound to what they use."""
 
-    def __init__(self, context: ApiContext, waiting: Waiting, nudge: Nudge) -> None:
+    def __init__(self, context: ApiContext, waiting: Waiting, nudge: WakeupNotifier) -> None:
         self._context = context
         self._catalog = context.catalog
         self._waiting = waiting
         self._nudge = nudge
         self._guard = Guard(context.tokens, context.revocations, context.http)
-        self._provisioner = Provisioner(
+        self._provisioner = AppCreator(
             context.catalog,
             context.plane,
             limits=owner_limits(context.http),
@@ -68,7 +68,7 @@ class Routes:
     async def create_app(self, request: Request) -> Response:
         """POST /ee/apps: write the desired row, nothing else."""
         principal = await self._guard.admit(request, "write")
-        read_query(request.query_params, NoQuery)
+        read_query(request.query_params, EmptyQuery)
         key = _idempotency_key(request)
         wanted = await _read_app_request(request)
         try:
@@ -98,7 +98,7 @@ class Routes:
     async def get_app(self, request: Request) -> Response:
         """GET /ee/apps/{app_id}: one app; its URIs for a token with ``write``."""
         principal = await self._guard.admit(request, "write", "read", app_token=True)
-        read_query(request.query_params, NoQuery)
+        read_query(request.query_params, EmptyQuery)
         app = await self._catalog.get(principal.owner_id, _app_id(request, principal))
         if app is None:
             raise app_not_found()
@@ -109,7 +109,7 @@ class Routes:
     async def delete_app(self, request: Request) -> Response:
         """DELETE /ee/apps/{app_id}: mark the row for deletion."""
         principal = await self._guard.admit(request, "write", app_token=True)
-        read_query(request.query_params, NoQuery)
+        read_query(request.query_params, EmptyQuery)
         app_id = _app_id(request, principal)
         app = await self._catalog.request_delete(principal.owner_id, app_id, _request_id(request))
         if app is None:

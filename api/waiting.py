@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from reconciler.errors import CatalogUnavailable
 from specs.metadata import AppMetadata
-from specs.status import SETTLED, AppStatus
+from specs.status import CONVERGED, AppStatus
 
-MOST_SECONDS = 60
+MAX_WAIT_SECONDS = 60
 POLL_SECONDS = 0.1
 MOST_HELD = 5000
 
@@ -37,7 +37,7 @@ def wait_seconds(prefer: Iterable[str]) -> int | None:
         found = _WAIT.fullmatch(preference)
         if found:
             digits = (found["quoted"] or found["plain"]).lstrip("0")
-            return min(int(digits or "0"), MOST_SECONDS) if len(digits) < len("9999999") else MOST_SECONDS
+            return min(int(digits or "0"), MAX_WAIT_SECONDS) if len(digits) < len("9999999") else MAX_WAIT_SECONDS
     return None
 
 
@@ -45,7 +45,7 @@ def is_settled(app: AppMetadata) -> bool:
     """Whether there is nothing to wait for: for an app that is being deleted, only its end counts."""
     if app.delete_requested_at is not None:
         return app.status is AppStatus.DELETED
-    return app.status in SETTLED
+    return app.status in CONVERGED
 
 
 class Waiting:

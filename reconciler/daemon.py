@@ -20,10 +20,10 @@ from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.migrate import require_current_schema
-from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.record import StatusStore
 from reconciler.catalog.seal import Sealer
-from reconciler.catalog.wakeup import Wakeup
-from reconciler.catalog.work import WorkCatalog
+from reconciler.catalog.wakeup import NotificationListener
+from reconciler.catalog.work import WorkQueue
 from reconciler.core.budget import Terms, Urgency
 from reconciler.core.snapshot import Plane
 from reconciler.egress_proxy import egress_proxy
@@ -38,7 +38,13 @@ from reconciler.shell.rounds import Rounds
 from reconciler.shell.worker import Worker
 from reconciler.telemetry.metrics import LoopMetrics
 from reconciler.telemetry.witness import Witness
-from specs.settings import SEND_MARGIN_SECONDS, CatalogSettings, LoopSettings, PlaneSettings, SealSettings
+from specs.settings import (
+    SEND_MARGIN_SECONDS,
+    CatalogSettings,
+    ControlPlaneSettings,
+    EncryptionSettings,
+    ReconcilerSettings,
+)
 
 CATALOG_PAUSE_SECONDS = 1.0
 log = logging.getLogger(__name__)
@@ -55,9 +61,9 @@ class Daemon:
     def __init__(
         self,
         catalog: CatalogSettings,
-        seal: SealSettings,
-        plane: PlaneSettings,
-        loop: LoopSettings,
+        seal: EncryptionSettings,
+        plane: ControlPlaneSettings,
+        loop: ReconcilerSettings,
         registry: CollectorRegistry | None = None,
     ) -> None:
         self._terms = Terms.of(requests_per_minute=loop.neon_requests_per_minute, burst=loop.neon_burst_per_second)
@@ -109,10 +115,10 @@ class Daemon:
             neon_api_url=loop.neon_api_url,
             control_plane_id=plane.control_plane_id,
         )
-        records = RecordCatalog(database, Sealer(self._seal.keys()), lease_seconds=loop.lease_seconds)
+        records = StatusStore(database, Sealer(self._seal.keys()), lease_seconds=loop.lease_seconds)
         send_within = loop.lease_seconds - loop.neon_timeout_seconds - SEND_MARGIN_SECONDS
         driver = Driver(World(client, budget, access, records, tenant_db.probe, send_within, self._witness), plane)
-        work = WorkCatalog(database, owner=owner, lease_seconds=loop.lease_seconds)
+        work = WorkQueue(database, owner=owner, lease_seconds=loop.lease_seconds)
         worker = Worker(work, driver, lease_seconds=loop.lease_seconds, witness=self._witness)
         rounds = Rounds(
             client.through(Turn(budget, Urgency.SWEEPS)),
@@ -124,7 +130,7 @@ class Daemon:
             lease_seconds=loop.lease_seconds,
             witness=self._witness,
         )
-        listening = asyncio.create_task(Wakeup(self._catalog.direct_url, worker.wake).run())
+        listening = asyncio.create_task(NotificationListener(self._catalog.direct_url, worker.wake).run())
         looking = asyncio.create_task(_look(access, self._witness))
         watching = asyncio.create_task(ResyncWatch(fleet, loop.resync_seconds, self._witness).run())
         scheduler = _schedule(rounds, loop.resync_seconds)

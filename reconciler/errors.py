@@ -2,7 +2,7 @@
 
 ReconcileError
 ├── NeonAPIError                    an answer of Neon's API, or its absence
-│   ├── NeonRefused                 nothing was done, and sending the same again will not help
+│   ├── NeonRejected                 nothing was done, and sending the same again will not help
 │   │   ├── NeonUnauthorized        401, 403, or a 404 that is about the key
 │   │   ├── NeonNotFound            404, 410: absent, or not visible to this key
 │   │   ├── NeonConflict            409
@@ -12,7 +12,7 @@ ReconcileError
 │   │   ├── NeonPasswordsNotStored  412
 │   │   └── NeonInvalidRequest      every other 4xx
 │   │       └── NeonBranchProtected       422 while a branch is protected
-│   ├── NeonSafeToSendAgain         nothing was done, and the same request may be sent again
+│   ├── NeonRetryable         nothing was done, and the same request may be sent again
 │   │   ├── NeonNotSent             no connection was made, so no byte left
 │   │   ├── NeonLocked              423
 │   │   ├── NeonRateLimited         429
@@ -20,13 +20,13 @@ ReconcileError
 │   └── NeonOutcomeUnknown          it may have happened: look before anything else is sent
 │       └── NeonIntermediaryAnswered  an intermediary answered in Neon's place
 ├── InvalidNeonId                   an id that Neon cannot have issued; nothing was sent
-├── TenantUnreachable               an app's database did not accept the connection
+├── AppDatabaseUnreachable               an app's database did not accept the connection
 ├── CatalogUnavailable              the catalog did not answer
-│   └── CatalogUnseen               its server is not the one that was looked over: look first
-├── BudgetSpent                     Neon's request limit leaves nothing for this kind of work now
+│   └── CatalogUnverified               its server is not the one that was looked over: look first
+├── RateLimitExhausted                     Neon's request limit leaves nothing for this kind of work now
 ├── LeaseLost                       another worker may hold this app now: discard everything
 ├── ProjectsUnexamined              a new catalog creates nothing before it has examined the projects at Neon
-└── MutationStopped                 the whole plane may change nothing at Neon, and says why
+└── MutationsSuspended                 the whole plane may change nothing at Neon, and says why
 """
 
 from __future__ import annotations
@@ -74,23 +74,23 @@ class NeonAPIError(ReconcileError):
         super().__init__(f"{method} {route}: {answer}{named}: {detail}")
 
 
-class NeonRefused(NeonAPIError):
+class NeonRejected(NeonAPIError):
     """Nothing was done, and the same request would be refused again."""
 
 
-class NeonUnauthorized(NeonRefused):
+class NeonUnauthorized(NeonRejected):
     """The key is missing, wrong, revoked, or not allowed to do this."""
 
 
-class NeonNotFound(NeonRefused):
+class NeonNotFound(NeonRejected):
     """Absent, deleted, or not visible to this key: no proof of anything alone."""
 
 
-class NeonConflict(NeonRefused):
+class NeonConflict(NeonRejected):
     """Something of that name exists already."""
 
 
-class NeonLimitReached(NeonRefused):
+class NeonLimitReached(NeonRejected):
     """The account's plan allows no more of these."""
 
 
@@ -98,15 +98,15 @@ class NeonProjectLimitReached(NeonLimitReached):
     """The account's plan allows no more projects."""
 
 
-class NeonQuotaExceeded(NeonRefused):
+class NeonQuotaExceeded(NeonRejected):
     """The account or the project has used up what it may consume in this period."""
 
 
-class NeonPasswordsNotStored(NeonRefused):
+class NeonPasswordsNotStored(NeonRejected):
     """The project was made with ``store_passwords: false``."""
 
 
-class NeonInvalidRequest(NeonRefused):
+class NeonInvalidRequest(NeonRejected):
     """Neon did not accept the request as it was written."""
 
 
@@ -114,23 +114,23 @@ class NeonBranchProtected(NeonInvalidRequest):
     """A protected branch stands in the way."""
 
 
-class NeonSafeToSendAgain(NeonAPIError):
+class NeonRetryable(NeonAPIError):
     """Nothing was done; the same request may be sent again, later."""
 
 
-class NeonNotSent(NeonSafeToSendAgain):
+class NeonNotSent(NeonRetryable):
     """No connection could be made, so the request never left."""
 
 
-class NeonLocked(NeonSafeToSendAgain):
+class NeonLocked(NeonRetryable):
     """Another operation is running on the project."""
 
 
-class NeonRateLimited(NeonSafeToSendAgain):
+class NeonRateLimited(NeonRetryable):
     """More requests than the account may send."""
 
 
-class NeonUnavailable(NeonSafeToSendAgain):
+class NeonUnavailable(NeonRetryable):
     """Neon is not serving at the moment."""
 
 
@@ -149,7 +149,7 @@ class InvalidNeonId(ReconcileError, ValueError):
     """An id that Neon cannot have issued. It could change the route, so nothing was sent."""
 
 
-class TenantUnreachable(ReconcileError):
+class AppDatabaseUnreachable(ReconcileError):
     """An app's database did not accept a connection with the recorded credentials."""
 
 
@@ -157,11 +157,11 @@ class CatalogUnavailable(ReconcileError):
     """The catalog did not answer, or lost the connection."""
 
 
-class CatalogUnseen(CatalogUnavailable):
+class CatalogUnverified(CatalogUnavailable):
     """The catalog's server was started anew, or is another one, since the catalog was compared with Neon."""
 
 
-class BudgetSpent(ReconcileError):
+class RateLimitExhausted(ReconcileError):
     """All processes together have used what Neon allows, and others go first; nothing was sent."""
 
     def __init__(self, kind: str) -> None:
@@ -185,5 +185,5 @@ class ProjectsUnexamined(ReconcileError):
         )
 
 
-class MutationStopped(ReconcileError):
+class MutationsSuspended(ReconcileError):
     """The plane as a whole must not change anything at Neon."""

@@ -14,7 +14,7 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from reconciler.core.trust import CheckedURI
-from reconciler.errors import TenantUnreachable
+from reconciler.errors import AppDatabaseUnreachable
 from specs.settings import LOOPBACK_HOSTS
 from specs.uri import MorphikURI
 
@@ -107,7 +107,7 @@ async def probe(uri: CheckedURI) -> None:
     """Connect, ``SELECT 1``, disconnect.
 
     Raises:
-        TenantUnreachable: it did not work; the message holds no part of the URI.
+        AppDatabaseUnreachable: it did not work; the message holds no part of the URI.
     """
     failed = ""
     try:
@@ -122,7 +122,7 @@ async def probe(uri: CheckedURI) -> None:
     except (OSError, TimeoutError) as error:
         failed = type(error).__name__
     if failed:
-        raise TenantUnreachable(failed)
+        raise AppDatabaseUnreachable(failed)
 
 
 def _cause(error: psycopg.Error) -> str:

@@ -66,7 +66,7 @@ class AppRequest(BaseModel):
 
 
 class DesiredApp(BaseModel):
-    """What an app shall be, with every default filled in. The ranges are Neon's (``specs.neon.sent``)."""
+    """What an app shall be, with every default filled in. The ranges are Neon's (``specs.neon.requests``)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

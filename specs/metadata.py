@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from specs.names import DATABASE_NAME, format_project_name, role_name
-from specs.status import AppStatus, Condition, ConditionType, Reason, merge_condition
+from specs.status import AppStatus, Condition, ConditionType, Reason, set_condition
 
 
 class AppMetadata(BaseModel):
@@ -73,7 +73,7 @@ class AppMetadata(BaseModel):
         return DATABASE_NAME
 
     @property
-    def serves_uri(self) -> bool:
+    def can_expose_uri(self) -> bool:
         """Whether its owner may see the URI: it was connected to, its owner is certain, no deletion is asked for."""
         return (
             self.connection_uri_sealed is not None
@@ -82,7 +82,7 @@ class AppMetadata(BaseModel):
             and self.held_for != "owner"
         )
 
-    def announced(self) -> AppMetadata:
+    def as_shown_to_owner(self) -> AppMetadata:
         """The app as its owner sees it: from the acknowledged delete on, it is being deleted, whatever was observed."""
         if self.delete_requested_at is None or self.status is AppStatus.DELETED:
             return self
@@ -94,5 +94,5 @@ class AppMetadata(BaseModel):
             last_transition_time=self.delete_requested_at,
             observed_generation=self.observed_generation,
         )
-        conditions = merge_condition(self.conditions, asked)
+        conditions = set_condition(self.conditions, asked)
         return self.model_copy(update={"status": AppStatus.DELETING, "conditions": conditions})

@@ -21,14 +21,16 @@ FALLBACK_SLUG = "app"
 # What cannot be seen, or not be told from something else: Unicode's controls, formats, separators but the space,
 # and private use (Unicode 15, general categories C but Cn, and Z). Listed, so that it does not depend on a
 # version of Python, and so that the API's description can say it.
-_UNSEEN = (
+_INVISIBLE_CHARACTERS = (
     r"\u0000-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200b"
     r"\u200e\u200f\u2028-\u202f\u205f-\u206f\u3000\ue000-\uf8ff\ufeff\ufff9-\ufffb"
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff"
     "\U000f0000-\U0010ffff"
 )
 _JOINERS = r"\u200c\u200d"
-APP_NAME_PATTERN = rf"^[^{_UNSEEN}{_JOINERS}](?:[^{_UNSEEN}]*[^{_UNSEEN}{_JOINERS}])?$"
+APP_NAME_PATTERN = (
+    rf"^[^{_INVISIBLE_CHARACTERS}{_JOINERS}](?:[^{_INVISIBLE_CHARACTERS}]*[^{_INVISIBLE_CHARACTERS}{_JOINERS}])?$"
+)
 """Characters that can be seen, and the space; joiners count inside, as some scripts need them."""
 
 _APP_NAME = re.compile(APP_NAME_PATTERN)

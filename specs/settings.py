@@ -111,8 +111,8 @@ def _api_url(text: str) -> str:
     return text.rstrip("/")
 
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
-Key = Annotated[SecretStr, AfterValidator(_encryption_key)]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
 
 
 def check_env_file() -> None:
@@ -181,7 +181,7 @@ class Settings(BaseSettings):
         return init_settings, _Environment(settings_cls), _EnvFile(settings_cls)
 
     @classmethod
-    def named(cls) -> set[str]:
+    def explicitly_set(cls) -> set[str]:
         """The fields of this group that the environment or ``.env`` names.
 
         Raises:
@@ -198,7 +198,7 @@ class Settings(BaseSettings):
             SettingsError: one line that names the variable, or ``.env``.
         """
         check_env_file()
-        named = cls.named() if absent else set()
+        named = cls.explicitly_set() if absent else set()
         try:
             return cls(**{field: value for field, value in absent.items() if field not in named})
         except ValidationError as error:
@@ -230,10 +230,10 @@ class CatalogSettings(Settings):
         return "DATABASE_URL" if self.database_direct_url is None else "DATABASE_DIRECT_URL"
 
 
-class SealSettings(Settings):
+class EncryptionSettings(Settings):
     """The keys that wrap the apps' data keys: the first encrypts, all decrypt."""
 
-    encryption_keys: Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+    encryption_keys: Annotated[tuple[EncryptionKey, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 
     def keys(self) -> tuple[bytes, ...]:
         """The keys, 32 bytes each, in their order."""
@@ -241,11 +241,11 @@ class SealSettings(Settings):
         return tuple(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)) for text in raw)
 
 
-class PlaneSettings(Settings):
+class ControlPlaneSettings(Settings):
     """What every process of one control plane agrees on."""
 
     control_plane_id: str = Field(default="morphik", pattern=r"^[a-z0-9-]{1,40}$")
-    neon_regions: Names = NEON_REGIONS
+    neon_regions: CommaSeparated = NEON_REGIONS
     default_region: str | None = None
     default_pg_version: int = Field(default=17, ge=14, le=19)
 
@@ -273,7 +273,7 @@ class NeonSettings(EgressSettings):
     neon_api_key: Annotated[SecretStr, AfterValidator(_api_key)] = Field(min_length=1)
     neon_api_url: Annotated[str, AfterValidator(_api_url)] = NEON_API_URL
     neon_org_id: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,60}$")
-    neon_host_suffixes: Names | None = None
+    neon_host_suffixes: CommaSeparated | None = None
     neon_timeout_seconds: float = Field(default=20, gt=0, le=300)
 
     @property
@@ -283,7 +283,7 @@ class NeonSettings(EgressSettings):
         return (*listed, *LOOPBACK_HOSTS) if is_loopback(self.neon_api_url) else listed
 
 
-class LoopSettings(NeonSettings):
+class ReconcilerSettings(NeonSettings):
     """The daemon's own times, in seconds and checked against each other, and how much Neon allows an account."""
 
     lease_seconds: float = Field(default=60, gt=0, le=3600)
@@ -293,7 +293,7 @@ class LoopSettings(NeonSettings):
     neon_burst_per_second: int = Field(default=NEON_BURST_PER_SECOND, ge=1)
 
     @model_validator(mode="after")
-    def _figures_agree(self) -> Self:
+    def _validate_timeouts(self) -> Self:
         if self.neon_timeout_seconds >= self.lease_seconds / 2:
             raise ValueError("NEON_TIMEOUT_SECONDS must be less than half of LEASE_SECONDS")
         if self.settle_seconds <= self.neon_timeout_seconds + SEND_MARGIN_SECONDS:
@@ -311,7 +311,7 @@ class TokenSettings(EgressSettings):
     max_token_seconds: int = Field(default=31 * 86_400, gt=0)
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def _require_one_key_source(self) -> Self:
         if self.jwt_secret_key is None and self.jwt_jwks_url is None:
             raise ValueError("JWT_SECRET_KEY or JWT_JWKS_URL is required; set one in the environment or in .env")
         if self.jwt_secret_key is not None and self.jwt_jwks_url is not None:
@@ -331,7 +331,7 @@ def _check_token_secret(secret: str) -> None:
         raise ValueError("JWT_SECRET_KEY holds a PEM key; HS256 needs a random secret, JWT_JWKS_URL serves public keys")
 
 
-class HttpSettings(Settings):
+class ApiSettings(Settings):
     """The API's door and its limits."""
 
     port: int = Field(default=8000, ge=1, le=65535)
@@ -339,8 +339,8 @@ class HttpSettings(Settings):
     max_creates_per_owner_per_day: int | None = Field(default=None, ge=1)
     requests_per_minute: int = Field(default=600, ge=1)
     failed_tokens_per_minute: int = Field(default=60, ge=1)
-    allowed_hosts: Names | None = None
-    trusted_proxies: Names | None = None
+    allowed_hosts: CommaSeparated | None = None
+    trusted_proxies: CommaSeparated | None = None
     client_address_header: Annotated[Literal["x-forwarded-for", "forwarded"], BeforeValidator(_lower)] = (
         "x-forwarded-for"
     )

@@ -29,7 +29,7 @@ class AppStatus(StrEnum):
     LOST = "lost"
 
 
-SETTLED = frozenset({AppStatus.READY, AppStatus.DELETED, AppStatus.FAILED, AppStatus.LOST})
+CONVERGED = frozenset({AppStatus.READY, AppStatus.DELETED, AppStatus.FAILED, AppStatus.LOST})
 
 
 class ConditionType(StrEnum):
@@ -75,7 +75,7 @@ class Reason(StrEnum):
 
 
 # A person must act before the loop can go on.
-NEEDS_A_PERSON = frozenset(
+MANUAL_ACTION_REASONS = frozenset(
     {
         Reason.NEON_REFUSED,
         Reason.PROJECT_LIMIT_REACHED,
@@ -108,18 +108,18 @@ class Condition(BaseModel):
     operator_message: str | None = None
 
 
-def condition_of(conditions: Iterable[Condition], kind: str) -> Condition | None:
+def find_condition(conditions: Iterable[Condition], kind: str) -> Condition | None:
     """The condition of one type, or None."""
     return next((c for c in conditions if c.type == kind), None)
 
 
-def merge_condition(conditions: Iterable[Condition], new: Condition) -> tuple[Condition, ...]:
+def set_condition(conditions: Iterable[Condition], new: Condition) -> tuple[Condition, ...]:
     """The conditions with ``new`` in its place, sorted by type.
 
     ``last_transition_time`` is kept while ``status`` stays the same, so an unchanged statement is an equal value.
     """
     others = [c for c in conditions if c.type != new.type]
-    old = condition_of(conditions, new.type)
+    old = find_condition(conditions, new.type)
     if old is not None and old.status == new.status:
         new = new.model_copy(update={"last_transition_time": old.last_transition_time})
     return tuple(sorted([*others, new], key=lambda c: c.type))
@@ -147,12 +147,12 @@ def derive_status(
     if deleting:
         return AppStatus.DELETING
     known = tuple(conditions)
-    ready, synced = condition_of(known, ConditionType.READY), condition_of(known, ConditionType.SYNCED)
+    ready, synced = find_condition(known, ConditionType.READY), find_condition(known, ConditionType.SYNCED)
     if ready is not None and ready.reason == Reason.PROJECT_LOST:
         return AppStatus.LOST
     if ready is not None and ready.status == "True":
-        return AppStatus.DEGRADED if synced is not None and synced.reason in NEEDS_A_PERSON else AppStatus.READY
-    if synced is not None and synced.status == "False" and synced.reason in NEEDS_A_PERSON:
+        return AppStatus.DEGRADED if synced is not None and synced.reason in MANUAL_ACTION_REASONS else AppStatus.READY
+    if synced is not None and synced.status == "False" and synced.reason in MANUAL_ACTION_REASONS:
         return AppStatus.FAILED
     if connected:
         return AppStatus.DEGRADED

@@ -101,7 +101,7 @@ class MorphikURI:
             )
         except UnicodeDecodeError:
             raise InvalidURI("a percent-encoded part is not UTF-8") from None
-        query = _query(parts["query"])
+        query = _query_params(parts["query"])
         return cls(
             role=role,
             password=password,
@@ -114,17 +114,17 @@ class MorphikURI:
 
     def build(self) -> str:
         """The whole URI, with the password."""
-        return f"morphik://{self._rest(quote(self.password, safe=''))}"
+        return f"morphik://{self._authority_and_path(quote(self.password, safe=''))}"
 
     def to_postgresql(self) -> str:
         """The same URI for a Postgres client."""
-        return f"postgresql://{self._rest(quote(self.password, safe=''))}"
+        return f"postgresql://{self._authority_and_path(quote(self.password, safe=''))}"
 
     def redacted(self) -> str:
         """The URI with ``***`` in the password's place."""
-        return f"morphik://{self._rest('***')}"
+        return f"morphik://{self._authority_and_path('***')}"
 
-    def _rest(self, password: str) -> str:
+    def _authority_and_path(self, password: str) -> str:
         role, database = quote(self.role, safe=""), quote(self.database, safe="")
         given = (("sslmode", self.sslmode), ("channel_binding", self.channel_binding))
         query = "&".join(f"{key}={value}" for key, value in given if value is not None)
@@ -134,7 +134,7 @@ class MorphikURI:
         return self.redacted()
 
 
-def _query(text: str | None) -> dict[str, str]:
+def _query_params(text: str | None) -> dict[str, str]:
     """The parameters of a query. A key that could change where or how a client connects is refused."""
     query: dict[str, str] = {}
     for pair in text.split("&") if text is not None else ():

@@ -23,7 +23,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from reconciler.catalog import database, migrate, wakeup
-from reconciler.catalog.address import readable_url
+from reconciler.catalog.address import validated_url
 
 HOSTILE = os.environ.get("TEST_ENVIRONMENT") == "hostile"
 SCHEMA = "a schema of its own"
@@ -162,9 +162,9 @@ def environment(address: str) -> Iterator[None]:
         return
     program = pgbouncer()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "readable_url", lambda url: readable_url(of_product(url, *POOLER)))
+        patch.setattr(database, "validated_url", lambda url: validated_url(of_product(url, *POOLER)))
         for module in (migrate, wakeup):
-            patch.setattr(module, "readable_url", lambda url: readable_url(of_product(url)))
+            patch.setattr(module, "validated_url", lambda url: validated_url(of_product(url)))
         if program is None:
             yield
             return

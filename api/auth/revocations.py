@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from api.auth.claims import InvalidToken, Principal, Refusal
-from reconciler.catalog.together import Together
+from reconciler.catalog.together import Batcher
 
 # A revocation counts everywhere within a minute: what was read is used for half of it.
 KEEP_SECONDS = 30.0
@@ -31,7 +31,7 @@ class TokenRevocations:
     def __init__(self, read: Read, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._read_some = read
         self._clock = clock
-        self._read: Together[str, int] = Together(self._read_all, most=_MOST_AT_ONCE)
+        self._read: Batcher[str, int] = Batcher(self._read_all, most=_MOST_AT_ONCE)
         self._minimums: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._reading: dict[str, asyncio.Task[int]] = {}
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.budget import BudgetCatalog
-from reconciler.catalog.claim import ClaimCatalog, Claimed, ClaimRefused
+from reconciler.catalog.claim import Claimed, PromotionRejected, PromotionStore
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.seal import Sealer
@@ -27,7 +27,7 @@ from reconciler.shell.access import Access
 from reconciler.shell.budget import Budget, Turn
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
-from specs.settings import LoopSettings, PlaneSettings, SealSettings
+from specs.settings import ControlPlaneSettings, EncryptionSettings, ReconcilerSettings
 
 _COPY = (
     "If this is a copy, or another one works with the same organization, do not claim it: stop its daemons, and give "
@@ -56,11 +56,11 @@ async def claim(*, act: bool) -> str:
     Raises:
         SettingsError, ReconcileError: it cannot be done; nothing was changed.
     """
-    plane = PlaneSettings.load()
-    sealer = Sealer(SealSettings.load().keys()) if act else None
+    plane = ControlPlaneSettings.load()
+    sealer = Sealer(EncryptionSettings.load().keys()) if act else None
     async with _opened() as database, _neon(database) as client:
         fleet = FleetCatalog(database, owner="operator", lease_seconds=1)
-        loop = LoopSettings.load()
+        loop = ReconcilerSettings.load()
         access = Access(
             client,
             fleet,
@@ -68,22 +68,22 @@ async def claim(*, act: bool) -> str:
             neon_api_url=loop.neon_api_url,
             control_plane_id=plane.control_plane_id,
         )
-        seen = await look(client, access, fleet, ClaimCatalog(database), plane.control_plane_id)
+        seen = await look(client, access, fleet, PromotionStore(database), plane.control_plane_id)
         lines = [*_describe(seen, plane.control_plane_id)]
         if sealer is None:
             advice = _UNUSED if seen.standing.unused and seen.claim.others else _COPY
             lines += ["", "Nothing was changed. If this catalog is the right one: morphik-apps claim --yes", advice]
         else:
-            catalog = ClaimCatalog(database)
+            catalog = PromotionStore(database)
             done = await catalog.claim(seen.claim, seen.standing, sealer, org_id=seen.org_id, at=seen.at)
             lines += ["", *_done(done)]
     return "".join(f"{line}\n" for line in lines)
 
 
 async def confirm(app_id: str, owner_id: str) -> str:
-    """Let a held app go on, as this owner's; what to print. Raises ClaimRefused, CatalogUnavailable."""
+    """Let a held app go on, as this owner's; what to print. Raises PromotionRejected, CatalogUnavailable."""
     async with _opened() as database:
-        held_for = await ClaimCatalog(database).confirm(app_id, owner_id)
+        held_for = await PromotionStore(database).confirm(app_id, owner_id)
     next_step = "its credentials are read now" if held_for == "owner" else "its project is recovered by the next sweeps"
     return f"{app_id} is {owner_id!r}'s; {next_step}\n"
 
@@ -101,7 +101,7 @@ async def _opened() -> AsyncIterator[Database]:
 @asynccontextmanager
 async def _neon(database: Database) -> AsyncIterator[NeonClient]:
     """A client that keeps within the budget of all processes."""
-    loop = LoopSettings.load()
+    loop = ReconcilerSettings.load()
     terms = Terms.of(requests_per_minute=loop.neon_requests_per_minute, burst=loop.neon_burst_per_second)
     budget = Budget(BudgetCatalog(database, terms), terms)
     proxy = egress_proxy(loop.neon_api_url, loop)
@@ -114,21 +114,21 @@ async def _neon(database: Database) -> AsyncIterator[NeonClient]:
             await budget.aclose()
 
 
-async def look(client: NeonClient, access: Access, fleet: FleetCatalog, catalog: ClaimCatalog, plane: str) -> Seen:
+async def look(client: NeonClient, access: Access, fleet: FleetCatalog, catalog: PromotionStore, plane: str) -> Seen:
     """Compare the whole of Neon's list with the catalog, with the annotations of all that no row records.
 
     Raises:
-        ClaimRefused: there is nothing to claim, or the list is not complete.
-        MutationStopped: the settings are not those that the catalog works with.
+        PromotionRejected: there is nothing to claim, or the list is not complete.
+        MutationsSuspended: the settings are not those that the catalog works with.
         NeonAPIError, CatalogUnavailable: something did not answer.
     """
     if await fleet.pins() is None:
-        raise ClaimRefused("this catalog has made nothing at Neon yet, so there is nothing to claim")
+        raise PromotionRejected("this catalog has made nothing at Neon yet, so there is nothing to claim")
     org_id, at = await access.organization(), await fleet.clock()
     listing = await client.list_all_projects(org_id=org_id)
     unread = [item.id for item in listing.unreadable if item.name is None or parse_project_name(item.name) is not None]
-    if not listing.complete or await fleet.identity.unrecorded([each for each in unread if each is not None]):
-        raise ClaimRefused("Neon's list lacks projects at the moment, and a claim needs them all; try again")
+    if not listing.is_complete or await fleet.identity.unrecorded([each for each in unread if each is not None]):
+        raise PromotionRejected("Neon's list lacks projects at the moment, and a claim needs them all; try again")
     rows: list[AppMetadata] = [row async for row in fleet.rows()]
     marks: dict[str, Mark | None] = {}
     for project in unrecorded(rows, listing):
@@ -139,7 +139,9 @@ async def look(client: NeonClient, access: Access, fleet: FleetCatalog, catalog:
             continue
         marks[project.id] = mark_of(branches)
         if marks[project.id] is None and branches.unreadable:
-            raise ClaimRefused(f"Neon's list of the branches of {project.id} cannot be read at the moment; try again")
+            raise PromotionRejected(
+                f"Neon's list of the branches of {project.id} cannot be read at the moment; try again"
+            )
     nonces = await catalog.nonces([mark.app_id for mark in marks.values() if mark is not None and mark.app_id])
     standing = await fleet.identity.standing()
     return Seen(standing, plan(standing, plane, rows, listing, marks, nonces), org_id, at)

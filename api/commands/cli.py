@@ -22,7 +22,7 @@ from api.commands.logs import configure
 from api.commands.owners import revoke_tokens
 from api.commands.serving import (
     COMMAND_SECONDS,
-    PortTaken,
+    PortInUse,
     fast_loop,
     listen,
     listen_for_metrics,
@@ -31,9 +31,9 @@ from api.commands.serving import (
     serve,
     together,
 )
-from api.compose import ApiSettings, compose
+from api.compose import ServeSettings, compose
 from api.connections.pool import Connections
-from api.metrics import Exposition
+from api.metrics import MetricsEndpoint
 from api.probes import probes
 from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.database import Database
@@ -47,14 +47,14 @@ from reconciler.local.neon.behaviours.text import render
 from reconciler.local.placement import PlacementError
 from reconciler.local.postgres import EmbeddedPostgresError
 from specs.settings import (
+    ApiSettings,
     ConnectionSettings,
-    HttpSettings,
+    ControlPlaneSettings,
+    EncryptionSettings,
     LogSettings,
-    LoopSettings,
     MetricsSettings,
     NeonSettings,
-    PlaneSettings,
-    SealSettings,
+    ReconcilerSettings,
     SettingsError,
     TokenSettings,
 )
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         configure(_log_settings(parsed.command))
         status: int | None = parsed.command(parsed)
-    except (SettingsError, PortTaken, ReconcileError, EmbeddedPostgresError, PlacementError, ValueError) as error:
+    except (SettingsError, PortInUse, ReconcileError, EmbeddedPostgresError, PlacementError, ValueError) as error:
         sys.stderr.write(f"morphik-apps: {error}\n")
         return 1
     return status or 0
@@ -90,7 +90,7 @@ def _say(text: str) -> None:
 
 
 def _dev(parsed: argparse.Namespace) -> None:
-    port = HttpSettings.load().port if parsed.port is None else parsed.port
+    port = ApiSettings.load().port if parsed.port is None else parsed.port
     run_until_signal(lambda: dev(port, parsed.data, _say))
 
 
@@ -99,7 +99,7 @@ def _local_neon(parsed: argparse.Namespace) -> None:
         _say(render(topics()))
         return
     named = NeonSettings.load(neon_api_key="any")
-    key = named.neon_api_key.get_secret_value() if "neon_api_key" in NeonSettings.named() else None
+    key = named.neon_api_key.get_secret_value() if "neon_api_key" in NeonSettings.explicitly_set() else None
     limits = parsed.rate_limits
     run_until_signal(lambda: local_neon(parsed.port, parsed.data, key, named.neon_org_id, _say, rate_limits=limits))
 
@@ -114,19 +114,19 @@ def _migrate(_parsed: argparse.Namespace) -> None:
 
 
 def _serve(parsed: argparse.Namespace) -> None:
-    settings = ApiSettings(
+    settings = ServeSettings(
         load_catalog_settings(),
-        SealSettings.load(),
-        PlaneSettings.load(),
+        EncryptionSettings.load(),
+        ControlPlaneSettings.load(),
         TokenSettings.load(),
-        HttpSettings.load(),
+        ApiSettings.load(),
         MetricsSettings.load(),
     )
     port = settings.http.port if parsed.port is None else parsed.port
     connections = Connections.of(ConnectionSettings.load())
     registry, daemon = CollectorRegistry(), None
     if parsed.reconcile:
-        daemon = Daemon(settings.catalog, settings.seal, settings.plane, LoopSettings.load(), registry)
+        daemon = Daemon(settings.catalog, settings.seal, settings.plane, ReconcilerSettings.load(), registry)
 
     async def run() -> None:
         app, database = compose(settings, registry)
@@ -153,12 +153,14 @@ def _log_address(listener: socket.socket) -> None:
 
 def _reconcile(parsed: argparse.Namespace) -> None:
     catalog, metrics, registry = load_catalog_settings(), MetricsSettings.load(), CollectorRegistry()
-    daemon = Daemon(catalog, SealSettings.load(), PlaneSettings.load(), LoopSettings.load(), registry)
+    daemon = Daemon(
+        catalog, EncryptionSettings.load(), ControlPlaneSettings.load(), ReconcilerSettings.load(), registry
+    )
     connections = Connections.of(ConnectionSettings.load())
 
     async def with_door() -> None:
         database = Database(catalog.database_url.get_secret_value(), max_size=2)
-        exposition = Exposition(registry, database, metrics)
+        exposition = MetricsEndpoint(registry, database, metrics)
         with ExitStack() as stack:
             listener = None if parsed.port is None else stack.enter_context(listen(parsed.host, parsed.port))
             for_metrics = stack.enter_context(listen_for_metrics(parsed.host, metrics) or nullcontext())

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from api.auth.tokens import issue_token
 from api.commands.serving import listen, listen_for_metrics, on_metrics_port, serve, together
-from api.compose import ApiSettings, compose
+from api.compose import ServeSettings, compose
 from api.connections.pool import Connections
 from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.migrate import migrate
@@ -31,13 +31,13 @@ from reconciler.local.secret_file import secret_in
 from specs.settings import (
     LOOPBACK_HOSTS,
     NEON_API_URL,
+    ApiSettings,
     CatalogSettings,
     ConnectionSettings,
-    HttpSettings,
-    LoopSettings,
+    ControlPlaneSettings,
+    EncryptionSettings,
     MetricsSettings,
-    PlaneSettings,
-    SealSettings,
+    ReconcilerSettings,
     SettingsError,
     TokenSettings,
 )
@@ -80,9 +80,9 @@ async def dev(port: int, data: Path, say: Say) -> None:
     """
     await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
     # A page whose name resolves to this machine (DNS rebinding) sends its own name as Host.
-    plane, http = PlaneSettings.load(), HttpSettings.load(allowed_hosts=LOOPBACK_HOSTS)
+    plane, http = ControlPlaneSettings.load(), ApiSettings.load(allowed_hosts=LOOPBACK_HOSTS)
     connections = Connections.of(ConnectionSettings.load())
-    seal = SealSettings.load(encryption_keys=secret_in(data / "encryption-key"))
+    seal = EncryptionSettings.load(encryption_keys=secret_in(data / "encryption-key"))
     tokens = _token_settings(data)
     metrics = MetricsSettings.load()
     async with AsyncExitStack() as stack:
@@ -93,7 +93,7 @@ async def dev(port: int, data: Path, say: Say) -> None:
         (loop, neon), catalog = await asyncio.gather(_neon(data, stack, connections), _catalog(data, stack))
         await asyncio.to_thread(migrate, catalog.direct_url)
         registry = CollectorRegistry()
-        app, database = compose(ApiSettings(catalog, seal, plane, tokens, http, metrics), registry)
+        app, database = compose(ServeSettings(catalog, seal, plane, tokens, http, metrics), registry)
         stack.push_async_callback(database.close)
 
         def ready() -> None:
@@ -107,7 +107,7 @@ async def dev(port: int, data: Path, say: Say) -> None:
 
 def _left_behind(data: Path) -> str:
     """A hint where the local catalog was removed and local Neon was not; must be read before either is started."""
-    named = "neon_api_url" in LoopSettings.named() or "database_url" in CatalogSettings.named()
+    named = "neon_api_url" in ReconcilerSettings.explicitly_set() or "database_url" in CatalogSettings.explicitly_set()
     if named or (data / CATALOG_FOLDER).exists() or not (data / LOCAL_NEON_FOLDER).exists():
         return ""
     return (
@@ -136,33 +136,33 @@ def _password(length: int) -> str:
 
 async def _neon(
     data: Path, stack: AsyncExitStack, connections: Connections
-) -> tuple[LoopSettings, asyncio.Task[None] | None]:
+) -> tuple[ReconcilerSettings, asyncio.Task[None] | None]:
     """The daemon's settings, and the task that serves local Neon where no other one is named."""
-    named = LoopSettings.named()
+    named = ReconcilerSettings.explicitly_set()
     if "neon_api_url" in named:
-        return LoopSettings.load(**DEV_FIGURES), None
+        return ReconcilerSettings.load(**DEV_FIGURES), None
     listener = stack.enter_context(listen(LOOPBACK, 0))
     url = f"http://{LOOPBACK}:{listener.getsockname()[1]}{NEON_PREFIX}"
-    loop = LoopSettings.load(neon_api_key=await asyncio.to_thread(_key_in, data), neon_api_url=url, **DEV_FIGURES)
+    loop = ReconcilerSettings.load(neon_api_key=await asyncio.to_thread(_key_in, data), neon_api_url=url, **DEV_FIGURES)
     key = loop.neon_api_key.get_secret_value()
     server = await stack.enter_async_context(_local_neon(data / LOCAL_NEON_FOLDER, key, loop.neon_org_id))
     return loop, asyncio.create_task(serve(server.app, listener, connections=connections))
 
 
 async def _catalog(data: Path, stack: AsyncExitStack) -> CatalogSettings:
-    if "database_url" in CatalogSettings.named():
+    if "database_url" in CatalogSettings.explicitly_set():
         return load_catalog_settings()
     postgres = await stack.enter_async_context(EmbeddedPostgres(data / CATALOG_FOLDER))
     return load_catalog_settings(database_url=postgres.dsn("postgres"))
 
 
 def _token_settings(data: Path) -> TokenSettings:
-    if "jwt_jwks_url" in TokenSettings.named():
+    if "jwt_jwks_url" in TokenSettings.explicitly_set():
         return TokenSettings.load()
     return TokenSettings.load(jwt_secret_key=secret_in(data / "jwt-secret"))
 
 
-def _welcome(url: str, loop: LoopSettings, tokens: TokenSettings) -> str:
+def _welcome(url: str, loop: ReconcilerSettings, tokens: TokenSettings) -> str:
     where = "Neon itself" if loop.neon_api_url == NEON_API_URL else loop.neon_api_url
     lines = [f"Morphik Apps serves {url}; databases come from {where}. Ctrl-C stops everything.", ""]
     try:

@@ -35,7 +35,7 @@ _CREDENTIALS = re.compile(
 )
 
 
-def without_credentials(text: str) -> str:
+def redact_credentials(text: str) -> str:
     """The text with everything struck out that looks like a URI's login, a bearer token or a JWT."""
 
     def struck(found: re.Match[str]) -> str:
@@ -63,7 +63,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)
         document = said | {name: value for name, value in fields_of(record).items() if name not in said}
-        return without_credentials(json.dumps(document, ensure_ascii=False, default=str))
+        return redact_credentials(json.dumps(document, ensure_ascii=False, default=str))
 
 
 class TextFormatter(logging.Formatter):
@@ -76,7 +76,7 @@ class TextFormatter(logging.Formatter):
         line = f"{at} {record.levelname:<7} {record.getMessage()}{told}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return without_credentials(line)
+        return redact_credentials(line)
 
 
 def _time(record: logging.LogRecord) -> str:

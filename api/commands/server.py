@@ -23,7 +23,7 @@ from api.connections.protocol import GuardedProtocol
 
 LINGER_SECONDS = 1.0  # how long a stopping server reads on from connections on which nothing is asked
 STOP_SECONDS = 5  # how long requests in flight may take from then on
-BROKEN_OFF_SECONDS = 1.0  # how long those that took longer have for their last word
+CANCEL_GRACE_SECONDS = 1.0  # how long those that took longer have for their last word
 _CLOSE = (b"connection", b"close")
 
 
@@ -116,7 +116,7 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
         if self.server_state.tasks:
-            await asyncio.wait([*self.server_state.tasks], timeout=BROKEN_OFF_SECONDS)
+            await asyncio.wait([*self.server_state.tasks], timeout=CANCEL_GRACE_SECONDS)
 
     def _protocol(self) -> asyncio.Protocol:
         return GuardedProtocol(

@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 
 from api.commands.server import Server
 from api.connections.pool import Connections
-from api.metrics import Exposition, only_metrics
+from api.metrics import MetricsEndpoint, only_metrics
 from reconciler.catalog.database import Database
 from specs.settings import MetricsSettings
 
@@ -26,12 +26,12 @@ COMMAND_SECONDS = 9.0  # how long a command may take to end; what runs it usuall
 log = logging.getLogger(__name__)
 
 
-class PortTaken(OSError):
+class PortInUse(OSError):
     """The port cannot be listened on; the text says which and what to do."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises PortTaken."""
+    """A listening socket; port 0 takes a free one. Raises PortInUse."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named, since asyncio switches Nagle's algorithm off only where it sees TCP; else every answer waits for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -40,7 +40,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise PortTaken(f"cannot listen on {host} port {port} ({error.strerror}); choose another port") from None
+        raise PortInUse(f"cannot listen on {host} port {port} ({error.strerror}); choose another port") from None
     listener.listen(1024)
     return listener
 
@@ -81,17 +81,17 @@ async def serve(
 
 
 def listen_for_metrics(host: str, settings: MetricsSettings) -> socket.socket | None:
-    """A listening socket on METRICS_PORT; None without that setting. Raises PortTaken, which names the setting."""
+    """A listening socket on METRICS_PORT; None without that setting. Raises PortInUse, which names the setting."""
     if settings.metrics_port is None:
         return None
     try:
         return listen(host, settings.metrics_port)
-    except PortTaken as error:
-        raise PortTaken(f"METRICS_PORT: {error}") from None
+    except PortInUse as error:
+        raise PortInUse(f"METRICS_PORT: {error}") from None
 
 
 def on_metrics_port(
-    listener: socket.socket | None, exposition: Exposition, database: Database, *, connections: Connections
+    listener: socket.socket | None, exposition: MetricsEndpoint, database: Database, *, connections: Connections
 ) -> list[Awaitable[None]]:
     """What serves ``/metrics`` on a listener, to be run beside the rest; empty without one."""
     if listener is None:

@@ -33,7 +33,7 @@ _REASONS = (
 )
 
 
-def readable_url(url: str) -> str:
+def validated_url(url: str) -> str:
     """The address as it came, once it is known that libpq accepts it and every parameter in it.
 
     Raises:
@@ -87,7 +87,7 @@ def load_catalog_settings(**absent: Any) -> CatalogSettings:
     for name, address in addresses.items():
         try:
             if address is not None:
-                readable_url(address.get_secret_value())
+                validated_url(address.get_secret_value())
         except ValueError as error:
             raise SettingsError(f"{name}: {error}") from None
     return settings

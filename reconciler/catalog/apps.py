@@ -25,7 +25,7 @@ from reconciler.catalog.refusals import (
 )
 from reconciler.catalog.rows import app_from_row, app_from_values
 from reconciler.catalog.statements import load
-from reconciler.catalog.together import Together
+from reconciler.catalog.together import Batcher
 from reconciler.errors import CatalogUnavailable
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
@@ -105,8 +105,8 @@ class AppCatalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._make: Together[dict[str, Any], datetime | None] = Together(self._make_all, most=_MOST_AT_ONCE)
-        self._read: Together[tuple[str, str], AppMetadata | None] = Together(self._read_all, most=_MOST_AT_ONCE)
+        self._make: Batcher[dict[str, Any], datetime | None] = Batcher(self._make_all, most=_MOST_AT_ONCE)
+        self._read: Batcher[tuple[str, str], AppMetadata | None] = Batcher(self._read_all, most=_MOST_AT_ONCE)
 
     async def create(
         self,
@@ -269,7 +269,7 @@ class AppCatalog:
         values = {"owner_ids": [owner_id for owner_id, _ in pairs], "app_ids": [app_id for _, app_id in pairs]}
         async with self._database.connection() as connection:
             cursor = await connection.cursor(row_factory=tuple_row).execute(_SQL["get"], values, binary=True)
-            apps = [app_from_values(row).announced() for row in await cursor.fetchall()]
+            apps = [app_from_values(row).as_shown_to_owner() for row in await cursor.fetchall()]
         found = {(app.owner_id, app.app_id): app for app in apps}
         return [found.get(one) for one in asked]
 
@@ -367,7 +367,7 @@ def _new_app(desired: DesiredApp, wanted: dict[str, Any], made_at: datetime) -> 
 
 
 def _app(row: dict[str, Any]) -> AppMetadata:
-    return app_from_row(row).announced()
+    return app_from_row(row).as_shown_to_owner()
 
 
 async def _one(connection: Connection, name: str, values: dict[str, Any]) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from reconciler.errors import ReconcileError
 _SQL = load("claim")
 
 
-class ClaimRefused(ReconcileError):
+class PromotionRejected(ReconcileError):
     """What a person said cannot be so; the message says why."""
 
 
@@ -35,7 +35,7 @@ class Claimed:
     held: tuple[str, ...]
 
 
-class ClaimCatalog:
+class PromotionStore:
     """The operator's side of the catalog. Needs the login that owns the tables.
 
     Args:
@@ -61,7 +61,7 @@ class ClaimCatalog:
             at: when the list was begun that it was made from.
 
         Raises:
-            ClaimRefused: the catalog or its server is not as it was then, or the login may not.
+            PromotionRejected: the catalog or its server is not as it was then, or the login may not.
             CatalogUnavailable: the same again is safe.
         """
         async with self._writing() as connection:
@@ -71,7 +71,9 @@ class ClaimCatalog:
                 standing.server,
                 standing.started,
             ):
-                raise ClaimRefused("somebody else claimed the catalog, or its server changed meanwhile; look again")
+                raise PromotionRejected(
+                    "somebody else claimed the catalog, or its server changed meanwhile; look again"
+                )
             rebuilt = [await _all(connection, "rebuild", _lost(each, sealer, org_id)) for each in claim.rebuild]
             remembered = [await _all(connection, "remember_intent", _trace(each)) for each in claim.intents]
             told = (
@@ -95,13 +97,13 @@ class ClaimCatalog:
         """An app's owner is certain, or its project shall be recovered; what it was held for.
 
         Raises:
-            ClaimRefused: there is no such app, it is not held, or it cannot be that owner's.
+            PromotionRejected: there is no such app, it is not held, or it cannot be that owner's.
         """
         named = {"app_id": app_id, "owner_id": owner_id}
         async with self._writing() as connection:
             found = await _all(connection, "held_app", named)
             if not found or found[0]["held_for"] is None:
-                raise ClaimRefused(f"no app {app_id} waits for a person's word")
+                raise PromotionRejected(f"no app {app_id} waits for a person's word")
             row = found[0]
             if row["owner_id"] != owner_id:
                 await self._transfer(connection, row, owner_id)
@@ -115,14 +117,14 @@ class ClaimCatalog:
             async with self._database.transaction() as connection:
                 yield connection
         except InsufficientPrivilege:
-            raise ClaimRefused("this login may not claim; take the one that migrate uses") from None
+            raise PromotionRejected("this login may not claim; take the one that migrate uses") from None
 
     async def _transfer(self, connection: Connection, row: Row, owner_id: str) -> None:
         if row["held_for"] != "owner":
-            raise ClaimRefused(f"the app {row['app_id']} is another owner's")
+            raise PromotionRejected(f"the app {row['app_id']} is another owner's")
         if row["delete_requested_at"] is None:
             if await _all(connection, "name_taken", {"owner_id": owner_id, "app_name": row["app_name"]}):
-                raise ClaimRefused(f"{owner_id} has another living app of the name {row['app_name']!r}")
+                raise PromotionRejected(f"{owner_id} has another living app of the name {row['app_name']!r}")
             await connection.execute(_SQL["leave_owner"], {"owner_id": row["owner_id"]})
             await connection.execute(_SQL["join_owner"], {"owner_id": owner_id})
 

@@ -25,14 +25,14 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic_core import from_json, to_json
 
 from reconciler.catalog import session
-from reconciler.catalog.address import readable_url, reason_of
+from reconciler.catalog.address import reason_of, validated_url
 from reconciler.errors import CatalogUnavailable
 
 Row = dict[str, Any]
 
 BLOCK_SECONDS = 30.0
 # A connection that worked so lately is not asked again whether it does: under load that would double the questions.
-TRUSTED_SECONDS = 1.0
+SKIP_CHECK_SECONDS = 1.0
 # An undefined table, function or column: the catalog was not migrated yet.
 _NOT_MIGRATED = frozenset({"42P01", "42883", "42703"})
 # The server became a standby, or the primary, behind a connection that began its transactions for the other.
@@ -144,7 +144,7 @@ class Database:
         self._schema: str | None = None
         self._failure: Exception | None = None
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            readable_url(url),
+            validated_url(url),
             connection_class=Connection,
             kwargs={
                 **session.CONNECT,
@@ -244,7 +244,7 @@ class Database:
 
 
 async def _check(connection: Connection) -> None:
-    if time.monotonic() - connection.worked_at > TRUSTED_SECONDS:
+    if time.monotonic() - connection.worked_at > SKIP_CHECK_SECONDS:
         await AsyncCursor(connection).execute("SELECT")
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.catalog.database import Database, Row
-from reconciler.catalog.identity import IdentityCatalog
+from reconciler.catalog.identity import CatalogIdentityStore
 from reconciler.catalog.rows import app_from_fields, app_from_row
 from reconciler.catalog.statements import load
 from reconciler.catalog.work import AGEING_SECONDS
@@ -51,7 +51,7 @@ class FleetCatalog:
     """
 
     def __init__(self, database: Database, *, owner: str, lease_seconds: float) -> None:
-        self.identity = IdentityCatalog(database)
+        self.identity = CatalogIdentityStore(database)
         self._database = database
         self._owner = owner
         self._lease_seconds = lease_seconds

@@ -15,7 +15,7 @@ _SQL = load("health")
 
 
 @dataclass(frozen=True, slots=True)
-class StatusFigures:
+class StatusStats:
     """Apps of one status: how many, and seconds since the oldest of them is not as it was asked for."""
 
     apps: int
@@ -23,7 +23,7 @@ class StatusFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class LaneFigures:
+class LaneStats:
     """Work of one lane: how many apps are due, seconds since the oldest is, and how many are being worked on."""
 
     due: int
@@ -32,7 +32,7 @@ class LaneFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundFigures:
+class JobStats:
     """Seconds since the whole fleet was last looked at (before the first time: since the catalog was made), and how
     long that look took (0 before the first).
     """
@@ -54,15 +54,15 @@ class Health:
         orphans: projects of ours that no app names.
     """
 
-    statuses: Mapping[str, StatusFigures]
-    lanes: Mapping[int, LaneFigures]
-    rounds: Mapping[str, RoundFigures]
+    statuses: Mapping[str, StatusStats]
+    lanes: Mapping[int, LaneStats]
+    rounds: Mapping[str, JobStats]
     stopped: bool
     orphans: int
     doubted: bool = False
 
 
-async def read_health(database: Database) -> Health:
+async def read_stats(database: Database) -> Health:
     """Ask the catalog. Raises CatalogUnavailable, also when the login may not read the figures."""
     try:
         async with database.connection() as connection:
@@ -73,9 +73,9 @@ async def read_health(database: Database) -> Health:
     except psycopg.Error as error:
         raise CatalogUnavailable(f"the catalog refused its figures (SQLSTATE {error.sqlstate})") from error
     return Health(
-        statuses={row["status"]: StatusFigures(int(row["apps"]), row["oldest"]) for row in apps},
-        lanes={row["lane"]: LaneFigures(row["due"], row["oldest"], row["held"]) for row in work},
-        rounds={row["name"]: RoundFigures(row["age"], row["seconds"]) for row in rounds},
+        statuses={row["status"]: StatusStats(int(row["apps"]), row["oldest"]) for row in apps},
+        lanes={row["lane"]: LaneStats(row["due"], row["oldest"], row["held"]) for row in work},
+        rounds={row["name"]: JobStats(row["age"], row["seconds"]) for row in rounds},
         stopped=plane["stopped"],
         orphans=plane["orphans"],
         doubted=plane["doubted"],

@@ -14,7 +14,7 @@ from reconciler.errors import CatalogUnavailable
 _SQL = load("identity")
 
 
-class IdentityCatalog:
+class CatalogIdentityStore:
     """Reads and writes about which catalog this is.
 
     Args:

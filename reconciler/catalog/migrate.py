@@ -24,7 +24,7 @@ from yoyo.connections import DatabaseURI
 from yoyo.migrations import MigrationList, default_migration_table
 
 from reconciler.catalog import session
-from reconciler.catalog.address import readable_url
+from reconciler.catalog.address import validated_url
 from reconciler.catalog.database import Database, unavailable
 from reconciler.catalog.statements import load
 from reconciler.errors import CatalogUnavailable, ReconcileError
@@ -91,7 +91,7 @@ def migrate(url: str, *, source: str = _SOURCE, patience_seconds: float = PATIEN
         ValueError: the address cannot be read.
     """
     try:
-        with _Backend(readable_url(url)) as backend:
+        with _Backend(validated_url(url)) as backend:
             backend.pin()
             return _apply_all(backend, source, patience_seconds)
     except psycopg.Error as error:

@@ -13,20 +13,20 @@ from psycopg.types.json import Jsonb
 
 from reconciler.catalog.database import Database, Row
 from reconciler.catalog.rows import conditions_to_json
-from reconciler.catalog.seal import SealBroken, Sealer
+from reconciler.catalog.seal import DecryptionFailed, Sealer
 from reconciler.catalog.statements import load
 from reconciler.catalog.work import Lease, intent_of
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import CreateIntent, Credentials, Progress
 from reconciler.core.trust import AddressNotAllowed, AddressRule, CheckedURI
-from reconciler.errors import CatalogUnseen, LeaseLost, MutationStopped
+from reconciler.errors import CatalogUnverified, LeaseLost, MutationsSuspended
 from specs.metadata import AppMetadata
 
 _SQL = load("record")
 SWEEP_DELETES_PER_HOUR = 10
 
 
-class RecordCatalog:
+class StatusStore:
     """The reconciler's side of ``app_metadata``, ``create_intents`` and the history.
 
     Args:
@@ -41,21 +41,27 @@ class RecordCatalog:
         self._lease_seconds = lease_seconds
 
     async def permit(self, lease: Lease, *, swept: bool) -> None:
-        """Ask whether a change may be sent, and prolong the lease. Raises CatalogUnseen, MutationStopped, LeaseLost."""
+        """Check that a change may be sent, and renew the lease.
+
+        Raises:
+            CatalogUnverified, MutationsSuspended, LeaseLost: it may not.
+        """
         parameters = {**_fence(lease), "lease": self._lease_seconds}
         async with self._database.connection() as connection:
             row = await (await connection.execute(_SQL["permit"], parameters)).fetchone()
             if row is not None and row["unseen"]:
-                raise CatalogUnseen("its server is not the one that was looked over; it is compared with Neon first")
+                raise CatalogUnverified(
+                    "its server is not the one that was looked over; it is compared with Neon first"
+                )
             if row is None or (not row["held"] and not row["stopped"]):
                 raise LeaseLost(lease.app_id)
             if row["stopped"]:
-                raise MutationStopped(row["reason"] or "every change at Neon is stopped")
+                raise MutationsSuspended(row["reason"] or "every change at Neon is stopped")
             if not swept:
                 return
             spent = await connection.execute(_SQL["spend_sweep_delete"], {"budget": SWEEP_DELETES_PER_HOUR})
             if await spent.fetchone() is None:
-                raise MutationStopped(f"sweeps may delete {SWEEP_DELETES_PER_HOUR} projects an hour, and have")
+                raise MutationsSuspended(f"sweeps may delete {SWEEP_DELETES_PER_HOUR} projects an hour, and have")
 
     async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
         """Commit the intent to create. Raises as ``permit`` does; LeaseLost also when the app needs no project now."""
@@ -78,7 +84,7 @@ class RecordCatalog:
     async def record_credentials(
         self, lease: Lease, app: AppMetadata, new: Credentials, said: Progress, request_id: str | None = None
     ) -> None:
-        """Seal and publish URIs, under the app's data key. Raises SealBroken when no key opens it."""
+        """Seal and publish URIs, under the app's data key. Raises DecryptionFailed when no key opens it."""
         if app.project_id is None or app.org_id is None:
             raise LeaseLost(app.app_id)
         key = self._sealer.open_data_key(app)
@@ -124,12 +130,12 @@ class RecordCatalog:
     def open_seal(self, app: AppMetadata, rule: AddressRule) -> Credentials | None:
         """The recorded URIs, opened; None when there are none, no key opens them, or the rule does not allow them."""
         try:
-            direct = self._sealer.unseal_uri(app, "connection_uri")
-            pooled = self._sealer.unseal_uri(app, "pooled_uri")
+            direct = self._sealer.decrypt_uri(app, "connection_uri")
+            pooled = self._sealer.decrypt_uri(app, "pooled_uri")
             if direct is None:
                 return None
             return Credentials(CheckedURI(direct, rule), None if pooled is None else CheckedURI(pooled, rule))
-        except (SealBroken, AddressNotAllowed):
+        except (DecryptionFailed, AddressNotAllowed):
             return None
 
     async def _settle(self, lease: Lease, create_seq: int, *, state: str, absent: bool) -> None:

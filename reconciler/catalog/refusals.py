@@ -5,11 +5,11 @@ from __future__ import annotations
 from reconciler.errors import ReconcileError
 
 
-class CatalogRefusal(ReconcileError):
+class RequestRejected(ReconcileError):
     """Base: the catalog answered, and nothing was written."""
 
 
-class NameTaken(CatalogRefusal):
+class NameTaken(RequestRejected):
     """A living app of that name exists and is not the same.
 
     Attributes:
@@ -23,7 +23,7 @@ class NameTaken(CatalogRefusal):
         super().__init__(f"app {app_id} has that name already and differs in {', '.join(differing)}")
 
 
-class LimitReached(CatalogRefusal):
+class LimitReached(RequestRejected):
     """The owner has as many living apps as the plane allows.
 
     Attributes:
@@ -35,7 +35,7 @@ class LimitReached(CatalogRefusal):
         super().__init__(f"an owner may have at most {limit} apps; delete one first")
 
 
-class CreateLimitReached(CatalogRefusal):
+class CreateLimitReached(RequestRejected):
     """The owner has created as many apps in 24 hours as the plane allows.
 
     Attributes:
@@ -49,7 +49,7 @@ class CreateLimitReached(CatalogRefusal):
         super().__init__(f"an owner may create at most {limit} apps in 24 hours")
 
 
-class KeyLimitReached(CatalogRefusal):
+class KeyLimitReached(RequestRejected):
     """The owner has as many living idempotency keys as the plane keeps.
 
     Attributes:
@@ -63,14 +63,14 @@ class KeyLimitReached(CatalogRefusal):
         super().__init__(f"an owner may have at most {limit} idempotency keys of the last 24 hours")
 
 
-class IdempotencyKeyReused(CatalogRefusal):
+class IdempotencyKeyReused(RequestRejected):
     """The key was sent before with another body."""
 
     def __init__(self) -> None:
         super().__init__("this Idempotency-Key was used with another body; send a new key with a new request")
 
 
-class InvalidCursor(CatalogRefusal):
+class InvalidCursor(RequestRejected):
     """The cursor did not come from this list."""
 
     def __init__(self) -> None:

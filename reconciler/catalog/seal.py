@@ -29,7 +29,7 @@ _TAG_BYTES = 16
 UriColumn = Literal["connection_uri", "pooled_uri"]
 
 
-class SealBroken(ReconcileError):
+class DecryptionFailed(ReconcileError):
     """Sealed bytes that no key opens: another key, another place, or changed bytes. The message says which."""
 
 
@@ -57,7 +57,7 @@ class DataKey:
 
 
 @dataclass(frozen=True, slots=True)
-class SealedDataKey:
+class WrappedDataKey:
     """A data key as the catalog keeps it, and opened for its first use.
 
     Attributes:
@@ -91,32 +91,32 @@ class Sealer:
     def __repr__(self) -> str:
         return f"Sealer({', '.join(name for name, _ in self._wrapping)})"
 
-    def new_data_key(self, app_id: str, incarnation: int, *, version: int = 1) -> SealedDataKey:
+    def new_data_key(self, app_id: str, incarnation: int, *, version: int = 1) -> WrappedDataKey:
         """A fresh data key for one incarnation of an app, wrapped by the first key."""
         wrapped_by, wrapping = self._wrapping[0]
         key = secrets.token_bytes(KEY_BYTES)
         sealed = _encrypt(wrapping, key, _data_key_place(app_id, incarnation, wrapped_by))
-        return SealedDataKey(sealed=sealed, wrapped_by=wrapped_by, version=version, key=DataKey(key))
+        return WrappedDataKey(sealed=sealed, wrapped_by=wrapped_by, version=version, key=DataKey(key))
 
     def open_data_key(self, app: AppMetadata) -> DataKey:
         """The data key of an app's row.
 
         Raises:
-            SealBroken: the row has none, its wrapping key is not configured, or the bytes do not belong to the row.
+            DecryptionFailed: the row has none, its wrapping key is not configured, or the bytes belong to another row.
         """
         sealed, wrapped_by = app.data_key_sealed, app.data_key_wrapped_by
         if sealed is None or wrapped_by is None:
-            raise SealBroken(f"app {app.app_id} has no data key")
+            raise DecryptionFailed(f"app {app.app_id} has no data key")
         fitting = [wrapping for name, wrapping in self._wrapping if name == wrapped_by]
         if not fitting:
-            raise SealBroken(f"the data key of app {app.app_id} needs key {wrapped_by}, not in ENCRYPTION_KEYS")
+            raise DecryptionFailed(f"the data key of app {app.app_id} needs key {wrapped_by}, not in ENCRYPTION_KEYS")
         place = _data_key_place(app.app_id, app.incarnation, wrapped_by)
         for wrapping in fitting:
             try:
                 return DataKey(_decrypt(wrapping, sealed, place))
             except InvalidTag:
                 continue
-        raise SealBroken(f"key {wrapped_by} does not open the data key of app {app.app_id}")
+        raise DecryptionFailed(f"key {wrapped_by} does not open the data key of app {app.app_id}")
 
     def seal(
         self,
@@ -151,25 +151,25 @@ class Sealer:
         """The text that ``seal`` sealed.
 
         Raises:
-            SealBroken: another key, another place, or changed bytes.
+            DecryptionFailed: another key, another place, or changed bytes.
         """
         place = _value_place(column, owner_id, app_id, incarnation, org_id, project_id, version)
         try:
             return SecretStr(key.decrypt(sealed, place).decode())
         except InvalidTag:
-            raise SealBroken(f"the {column} of app {app_id} does not open in its row") from None
+            raise DecryptionFailed(f"the {column} of app {app_id} does not open in its row") from None
 
-    def unseal_uri(self, app: AppMetadata, column: UriColumn) -> SecretStr | None:
+    def decrypt_uri(self, app: AppMetadata, column: UriColumn) -> SecretStr | None:
         """A URI of an app's row, or None where the row has none.
 
         Raises:
-            SealBroken: there is one and it does not open.
+            DecryptionFailed: there is one and it does not open.
         """
         sealed = app.connection_uri_sealed if column == "connection_uri" else app.pooled_uri_sealed
         if sealed is None:
             return None
         if app.org_id is None or app.project_id is None:
-            raise SealBroken(f"app {app.app_id} has a {column} and no recorded project")
+            raise DecryptionFailed(f"app {app.app_id} has a {column} and no recorded project")
         return self.open(
             self.open_data_key(app),
             column,

@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Together(Generic[Item, Result]):
+class Batcher(Generic[Item, Result]):
     """Gathers items and carries them out, one go at a time.
 
     An item that finds nothing under way goes at once; whatever comes meanwhile goes together, next. So nobody waits for

@@ -15,7 +15,7 @@ from typing import LiteralString
 import psycopg
 
 from reconciler.catalog import session
-from reconciler.catalog.address import readable_url
+from reconciler.catalog.address import validated_url
 from reconciler.logs import Troubles
 
 CHANNEL: LiteralString = "morphik_apps_work"
@@ -26,7 +26,7 @@ RECONNECT_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
 
-class Wakeup:
+class NotificationListener:
     """Listens for work and calls ``on_work``.
 
     Args:
@@ -35,7 +35,7 @@ class Wakeup:
     """
 
     def __init__(self, url: str, on_work: Callable[[], None]) -> None:
-        self._url = readable_url(url)
+        self._url = validated_url(url)
         self._on_work = on_work
         self._troubles = Troubles(log)
 

@@ -19,7 +19,7 @@ from specs.metadata import AppMetadata
 
 _SQL = load("work")
 AGEING_SECONDS = 30.0
-SPACING_SECONDS = 1.0
+TENANT_SPACING_SECONDS = 1.0
 """How far each further app of one owner that is due comes behind the one before."""
 CLAIM_WINDOW = 1000
 """Among how many due apps a claim sees to it that owners take turns."""
@@ -53,7 +53,7 @@ class Claimed:
     surplus_ids: tuple[str, ...]
 
 
-class WorkCatalog:
+class WorkQueue:
     """The work table: who works on what, and until when.
 
     Args:
@@ -73,7 +73,7 @@ class WorkCatalog:
             "limit": limit,
             "owner": self._owner,
             "lease": self._lease_seconds,
-            "spacing": SPACING_SECONDS,
+            "spacing": TENANT_SPACING_SECONDS,
             "window": CLAIM_WINDOW,
         }
         async with self._database.connection() as connection:

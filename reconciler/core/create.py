@@ -14,8 +14,8 @@ from reconciler.core.pace import FIRST_LOOK_SECONDS
 from reconciler.core.report import IN_SYNC, Said, progress, record
 from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Snapshot
 from reconciler.core.trust import AddressNotAllowed, CheckedURI, pooled
-from reconciler.errors import NeonOutcomeUnknown, NeonRefused, NeonSafeToSendAgain
-from specs.neon import CreatedProject
+from reconciler.errors import NeonOutcomeUnknown, NeonRejected, NeonRetryable
+from specs.neon import CreateProjectResponse
 from specs.status import Reason
 
 RUNNING = Said("False", Reason.OPERATIONS_RUNNING, "Neon is making the project.")
@@ -59,7 +59,7 @@ def _send(s: Snapshot, org_id: str) -> Steps[Next]:
     intent = yield from perform(OpenIntent(s.nonce, refused.create_seq if refused else None))
     try:
         created = yield from perform(CreateProject(project_to_create(s.app, s.plane, intent, org_id)))
-    except (NeonSafeToSendAgain, NeonRefused):
+    except (NeonRetryable, NeonRejected):
         yield from perform(RefuseIntent(intent.create_seq))
         raise
     except NeonOutcomeUnknown:
@@ -77,13 +77,13 @@ def _unanswered(s: Snapshot) -> Steps[Next]:
     return Next(FIRST_LOOK_SECONDS, failed=True)
 
 
-def _recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreatedProject) -> RecordProject:
+def _recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreateProjectResponse) -> RecordProject:
     told = Event("ProjectCreated", "Created", f"Neon made project {created.project.id}.")
     said = progress(s, ready=RUNNING, synced=IN_SYNC, events=(told,))
     return RecordProject(intent.create_seq, created.project.id, org_id, _credentials(s, created), said)
 
 
-def _credentials(s: Snapshot, created: CreatedProject) -> Credentials | None:
+def _credentials(s: Snapshot, created: CreateProjectResponse) -> Credentials | None:
     """The URIs of the answer. If one of a pair is not allowed, both are read later."""
     for details in created.connection_uris:
         host = details.connection_parameters.pooler_host

@@ -9,9 +9,9 @@ from reconciler.core.snapshot import CreateIntent, Plane
 from specs.metadata import AppMetadata
 from specs.names import BRANCH_NAME
 from specs.neon import (
-    BranchOfProject,
-    ComputeRead,
     ComputeSettings,
+    ComputeSettingsResponse,
+    DefaultBranchSpec,
     EndpointCreate,
     Project,
     ProjectCreate,
@@ -44,7 +44,7 @@ def project_to_create(app: AppMetadata, plane: Plane, intent: CreateIntent, org_
         history_retention_seconds=app.history_retention_seconds,
         default_endpoint_settings=compute_of(app),
         settings=ProjectSettings(quota=Quota(**app.quota)),
-        branch=BranchOfProject(
+        branch=DefaultBranchSpec(
             name=BRANCH_NAME,
             role_name=app.role,
             database_name=app.database,
@@ -94,7 +94,7 @@ def immutable_drift(app: AppMetadata, project: Project) -> str | None:
     return "; ".join(differing) or None
 
 
-def _same_compute(app: AppMetadata, seen: ComputeRead) -> bool:
+def _same_compute(app: AppMetadata, seen: ComputeSettingsResponse) -> bool:
     return (
         seen.autoscaling_limit_min_cu in (None, app.min_cu)
         and seen.autoscaling_limit_max_cu in (None, app.max_cu)

@@ -16,19 +16,19 @@ from pydantic import SecretStr
 from reconciler.core.snapshot import CreateIntent, Credentials, Progress
 from reconciler.core.trust import CheckedURI
 from specs.neon import (
-    BranchChanged,
     BranchList,
-    CreatedProject,
+    CreateProjectResponse,
     Endpoint,
-    EndpointChanged,
     EndpointCreate,
+    EndpointResponse,
     Operation,
     Project,
-    ProjectChanged,
     ProjectCreate,
     ProjectListing,
     ProjectUpdate,
-    RecoveredProject,
+    RecoverProjectResponse,
+    UpdateBranchResponse,
+    UpdateProjectResponse,
 )
 
 T = TypeVar("T")
@@ -114,7 +114,7 @@ class GetConnectionURI(Effect[SecretStr]):
 
 
 @dataclass(frozen=True, slots=True)
-class CreateProject(Effect[CreatedProject]):
+class CreateProject(Effect[CreateProjectResponse]):
     """The one call that makes an app's project."""
 
     mutates = True
@@ -122,7 +122,7 @@ class CreateProject(Effect[CreatedProject]):
 
 
 @dataclass(frozen=True, slots=True)
-class UpdateProject(Effect[ProjectChanged]):
+class UpdateProject(Effect[UpdateProjectResponse]):
     """Put a project's name or settings back."""
 
     mutates = True
@@ -131,7 +131,7 @@ class UpdateProject(Effect[ProjectChanged]):
 
 
 @dataclass(frozen=True, slots=True)
-class RecoverProject(Effect[RecoveredProject]):
+class RecoverProject(Effect[RecoverProjectResponse]):
     """Bring a deleted project back."""
 
     mutates = True
@@ -139,7 +139,7 @@ class RecoverProject(Effect[RecoveredProject]):
 
 
 @dataclass(frozen=True, slots=True)
-class CreateEndpoint(Effect[EndpointChanged]):
+class CreateEndpoint(Effect[EndpointResponse]):
     """Give a branch its read-write compute again."""
 
     mutates = True
@@ -148,7 +148,7 @@ class CreateEndpoint(Effect[EndpointChanged]):
 
 
 @dataclass(frozen=True, slots=True)
-class UnprotectBranch(Effect[BranchChanged]):
+class UnprotectBranch(Effect[UpdateBranchResponse]):
     """Take a branch's protection away, which blocks the deletion of its project."""
 
     mutates = True

@@ -34,7 +34,7 @@ from reconciler.core.trust import AddressNotAllowed, CheckedURI
 from reconciler.core.vanish import left_of, recover_may_arrive, vanished
 from reconciler.errors import NeonNotFound, NeonPasswordsNotStored
 from specs.neon import Branch, Project, ProjectUpdate
-from specs.status import ConditionType, Reason, condition_of
+from specs.status import ConditionType, Reason, find_condition
 
 SLOW = Next(CAP_SECONDS, failed=True)
 # Somebody may have changed a project before it was ever connected to.
@@ -148,7 +148,7 @@ def _prove(s: Snapshot, project: Project, branch: Branch, reported: CheckedURI) 
     since = recover_may_arrive(s)
     held = yield from perform(OpenSeal())
     same = held is not None and held.connection_uri.same_address(reported)
-    ready = condition_of(s.app.conditions, ConditionType.READY)
+    ready = find_condition(s.app.conditions, ConditionType.READY)
     if same and s.app.connected_at is not None and ready is not None and ready.status == "True":
         # An idle compute is Neon's normal state: what was proven is not connected to again.
         yield from record(s, progress(s, ready=AVAILABLE, synced=synced, columns={"missing_since": since}))

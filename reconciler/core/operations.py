@@ -15,7 +15,7 @@ from reconciler.core.effects import ListOperations, ProbeDatabase, Steps, perfor
 from reconciler.core.report import Said, again_soon, progress, record
 from reconciler.core.snapshot import Next, Snapshot
 from reconciler.core.trust import CheckedURI
-from reconciler.errors import TenantUnreachable
+from reconciler.errors import AppDatabaseUnreachable
 from specs.neon import Operation
 from specs.status import Reason
 
@@ -46,7 +46,7 @@ def await_operations(s: Snapshot, project_id: str) -> Steps[Waited]:
     overdue: list[Operation] = []
     pending: list[Operation] = []
     for one in operations:
-        if not one.is_settled:
+        if not one.is_terminal:
             (overdue if _age(s, one) > DEADLINE_SECONDS else pending).append(one)
     if not pending:
         return Waited(operations, None, (*overdue, *_given_up(operations)))
@@ -60,11 +60,11 @@ def probe(s: Snapshot, project_id: str, uri: CheckedURI, waited: Waited) -> Step
     """Connect to the database; when to try again where an operation is to blame that it does not answer.
 
     Raises:
-        TenantUnreachable: it does not answer, and no operation explains that.
+        AppDatabaseUnreachable: it does not answer, and no operation explains that.
     """
     try:
         yield from perform(ProbeDatabase(uri))
-    except TenantUnreachable:
+    except AppDatabaseUnreachable:
         if not waited.blamed:
             raise
     else:
@@ -90,4 +90,4 @@ def _given_up(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     newest: dict[tuple[str, str | None], Operation] = {}
     for one in operations:
         newest.setdefault((one.action, one.branch_id), one)
-    return tuple(one for one in newest.values() if one.is_settled and not one.is_ok)
+    return tuple(one for one in newest.values() if one.is_terminal and not one.succeeded)

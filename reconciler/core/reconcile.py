@@ -9,7 +9,7 @@ from reconciler.core.maintain import maintain
 from reconciler.core.report import Said, progress, record, report_failure
 from reconciler.core.snapshot import Next, Snapshot
 from reconciler.core.surplus import sweep_surplus
-from reconciler.errors import BudgetSpent, CatalogUnavailable, LeaseLost, ReconcileError
+from reconciler.errors import CatalogUnavailable, LeaseLost, RateLimitExhausted, ReconcileError
 from specs.status import Reason
 
 # A repair that found no room in the request budget comes back after so long, and up to twice that.
@@ -33,7 +33,7 @@ def reconcile(s: Snapshot) -> Steps[Next]:
         return (yield from _pass(s))
     except (LeaseLost, CatalogUnavailable):
         raise
-    except BudgetSpent:
+    except RateLimitExhausted:
         # Waiting for one's turn is no news about the app.
         return Next(BUDGET_SECONDS * (1 + s.jitter), background=True)
     except ReconcileError as error:

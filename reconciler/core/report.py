@@ -10,8 +10,9 @@ from reconciler.core.backoff import CAP_SECONDS, delay, gentle
 from reconciler.core.effects import Record, Steps, perform
 from reconciler.core.snapshot import Column, Event, Next, Progress, Snapshot
 from reconciler.errors import (
+    AppDatabaseUnreachable,
     InvalidNeonId,
-    MutationStopped,
+    MutationsSuspended,
     NeonAPIError,
     NeonIntermediaryAnswered,
     NeonLimitReached,
@@ -21,14 +22,13 @@ from reconciler.errors import (
     NeonProjectLimitReached,
     NeonQuotaExceeded,
     NeonRateLimited,
-    NeonRefused,
-    NeonSafeToSendAgain,
+    NeonRejected,
+    NeonRetryable,
     NeonUnauthorized,
     ProjectsUnexamined,
     ReconcileError,
-    TenantUnreachable,
 )
-from specs.status import Condition, ConditionType, Reason, condition_of, derive_status, merge_condition
+from specs.status import Condition, ConditionType, Reason, derive_status, find_condition, set_condition
 
 Truth = Literal["True", "False", "Unknown"]
 # A lock or a lost answer passes by itself; it becomes news after so many passes.
@@ -66,10 +66,10 @@ def progress(
         said = news._replace(
             message=_printable(news.message), operator_message=None if detail is None else _printable(detail)
         )
-        old = condition_of(conditions, kind)
+        old = find_condition(conditions, kind)
         if old is None or (old.status, old.reason) != (said.status, str(said.reason)):
             told.append(Event(kind, said.reason, said.message))
-        conditions = merge_condition(
+        conditions = set_condition(
             conditions,
             Condition(
                 type=kind,
@@ -113,7 +113,7 @@ def report_failure(s: Snapshot, error: ReconcileError) -> Steps[Next]:
     if s.app.deleted_at is not None:
         return again  # what is looked at beside a deleted app says nothing about it
     quiet = isinstance(error, NeonLocked | NeonOutcomeUnknown | NeonNotFound) and s.attempts < QUIET_ATTEMPTS
-    if isinstance(error, TenantUnreachable):
+    if isinstance(error, AppDatabaseUnreachable):
         yield from record(s, progress(s, ready=said))
     elif not quiet:
         yield from record(s, progress(s, synced=said))
@@ -134,13 +134,13 @@ def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
     backoff = again_soon(s, asked)
     slow = Next(CAP_SECONDS * (0.5 + 0.5 * s.jitter), failed=True)
     match error:
-        case MutationStopped():
+        case MutationsSuspended():
             text = "Changes at Neon are suspended. Operator action required; the app resumes automatically after that."
             return Said("False", Reason.MUTATION_STOPPED, text, str(error)), slow
         case ProjectsUnexamined():
             text = "The control plane examines the Neon organization before its first create. No action required."
             return Said("False", Reason.MUTATION_STOPPED, text, str(error)), backoff
-        case TenantUnreachable():
+        case AppDatabaseUnreachable():
             return Said("False", Reason.CONNECTING, f"The database does not accept connections yet: {error}"), backoff
         case NeonUnauthorized():
             text = "Neon refused the control plane's API key. Operator action required."
@@ -149,14 +149,14 @@ def explain(s: Snapshot, error: ReconcileError) -> tuple[Said, Next]:
             return _limit(error), Next(gentle(s.attempts, s.jitter), failed=True)
         case NeonNotFound():
             return Said("Unknown", Reason.OUTCOME_UNKNOWN, "Neon returned inconsistent responses; retrying."), backoff
-        case NeonRefused():
+        case NeonRejected():
             text = "Neon refused a request for this app. Operator action required."
             return Said("False", Reason.NEON_REFUSED, text, str(error)), Next(gentle(s.attempts, s.jitter), failed=True)
         case NeonRateLimited():
             return Said("False", Reason.NEON_RATE_LIMITED, "Neon's request limit is reached; retrying."), backoff
         case NeonLocked():
             return Said("False", Reason.NEON_LOCKED, "Neon is busy with another operation; retrying."), backoff
-        case NeonSafeToSendAgain():
+        case NeonRetryable():
             return Said("False", Reason.NEON_UNAVAILABLE, "Neon is unavailable; retrying."), backoff
         case NeonOutcomeUnknown():
             return _no_answer(error), backoff

@@ -24,7 +24,7 @@ from reconciler.core.mark import belongs_to, carries_name, made_by
 from reconciler.core.report import Said, explain, progress, record
 from reconciler.core.snapshot import CreateIntent, Event, Next, Snapshot
 from reconciler.core.sweep import is_held
-from reconciler.errors import BudgetSpent, CatalogUnavailable, LeaseLost, NeonNotFound, ReconcileError
+from reconciler.errors import CatalogUnavailable, LeaseLost, NeonNotFound, RateLimitExhausted, ReconcileError
 from specs.neon import Project
 from specs.status import Reason
 
@@ -35,11 +35,11 @@ def sweep_surplus(s: Snapshot, org_id: str) -> Steps[Next]:
     """Deal with the first of at least one candidate; what fails is tried again, and says nothing of the app.
 
     Raises:
-        LeaseLost, CatalogUnavailable, BudgetSpent: see ``reconcile``.
+        LeaseLost, CatalogUnavailable, RateLimitExhausted: see ``reconcile``.
     """
     try:
         return (yield from _deal_with(s, org_id))
-    except (LeaseLost, CatalogUnavailable, BudgetSpent):
+    except (LeaseLost, CatalogUnavailable, RateLimitExhausted):
         raise
     except ReconcileError as error:
         return explain(s, error)[1]

@@ -14,7 +14,7 @@ from reconciler.core.desired import drift, immutable_drift
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.neon import Project, ProjectListing
-from specs.status import AppStatus, ConditionType, Reason, condition_of
+from specs.status import AppStatus, ConditionType, Reason, find_condition
 
 MASS_APPS = 5
 MASS_PERCENT = 10
@@ -59,7 +59,7 @@ def compare(
         listed_from: the catalog's clock before the first page.
         settle: how long a list may lag behind what it lists; of a younger project it says nothing.
     """
-    by_id, complete = {project.id: project for project in listing.projects}, listing.complete
+    by_id, complete = {project.id: project for project in listing.projects}, listing.is_complete
     seen = listing.seen_ids if complete else None
     known: dict[str, AppMetadata] = {}
     drifted, missing, recorded = [], [], 0
@@ -109,7 +109,7 @@ def _is_absent(project_id: str, seen: Collection[str] | None) -> bool:
 
 def is_held(app: AppMetadata) -> bool:
     """Whether a deleted app says that a person brought its project back."""
-    synced = condition_of(app.conditions, ConditionType.SYNCED)
+    synced = find_condition(app.conditions, ConditionType.SYNCED)
     return app.deleted_at is not None and synced is not None and synced.reason == Reason.HELD
 
 
@@ -140,10 +140,10 @@ def _is_surplus(app: AppMetadata, project_id: str) -> bool:
 def _differs(app: AppMetadata, project: Project) -> bool:
     if drift(app, project) is not None:
         return True
-    synced = condition_of(app.conditions, ConditionType.SYNCED)
+    synced = find_condition(app.conditions, ConditionType.SYNCED)
     said = synced is not None and synced.reason == Reason.IMMUTABLE_DRIFT
     if (immutable_drift(app, project) is not None) != said:
         return True
     # A project that is there again while the app says that it is missing.
-    ready = condition_of(app.conditions, ConditionType.READY)
+    ready = find_condition(app.conditions, ConditionType.READY)
     return ready is not None and ready.reason == Reason.PROJECT_MISSING

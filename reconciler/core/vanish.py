@@ -14,9 +14,9 @@ from reconciler.core.effects import ConfirmAccess, ListProjects, Permit, Recover
 from reconciler.core.mark import belongs_to
 from reconciler.core.report import Said, again_soon, progress, record, report_failure
 from reconciler.core.snapshot import Column, Next, Progress, Snapshot
-from reconciler.errors import BudgetSpent, CatalogUnavailable, LeaseLost, ReconcileError
+from reconciler.errors import CatalogUnavailable, LeaseLost, RateLimitExhausted, ReconcileError
 from specs.neon import Project, ProjectListing
-from specs.status import AppStatus, ConditionType, Reason, condition_of
+from specs.status import AppStatus, ConditionType, Reason, find_condition
 
 
 def vanished(s: Snapshot, org_id: str, project_id: str) -> Steps[Next]:
@@ -38,7 +38,7 @@ def by_id(listing: ProjectListing, project_id: str) -> Project | None:
 def proven_gone(project_id: str, deleted: ProjectListing) -> Steps[bool]:
     """Whether neither list holds the project, both are complete, and the key is proven good."""
     alive = yield from perform(ListProjects(project_id))
-    if not (deleted.complete and alive.complete):
+    if not (deleted.is_complete and alive.is_complete):
         return False
     if by_id(alive, project_id) is not None or by_id(deleted, project_id) is not None:
         return False
@@ -54,7 +54,7 @@ def recover_may_arrive(s: Snapshot) -> datetime | None:
     Whoever sends one may have stood still before, however long ago its pass began. So the time counts from the first
     pass after it, which finds that the app is being recovered; who sent before that has no permission any more.
     """
-    ready = condition_of(s.app.conditions, ConditionType.READY)
+    ready = find_condition(s.app.conditions, ConditionType.READY)
     if ready is not None and ready.reason == Reason.RECOVERING:
         return s.now
     since = s.app.missing_since
@@ -63,7 +63,7 @@ def recover_may_arrive(s: Snapshot) -> datetime | None:
 
 def looked_first(s: Snapshot, said: Reason) -> datetime | None:
     """When the first of two looks missed the project, as ``said`` tells; else ``missing_since`` is of a recover."""
-    ready = condition_of(s.app.conditions, ConditionType.READY)
+    ready = find_condition(s.app.conditions, ConditionType.READY)
     return s.app.missing_since if ready is not None and ready.reason == said else None
 
 
@@ -92,7 +92,7 @@ def _recover(s: Snapshot, project_id: str) -> Steps[Next]:
     try:
         yield from perform(Permit())
         yield from perform(RecoverProject(project_id))
-    except (LeaseLost, CatalogUnavailable, BudgetSpent):
+    except (LeaseLost, CatalogUnavailable, RateLimitExhausted):
         raise
     except ReconcileError as error:
         # What was just said stays said: else the time of this recover would pass for that of a look at the lists.

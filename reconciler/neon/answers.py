@@ -16,20 +16,20 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from reconciler.neon.wire import OtherThanRequested
 from specs.neon import (
     Branch,
-    BranchChanged,
     BranchList,
-    CreatedBranch,
+    CreateBranchResponse,
     Endpoint,
-    EndpointChanged,
+    EndpointResponse,
     Operation,
     Organization,
     Project,
-    ProjectChanged,
     ProjectPage,
-    RecoveredProject,
+    RecoverProjectResponse,
     UnreadableProject,
+    UpdateBranchResponse,
+    UpdateProjectResponse,
 )
-from specs.neon.lenient import LONGEST_LIST, Secret, TextHint, is_storable
+from specs.neon.lenient import LONGEST_LIST, LenientText, Secret, is_storable
 
 LONGEST_CURSOR: Final = 2048
 """Characters of a cursor, which becomes a part of the next address; Neon's are ids or names of fields and ids."""
@@ -39,7 +39,7 @@ LONGEST_ANNOTATION: Final = 4096
 
 _Items = Annotated[list[Any], Field(max_length=LONGEST_LIST)]
 _M = TypeVar("_M", bound=BaseModel)
-_OfOneProject = TypeVar("_OfOneProject", ProjectChanged, RecoveredProject)
+_OfOneProject = TypeVar("_OfOneProject", UpdateProjectResponse, RecoverProjectResponse)
 
 
 class _Envelope(BaseModel):
@@ -76,7 +76,7 @@ class _Pagination(_Envelope):
 
 class _OfProjects(_Envelope):
     projects: _Items
-    unavailable_project_ids: Annotated[tuple[TextHint, ...], Field(max_length=LONGEST_LIST)] | None = None
+    unavailable_project_ids: Annotated[tuple[LenientText, ...], Field(max_length=LONGEST_LIST)] | None = None
     pagination: _Pagination | None = None
 
 
@@ -114,11 +114,11 @@ def projects(data: object) -> ProjectPage:
     found: list[Project] = []
     unreadable: list[UnreadableProject] = []
     for item in read.projects:
-        whole = _or_none(Project, item)
+        whole = _none_if_invalid(Project, item)
         if whole is not None:
             found.append(whole)
         else:
-            unreadable.append(_or_none(UnreadableProject, item) or UnreadableProject())
+            unreadable.append(_none_if_invalid(UnreadableProject, item) or UnreadableProject())
     return ProjectPage(
         projects=tuple(found),
         unavailable_project_ids=read.unavailable_project_ids or (),
@@ -132,7 +132,7 @@ def branches(project_id: str) -> Callable[[object], BranchList]:
 
     def read(data: object) -> BranchList:
         page = _OfBranches.model_validate(data)
-        found = [each for item in page.branches if _is_of(each := _or_none(Branch, item), project_id)]
+        found = [each for item in page.branches if _is_of(each := _none_if_invalid(Branch, item), project_id)]
         given = {branch_id: item for branch_id, item in (page.annotations or {}).items() if item is not None}
         read_ones = {branch_id: _annotation(item) for branch_id, item in given.items()}
         annotations = {branch_id: texts for branch_id, texts in read_ones.items() if texts is not None}
@@ -143,22 +143,22 @@ def branches(project_id: str) -> Callable[[object], BranchList]:
     return read
 
 
-def created_branch(project_id: str) -> Callable[[object], CreatedBranch]:
+def created_branch(project_id: str) -> Callable[[object], CreateBranchResponse]:
     """The reader of the answer to a new branch."""
 
-    def read(data: object) -> CreatedBranch:
-        found = CreatedBranch.model_validate(data)
+    def read(data: object) -> CreateBranchResponse:
+        found = CreateBranchResponse.model_validate(data)
         _same("project", found.branch.project_id, project_id)
         return found
 
     return read
 
 
-def changed_branch(project_id: str, branch_id: str) -> Callable[[object], BranchChanged]:
+def changed_branch(project_id: str, branch_id: str) -> Callable[[object], UpdateBranchResponse]:
     """The reader of the answer to a change of a branch."""
 
-    def read(data: object) -> BranchChanged:
-        found = BranchChanged.model_validate(data)
+    def read(data: object) -> UpdateBranchResponse:
+        found = UpdateBranchResponse.model_validate(data)
         _same("project", found.branch.project_id, project_id)
         _same("branch", found.branch.id, branch_id)
         return found
@@ -170,17 +170,17 @@ def endpoints(project_id: str) -> Callable[[object], tuple[Endpoint, ...]]:
     """The reader of a project's computes; one that cannot be read may be any."""
 
     def read(data: object) -> tuple[Endpoint, ...]:
-        items = [_or_none(Endpoint, item) for item in _OfEndpoints.model_validate(data).endpoints]
+        items = [_none_if_invalid(Endpoint, item) for item in _OfEndpoints.model_validate(data).endpoints]
         return tuple(each if each is not None and _is_of(each, project_id) else Endpoint() for each in items)
 
     return read
 
 
-def changed_endpoint(project_id: str) -> Callable[[object], EndpointChanged]:
+def changed_endpoint(project_id: str) -> Callable[[object], EndpointResponse]:
     """The reader of the answer to a new or changed compute."""
 
-    def read(data: object) -> EndpointChanged:
-        found = EndpointChanged.model_validate(data)
+    def read(data: object) -> EndpointResponse:
+        found = EndpointResponse.model_validate(data)
         _same("project", found.endpoint.project_id, project_id)
         return found
 
@@ -191,7 +191,7 @@ def operations(project_id: str) -> Callable[[object], tuple[Operation, ...]]:
     """The reader of a project's operations; one that cannot be read may still run."""
 
     def read(data: object) -> tuple[Operation, ...]:
-        items = [_or_none(Operation, item) for item in _OfOperations.model_validate(data).operations]
+        items = [_none_if_invalid(Operation, item) for item in _OfOperations.model_validate(data).operations]
         return tuple(each if each is not None and _is_of(each, project_id) else Operation() for each in items)
 
     return read
@@ -207,7 +207,7 @@ def organizations(data: object) -> tuple[Organization, ...]:
     return _OfOrganizations.model_validate(data).organizations
 
 
-def _or_none(model: type[_M], item: object) -> _M | None:
+def _none_if_invalid(model: type[_M], item: object) -> _M | None:
     try:
         return model.model_validate(item)
     except ValidationError:

@@ -20,30 +20,30 @@ from pydantic import SecretStr
 
 from reconciler.errors import NeonAPIError, NeonOutcomeUnknown
 from reconciler.neon import codec
-from reconciler.neon.resend import RESEND_SECONDS, Gate, OpenGate, pause_before_resend
+from reconciler.neon.resend import RETRY_WINDOW_SECONDS, Gate, NoGate, retry_delay
 from reconciler.neon.transport import MAX_BODY_BYTES, NeonTransport, error_of
 from reconciler.neon.wire import NeonCall, NeonExchange, NeonRequest
 from specs.neon import (
     AuthDetails,
     Branch,
-    BranchChanged,
     BranchCreate,
     BranchList,
-    CreatedBranch,
-    CreatedProject,
+    CreateBranchResponse,
+    CreateProjectResponse,
     Endpoint,
-    EndpointChanged,
     EndpointCreate,
+    EndpointResponse,
     Operation,
     Organization,
     Project,
-    ProjectChanged,
     ProjectCreate,
     ProjectListing,
     ProjectPage,
     ProjectUpdate,
-    RecoveredProject,
+    RecoverProjectResponse,
     UnreadableProject,
+    UpdateBranchResponse,
+    UpdateProjectResponse,
 )
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class NeonClient:
         on_request: Callable[[NeonExchange], None] | None = None,
         gate: Gate | None = None,
     ) -> None:
-        self._gate: Gate = gate or OpenGate()
+        self._gate: Gate = gate or NoGate()
         self._transport = NeonTransport(
             base_url,
             api_key,
@@ -134,9 +134,9 @@ class NeonClient:
             except NeonAPIError as error:
                 if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                     await self._gate.refused(error.retry_after)
-                left = min(began + RESEND_SECONDS - time.monotonic(), self._gate.patience(request))
+                left = min(began + RETRY_WINDOW_SECONDS - time.monotonic(), self._gate.patience(request))
                 jitter = random.random()  # noqa: S311 - spreads requests, guards nothing
-                pause = pause_before_resend(error, request, resends=resends, jitter=jitter, left=left)
+                pause = retry_delay(error, request, resends=resends, jitter=jitter, left=left)
                 if pause is None:
                     raise
             resends += 1
@@ -144,7 +144,7 @@ class NeonClient:
 
     # Projects
 
-    async def create_project(self, spec: ProjectCreate) -> CreatedProject:
+    async def create_project(self, spec: ProjectCreate) -> CreateProjectResponse:
         """Makes a project; the caller has committed its intent, since a second send makes a second project."""
         return await self.send(codec.create_project(spec))
 
@@ -152,7 +152,7 @@ class NeonClient:
         """One project; `NeonNotFound` alone is no proof that it is gone."""
         return await self.send(codec.get_project(project_id))
 
-    async def update_project(self, project_id: str, spec: ProjectUpdate) -> ProjectChanged:
+    async def update_project(self, project_id: str, spec: ProjectUpdate) -> UpdateProjectResponse:
         """Sets what is not None in the spec."""
         return await self.send(codec.update_project(project_id, spec))
 
@@ -160,7 +160,7 @@ class NeonClient:
         """Deletes a project, recoverably for 7 days (Neon API reference, Projects)."""
         return await self.send(codec.delete_project(project_id))
 
-    async def recover_project(self, project_id: str) -> RecoveredProject:
+    async def recover_project(self, project_id: str) -> RecoverProjectResponse:
         """Brings a deleted project back; its connection strings stay as they were."""
         return await self.send(codec.recover_project(project_id))
 
@@ -216,11 +216,11 @@ class NeonClient:
 
     # Inside a project
 
-    async def create_branch(self, project_id: str, spec: BranchCreate) -> CreatedBranch:
+    async def create_branch(self, project_id: str, spec: BranchCreate) -> CreateBranchResponse:
         """Makes a branch, with a compute where the spec asks for one."""
         return await self.send(codec.create_branch(project_id, spec))
 
-    async def update_branch(self, project_id: str, branch_id: str, *, protected: bool) -> BranchChanged:
+    async def update_branch(self, project_id: str, branch_id: str, *, protected: bool) -> UpdateBranchResponse:
         """Sets or clears a branch's protection."""
         return await self.send(codec.update_branch(project_id, branch_id, protected=protected))
 
@@ -253,7 +253,7 @@ class NeonClient:
         """All computes of a project."""
         return await self.send(codec.list_endpoints(project_id))
 
-    async def create_endpoint(self, project_id: str, spec: EndpointCreate) -> EndpointChanged:
+    async def create_endpoint(self, project_id: str, spec: EndpointCreate) -> EndpointResponse:
         """Makes a compute for a branch that has none."""
         return await self.send(codec.create_endpoint(project_id, spec))
 

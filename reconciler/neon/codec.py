@@ -20,22 +20,22 @@ from reconciler.neon import answers
 from reconciler.neon.wire import CONNECTION_URI_ROUTE, NeonCall, NeonRequest, decode, parse_retry_after
 from specs.neon import (
     AuthDetails,
-    BranchChanged,
     BranchCreate,
     BranchList,
-    CreatedBranch,
-    CreatedProject,
+    CreateBranchResponse,
+    CreateProjectResponse,
     Endpoint,
-    EndpointChanged,
     EndpointCreate,
+    EndpointResponse,
     Operation,
     Organization,
     Project,
-    ProjectChanged,
     ProjectCreate,
     ProjectPage,
     ProjectUpdate,
-    RecoveredProject,
+    RecoverProjectResponse,
+    UpdateBranchResponse,
+    UpdateProjectResponse,
     is_neon_id,
 )
 
@@ -134,16 +134,16 @@ def get_project(project_id: str) -> NeonCall[Project]:
     return NeonCall(request, answers.project(project_id))
 
 
-def create_project(spec: ProjectCreate) -> NeonCall[CreatedProject]:
+def create_project(spec: ProjectCreate) -> NeonCall[CreateProjectResponse]:
     """A new project. Sent twice it makes two: Neon has no idempotency key and names are not unique."""
     request = _request("POST", "/projects", body={"project": _sent(spec)})
-    return NeonCall(request, CreatedProject.model_validate)
+    return NeonCall(request, CreateProjectResponse.model_validate)
 
 
-def update_project(project_id: str, spec: ProjectUpdate) -> NeonCall[ProjectChanged]:
+def update_project(project_id: str, spec: ProjectUpdate) -> NeonCall[UpdateProjectResponse]:
     """Sets what is not None in the spec."""
     request = _request("PATCH", _PROJECT, body={"project": _sent(spec)}, project_id=project_id)
-    return NeonCall(request, answers.of_project(ProjectChanged, project_id))
+    return NeonCall(request, answers.of_project(UpdateProjectResponse, project_id))
 
 
 def delete_project(project_id: str) -> NeonCall[Project]:
@@ -152,10 +152,10 @@ def delete_project(project_id: str) -> NeonCall[Project]:
     return NeonCall(request, answers.project(project_id))
 
 
-def recover_project(project_id: str) -> NeonCall[RecoveredProject]:
+def recover_project(project_id: str) -> NeonCall[RecoverProjectResponse]:
     """Brings a deleted project back with its branches, computes and connection strings (beta)."""
     request = _request("POST", "/projects/{project_id}/recover", project_id=project_id)
-    return NeonCall(request, answers.of_project(RecoveredProject, project_id))
+    return NeonCall(request, answers.of_project(RecoverProjectResponse, project_id))
 
 
 def list_branches(project_id: str, cursor: str | None = None) -> NeonCall[BranchList]:
@@ -165,7 +165,7 @@ def list_branches(project_id: str, cursor: str | None = None) -> NeonCall[Branch
     return NeonCall(request, answers.branches(project_id))
 
 
-def create_branch(project_id: str, spec: BranchCreate) -> NeonCall[CreatedBranch]:
+def create_branch(project_id: str, spec: BranchCreate) -> NeonCall[CreateBranchResponse]:
     """A new branch, with a compute only where the spec asks for one."""
     body: dict[str, Any] = {"branch": _sent(spec, exclude={"annotations", "with_compute"})}
     if spec.with_compute:
@@ -176,7 +176,7 @@ def create_branch(project_id: str, spec: BranchCreate) -> NeonCall[CreatedBranch
     return NeonCall(request, answers.created_branch(project_id))
 
 
-def update_branch(project_id: str, branch_id: str, *, protected: bool) -> NeonCall[BranchChanged]:
+def update_branch(project_id: str, branch_id: str, *, protected: bool) -> NeonCall[UpdateBranchResponse]:
     """Sets or clears a branch's protection."""
     route = "/projects/{project_id}/branches/{branch_id}"
     body = {"branch": {"protected": protected}}
@@ -190,7 +190,7 @@ def list_endpoints(project_id: str) -> NeonCall[tuple[Endpoint, ...]]:
     return NeonCall(request, answers.endpoints(project_id))
 
 
-def create_endpoint(project_id: str, spec: EndpointCreate) -> NeonCall[EndpointChanged]:
+def create_endpoint(project_id: str, spec: EndpointCreate) -> NeonCall[EndpointResponse]:
     """A compute for a branch that has none."""
     route = "/projects/{project_id}/endpoints"
     request = _request("POST", route, body={"endpoint": _sent(spec)}, project_id=project_id)

@@ -11,14 +11,14 @@ from pydantic import BaseModel, ConfigDict
 
 from reconciler.neon.wire import NeonCall, NeonRequest
 from specs.neon import NeonId
-from specs.neon.lenient import READABLE, Text, TextHint
+from specs.neon.lenient import READABLE, LenientText, Text
 
 
-class NotReading(httpx.TransportError):
+class MutationBlocked(httpx.TransportError):
     """A request that could change something was about to be sent, and was not."""
 
 
-class ReadingTransport(httpx.AsyncBaseTransport):
+class ReadOnlyTransport(httpx.AsyncBaseTransport):
     """Lets GET through and nothing else, and compares the server's clock with this machine's.
 
     Args:
@@ -35,10 +35,10 @@ class ReadingTransport(httpx.AsyncBaseTransport):
         """Send a GET.
 
         Raises:
-            NotReading: it is none.
+            MutationBlocked: it is none.
         """
         if request.method != "GET":
-            raise NotReading(f"a reading client does not send {request.method}")
+            raise MutationBlocked(f"a reading client does not send {request.method}")
         before = datetime.now(UTC)
         response = await self._inner.handle_async_request(request)
         half = (datetime.now(UTC) - before) / 2
@@ -67,18 +67,18 @@ class _Read(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
-class PlannedOrganization(_Read):
+class OrganizationWithPlan(_Read):
     """An organization and its plan (Neon OpenAPI document, Organization)."""
 
     id: NeonId
-    plan: TextHint = ""
+    plan: LenientText = ""
 
 
 class ProjectHost(_Read):
     """Where a project's databases are reached (Neon OpenAPI document, ProjectListItem)."""
 
     id: NeonId
-    proxy_host: TextHint = ""
+    proxy_host: LenientText = ""
 
 
 class Region(_Read):
@@ -88,7 +88,7 @@ class Region(_Read):
 
 
 class _OfOrganizations(_Read):
-    organizations: tuple[PlannedOrganization, ...]
+    organizations: tuple[OrganizationWithPlan, ...]
 
 
 class _OfHosts(_Read):
@@ -99,7 +99,7 @@ class _OfRegions(_Read):
     regions: Annotated[tuple[Region, ...], READABLE]
 
 
-def organizations_with_plans() -> NeonCall[tuple[PlannedOrganization, ...]]:
+def organizations_with_plans() -> NeonCall[tuple[OrganizationWithPlan, ...]]:
     """The organizations that the key may see, with their plans."""
     request = NeonRequest("GET", "/users/me/organizations", "/users/me/organizations")
     return NeonCall(request, lambda data: _OfOrganizations.model_validate(data).organizations)

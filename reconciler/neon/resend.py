@@ -14,14 +14,14 @@ from reconciler.errors import (
     NeonIntermediaryAnswered,
     NeonNotSent,
     NeonOutcomeUnknown,
-    NeonSafeToSendAgain,
+    NeonRetryable,
 )
-from reconciler.neon.wire import SAFE_STATUSES, NeonRequest
+from reconciler.neon.wire import RETRYABLE_STATUSES, NeonRequest
 
-RESEND_SECONDS: Final = 10.0
+RETRY_WINDOW_SECONDS: Final = 10.0
 """How long after its first send a request is sent again; what lasts longer is the loop's."""
 
-MOST_RESENDS: Final = 4
+MAX_RETRIES: Final = 4
 _FIRST_SECONDS = 0.25
 
 
@@ -38,7 +38,7 @@ class Gate(Protocol):
         """Neon answered 429, and asked for so many seconds, or did not say."""
 
 
-class OpenGate:
+class NoGate:
     """Lets every request pass at once."""
 
     async def admit(self, request: NeonRequest) -> None:
@@ -46,15 +46,13 @@ class OpenGate:
 
     def patience(self, request: NeonRequest) -> float:  # noqa: ARG002 - every request has the same
         """``RESEND_SECONDS``."""
-        return RESEND_SECONDS
+        return RETRY_WINDOW_SECONDS
 
     async def refused(self, retry_after: float | None) -> None:
         """Nobody else is held back."""
 
 
-def pause_before_resend(
-    error: NeonAPIError, request: NeonRequest, *, resends: int, jitter: float, left: float
-) -> float | None:
+def retry_delay(error: NeonAPIError, request: NeonRequest, *, resends: int, jitter: float, left: float) -> float | None:
     """Seconds to wait before the request is sent again, or None to leave it to the loop.
 
     Args:
@@ -66,7 +64,7 @@ def pause_before_resend(
     """
     unanswered = error.status is None and isinstance(error, NeonNotSent | NeonOutcomeUnknown)
     lost = not request.mutates and (unanswered or isinstance(error, NeonIntermediaryAnswered))
-    if resends >= MOST_RESENDS or not (lost or _is_safe(error)):
+    if resends >= MAX_RETRIES or not (lost or _is_safe(error)):
         return None
     pause = max(_FIRST_SECONDS * 2.0**resends * jitter, error.retry_after or 0.0)
     return pause if pause <= left else None
@@ -74,4 +72,4 @@ def pause_before_resend(
 
 def _is_safe(error: NeonAPIError) -> bool:
     """Whether Neon itself answered that nothing was done."""
-    return isinstance(error, NeonSafeToSendAgain) and error.status in SAFE_STATUSES
+    return isinstance(error, NeonRetryable) and error.status in RETRYABLE_STATUSES

@@ -49,11 +49,11 @@ LONGEST_RETRY_AFTER: Final = 86_400.0
 CONNECTION_URI_ROUTE: Final = "/projects/{project_id}/connection_uri"
 """Route template of the one call that reads a stored password."""
 
-SAFE_STATUSES: Final = frozenset({423, 429, 503})
+RETRYABLE_STATUSES: Final = frozenset({423, 429, 503})
 """Statuses by which Neon says that nothing was done."""
 
-_TOLD_BY_CODE: Final = frozenset({400, 402, 403, 409, 422})
-_USED_UP: Final = frozenset(
+_CODE_STATUSES: Final = frozenset({400, 402, 403, 409, 422})
+_QUOTA_CODES: Final = frozenset(
     {"COMPUTE_TIME_EXCEEDED", "NON_PRIMARY_BRANCH_COMPUTE_TIME_EXCEEDED", "DATA_TRANSFER_LIMIT_EXCEEDED"}
 )
 _LONGEST_MESSAGE = 300
@@ -318,7 +318,7 @@ def _kind(request: NeonRequest, status: int, code: str, message: str) -> type[Ne
         return NeonIntermediaryAnswered
     if status == HTTPStatus.NOT_FOUND and "not allowed" in message:
         return NeonUnauthorized  # Neon hides a missing scope behind a 404
-    told = _by_code(code.upper()) if status in _TOLD_BY_CODE else None
+    told = _by_code(code.upper()) if status in _CODE_STATUSES else None
     if told is not None:
         return told
     if status == HTTPStatus.PRECONDITION_FAILED and request.route == CONNECTION_URI_ROUTE:
@@ -332,7 +332,7 @@ def _by_code(code: str) -> type[NeonAPIError] | None:
     """What Neon's own word for the error says; there usually is none."""
     if code == "PROJECTS_LIMIT_EXCEEDED":
         return NeonProjectLimitReached
-    if code in _USED_UP or "QUOTA_EXCEEDED" in code:
+    if code in _QUOTA_CODES or "QUOTA_EXCEEDED" in code:
         return NeonQuotaExceeded
     return NeonLimitReached if "LIMIT_EXCEEDED" in code else None
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from reconciler.catalog.fleet import FleetCatalog, Pins
 from reconciler.errors import (
     InvalidNeonId,
-    MutationStopped,
+    MutationsSuspended,
     NeonAPIError,
     NeonNotFound,
     NeonUnauthorized,
@@ -83,8 +83,8 @@ class Access:
             besides: the app that is in question, and so proves nothing about the key.
 
         Raises:
-            MutationStopped: this catalog works with another organization, API or plane, or the key with several, or a
-                person must say which catalog is the right one.
+            MutationsSuspended: this catalog works with another organization, API or plane, or the key with several, or
+                the catalog is quarantined.
             NeonAPIError: Neon did not say, or refused the key.
             ProjectsUnexamined: the catalog has begun no create, and projects are left to examine.
             CatalogUnavailable: the pins cannot be read.
@@ -121,7 +121,7 @@ class Access:
             ("CONTROL_PLANE_ID", self._control_plane_id, kept.control_plane_id),
         ):
             if here != there:
-                raise MutationStopped(
+                raise MutationsSuspended(
                     f"This catalog works with {name} {there}, the daemon was started with {here}; nothing is changed."
                 )
         return org_id
@@ -167,7 +167,7 @@ class Access:
                 detail=f"the key does not see the organization {self._configured}",
             )
         if len(visible) != 1:
-            raise MutationStopped(
+            raise MutationsSuspended(
                 f"NEON_ORG_ID must be set: the key sees {len(visible)} organizations. Nothing is changed."
             )
         return visible[0]

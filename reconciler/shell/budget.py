@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.core.budget import MOST_CLOSED_SECONDS, Grant, Terms, Urgency
-from reconciler.errors import BudgetSpent, CatalogUnavailable, NeonNotSent
-from reconciler.neon.resend import RESEND_SECONDS
+from reconciler.errors import CatalogUnavailable, NeonNotSent, RateLimitExhausted
+from reconciler.neon.resend import RETRY_WINDOW_SECONDS
 from reconciler.neon.wire import NeonRequest
 
 # How long a repair waits for its turn before it makes room for another app's pass.
@@ -90,7 +90,7 @@ class Budget:
             whose: the owner; of several with the same urgency one after the other gets a ticket.
 
         Raises:
-            BudgetSpent: the patience is over.
+            RateLimitExhausted: the patience is over.
             CatalogUnavailable: the budget cannot be read.
         """
         began = time.monotonic()
@@ -102,7 +102,7 @@ class Budget:
             async with asyncio.timeout(patience):
                 ticket = await place
         except TimeoutError:
-            raise BudgetSpent(urgency) from None
+            raise RateLimitExhausted(urgency) from None
         finally:
             if not place.done():
                 place.cancel()
@@ -191,7 +191,7 @@ class Turn:
         self._begun = False
 
     async def reserve(self) -> None:
-        """Take the ticket of a change to come, before its permission is asked for. Raises BudgetSpent."""
+        """Take the ticket of a change to come, before its permission is asked for. Raises RateLimitExhausted."""
         self._reserved = await self._next()
 
     def permitted(self, until: float) -> None:
@@ -203,7 +203,7 @@ class Turn:
 
         Raises:
             NeonNotSent: a change whose permission has become stale.
-            BudgetSpent, CatalogUnavailable: see ``Budget.ticket``.
+            RateLimitExhausted, CatalogUnavailable: see ``Budget.ticket``.
         """
         reserved, self._reserved = self._reserved, None
         if not request.mutates or reserved is None or reserved.lapses < time.monotonic():
@@ -217,7 +217,7 @@ class Turn:
 
     def patience(self, request: NeonRequest) -> float:
         """For how many seconds the request may be sent again."""
-        return self._change_until - time.monotonic() if request.mutates else RESEND_SECONDS
+        return self._change_until - time.monotonic() if request.mutates else RETRY_WINDOW_SECONDS
 
     async def refused(self, retry_after: float | None) -> None:
         """Neon refused the request for there being too many."""

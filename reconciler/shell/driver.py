@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.record import StatusStore
 from reconciler.catalog.work import Claimed
 from reconciler.core import effects as e
 from reconciler.core.budget import Urgency, urgency_of
@@ -22,7 +22,7 @@ from reconciler.core.pace import Pace
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Plane, Snapshot
 from reconciler.core.trust import CheckedURI
-from reconciler.errors import CatalogUnseen, NeonAPIError, NeonNotFound, NeonPasswordsNotStored, ReconcileError
+from reconciler.errors import CatalogUnverified, NeonAPIError, NeonNotFound, NeonPasswordsNotStored, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
 from reconciler.shell.budget import Budget, Turn
@@ -44,7 +44,7 @@ class World:
         budget: the pace at which it is asked.
         access: which organization to work in.
         records: the reconciler's side of the catalog.
-        probe: connects to an app's database, or raises TenantUnreachable.
+        probe: connects to an app's database, or raises AppDatabaseUnreachable.
         send_within_seconds: how long after a permission was asked for a change other than a create may be sent.
         witness: sees what is done.
     """
@@ -52,7 +52,7 @@ class World:
     client: NeonClient
     budget: Budget
     access: Access
-    records: RecordCatalog
+    records: StatusStore
     probe: Probe
     send_within_seconds: float
     witness: Witness
@@ -164,7 +164,7 @@ class _Hand:
         except NeonAPIError as error:
             self._world.access.heard(error)
             raise
-        except CatalogUnseen:
+        except CatalogUnverified:
             self._world.access.unseen()
             raise
 

@@ -20,8 +20,8 @@ from reconciler.catalog.fleet import FleetCatalog
 from reconciler.core.identity import Standing, elsewhere, evidence, suspects
 from reconciler.core.mark import mark_of
 from reconciler.errors import (
-    CatalogUnseen,
-    MutationStopped,
+    CatalogUnverified,
+    MutationsSuspended,
     NeonNotFound,
     NeonOutcomeUnknown,
     ProjectsUnexamined,
@@ -77,18 +77,18 @@ class Lookout:
         """What is known of the catalog.
 
         Raises:
-            MutationStopped: a person must say which catalog is the right one, or start this process again.
+            MutationsSuspended: a person must say which catalog is the right one, or start this process again.
         """
         standing = await self._identity.standing()
         # What this process makes carries the id that it has read at its start.
         self._catalog_id = self._catalog_id or standing.catalog_id
         if standing.catalog_id != self._catalog_id:
-            raise MutationStopped(
+            raise MutationsSuspended(
                 f"The daemon was started over the catalog {self._catalog_id}, and this is {standing.catalog_id}; "
                 "nothing is changed until it is started again."
             )
         if standing.doubt is not None:
-            raise MutationStopped(standing.doubt)
+            raise MutationsSuspended(standing.doubt)
         reason = elsewhere(standing)
         if reason is not None:
             await self._doubt(standing, reason)
@@ -101,10 +101,10 @@ class Lookout:
         sweeps look again, back to the last complete one.
 
         Raises:
-            MutationStopped: as for ``stand``.
+            MutationsSuspended: as for ``stand``.
             NeonOutcomeUnknown: the list lacks projects that might tell.
             ProjectsUnexamined: the catalog has begun no create, and projects are left to examine.
-            CatalogUnseen: the catalog's server changed meanwhile.
+            CatalogUnverified: the catalog's server changed meanwhile.
         """
         standing, at = await self.stand(), await self._fleet.clock()
         listing = await self._client.list_all_projects(org_id=org_id)
@@ -134,7 +134,7 @@ class Lookout:
         of them is forgotten.
 
         Raises:
-            MutationStopped, CatalogUnseen: as for ``look``.
+            MutationsSuspended, CatalogUnverified: as for ``look``.
         """
         possible = [p for p in suspects(standing, listing) if p.id not in self._harmless]
         unrecorded = await self._identity.unrecorded(p.id for p in possible)
@@ -175,12 +175,12 @@ class Lookout:
 
     async def _keep(self, standing: Standing, at: datetime | None) -> None:
         if not await self._identity.looked(standing, at):
-            raise CatalogUnseen("the catalog's server changed while it was compared with Neon")
+            raise CatalogUnverified("the catalog's server changed while it was compared with Neon")
 
     async def _doubt(self, standing: Standing, reason: str) -> None:
         if await self._identity.doubt(standing, reason):
             log.error("which catalog is the right one is in doubt: %s", reason, extra=fields(server=standing.server))
-        raise MutationStopped(reason)
+        raise MutationsSuspended(reason)
 
 
 def _chosen(projects: Sequence[Project], most: int) -> list[Project]:

@@ -21,7 +21,7 @@ from reconciler.catalog.work import Claimed, Lease
 from reconciler.core.mark import PLANE
 from reconciler.core.snapshot import Plane
 from reconciler.core.sweep import Verdict, compare
-from reconciler.errors import MutationStopped, NeonNotFound, NeonUnauthorized, ReconcileError
+from reconciler.errors import MutationsSuspended, NeonNotFound, NeonUnauthorized, ReconcileError
 from reconciler.logs import Troubles, bound, fields
 from reconciler.neon.client import NeonClient
 from reconciler.shell.access import Access
@@ -129,7 +129,7 @@ class Rounds:
                     async with self._holding(job) as place:
                         await round_of(job, place)
                     self._troubles.over(name, f"the {name} went through")
-        except (NeonUnauthorized, MutationStopped) as error:
+        except (NeonUnauthorized, MutationsSuspended) as error:
             self._witness.failed(error)
         except ReconcileError as error:
             self._troubles.met(name, logging.WARNING, f"the {name} broke off: {error}", round=name)
@@ -154,7 +154,7 @@ class Rounds:
         await self._lookout.judge(standing, listing, listed_from)
         rows = [row async for row in self._fleet.rows()]
         reported = await self._fleet.reported()
-        if listing.complete:
+        if listing.is_complete:
             gone = reported - listing.seen_ids
             if gone:
                 await self._fleet.forget_orphans(reported - gone)
@@ -177,7 +177,7 @@ class Rounds:
     async def _act(self, verdict: Verdict) -> None:
         if verdict.stop is not None and not await self._fleet.stop_overridden():
             await self._fleet.stop(verdict.stop)
-            self._witness.failed(MutationStopped(verdict.stop))
+            self._witness.failed(MutationsSuspended(verdict.stop))
             return
         if verdict.complete and verdict.stop is None and await self._fleet.lift_stop():
             log.info("the fleet is there again; changes at Neon go on")

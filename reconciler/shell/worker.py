@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from types import TracebackType
 
-from reconciler.catalog.work import Claimed, Lease, WorkCatalog
+from reconciler.catalog.work import Claimed, Lease, WorkQueue
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.snapshot import Next
 from reconciler.errors import CatalogUnavailable, LeaseLost
@@ -37,7 +37,7 @@ class Worker:
 
     def __init__(
         self,
-        work: WorkCatalog,
+        work: WorkQueue,
         driver: Driver,
         *,
         lease_seconds: float,

@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from reconciler.catalog.database import Database
-from reconciler.catalog.health import Health, LaneFigures, RoundFigures, StatusFigures, read_health
+from reconciler.catalog.health import Health, JobStats, LaneStats, StatusStats, read_stats
 from reconciler.errors import CatalogUnavailable
 from reconciler.logs import Troubles
 from specs.status import AppStatus
@@ -29,8 +29,8 @@ ROUNDS: Final = ("sweep", "audit")
 UNCONVERGED: Final = tuple(status for status in AppStatus if status not in (AppStatus.READY, AppStatus.DELETED))
 log = logging.getLogger(__name__)
 
-_NOTHING = StatusFigures(0, 0)
-_NO_WORK = LaneFigures(0, 0, 0)
+_NOTHING = StatusStats(0, 0)
+_NO_WORK = LaneStats(0, 0, 0)
 
 
 class CatalogHealth(Collector):
@@ -70,7 +70,7 @@ class CatalogHealth(Collector):
             return
         self._seen = None
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(read_health(self._database), name="figures for metrics")
+            self._asking = asyncio.create_task(read_stats(self._database), name="figures for metrics")
             self._asking.add_done_callback(_heard)
         done, _ = await asyncio.wait({self._asking}, timeout=self._patience_seconds)
         if not done:
@@ -100,7 +100,7 @@ class CatalogHealth(Collector):
 
 def described() -> Iterator[GaugeMetricFamily]:
     """Every metric that is made of the catalog's figures, for its name and text."""
-    nothing = Health({}, {}, dict.fromkeys(ROUNDS, RoundFigures(0, 0)), stopped=False, orphans=0)
+    nothing = Health({}, {}, dict.fromkeys(ROUNDS, JobStats(0, 0)), stopped=False, orphans=0)
     return _families(nothing)
 
 

@@ -17,13 +17,13 @@ from prometheus_client import CollectorRegistry
 
 from reconciler.core import effects as e
 from reconciler.core.snapshot import Progress
-from reconciler.errors import MutationStopped, NeonUnauthorized, ReconcileError
+from reconciler.errors import MutationsSuspended, NeonUnauthorized, ReconcileError
 from reconciler.logs import Troubles, fields
 from reconciler.neon.wire import NeonExchange
 from reconciler.telemetry.metrics import LoopMetrics
 from specs.metadata import AppMetadata
-from specs.neon import CreatedProject
-from specs.status import AppStatus, Reason, condition_of
+from specs.neon import CreateProjectResponse
+from specs.status import AppStatus, Reason, find_condition
 
 LEVELS = {
     AppStatus.READY: logging.INFO,
@@ -91,7 +91,7 @@ class Witness:
                 told = fields(status=error.status, neon_request_id=error.request_id)["fields"]
                 text = f"Neon refuses the key; put NEON_API_KEY or its permissions right: {error}"
                 self._troubles.met("key", logging.ERROR, text, **told)
-            case MutationStopped():
+            case MutationsSuspended():
                 level = logging.WARNING if budget else logging.ERROR
                 self._troubles.met("budget" if budget else "stop", level, f"nothing is changed at Neon: {error}")
 
@@ -144,7 +144,7 @@ class Watch:
 
     def changed(self, answer: object) -> None:
         """What Neon answered to a change; names the project that it made."""
-        if isinstance(answer, CreatedProject):
+        if isinstance(answer, CreateProjectResponse):
             self._project_id = answer.project.id
 
     def wrote(self, effect: e.Effect[Any]) -> None:
@@ -180,7 +180,7 @@ class Watch:
         """A record for each new text that only operators may read, unless it is the plane's and has a record there."""
         for condition in said.conditions:
             detail = condition.operator_message
-            old = condition_of(self._app.conditions, condition.type)
+            old = find_condition(self._app.conditions, condition.type)
             if detail is None or condition.reason in _OF_THE_PLANE or (old and old.operator_message == detail):
                 continue
             told = fields(app_id=self._app.app_id, project_id=self._app.project_id, reason=condition.reason)

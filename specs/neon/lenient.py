@@ -32,7 +32,7 @@ LONGEST_SECRET: Final = 4096
 _FIRST_YEAR, _LAST_YEAR = 2000, 2200
 
 
-def _instant(at: datetime) -> datetime:
+def _utc_datetime(at: datetime) -> datetime:
     """Aware, and far enough from the ends of the calendar that no sum with a period leaves it."""
     if not _FIRST_YEAR <= at.year < _LAST_YEAR:
         raise ValueError("a time that no project can have")
@@ -58,14 +58,14 @@ def is_storable(text: str, longest: int) -> bool:
     return len(text) <= longest and "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
 
 
-def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> Any:
+def _none_if_invalid(value: object, read: ValidatorFunctionWrapHandler) -> Any:
     try:
         return read(value)
     except ValidationError:
         return None
 
 
-def _or_empty(value: object, read: ValidatorFunctionWrapHandler) -> Any:
+def _empty_if_invalid(value: object, read: ValidatorFunctionWrapHandler) -> Any:
     try:
         return read(value)
     except ValidationError:
@@ -87,22 +87,22 @@ def _readable(value: object, read: ValidatorFunctionWrapHandler) -> Any:
     return tuple(found)
 
 
-Instant = Annotated[datetime, AfterValidator(_instant)]
+UtcDatetime = Annotated[datetime, AfterValidator(_utc_datetime)]
 """An aware time of the years 2000 to 2199."""
 
-InstantHint = Annotated[Instant | None, WrapValidator(_or_none)]
+LenientTimestamp = Annotated[UtcDatetime | None, WrapValidator(_none_if_invalid)]
 """A time that only guides when to look: one that cannot be read is None."""
 
 Text = Annotated[str, BeforeValidator(_printable)]
 """A name or a status: printable, at most `LONGEST_TEXT` characters and one."""
 
-TextHint = Annotated[Text, WrapValidator(_or_empty)]
+LenientText = Annotated[Text, WrapValidator(_empty_if_invalid)]
 """A text that is empty where it cannot be read."""
 
-TextOrNone = Annotated[Text | None, WrapValidator(_or_none)]
+TextOrNone = Annotated[Text | None, WrapValidator(_none_if_invalid)]
 """A text that is None where it cannot be read."""
 
-IdHint = Annotated[NeonId | None, WrapValidator(_or_none)]
+LenientId = Annotated[NeonId | None, WrapValidator(_none_if_invalid)]
 """An id that is None where it cannot be read."""
 
 Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]

@@ -9,16 +9,16 @@ import pytest
 
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.budget import BudgetCatalog
-from reconciler.catalog.claim import ClaimCatalog
+from reconciler.catalog.claim import PromotionStore
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Job, Pins
-from reconciler.catalog.health import read_health
+from reconciler.catalog.health import read_stats
 from reconciler.catalog.inspect import CatalogInspector
 from reconciler.catalog.limits import MAX_KEYS, OwnerLimits
-from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.record import StatusStore
 from reconciler.catalog.refusals import LimitReached
 from reconciler.catalog.revocations import RevocationCatalog
-from reconciler.catalog.work import Claimed, WorkCatalog
+from reconciler.catalog.work import Claimed, WorkQueue
 from reconciler.core.budget import Terms, Urgency
 from reconciler.core.claim import Claim, LostApp, Trace
 from reconciler.core.effects import OpenIntent, RecordProject
@@ -56,12 +56,12 @@ class Hands:
         self.database = database
         self._clock = clock
         self.apps = AppCatalog(database)
-        self.work = WorkCatalog(database, owner="d", lease_seconds=LEASE)
-        self.records = RecordCatalog(database, SEALER, lease_seconds=LEASE)
+        self.work = WorkQueue(database, owner="d", lease_seconds=LEASE)
+        self.records = StatusStore(database, SEALER, lease_seconds=LEASE)
         self.fleet = FleetCatalog(database, owner="d", lease_seconds=LEASE)
         self.budget = BudgetCatalog(database, TERMS)
         self.inspector = CatalogInspector(database)
-        self.claims = ClaimCatalog(database)
+        self.claims = PromotionStore(database)
         self.revocations = RevocationCatalog(database)
         self.held: dict[str, Claimed] = {}
         self.job = Job("sweep", 0, "")
@@ -222,7 +222,7 @@ CALLS: Mapping[str, Call] = {
     # The budget, the metrics, the doctor
     "lease": lambda h: h.budget.lease({Urgency.PEOPLE: 1}),
     "close": lambda h: h.budget.close(1.0),
-    "read_health": lambda h: read_health(h.database),
+    "read_stats": lambda h: read_stats(h.database),
     "server": lambda h: h.inspector.server(),
     "schema": lambda h: h.inspector.schema(),
     "rights": lambda h: h.inspector.rights(),

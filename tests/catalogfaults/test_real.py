@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
-from reconciler.catalog.work import WorkCatalog
+from reconciler.catalog.work import WorkQueue
 from reconciler.errors import CatalogUnavailable
 from tests.catalogs import create, execute, opened
 from tests.environment import with_options
@@ -61,7 +61,7 @@ def test_a_standby_is_read_and_nothing_is_claimed() -> None:
             server.start()
 
         async def use(database: Database, apps: AppCatalog) -> None:
-            work = WorkCatalog(database, owner="d", lease_seconds=60)
+            work = WorkQueue(database, owner="d", lease_seconds=60)
             app_id = (await create(apps)).app.app_id
             await asyncio.to_thread(become_standby)
             with suppress(CatalogUnavailable):

@@ -17,8 +17,8 @@ from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.record import RecordCatalog
-from reconciler.catalog.work import Claimed, WorkCatalog
+from reconciler.catalog.record import StatusStore
+from reconciler.catalog.work import Claimed, WorkQueue
 from reconciler.core.budget import Terms
 from reconciler.errors import ReconcileError
 from tests.catalogmodel.state import real_state, twin_state
@@ -62,9 +62,9 @@ class Pair:
         self._loop = loop
         self._database = Database(clock.url, max_size=1)
         self.apps = AppCatalog(self._database)
-        self.records = RecordCatalog(self._database, SEALER, lease_seconds=LEASE)
+        self.records = StatusStore(self._database, SEALER, lease_seconds=LEASE)
         self.budget = BudgetCatalog(self._database, TERMS)
-        self.work = {owner: WorkCatalog(self._database, owner=owner, lease_seconds=LEASE) for owner in WORKERS}
+        self.work = {owner: WorkQueue(self._database, owner=owner, lease_seconds=LEASE) for owner in WORKERS}
         self.fleets = {owner: FleetCatalog(self._database, owner=owner, lease_seconds=LEASE) for owner in WORKERS}
         self.begin()
 

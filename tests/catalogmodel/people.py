@@ -91,7 +91,7 @@ class People(Base):
 
         def visible() -> AppMetadata | None:
             row = twin.visible(owner, app_id)
-            return None if row is None else row.announced()
+            return None if row is None else row.as_shown_to_owner()
 
         pair.both("get", pair.apps.get(owner, app_id), visible, seen=_seen, modelled=self._modelled)
         told = [line[1:] for line in reversed(twin.history) if line[0] == app_id]
@@ -103,7 +103,7 @@ class People(Base):
         pair.both(
             "statuses",
             pair.apps.statuses([app_id, "a" * 24]),
-            lambda: {app_id: twin.rows[app_id].announced()} if app_id in twin.rows else {},
+            lambda: {app_id: twin.rows[app_id].as_shown_to_owner()} if app_id in twin.rows else {},
             seen=lambda rows: {each: plain(row) for each, row in rows.items()},
             modelled=lambda rows: {each: twin_row(twin, row) for each, row in rows.items()},
         )

@@ -31,8 +31,8 @@ EXEMPT: Mapping[str, str] = {
 # What must have happened at least once for a run to have shown anything, by operation.
 WANTED: Mapping[str, tuple[str, ...]] = {
     "create": ("answered", "IdempotencyKeyReused", "NameTaken", "LimitReached", "CreateLimitReached"),
-    "permit": ("answered", "LeaseLost", "MutationStopped"),
-    "open_intent": ("answered", "LeaseLost", "MutationStopped"),
+    "permit": ("answered", "LeaseLost", "MutationsSuspended"),
+    "open_intent": ("answered", "LeaseLost", "MutationsSuspended"),
     "settle_intent": ("answered", "LeaseLost"),
     "record": ("answered", "LeaseLost"),
     "record_project": ("answered", "LeaseLost", "recorded twice"),

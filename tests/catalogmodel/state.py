@@ -86,7 +86,7 @@ def twin_state(twin: Twin) -> State:
 
 def plain(app: AppMetadata) -> tuple[AppMetadata, bool, str | None, str | None]:
     """A row of the real catalog without its seals; whether it has a data key, and what the seals hold."""
-    direct, pooled = (SEALER.unseal_uri(app, column) for column in ("connection_uri", "pooled_uri"))
+    direct, pooled = (SEALER.decrypt_uri(app, column) for column in ("connection_uri", "pooled_uri"))
     opened = None if direct is None else Credentials(checked(direct), None if pooled is None else checked(pooled))
     if direct is None:
         assert pooled is None

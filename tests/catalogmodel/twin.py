@@ -80,7 +80,7 @@ class Twin(FleetCatalog):
         if known is not None and self._lives(known[2]):
             if known[0] != fingerprint:
                 raise IdempotencyKeyReused
-            return Created(self.rows[known[1]].announced(), created=False)
+            return Created(self.rows[known[1]].as_shown_to_owner(), created=False)
         for row in self.rows.values():
             if (row.owner_id, row.app_name, row.delete_requested_at) == (owner, desired.app_name, None):
                 return self._found(row, desired, given, key, fingerprint)
@@ -104,7 +104,7 @@ class Twin(FleetCatalog):
         if differing:
             raise NameTaken(row.app_id, tuple(differing))
         self._remember(row.owner_id, key, fingerprint, row.app_id)
-        return Created(row.announced(), created=False)
+        return Created(row.as_shown_to_owner(), created=False)
 
     def _remember(self, owner: str, key: str | None, fingerprint: bytes | None, app_id: str) -> None:
         if key is not None:
@@ -126,7 +126,7 @@ class Twin(FleetCatalog):
         if row.delete_requested_at is None:
             self.living[owner] = max(0, self.living[owner] - 1)
             self.request_delete(app_id)
-        return self.rows[app_id].announced()
+        return self.rows[app_id].as_shown_to_owner()
 
     def visible(self, owner: str, app_id: str) -> AppMetadata | None:
         """A row as long as its owner can see it."""
@@ -136,7 +136,7 @@ class Twin(FleetCatalog):
 
     def listed(self, owner: str, status: AppStatus | None, name: str | None) -> list[AppMetadata]:
         """``AppCatalog.list``, all pages of it."""
-        rows = [row.announced() for app_id, row in self.rows.items() if self.visible(owner, app_id)]
+        rows = [row.as_shown_to_owner() for app_id, row in self.rows.items() if self.visible(owner, app_id)]
         wanted = [
             row
             for row in rows

@@ -22,7 +22,14 @@ from reconciler.local.neon.server import PREFIX, LocalNeonServer
 from reconciler.local.postgres import EmbeddedPostgres
 from reconciler.neon import codec, reading
 from reconciler.neon.client import NeonClient
-from specs.neon import BranchCreate, BranchOfProject, CreatedProject, EndpointCreate, ProjectCreate, ProjectUpdate
+from specs.neon import (
+    BranchCreate,
+    CreateProjectResponse,
+    DefaultBranchSpec,
+    EndpointCreate,
+    ProjectCreate,
+    ProjectUpdate,
+)
 from tests.conformance.calls import can_be_sent
 from tests.conformance.document import Document
 from tests.conformance.hooks import overheard
@@ -56,12 +63,12 @@ async def _settled(client: NeonClient, project_id: str) -> None:
     pytest.fail("operations did not finish")
 
 
-async def _created(client: NeonClient, *, store_passwords: bool = True) -> CreatedProject:
+async def _created(client: NeonClient, *, store_passwords: bool = True) -> CreateProjectResponse:
     spec = ProjectCreate(
         name="an-app",
         region_id="aws-us-east-2",
         pg_version=17,
-        branch=BranchOfProject(name="main", role_name="app", database_name="app", annotations={"a": "b"}),
+        branch=DefaultBranchSpec(name="main", role_name="app", database_name="app", annotations={"a": "b"}),
         store_passwords=store_passwords,
     )
     made = await client.create_project(spec)

@@ -81,13 +81,13 @@ def refusal_is_emptiness(patch: pytest.MonkeyPatch) -> None:
     async def list_all_projects(self: NeonClient, **options: Any) -> ProjectListing:
         try:
             return await projects(self, **options)
-        except errors.NeonRefused:
+        except errors.NeonRejected:
             return ProjectListing(projects=())
 
     async def list_branches(self: NeonClient, project_id: str) -> BranchList:
         try:
             return await branches(self, project_id)
-        except errors.NeonRefused:
+        except errors.NeonRejected:
             return BranchList(branches=())
 
     patch.setattr(NeonClient, "list_all_projects", list_all_projects)

@@ -19,9 +19,9 @@ from psycopg.rows import dict_row
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.record import StatusStore
 from reconciler.catalog.rows import app_from_row
-from reconciler.catalog.work import WorkCatalog
+from reconciler.catalog.work import WorkQueue
 from reconciler.core.snapshot import Next, Plane
 from reconciler.errors import LeaseLost
 from reconciler.local.neon.machine import LocalNeon
@@ -33,7 +33,7 @@ from reconciler.shell.driver import Driver, World
 from reconciler.shell.rounds import Rounds
 from reconciler.telemetry.witness import Witness
 from specs.metadata import AppMetadata
-from specs.status import AppStatus, ConditionType, condition_of
+from specs.status import AppStatus, ConditionType, find_condition
 from specs.uri import MorphikURI
 from tests.catalogs import SEALER, create
 from tests.plenty import plenty
@@ -88,8 +88,8 @@ class Stage:
         self._looking = psycopg.connect(url, autocommit=True, row_factory=dict_row)
         self._apps = AppCatalog(database)
         self._fleet = FleetCatalog(database, owner="d", lease_seconds=LEASE)
-        self._records = RecordCatalog(database, SEALER, lease_seconds=LEASE)
-        self._work = WorkCatalog(database, owner="d", lease_seconds=LEASE)
+        self._records = StatusStore(database, SEALER, lease_seconds=LEASE)
+        self._work = WorkQueue(database, owner="d", lease_seconds=LEASE)
         self.start()
 
     def start(self) -> None:
@@ -181,7 +181,7 @@ class Stage:
 
     def reason(self, app_id: str, kind: ConditionType = ConditionType.SYNCED) -> str | None:
         """What a condition of an app says."""
-        said = condition_of(self.row(app_id).conditions, kind)
+        said = find_condition(self.row(app_id).conditions, kind)
         return None if said is None else said.reason
 
     def orphans(self) -> set[str]:
@@ -297,11 +297,11 @@ class Stage:
             self._note("called lost", [app_id])
         if app_id not in self.wanted:
             self._note_deletes(set(made) - self.kept, calls)
-        if row.serves_uri:
+        if row.can_expose_uri:
             self._judge_uri(row, made)
 
     def _judge_uri(self, row: AppMetadata, made: list[str]) -> None:
-        opened = SEALER.unseal_uri(row, "connection_uri")
+        opened = SEALER.decrypt_uri(row, "connection_uri")
         assert opened is not None
         password = MorphikURI.from_postgresql(opened.get_secret_value()).password
         roles = [role for each in made for role in self.project(each).default_branch.roles.values()]

@@ -45,7 +45,7 @@ async def the_key_is_anothers_and_shows_nothing_of_ours(stage: Stage) -> None:
     [(app_id, _)] = await ready(stage)
     stage.lies += [unseen(), another_organization]
     await stage.long()
-    assert stage.row(app_id).serves_uri
+    assert stage.row(app_id).can_expose_uri
     await later(stage, app_id)
 
 

@@ -21,7 +21,7 @@ from tests.simulation.steps import Violation
 from tests.virtual.loop import HOST
 
 
-class WorkCatalog:
+class WorkQueue:
     """Stands in for ``reconciler.catalog.work.WorkCatalog``."""
 
     def __init__(self, database: Database, *, owner: str, lease_seconds: float) -> None:
@@ -81,7 +81,7 @@ class WorkCatalog:
         await self._database.run("give_back", lambda: self._table.give_back(self._owner))
 
 
-class RecordCatalog:
+class StatusStore:
     """Stands in for ``reconciler.catalog.record.RecordCatalog``."""
 
     def __init__(self, database: Database, sealer: object, *, lease_seconds: float) -> None:
@@ -144,7 +144,7 @@ class RecordCatalog:
         return self._table.open_seal(app)
 
 
-class IdentityCatalog:
+class CatalogIdentityStore:
     """Stands in for ``reconciler.catalog.identity.IdentityCatalog``; no run gives a reason for doubt."""
 
     def __init__(self, database: Database) -> None:
@@ -180,7 +180,7 @@ class FleetCatalog:
         self._table = database.table
         self._world = database.world
         self._owner = owner
-        self.identity = IdentityCatalog(database)
+        self.identity = CatalogIdentityStore(database)
 
     async def catalog_id(self) -> str:
         """Which catalog this is."""

@@ -18,12 +18,12 @@ from pydantic import SecretStr
 
 from reconciler import daemon
 from reconciler.core.trust import CheckedURI
-from reconciler.errors import TenantUnreachable
+from reconciler.errors import AppDatabaseUnreachable
 from reconciler.neon.client import NeonClient
 from reconciler.shell import worker
 from reconciler.shell.periods import Every
 from reconciler.telemetry.metrics import LoopMetrics
-from specs.settings import CatalogSettings, LoopSettings, PlaneSettings, SealSettings
+from specs.settings import CatalogSettings, ControlPlaneSettings, EncryptionSettings, ReconcilerSettings
 from tests.driven import catalog
 from tests.driven.database import Database
 from tests.driven.network import BASE, Network
@@ -82,10 +82,10 @@ class Parts:
         world = cls.world
         await asyncio.sleep(world.chance.uniform(0.05, 0.5))
         if not world.neon.connects(uri.get_secret_value()):
-            raise TenantUnreachable("ConnectionTimeout")
+            raise AppDatabaseUnreachable("ConnectionTimeout")
 
 
-class Wakeup:
+class NotificationListener:
     """``Wakeup``: who listens is told, mostly."""
 
     def __init__(self, _url: str, on_work: Callable[[], None]) -> None:
@@ -173,11 +173,11 @@ def parts() -> Iterator[Ambient]:
         "require_current_schema": Parts.schema,
         "NeonClient": Parts.client,
         "tenant_db": SimpleNamespace(probe=Parts.probe),
-        "Wakeup": Wakeup,
+        "NotificationListener": NotificationListener,
         "AsyncIOScheduler": Scheduler,
         "ResyncWatch": ResyncWatch,
-        "WorkCatalog": catalog.WorkCatalog,
-        "RecordCatalog": catalog.RecordCatalog,
+        "WorkQueue": catalog.WorkQueue,
+        "StatusStore": catalog.StatusStore,
         "FleetCatalog": catalog.FleetCatalog,
         "BudgetCatalog": catalog.BudgetCatalog,
         "Sealer": lambda _keys: None,
@@ -195,13 +195,15 @@ def parts() -> Iterator[Ambient]:
         ambient.take_away()
 
 
-def settings(per_minute: int, burst: int) -> tuple[CatalogSettings, SealSettings, PlaneSettings, LoopSettings]:
+def settings(
+    per_minute: int, burst: int
+) -> tuple[CatalogSettings, EncryptionSettings, ControlPlaneSettings, ReconcilerSettings]:
     """What a daemon is told."""
     return (
         CatalogSettings(database_url=SecretStr("postgresql://catalog.invalid/one"), database_direct_url=None),
-        SealSettings(encryption_keys=(SecretStr("A" * 43),)),
-        PlaneSettings(control_plane_id=PLANE_ID),
-        LoopSettings(
+        EncryptionSettings(encryption_keys=(SecretStr("A" * 43),)),
+        ControlPlaneSettings(control_plane_id=PLANE_ID),
+        ReconcilerSettings(
             neon_api_key=SecretStr("key"),
             neon_api_url=BASE,
             neon_org_id=None,

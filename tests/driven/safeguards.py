@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.errors import NeonAPIError
 from reconciler.neon import client, transport
-from reconciler.neon.resend import OpenGate
+from reconciler.neon.resend import NoGate
 from reconciler.neon.wire import NeonRequest
 from reconciler.shell import budget, driver
 from reconciler.shell.budget import Budget, Ticket, Turn
@@ -81,7 +81,7 @@ def budget_ignored(patch: pytest.MonkeyPatch) -> None:
     """Requests wait for nobody."""
 
     async def admit(_self: Turn, request: NeonRequest) -> None:
-        await OpenGate().admit(request)
+        await NoGate().admit(request)
 
     patch.setattr(Turn, "admit", admit)
 
@@ -124,7 +124,7 @@ def leases_not_given_back(patch: pytest.MonkeyPatch) -> None:
     async def give_back(_self: object) -> None:
         return
 
-    patch.setattr(catalog.WorkCatalog, "give_back", give_back)
+    patch.setattr(catalog.WorkQueue, "give_back", give_back)
 
 
 def jobs_not_given_back(patch: pytest.MonkeyPatch) -> None:

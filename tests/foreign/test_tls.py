@@ -18,7 +18,7 @@ import pytest
 
 from api.documents import morphik_uri
 from reconciler import tenant_db
-from reconciler.errors import TenantUnreachable
+from reconciler.errors import AppDatabaseUnreachable
 from specs.status import Reason
 from specs.uri import MorphikURI
 from tests.addresses import checked
@@ -61,13 +61,13 @@ def test_probe_valid_certificate_and_scram_connects(probe: Any, query: str) -> N
 
 
 def test_probe_other_host_is_refused(probe: Any) -> None:
-    with pytest.raises(TenantUnreachable, match="TLS certificate is not valid"):
+    with pytest.raises(AppDatabaseUnreachable, match="TLS certificate is not valid"):
         probe(host="ep-two.neon.tech")
 
 
 def test_probe_other_authority_is_refused(probe: Any, server: TlsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(server.other_ca))
-    with pytest.raises(TenantUnreachable, match="TLS certificate is not valid"):
+    with pytest.raises(AppDatabaseUnreachable, match="TLS certificate is not valid"):
         probe()
 
 
@@ -75,7 +75,7 @@ def test_probe_without_a_default_file_uses_certifi(
     probe: Any, server: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/none")
-    with pytest.raises(TenantUnreachable, match="TLS certificate is not valid"):
+    with pytest.raises(AppDatabaseUnreachable, match="TLS certificate is not valid"):
         probe()
     monkeypatch.setattr("certifi.where", lambda: str(server.ca))
     probe()
@@ -99,14 +99,14 @@ def test_probe_ignores_the_home_folder_and_the_environment(
 
 @pytest.mark.parametrize("query", [OF_NEON, "sslmode=require", ""])
 def test_probe_server_without_tls_is_refused(probe: Any, server: TlsServer, query: str) -> None:
-    with server.without_tls(), pytest.raises(TenantUnreachable, match="does not offer TLS"):
+    with server.without_tls(), pytest.raises(AppDatabaseUnreachable, match="does not offer TLS"):
         probe(query)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_probe_weaker_authentication_is_refused(probe: Any, method: str) -> None:
     for query in ("sslmode=require", OF_NEON):
-        with pytest.raises(TenantUnreachable, match=r"SCRAM-SHA-256|channel binding"):
+        with pytest.raises(AppDatabaseUnreachable, match=r"SCRAM-SHA-256|channel binding"):
             probe(query, role=f"{method}_role")
 
 

@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.record import RecordCatalog
-from reconciler.catalog.work import Claimed, WorkCatalog
+from reconciler.catalog.record import StatusStore
+from reconciler.catalog.work import Claimed, WorkQueue
 from reconciler.core.snapshot import Plane
 from reconciler.core.trust import CheckedURI
-from reconciler.errors import TenantUnreachable
+from reconciler.errors import AppDatabaseUnreachable
 from reconciler.neon import client as client_module
 from reconciler.neon.client import NeonClient
 from reconciler.shell import access as access_module
@@ -72,10 +72,10 @@ class Daemon:
             control_plane_id=PLANE_ID,
             clock=lambda: clock.now,
         )
-        records = RecordCatalog(database, SEALER, lease_seconds=LEASE)
+        records = StatusStore(database, SEALER, lease_seconds=LEASE)
         within = LEASE - TIMEOUT - SEND_MARGIN_SECONDS
         driver = Driver(World(client, plenty(), access, records, self._probe, within, self.witness), plane)
-        self.work = WorkCatalog(database, owner=name, lease_seconds=LEASE)
+        self.work = WorkQueue(database, owner=name, lease_seconds=LEASE)
         self.worker = Worker(self.work, driver, lease_seconds=LEASE, witness=self.witness)
         self.rounds = Rounds(
             client, access, fleet, driver, plane, resync_seconds=PERIOD, lease_seconds=LEASE, witness=self.witness
@@ -100,7 +100,7 @@ class Daemon:
 
     async def _probe(self, uri: CheckedURI) -> None:
         if not self._door.neon.connects(uri.get_secret_value()):
-            raise TenantUnreachable("no database answers there")
+            raise AppDatabaseUnreachable("no database answers there")
 
 
 class Chance:

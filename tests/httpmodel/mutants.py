@@ -20,7 +20,7 @@ from api.guard import Guard
 from api.problems import FORBIDDEN
 from reconciler.catalog import apps, record
 from reconciler.catalog.apps import AppCatalog, Created
-from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.record import StatusStore
 from reconciler.catalog.work import Lease
 from reconciler.core import create, delete
 from reconciler.core.effects import RecordProject
@@ -151,15 +151,15 @@ def _unknown_fields_let_in(patch: pytest.MonkeyPatch) -> None:
 
 def _recorded_with(patch: pytest.MonkeyPatch, told: Callable[[str, RecordProject], RecordProject]) -> None:
     """Every record of a project, with its URI at hand."""
-    honest = RecordCatalog.record_project
+    honest = StatusStore.record_project
 
     async def record_project(
-        records: RecordCatalog, lease: Lease, app: AppMetadata, effect: RecordProject, request_id: str | None = None
+        records: StatusStore, lease: Lease, app: AppMetadata, effect: RecordProject, request_id: str | None = None
     ) -> None:
         uri = "" if effect.credentials is None else effect.credentials.connection_uri.get_secret_value()
         await honest(records, lease, app, told(uri, effect), request_id)
 
-    patch.setattr(RecordCatalog, "record_project", record_project)
+    patch.setattr(StatusStore, "record_project", record_project)
 
 
 def _secret_in_an_event(patch: pytest.MonkeyPatch) -> None:
@@ -179,7 +179,7 @@ def _secret_in_a_record(patch: pytest.MonkeyPatch) -> None:
 
 
 def _unknown_is_refused(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(create, "NeonRefused", NeonAPIError)
+    patch.setattr(create, "NeonRejected", NeonAPIError)
 
 
 def _deleted_unasked(patch: pytest.MonkeyPatch) -> None:
@@ -231,11 +231,11 @@ MUTANTS = (
     Mutant("readers see URIs", _uri_for_readers, quick=True),
     Mutant(
         "a URI is seen while deleting",
-        _property("serves_uri", lambda app: bool(app.connection_uri_sealed and app.connected_at)),
+        _property("can_expose_uri", lambda app: bool(app.connection_uri_sealed and app.connected_at)),
     ),
     Mutant(
         "a URI is seen before it was connected to",
-        _property("serves_uri", lambda app: bool(app.connection_uri_sealed and not app.delete_requested_at)),
+        _property("can_expose_uri", lambda app: bool(app.connection_uri_sealed and not app.delete_requested_at)),
     ),
     Mutant("an event holds a URI", _secret_in_an_event, quick=True),
     Mutant("a record holds a URI", _secret_in_a_record, quick=True),

@@ -20,7 +20,7 @@ from api.auth.tokens import TokenVerifier
 from api.context import ApiContext
 from reconciler.catalog.apps import AppCatalog
 from specs.names import app_id_from_bytes
-from specs.settings import NEON_REGIONS, HttpSettings, PlaneSettings, TokenSettings
+from specs.settings import NEON_REGIONS, ApiSettings, ControlPlaneSettings, TokenSettings
 from tests.catalogs import SEALER
 from tests.described import check_response
 from tests.httpmodel.calls import Answer, Call
@@ -196,8 +196,8 @@ class Stage:
             sealer=SEALER,
             tokens=TokenVerifier(TokenSettings.model_construct(jwt_secret_key=SecretStr(SECRET))),
             revocations=TokenRevocations(_no_minimums),
-            plane=PlaneSettings.model_construct(neon_regions=NEON_REGIONS),
-            http=HttpSettings.model_construct(
+            plane=ControlPlaneSettings.model_construct(neon_regions=NEON_REGIONS),
+            http=ApiSettings.model_construct(
                 max_apps_per_owner=MOST_APPS,
                 max_creates_per_owner_per_day=10**9,
                 requests_per_minute=10**9,

@@ -12,11 +12,11 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from reconciler.catalog.apps import AppCatalog
-from reconciler.catalog.database import TRUSTED_SECONDS, Database
+from reconciler.catalog.database import SKIP_CHECK_SECONDS, Database
 from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.record import StatusStore
 from reconciler.catalog.rows import app_from_row
-from reconciler.catalog.work import WorkCatalog
+from reconciler.catalog.work import WorkQueue
 from reconciler.core.mark import CATALOG, CREATE_SEQ, PLANE
 from reconciler.core.snapshot import Next, Plane
 from reconciler.errors import CatalogUnavailable, LeaseLost
@@ -29,7 +29,7 @@ from reconciler.shell.rounds import Rounds
 from reconciler.telemetry.witness import Witness
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes, format_project_name
-from specs.status import AppStatus, ConditionType, condition_of
+from specs.status import AppStatus, ConditionType, find_condition
 from tests.catalogs import SEALER, create, execute
 from tests.plenty import plenty
 
@@ -129,8 +129,8 @@ class House:
         self._stack.push_async_callback(database.close)
         self._apps = AppCatalog(database)
         self.fleet = FleetCatalog(database, owner="d", lease_seconds=LEASE)
-        self.records = RecordCatalog(database, SEALER, lease_seconds=LEASE)
-        self.work = WorkCatalog(database, owner="d", lease_seconds=LEASE)
+        self.records = StatusStore(database, SEALER, lease_seconds=LEASE)
+        self.work = WorkQueue(database, owner="d", lease_seconds=LEASE)
         self._catalog_id = await self.fleet.catalog_id()
         self.client = self._neon.client()
         self.restart()
@@ -201,7 +201,7 @@ class House:
     @staticmethod
     async def disconnected() -> None:
         """Every connection was cut off: wait until the pool trusts none of them."""
-        await asyncio.sleep(TRUSTED_SECONDS + 0.1)
+        await asyncio.sleep(SKIP_CHECK_SECONDS + 0.1)
 
     async def long(self) -> None:
         """So long that everything that time alone may conclude is concluded."""
@@ -225,7 +225,7 @@ class House:
 
     def reason(self, app_id: str, kind: ConditionType = ConditionType.SYNCED) -> str | None:
         """What a condition of an app says."""
-        said = condition_of(self.row(app_id).conditions, kind)
+        said = find_condition(self.row(app_id).conditions, kind)
         return None if said is None else said.reason
 
     def doubt(self) -> str | None:

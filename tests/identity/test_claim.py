@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from api.commands.claim import Seen, look
-from reconciler.catalog.claim import ClaimCatalog, Claimed, ClaimRefused
+from reconciler.catalog.claim import Claimed, PromotionRejected, PromotionStore
 from reconciler.catalog.database import Database
 from reconciler.core.effects import OpenIntent
 from reconciler.errors import LeaseLost
@@ -23,14 +23,14 @@ Story = Callable[[House, str], Awaitable[None]]
 
 
 async def _seen(house: House, database: Database) -> Seen:
-    return await look(house.client, house.access, house.fleet, ClaimCatalog(database), PLANE_ID)
+    return await look(house.client, house.access, house.fleet, PromotionStore(database), PLANE_ID)
 
 
 async def claimed(house: House) -> tuple[Seen, Claimed]:
     """What ``morphik-apps claim --yes`` does."""
     async with opened(house.url) as database:
         seen = await _seen(house, database)
-        catalog = ClaimCatalog(database)
+        catalog = PromotionStore(database)
         done = await catalog.claim(seen.claim, seen.standing, SEALER, org_id=seen.org_id, at=seen.at)
     house.restart()
     return seen, done
@@ -39,7 +39,7 @@ async def claimed(house: House) -> tuple[Seen, Claimed]:
 async def confirmed(house: House, app_id: str, owner_id: str) -> str:
     """What ``morphik-apps claim --confirm`` does."""
     async with opened(house.url) as database:
-        return await ClaimCatalog(database).confirm(app_id, owner_id)
+        return await PromotionStore(database).confirm(app_id, owner_id)
 
 
 def restored(
@@ -80,15 +80,15 @@ def test_a_lost_app_is_rebuilt_and_serves_once_its_owner_is_confirmed(postgres: 
         row = house.row(lost[0])
         assert (row.status, row.held_for, row.owner_id, row.app_name) == (AppStatus.FAILED, "owner", "alice", "lost")
         assert house.reason(lost[0]) == "OwnerUnconfirmed"
-        assert not row.serves_uri
+        assert not row.can_expose_uri
         assert house.doubt() is None
         assert neon.changes == []
 
         assert await confirmed(house, lost[0], "alice") == "owner"
         await house.until(lost[0], AppStatus.READY)
         row = house.row(lost[0])
-        assert row.serves_uri
-        assert SEALER.unseal_uri(row, "connection_uri") is not None
+        assert row.can_expose_uri
+        assert SEALER.decrypt_uri(row, "connection_uri") is not None
         await house.long()
         assert neon.changes == []  # not even drift: it was rebuilt as it is
         [new] = house.sql("SELECT high_water FROM catalog_identity")
@@ -107,10 +107,10 @@ def test_a_person_may_name_another_owner_and_no_name_is_taken_twice(postgres: Te
 
     async def after(house: House) -> None:
         await claimed(house)
-        with pytest.raises(ClaimRefused):
+        with pytest.raises(PromotionRejected):
             await confirmed(house, "a" * 24, "bob")
         await confirmed(house, lost[0], "bob")
-        with pytest.raises(ClaimRefused):
+        with pytest.raises(PromotionRejected):
             await confirmed(house, lost[0], "bob")
         await house.until(lost[0], AppStatus.READY)
         owners = {row["owner_id"]: row["living"] for row in house.sql("SELECT * FROM app_owners")}
@@ -143,7 +143,7 @@ def test_what_was_deleted_since_is_held_until_a_person_speaks(
         assert house.row(apps[0]).held_for == "recovery"
         assert house.reason(apps[0], ConditionType.READY) == "ProjectMissing"
         if word == "recover":
-            with pytest.raises(ClaimRefused):
+            with pytest.raises(PromotionRejected):
                 await confirmed(house, apps[0], "bob")
             assert await confirmed(house, apps[0], "alice") == "recovery"
             await house.long()
@@ -241,10 +241,10 @@ def test_two_claims_at_once_are_one(postgres: TestServer, catalog_url: str) -> N
 
     async def after(house: House) -> None:
         async with opened(house.url) as database:
-            catalog = ClaimCatalog(database)
+            catalog = PromotionStore(database)
             first, second = await _seen(house, database), await _seen(house, database)
             await catalog.claim(first.claim, first.standing, SEALER, org_id=first.org_id, at=first.at)
-            with pytest.raises(ClaimRefused, match="somebody else"):
+            with pytest.raises(PromotionRejected, match="somebody else"):
                 await catalog.claim(second.claim, second.standing, SEALER, org_id=second.org_id, at=second.at)
 
     restored(
@@ -284,8 +284,8 @@ def test_no_daemon_and_no_api_can_claim(postgres: TestServer, catalog_url: str, 
         async with opened(house.url) as database:
             seen = await _seen(house, database)
         async with opened(with_options(house.url, f"-c role={role}")) as database:
-            with pytest.raises(ClaimRefused, match="this login"):
-                await ClaimCatalog(database).claim(seen.claim, seen.standing, SEALER, org_id=seen.org_id, at=seen.at)
+            with pytest.raises(PromotionRejected, match="this login"):
+                await PromotionStore(database).claim(seen.claim, seen.standing, SEALER, org_id=seen.org_id, at=seen.at)
 
     restored(
         postgres, catalog_url, neon, before=lambda h: h.ready("kept"), since=lambda h: h.ready("lost"), after=after
@@ -324,7 +324,7 @@ def test_another_catalog_that_was_set_aside_is_no_doubt_until_it_makes_something
 def test_nothing_is_claimed_that_has_made_nothing(catalog_url: str) -> None:
     async def story() -> None:
         async with House(catalog_url, Neon()) as house:
-            with pytest.raises(ClaimRefused, match="nothing to claim"):
+            with pytest.raises(PromotionRejected, match="nothing to claim"):
                 await claimed(house)
 
     told(story)

@@ -7,7 +7,7 @@ import pytest
 from reconciler.catalog.work import Lease
 from reconciler.core.effects import OpenIntent
 from reconciler.core.identity import Standing
-from reconciler.errors import CatalogUnseen, LeaseLost, NeonOutcomeUnknown
+from reconciler.errors import CatalogUnverified, LeaseLost, NeonOutcomeUnknown
 from reconciler.shell import identity
 from specs.neon import ProjectListing
 from tests.identity.house import ORG, PLANE_ID, House, Neon, told
@@ -81,7 +81,7 @@ def test_a_change_is_refused_on_a_server_that_was_not_looked_over(catalog_url: s
             await house.records.permit(claimed.lease, swept=False)
             for wrong in ("server_identity = 'elsewhere'", "looked_start = now()", "looked_start = NULL"):
                 house.sql(f"UPDATE catalog_identity SET {wrong}")
-                with pytest.raises(CatalogUnseen):
+                with pytest.raises(CatalogUnverified):
                     await house.records.permit(claimed.lease, swept=False)
 
     told(story)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.errors import MutationStopped
+from reconciler.errors import MutationsSuspended
 from reconciler.shell import access, identity
 from specs.status import AppStatus
 from tests.catalogs import execute
@@ -201,7 +201,7 @@ def test_no_resume_and_no_good_sweep_ends_a_doubt(postgres: TestServer, catalog_
                 house.restart()
                 await house.sweep()
                 assert house.doubt() == reason
-                with pytest.raises(MutationStopped):
+                with pytest.raises(MutationsSuspended):
                     await house.access.confirm()
 
         told(story)

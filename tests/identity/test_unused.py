@@ -9,9 +9,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from reconciler.errors import MutationStopped, NeonOutcomeUnknown, ProjectsUnexamined
+from reconciler.errors import MutationsSuspended, NeonOutcomeUnknown, ProjectsUnexamined
 from reconciler.shell import identity
-from specs.status import AppStatus, condition_of
+from specs.status import AppStatus, find_condition
 from tests.catalogs import execute
 from tests.identity.house import ORG, PLANE_ID, House, Neon, told
 from tests.identity.test_claim import claimed
@@ -51,7 +51,7 @@ async def _stopped(new: House, neon: Neon, other: str) -> None:
     await new.long()
     assert [change for change in neon.changes if change.startswith("POST")] == []
     assert f"another catalog, {other}" in str(new.doubt())
-    synced = condition_of(new.row(app_id).conditions, "Synced")
+    synced = find_condition(new.row(app_id).conditions, "Synced")
     assert synced is not None
     assert (synced.reason, synced.operator_message) == ("MutationStopped", new.doubt())
     assert other not in synced.message
@@ -106,14 +106,14 @@ def test_another_control_plane_id_ends_the_stop_at_the_next_start(catalog_url: s
                 # A daemon that runs on with the former setting neither takes it back nor creates anything.
                 await restarted.access.confirm()
                 new.age()
-                with pytest.raises(MutationStopped, match="CONTROL_PLANE_ID second"):
+                with pytest.raises(MutationsSuspended, match="CONTROL_PLANE_ID second"):
                     await new.access.confirm()
                 assert restarted.doubt() is None
                 await restarted.ready("made under the second id")
                 await restarted.sweep()
                 assert restarted.doubt() is None
             async with House(new_url, neon, "third") as late:
-                with pytest.raises(MutationStopped, match="works with CONTROL_PLANE_ID second"):
+                with pytest.raises(MutationsSuspended, match="works with CONTROL_PLANE_ID second"):
                     await late.access.confirm()
             await _goes_on(production)
 
@@ -130,10 +130,10 @@ def test_another_control_plane_id_hides_no_loss_of_the_catalog_itself(catalog_ur
             house.sql("UPDATE catalog_identity SET high_water = 0, looked_at = NULL")
             house.sql("DELETE FROM app_metadata")
             house.restart()
-            with pytest.raises(MutationStopped, match="remembers only 0"):
+            with pytest.raises(MutationsSuspended, match="remembers only 0"):
                 await house.access.confirm()
         async with House(catalog_url, neon, "second") as restarted:
-            with pytest.raises(MutationStopped, match="remembers only 0"):
+            with pytest.raises(MutationsSuspended, match="remembers only 0"):
                 await restarted.access.confirm()
 
     told(story)

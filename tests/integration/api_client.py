@@ -20,7 +20,7 @@ from api.context import ApiContext
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.revocations import RevocationCatalog
-from specs.settings import NEON_REGIONS, HttpSettings, PlaneSettings, TokenSettings
+from specs.settings import NEON_REGIONS, ApiSettings, ControlPlaneSettings, TokenSettings
 from tests.catalogs import SEALER, new_app_id
 from tests.described import acheck_response
 
@@ -39,7 +39,7 @@ def bearer(user: str = "alice", permissions: tuple[str, ...] = ("read", "write")
 
 
 def api_context(url: str, **http: Any) -> ApiContext:
-    """A context over the catalog at ``url``; ``http`` changes HttpSettings."""
+    """A context over the catalog at ``url``; ``http`` changes ApiSettings."""
     database = Database(url, timeout_seconds=2)
     return ApiContext(
         catalog=AppCatalog(database),
@@ -47,8 +47,8 @@ def api_context(url: str, **http: Any) -> ApiContext:
         sealer=SEALER,
         tokens=TokenVerifier(TokenSettings.model_construct(jwt_secret_key=SecretStr(SECRET))),
         revocations=TokenRevocations(RevocationCatalog(database).minimums),
-        plane=PlaneSettings.model_construct(neon_regions=NEON_REGIONS),
-        http=HttpSettings.model_construct(**http),
+        plane=ControlPlaneSettings.model_construct(neon_regions=NEON_REGIONS),
+        http=ApiSettings.model_construct(**http),
         new_app_id=new_app_id,
     )
 

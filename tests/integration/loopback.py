@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from reconciler import errors
 from reconciler.neon.client import NeonClient
-from reconciler.neon.resend import OpenGate
+from reconciler.neon.resend import NoGate
 from reconciler.neon.wire import NeonExchange, NeonRequest
 
 KEY = "napi_hidden1"
@@ -121,7 +121,7 @@ def project(name: str) -> dict[str, Any]:
     }
 
 
-class Once(OpenGate):
+class Once(NoGate):
     """Lets every request pass, and none again."""
 
     def patience(self, request: NeonRequest) -> float:  # noqa: ARG002 - every request has the same

@@ -9,12 +9,12 @@ import psycopg
 import pytest
 
 from reconciler.catalog.apps import AppCatalog
-from reconciler.catalog.database import TRUSTED_SECONDS, Database
-from reconciler.catalog.health import read_health
+from reconciler.catalog.database import SKIP_CHECK_SECONDS, Database
+from reconciler.catalog.health import read_stats
 from reconciler.catalog.inspect import CatalogInspector
 from reconciler.catalog.migrate import MigrationRefused, migrate, schema_is_current
-from reconciler.catalog.wakeup import Wakeup
-from reconciler.catalog.work import WorkCatalog
+from reconciler.catalog.wakeup import NotificationListener
+from reconciler.catalog.work import WorkQueue
 from reconciler.core.snapshot import Next
 from tests.catalogs import create, execute, opened
 from tests.environment import PgBouncer, of_product, pgbouncer
@@ -51,7 +51,7 @@ def _set(url: str, name: str, setting: str, value: str) -> None:
 async def _live(database: Database) -> None:
     """What a request and a pass do to the catalog, and what they see."""
     apps = AppCatalog(database)
-    work = WorkCatalog(database, owner="worker", lease_seconds=2.5)
+    work = WorkQueue(database, owner="worker", lease_seconds=2.5)
     assert await schema_is_current(database)
     key = {"idempotency_key": "key ☕", "fingerprint": b"\x00\\\xff'"}
     made = await create(apps, NAME, OWNER, **key)
@@ -73,7 +73,7 @@ async def _live(database: Database) -> None:
     assert due is not None
     assert due % 1 != 0
     assert await work.release(claimed.lease, Next(after=1.5))
-    assert (await read_health(database)).statuses
+    assert (await read_stats(database)).statuses
     await apps.request_delete(OWNER, app_id, None)
 
 
@@ -150,7 +150,7 @@ def test_a_wake_up_arrives_whatever_the_database_sets(catalog_url: str) -> None:
 
     async def run() -> None:
         woken = asyncio.Event()
-        listening = asyncio.create_task(Wakeup(catalog_url, woken.set).run())
+        listening = asyncio.create_task(NotificationListener(catalog_url, woken.set).run())
         try:
             async with asyncio.timeout(30), opened(catalog_url) as database:
                 await woken.wait()
@@ -201,7 +201,7 @@ def test_the_schema_of_the_start_is_kept(catalog_url: str) -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()",
             )
-            await asyncio.sleep(TRUSTED_SECONDS)  # a connection that worked a moment ago is not checked
+            await asyncio.sleep(SKIP_CHECK_SECONDS)  # a connection that worked a moment ago is not checked
             await _live(database)
 
     asyncio.run(run())

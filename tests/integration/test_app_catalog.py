@@ -229,7 +229,7 @@ def test_a_delete_is_marked_once_and_wakes_the_work(catalog_url: str) -> None:
     second = with_catalog(catalog_url, lambda c: c.request_delete("alice", app.app_id, "request-3"))
     assert first is not None
     assert first == second
-    assert (first.status, first.generation, first.serves_uri) == (AppStatus.DELETING, 2, False)
+    assert (first.status, first.generation, first.can_expose_uri) == (AppStatus.DELETING, 2, False)
     assert [(c.type, c.status, c.reason) for c in first.conditions] == [("Ready", "False", "DeleteRequested")]
     work = _work(catalog_url, app.app_id)
     assert (work["due"], work["lane"], work["attempts"], work["wakes"]) == (True, 0, 0, 1)

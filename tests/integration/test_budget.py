@@ -13,7 +13,7 @@ import pytest
 from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
 from reconciler.core.budget import Grant, Terms, Urgency
-from reconciler.errors import BudgetSpent, CatalogUnavailable, NeonNotSent, NeonRateLimited
+from reconciler.errors import CatalogUnavailable, NeonNotSent, NeonRateLimited, RateLimitExhausted
 from reconciler.neon.wire import NeonRequest
 from reconciler.shell.budget import Budget, Turn
 from tests.integration.loopback import Peer, Script, Seen, run
@@ -59,7 +59,7 @@ def test_all_processes_together_get_what_the_bucket_holds(catalog_url: str) -> N
             asked = [asyncio.create_task(budget.ticket(Urgency.PEOPLE, 1.0)) for budget in budgets for _ in range(20)]
             answers = await asyncio.gather(*asked, return_exceptions=True)
         kinds = Counter(type(answer).__name__ for answer in answers)
-        assert set(kinds) == {"Ticket", "BudgetSpent"}
+        assert set(kinds) == {"Ticket", "RateLimitExhausted"}
         return kinds["Ticket"]
 
     assert asyncio.run(main()) == 25
@@ -81,7 +81,7 @@ def test_one_refusal_by_neon_holds_back_every_process(catalog_url: str) -> None:
         await fill(catalog_url, 25)
         async with processes(catalog_url, 2, FEW) as (one, other):
             await one.refused(30.0)
-            with pytest.raises(BudgetSpent):
+            with pytest.raises(RateLimitExhausted):
                 await other.ticket(Urgency.PEOPLE, 0.5)
 
     asyncio.run(main())
@@ -165,7 +165,7 @@ def test_a_repair_that_has_begun_waits_for_its_end(monkeypatch: pytest.MonkeyPat
     async def main() -> None:
         slices = Slow()
         turn = Turn(Budget(slices, FEW), Urgency.REPAIRS)
-        with pytest.raises(BudgetSpent):
+        with pytest.raises(RateLimitExhausted):
             await turn.admit(GET)
         slices.shut = False
         await asyncio.sleep(0.3)

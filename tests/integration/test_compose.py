@@ -10,15 +10,15 @@ from pydantic import SecretStr
 from api.compose import provisioning_service
 from api.provisioning import InvalidAppRequest, ProvisioningTimedOut
 from reconciler.catalog.refusals import NameTaken
-from specs.settings import CatalogSettings, HttpSettings, PlaneSettings, SealSettings
+from specs.settings import ApiSettings, CatalogSettings, ControlPlaneSettings, EncryptionSettings
 
 
 async def _use(url: str) -> None:
     settings = (
         CatalogSettings(database_url=SecretStr(url)),
-        SealSettings.load(encryption_keys="A" * 43),
-        PlaneSettings.load(),
-        HttpSettings.load(),
+        EncryptionSettings.load(encryption_keys="A" * 43),
+        ControlPlaneSettings.load(),
+        ApiSettings.load(),
     )
     async with provisioning_service(*settings) as service:
         service._wait_seconds = 0.2

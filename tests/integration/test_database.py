@@ -38,9 +38,9 @@ def test_a_connection_that_died_while_idle_is_replaced_without_a_word(
     """Only one that worked a moment ago is used without being asked; then its caller is told to send again."""
     if POOLER:
         pytest.skip("PgBouncer replaces the server's connection behind the client's")
-    monkeypatch.setattr(module, "TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr(module, "SKIP_CHECK_SECONDS", 0.0)
     _after_a_kill(catalog_url)
-    monkeypatch.setattr(module, "TRUSTED_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "SKIP_CHECK_SECONDS", 3600.0)
     with pytest.raises(CatalogUnavailable):
         _after_a_kill(catalog_url)
 

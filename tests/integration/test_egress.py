@@ -24,7 +24,7 @@ from api.commands.doctor.local import Given, _egress
 from reconciler.egress_proxy import egress_proxy
 from reconciler.errors import NeonNotSent
 from reconciler.neon.client import NeonClient
-from specs.settings import EgressSettings, LoopSettings, SettingsError, TokenSettings
+from specs.settings import EgressSettings, ReconcilerSettings, SettingsError, TokenSettings
 
 NEON = "https://neon.example.test/api/v2"
 ON, OFF = EgressSettings(egress_proxy_from_environment=True), EgressSettings(egress_proxy_from_environment=False)
@@ -220,7 +220,7 @@ def test_doctor_shows_which_way_each_request_goes(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("NO_PROXY", "keys.example.test")
     said = {}
     for on in (True, False):
-        loop = LoopSettings.load(neon_api_key="key", neon_api_url=NEON, egress_proxy_from_environment=on)
+        loop = ReconcilerSettings.load(neon_api_key="key", neon_api_url=NEON, egress_proxy_from_environment=on)
         jwks = "https://keys.example.test/jwks"
         tokens = TokenSettings.load(jwt_jwks_url=jwks, egress_proxy_from_environment=on)
         line = _egress(Given(loop=loop, tokens=tokens))
@@ -229,9 +229,9 @@ def test_doctor_shows_which_way_each_request_goes(monkeypatch: pytest.MonkeyPatc
     assert said[True] == "Neon through the proxy p:3128, JWKS directly"
     assert said[False] == "Neon directly (the environment's proxy is not used), JWKS directly"
     monkeypatch.setenv("HTTPS_PROXY", "socks5://p")
-    unused = LoopSettings.load(neon_api_key="k", egress_proxy_from_environment=False)
+    unused = ReconcilerSettings.load(neon_api_key="k", egress_proxy_from_environment=False)
     assert _egress(Given(loop=unused)).says == "Neon directly (the environment's proxy is not used)"
-    assert _egress(Given(loop=LoopSettings.load(neon_api_key="k", egress_proxy_from_environment=True))).state is (
+    assert _egress(Given(loop=ReconcilerSettings.load(neon_api_key="k", egress_proxy_from_environment=True))).state is (
         State.FAILED
     )
 

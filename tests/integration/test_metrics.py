@@ -17,7 +17,7 @@ from api.metrics import documented
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.health import read_health
+from reconciler.catalog.health import read_stats
 from reconciler.catalog.statements import load
 from reconciler.telemetry.health import CatalogHealth
 from reconciler.telemetry.metrics import LoopMetrics
@@ -324,7 +324,7 @@ def test_each_role_may_read_the_figures(catalog_url: str, role: str) -> None:
         database = Database(with_options(catalog_url, f"-c role={role}"))
         await database.open()
         try:
-            assert (await read_health(database)).stopped is False
+            assert (await read_stats(database)).stopped is False
         finally:
             await database.close()
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import SecretStr
 
 from api import metrics
-from api.metrics import Exposition
+from api.metrics import MetricsEndpoint
 from specs.settings import MetricsSettings
 from tests.catalogs import opened
 from tests.integration.api_client import api_context, client_over
@@ -35,7 +35,7 @@ def test_a_text_is_rendered_once_a_second_however_many_ask(catalog_url: str, mon
         clock = [100.0]
         async with opened(catalog_url) as database:
             settings = MetricsSettings()
-            exposition = Exposition(CollectorRegistry(), database, settings, clock=lambda: clock[0])
+            exposition = MetricsEndpoint(CollectorRegistry(), database, settings, clock=lambda: clock[0])
             transport = httpx.ASGITransport(metrics.only_metrics(exposition, database))
             async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
                 first = asyncio.create_task(client.get("/metrics"))

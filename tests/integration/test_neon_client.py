@@ -25,7 +25,7 @@ SPEC = neon.ProjectCreate(
     name="shop-x",
     region_id="aws-us-east-2",
     pg_version=17,
-    branch=neon.BranchOfProject(name="main", role_name="app_1", database_name="app"),
+    branch=neon.DefaultBranchSpec(name="main", role_name="app_1", database_name="app"),
 )
 
 
@@ -42,7 +42,7 @@ def create(client: NeonClient) -> Awaitable[object]:
 
 def test_a_request_carries_key_id_and_body_and_no_more() -> None:
     result, server, seen = run(answers((201, {"project": project("p-1"), "branch": BRANCH})), create)
-    assert isinstance(result, neon.CreatedProject)
+    assert isinstance(result, neon.CreateProjectResponse)
     sent = server.requests[0]
     first, _, rest = sent.partition(b"\r\n")
     assert first == b"POST /api/v2/projects HTTP/1.1"

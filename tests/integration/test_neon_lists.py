@@ -72,7 +72,7 @@ def test_projects_are_listed_to_their_end(
 ) -> None:
     result, server, _ = run(answers(*pages), use)
     assert isinstance(result, neon.ProjectListing)
-    assert (len(result.projects), result.complete, len(server.requests)) == (listed, complete, len(pages))
+    assert (len(result.projects), result.is_complete, len(server.requests)) == (listed, complete, len(pages))
 
 
 ODD = {"id": "odd-1", "name": None}
@@ -94,7 +94,7 @@ def test_items_that_cannot_be_read_are_listed_apart(
     result, server, _ = run(answers(*bodies), use)
     assert isinstance(result, neon.ProjectListing)
     assert (len(result.projects), [item.id for item in result.unreadable]) == (listed, odd)
-    assert result.complete == (None not in odd)
+    assert result.is_complete == (None not in odd)
     assert len(server.requests) == len(pages)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from specs.status import AppStatus, condition_of
+from specs.status import AppStatus, find_condition
 from tests.identity.house import House, Neon, told
 
 HTML = "<html>Forbidden by the gateway</html>"
@@ -112,7 +112,7 @@ def test_a_recorded_id_that_is_none_is_sent_nowhere_and_named(catalog_url: str) 
             neon.person("DELETE", f"/projects/{house.row(good).project_id}")
             await house.long()
             assert not any("auth" in path for path in neon.reads)
-            [synced] = [condition_of(house.row(bad).conditions, "Synced")]
+            [synced] = [find_condition(house.row(bad).conditions, "Synced")]
             assert synced is not None
             assert "an id that Neon cannot have issued" in (synced.operator_message or "")
             assert house.row(good).status == AppStatus.READY
@@ -135,7 +135,7 @@ def test_a_gateway_that_answers_for_neon_fails_no_app_and_accuses_no_key(catalog
             for each in (app_id, new):
                 assert house.row(each).status not in {AppStatus.FAILED, AppStatus.LOST}
                 assert house.reason(each) == "NeonUnavailable"
-            synced = condition_of(house.row(new).conditions, "Synced")
+            synced = find_condition(house.row(new).conditions, "Synced")
             assert synced is not None
             assert "An intermediary answered in place of Neon" in synced.message
             assert neon.changes == []

@@ -13,10 +13,10 @@ from reconciler.catalog.apps import AppCatalog, Created
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.limits import MAX_KEYS
 from reconciler.catalog.refusals import (
-    CatalogRefusal,
     CreateLimitReached,
     IdempotencyKeyReused,
     KeyLimitReached,
+    RequestRejected,
 )
 from tests.catalogs import Result, create, execute, opened
 from tests.postgres import TestServer
@@ -66,7 +66,7 @@ def _refused(clock: StillClock, kind: type[Any], use: Callable[[AppCatalog], Awa
     tables = ("app_metadata", "app_work", "app_events", "app_owners", "idempotency_keys")
     dump = " UNION ALL ".join(f"SELECT to_jsonb(t) - 'keys' AS row FROM {table} t" for table in tables)
     before = clock.rows(dump)
-    with pytest.raises(CatalogRefusal) as refused:
+    with pytest.raises(RequestRejected) as refused:
         _use(clock, use)
     assert type(refused.value) is kind
     assert clock.rows(dump) == before
@@ -107,7 +107,7 @@ def test_what_creates_nothing_does_not_count(clock: StillClock) -> None:
         for _ in range(5):
             await create(catalog, "one", max_apps=2, max_creates=2)
             await create(catalog, "two", max_apps=2, max_creates=2, **key)
-            with pytest.raises(CatalogRefusal):
+            with pytest.raises(RequestRejected):
                 await create(catalog, "three", max_apps=2, max_creates=2)
 
     _use(clock, use)

@@ -12,7 +12,7 @@ import pytest
 from psycopg import pq
 
 from reconciler.core.trust import CheckedURI
-from reconciler.errors import TenantUnreachable
+from reconciler.errors import AppDatabaseUnreachable
 from reconciler.tenant_db import NOT_PINNED, parameters, probe
 from specs.uri import MorphikURI
 from tests.addresses import checked
@@ -60,7 +60,7 @@ def test_probe_ignores_a_service_file(uri: CheckedURI, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("query", ["sslmode=require", "sslmode=verify-full", "channel_binding=require"])
 def test_probe_on_loopback_honors_the_query(uri: CheckedURI, query: str) -> None:
-    with pytest.raises(TenantUnreachable, match=r"TLS|channel binding"):
+    with pytest.raises(AppDatabaseUnreachable, match=r"TLS|channel binding"):
         asyncio.run(probe(checked(f"{uri.get_secret_value()}?{query}")))
 
 

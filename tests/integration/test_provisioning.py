@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from api.provisioning import (
+    AppCreator,
     AppProvisioningService,
     InvalidAppRequest,
-    Provisioner,
     ProvisioningFailed,
     ProvisioningTimedOut,
     ProvisionResult,
@@ -19,9 +19,9 @@ from api.waiting import Waiting
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.limits import OwnerLimits
 from reconciler.catalog.refusals import LimitReached, NameTaken
-from reconciler.catalog.seal import SealBroken
+from reconciler.catalog.seal import DecryptionFailed
 from specs.metadata import AppMetadata
-from specs.settings import NEON_REGIONS, PlaneSettings
+from specs.settings import NEON_REGIONS, ControlPlaneSettings
 from specs.status import AppStatus
 from tests.catalogs import NEON_URI, SEALER, execute, make_ready, new_app_id, opened
 
@@ -44,8 +44,8 @@ def provision(
                 return await catalog.statuses(ids)
 
             waiting = Waiting(statuses, poll_seconds=0.001)
-            plane = PlaneSettings.model_construct(neon_regions=NEON_REGIONS)
-            provisioner = Provisioner(
+            plane = ControlPlaneSettings.model_construct(neon_regions=NEON_REGIONS)
+            provisioner = AppCreator(
                 catalog, plane, limits=OwnerLimits(2, 4), new_app_id=new_app_id, nudge=lambda: None
             )
             service = AppProvisioningService(provisioner, catalog, SEALER, waiting, wait_seconds=wait_seconds)
@@ -105,7 +105,7 @@ def test_a_uri_that_no_key_opens_is_said_to_be_so(catalog_url: str) -> None:
         make_ready(catalog_url, app_id)
         execute(catalog_url, "UPDATE app_metadata SET project_id = 'another'")
 
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionFailed):
         provision(catalog_url, ("alice", "notes", None), reconcile=ready_for_another)
 
 

@@ -13,10 +13,10 @@ from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Pins
 from reconciler.catalog.limits import OwnerLimits
 from reconciler.catalog.migrate import schema_is_current
-from reconciler.catalog.record import RecordCatalog
+from reconciler.catalog.record import StatusStore
 from reconciler.catalog.revocations import RevocationCatalog
 from reconciler.catalog.seal import Sealer
-from reconciler.catalog.work import WorkCatalog
+from reconciler.catalog.work import WorkQueue
 from reconciler.core.budget import Terms, Urgency
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import Event, Next, Progress
@@ -62,8 +62,8 @@ async def _life(url: str) -> None:
             await FleetCatalog(api, owner="a", lease_seconds=9).identity.standing() == await fleet.identity.standing()
         )
         work, records = (
-            WorkCatalog(loop, owner="d", lease_seconds=9),
-            RecordCatalog(loop, Sealer((b"k" * 32,)), lease_seconds=9),
+            WorkQueue(loop, owner="d", lease_seconds=9),
+            StatusStore(loop, Sealer((b"k" * 32,)), lease_seconds=9),
         )
         terms = Terms.of(requests_per_minute=700, burst=40)
         await BudgetCatalog(loop, terms).lease({Urgency.PEOPLE: 1})

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from specs.app import AppRequest
-from specs.settings import PlaneSettings
+from specs.settings import ControlPlaneSettings
 from tests.catalogs import execute
 from tests.integration.api_client import ApiClient, api_context, client_over
 
@@ -37,7 +37,9 @@ KEY = {"Idempotency-Key": "key-1"}
 def _api(url: str, **settings: Any) -> Iterator[ApiClient]:
     """A client of an API with these settings."""
     plane = {name: settings.pop(name, value) for name, value in BEFORE.items()}
-    with client_over(replace(api_context(url, **settings), plane=PlaneSettings.model_construct(**plane))) as client:
+    with client_over(
+        replace(api_context(url, **settings), plane=ControlPlaneSettings.model_construct(**plane))
+    ) as client:
         yield client
 
 

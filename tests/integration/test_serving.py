@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from api.commands.serving import PortTaken, listen
+from api.commands.serving import PortInUse, listen
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -28,7 +28,7 @@ def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_head(host: st
 
     try:
         listener = listen(host, 0)
-    except PortTaken as error:
+    except PortInUse as error:
         pytest.skip(f"this machine has no {host}: {error}")
     asyncio.run(run(listener))
     assert accepted == [1]
@@ -37,5 +37,5 @@ def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_head(host: st
 def test_a_port_that_is_taken_is_named() -> None:
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
-        with pytest.raises(PortTaken, match=f"port {port} .* choose another port"):
+        with pytest.raises(PortInUse, match=f"port {port} .* choose another port"):
             listen("127.0.0.1", port)

@@ -21,7 +21,7 @@ from api.commands.server import Server
 from api.commands.serving import listen
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Job
-from reconciler.catalog.work import Claimed, WorkCatalog
+from reconciler.catalog.work import Claimed, WorkQueue
 from reconciler.core.snapshot import Plane
 from reconciler.shell.rounds import Rounds
 from reconciler.shell.worker import Worker
@@ -70,7 +70,7 @@ def test_whoever_is_connected_when_the_listener_closes_is_served() -> None:
         socket.create_connection(address)
 
 
-class _BrokenOffWork(WorkCatalog):
+class _BrokenOffWork(WorkQueue):
     """A work table whose claims take place, and never return."""
 
     def __init__(self, database: Database, taken: asyncio.Event) -> None:

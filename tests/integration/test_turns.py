@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from reconciler.catalog.apps import AppCatalog
-from reconciler.catalog.work import Claimed, WorkCatalog
+from reconciler.catalog.work import Claimed, WorkQueue
 from reconciler.core.budget import Grant, Urgency
 from reconciler.core.snapshot import Next
 from reconciler.shell.budget import Budget
@@ -28,7 +28,7 @@ def test_the_first_of_each_owner_comes_before_the_second_of_another(catalog_url:
 
     async def main() -> None:
         async with opened(catalog_url) as database:
-            apps, work = AppCatalog(database), WorkCatalog(database, owner="d", lease_seconds=60)
+            apps, work = AppCatalog(database), WorkQueue(database, owner="d", lease_seconds=60)
             await _ask(apps, "hot", 6)
             execute(catalog_url, "UPDATE app_work SET rank_at = rank_at - interval '1 hour'")
             assert _owners(await work.claim(2)) == ["hot", "hot"]
@@ -47,7 +47,7 @@ def test_what_people_asked_for_comes_before_what_can_wait(catalog_url: str) -> N
 
     async def main() -> None:
         async with opened(catalog_url) as database:
-            apps, work = AppCatalog(database), WorkCatalog(database, owner="d", lease_seconds=60)
+            apps, work = AppCatalog(database), WorkQueue(database, owner="d", lease_seconds=60)
             await _ask(apps, "bob", 1)
             [repair] = await work.claim(1)
             await work.release(repair.lease, Next(0.0, background=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from reconciler.catalog.work import Claimed, WorkCatalog
+from reconciler.catalog.work import Claimed, WorkQueue
 from reconciler.core.snapshot import Next
 from reconciler.shell.worker import Worker
 from reconciler.telemetry.metrics import PASS_OUTCOMES
@@ -33,7 +33,7 @@ def test_a_pass_whose_lease_is_lost_leaves_its_place_to_others(catalog_url: str)
     async def run() -> dict[str, float]:
         driver, witness = _Hanging(), Witness()
         async with opened(catalog_url) as database, asyncio.timeout(60):
-            work = WorkCatalog(database, owner="d", lease_seconds=1)
+            work = WorkQueue(database, owner="d", lease_seconds=1)
             worker = Worker(work, cast("Any", driver), lease_seconds=1, concurrency=1, witness=witness)
             working = asyncio.create_task(worker.run())
             await driver.begun.wait()

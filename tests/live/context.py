@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import httpx
 import psycopg
 
-from reconciler.errors import NeonSafeToSendAgain
+from reconciler.errors import NeonRetryable
 from reconciler.neon.client import NeonClient
-from reconciler.neon.wire import SAFE_STATUSES
+from reconciler.neon.wire import RETRYABLE_STATUSES
 from specs.names import app_id_from_bytes, format_project_name, role_name
-from specs.neon import CreatedProject
+from specs.neon import CreateProjectResponse
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Live:
     pause: float = 5.0
     poll: float = 1.0
     app_id: str = field(default_factory=lambda: app_id_from_bytes(secrets.token_bytes(15)))
-    created: CreatedProject | None = field(default=None, repr=False)
+    created: CreateProjectResponse | None = field(default=None, repr=False)
     answered_at: float = 0.0
     done: set[tuple[str, str]] = field(default_factory=set)
     kept: dict[str, str] = field(default_factory=dict, repr=False)
@@ -85,7 +85,7 @@ class Live:
         return role_name(self.app_id, 1, 1)
 
     @property
-    def made(self) -> CreatedProject:
+    def made(self) -> CreateProjectResponse:
         """The answer to the create; `Untold` where there was none."""
         if self.created is None:
             raise Untold("no project was made")
@@ -102,7 +102,7 @@ class Live:
         while True:
             try:
                 return await ask(self.client)
-            except NeonSafeToSendAgain as error:
+            except NeonRetryable as error:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(error.retry_after or self.poll)
@@ -122,7 +122,7 @@ class Live:
         deadline = time.monotonic() + self.patience
         while True:
             answer = await self.http.request(method, path, json=body, content=content, headers=headers)
-            if answer.status_code not in SAFE_STATUSES or time.monotonic() > deadline:
+            if answer.status_code not in RETRYABLE_STATUSES or time.monotonic() > deadline:
                 break
             await asyncio.sleep(self.poll)
         if answer.is_success:

@@ -10,8 +10,8 @@ from reconciler.core.trust import AddressRule, CheckedURI
 from specs.names import BRANCH_NAME, DATABASE_NAME
 from specs.neon import (
     BranchCreate,
-    BranchOfProject,
     ComputeSettings,
+    DefaultBranchSpec,
     ProjectCreate,
     ProjectSettings,
     ProjectUpdate,
@@ -64,7 +64,7 @@ async def create(live: Live) -> None:
         org_id=live.org_id,
         region_id=live.region,
         pg_version=PG_VERSION,
-        branch=BranchOfProject(
+        branch=DefaultBranchSpec(
             name=BRANCH_NAME, role_name=live.role, database_name=DATABASE_NAME, annotations=annotations
         ),
         default_endpoint_settings=ComputeSettings(autoscaling_limit_min_cu=0.25, autoscaling_limit_max_cu=0.25),

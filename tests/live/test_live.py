@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from specs.settings import NeonSettings, PlaneSettings, SettingsError
+from specs.settings import ControlPlaneSettings, NeonSettings, SettingsError
 from tests.live.conftest import REPORT
 from tests.live.context import Untold
 from tests.live.report import Report
@@ -40,7 +40,9 @@ def test_real_neon_does_as_the_table_says(request: pytest.FixtureRequest) -> Non
     settings, org_id = given
 
     async def run() -> Report:
-        async with context(settings.neon_api_url, settings.neon_api_key, org_id, PlaneSettings.load().region) as live:
+        async with context(
+            settings.neon_api_url, settings.neon_api_key, org_id, ControlPlaneSettings.load().region
+        ) as live:
             return await walk(live, settings.neon_api_url)
 
     try:

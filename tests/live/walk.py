@@ -12,7 +12,7 @@ import httpx
 import psycopg
 from pydantic import SecretStr
 
-from reconciler.errors import NeonAPIError, NeonNotFound, NeonRefused, ReconcileError
+from reconciler.errors import NeonAPIError, NeonNotFound, NeonRejected, ReconcileError
 from reconciler.neon.client import NeonClient
 from reconciler.neon.wire import NeonExchange
 from tests.live.context import Live, Untold
@@ -108,7 +108,7 @@ async def _delete_all(live: Live) -> list[str]:
     for project_id in found:
         try:
             await live.client.delete_project(project_id)
-        except NeonRefused:
+        except NeonRejected:
             branches = await live.client.list_branches(project_id)
             for branch in branches.branches:
                 if branch.protected:

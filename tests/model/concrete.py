@@ -17,7 +17,7 @@ from specs.neon import (
     Branch,
     BranchList,
     ConnectionDetails,
-    CreatedProject,
+    CreateProjectResponse,
     Project,
     ProjectListing,
 )
@@ -170,10 +170,10 @@ def branches_of(made_by: int) -> BranchList:
     return BranchList(branches=(BRANCH,), annotations={BRANCH.id: found})
 
 
-def created(seen: m.Seen) -> CreatedProject:
+def created(seen: m.Seen) -> CreateProjectResponse:
     """The answer to a create."""
     details = ConnectionDetails(connection_uri=SecretStr(uri(seen.number)))
-    return CreatedProject(project=project_of(seen), branch=BRANCH, connection_uris=(details,))
+    return CreateProjectResponse(project=project_of(seen), branch=BRANCH, connection_uris=(details,))
 
 
 def listing_of(found: tuple[m.Seen, ...], *, complete: bool) -> ProjectListing:

@@ -152,7 +152,7 @@ MUTANTS: tuple[Mutant, ...] = (
         faults=3,
         kinds=_LIES,
     ),
-    Mutant("a create is sent again after a lost answer", TWO, patches=((create, "NeonSafeToSendAgain", NeonAPIError),)),
+    Mutant("a create is sent again after a lost answer", TWO, patches=((create, "NeonRetryable", NeonAPIError),)),
     Mutant("no second look", TWO, patches=((find, "SECOND_LOOK", 0.0),), faults=3, kinds=_LIES),
     Mutant(
         "an empty list of a bad key is believed",

@@ -39,7 +39,7 @@ def read(state: State, kind: str, arg: Any, *, blind: bool) -> Answer:
     project = state.projects[arg]
     alive = project.life == ALIVE
     if kind == "ProbeDatabase":
-        return DONE if alive else ("error", "TenantUnreachable")
+        return DONE if alive else ("error", "AppDatabaseUnreachable")
     if blind or not alive:
         return NOT_FOUND
     if kind == "GetProject":

@@ -14,9 +14,9 @@ from reconciler.core.mark import NONCE
 from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Next, Progress, Snapshot
 from reconciler.errors import CatalogUnavailable, LeaseLost
-from specs.neon import Endpoint, ProjectChanged, RecoveredProject
+from specs.neon import Endpoint, RecoverProjectResponse, UpdateProjectResponse
 from specs.status import ConditionType as Kind
-from specs.status import Reason, condition_of
+from specs.status import Reason, find_condition
 from tests.model import concrete as c
 from tests.model import state as m
 
@@ -94,7 +94,7 @@ class Program:
     def asks_a_person(self, said: int) -> bool:
         """Whether a row that says this asks an operator to look at projects that are not proven."""
         if said not in self._asks:
-            synced = condition_of(self.sayings.said(said)[1], Kind.SYNCED)
+            synced = find_condition(self.sayings.said(said)[1], Kind.SYNCED)
             self._asks[said] = synced is not None and synced.reason == Reason.NOT_PROVEN_OURS
         return self._asks[said]
 
@@ -213,7 +213,7 @@ def _value(effect: e.Effect[Any], answer: Answer) -> Any:
         case e.CreateProject():
             return c.created(answer[1])
         case e.UpdateProject():
-            return ProjectChanged(project=c.project_of(answer[1]))
+            return UpdateProjectResponse(project=c.project_of(answer[1]))
         case e.RecoverProject():
-            return RecoveredProject(project=c.project_of(answer[1]))
+            return RecoverProjectResponse(project=c.project_of(answer[1]))
     return None

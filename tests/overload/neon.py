@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from reconciler.core.trust import CheckedURI
-from reconciler.errors import TenantUnreachable
+from reconciler.errors import AppDatabaseUnreachable
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions, Request, Response
 from reconciler.local.neon.rates import Limiter
@@ -93,10 +93,10 @@ class Neon(httpx.AsyncBaseTransport):
         project = self._homes.get(uri.parsed.password)
         self.machine.advance(self._clock.now)
         if project is None or project.deleted_at is not None:
-            raise TenantUnreachable("nobody is there")
+            raise AppDatabaseUnreachable("nobody is there")
         endpoint = read_write(project, project.default_branch)
         if endpoint is None or endpoint.starting:
-            raise TenantUnreachable("the compute starts")
+            raise AppDatabaseUnreachable("the compute starts")
 
     def living(self) -> dict[str, list[str]]:
         """By app, the ids of its projects that are not deleted."""

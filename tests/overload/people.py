@@ -14,7 +14,7 @@ from reconciler.neon import codec
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
-from specs.neon import CreatedProject
+from specs.neon import CreateProjectResponse
 from specs.status import AppStatus, Condition, ConditionType
 from tests.overload.fleet import PLANE, Fleet
 from tests.overload.neon import ORG_ID
@@ -63,7 +63,7 @@ class People:
         intent = CreateIntent(catalog.plane.high_water, 1, nonce, "recorded", then)
         call = codec.create_project(project_to_create(app, PLANE, intent, ORG_ID))
         body = neon.found(Request("POST", "/projects", {}, call.request.body), then.timestamp())
-        created: CreatedProject = codec.decode(call, 201, {}, json.dumps(body).encode())
+        created: CreateProjectResponse = codec.decode(call, 201, {}, json.dumps(body).encode())
         conditions = tuple(
             Condition(
                 type=kind,
@@ -95,7 +95,7 @@ class People:
         return app_id
 
 
-def _credentials(created: CreatedProject, app: AppMetadata) -> Credentials:
+def _credentials(created: CreateProjectResponse, app: AppMetadata) -> Credentials:
     [details] = created.connection_uris
     host, rule = details.connection_parameters.pooler_host, PLANE.addresses(app)
     assert host is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from specs.status import AppStatus, ConditionType, Reason, condition_of
+from specs.status import AppStatus, ConditionType, Reason, find_condition
 from tests.overload.neon import MINUTE
 from tests.overload.run import Broken, Run, Story
 from tests.overload.weather import Down, Fair, Poisoned, Refusing
@@ -231,6 +231,6 @@ def p99(run: Run, apps: list[str]) -> float:
 
 
 def _says(run: Run, app_id: str, reason: Reason, text: str) -> None:
-    said = condition_of(run.fleet.catalog.rows[app_id].conditions, ConditionType.SYNCED)
+    said = find_condition(run.fleet.catalog.rows[app_id].conditions, ConditionType.SYNCED)
     if said is None or said.reason != reason or text not in f"{said.message} {said.operator_message}":
         raise Broken(f"{app_id} says {said}")

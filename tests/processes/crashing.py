@@ -20,7 +20,7 @@ from reconciler.core.snapshot import Next
 from reconciler.daemon import Daemon
 from reconciler.shell import driver
 from reconciler.shell.driver import Driver
-from specs.settings import CatalogSettings, LoopSettings, PlaneSettings, SealSettings
+from specs.settings import CatalogSettings, ControlPlaneSettings, EncryptionSettings, ReconcilerSettings
 
 
 class Plan(TypedDict):
@@ -45,7 +45,9 @@ class Plan(TypedDict):
 
 def _daemon(plan: Plan) -> Daemon:
     os.environ.update({"DATABASE_URL": plan["url"], "CONTROL_PLANE_ID": plan["plane"]})
-    return Daemon(CatalogSettings.load(), SealSettings.load(), PlaneSettings.load(), LoopSettings.load())
+    return Daemon(
+        CatalogSettings.load(), EncryptionSettings.load(), ControlPlaneSettings.load(), ReconcilerSettings.load()
+    )
 
 
 def _arm(plan: Plan) -> None:

@@ -87,7 +87,7 @@ class Plane:
             (
                 app.row.status,
                 [(each.type, each.status, each.reason) for each in app.row.conditions],
-                app.row.serves_uri,
+                app.row.can_expose_uri,
                 [intent.state for intent in self.world.catalog.intents[app.app_id]],
                 self.world.neon.living(app.row.project_id) is not None,
                 differs(app),

@@ -24,7 +24,7 @@ from specs.names import (
     slug,
 )
 from specs.neon import Project, ProjectUpdate
-from specs.status import Condition, ConditionType, condition_of, merge_condition
+from specs.status import Condition, ConditionType, find_condition, set_condition
 from specs.uri import CHANNEL_BINDINGS, SSL_MODES, InvalidURI, MorphikURI
 
 APP_IDS = st.binary(min_size=15, max_size=15).map(app_id_from_bytes)
@@ -127,9 +127,9 @@ def test_a_conditions_time_moves_only_with_its_status(said: list[tuple[Condition
     """The Kubernetes rule, over any history."""
     conditions: tuple[Condition, ...] = ()
     for second, (kind, status) in enumerate(said):
-        before = condition_of(conditions, kind)
-        conditions = merge_condition(conditions, _condition(kind, status, second))
-        after = condition_of(conditions, kind)
+        before = find_condition(conditions, kind)
+        conditions = set_condition(conditions, _condition(kind, status, second))
+        after = find_condition(conditions, kind)
         assert after is not None
         moved = before is None or before.status != status
         assert (after.last_transition_time == NOW + timedelta(seconds=second)) == moved

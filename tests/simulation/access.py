@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from reconciler.errors import MutationStopped, NeonAPIError, ReconcileError
+from reconciler.errors import MutationsSuspended, NeonAPIError, ReconcileError
 from reconciler.shell.door import Door
 from specs.neon import Organization
 from tests.simulation.neon import Answered
@@ -45,7 +45,7 @@ class Access:
 
     def _single(self, visible: tuple[Organization, ...]) -> str:
         if len(visible) != 1:
-            raise MutationStopped(f"the key sees {len(visible)} organizations")
+            raise MutationsSuspended(f"the key sees {len(visible)} organizations")
         if self._pin(visible[0].id) != visible[0].id:
-            raise MutationStopped("this catalog works with another organization")
+            raise MutationsSuspended("this catalog works with another organization")
         return visible[0].id

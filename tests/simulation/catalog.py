@@ -13,11 +13,18 @@ from typing import Any, ClassVar, Literal
 
 from reconciler.catalog.apps import WAITING
 from reconciler.catalog.record import SWEEP_DELETES_PER_HOUR
-from reconciler.catalog.work import AGEING_SECONDS, BACKGROUND_LANE, CLAIM_WINDOW, SPACING_SECONDS, Claimed, Lease
+from reconciler.catalog.work import (
+    AGEING_SECONDS,
+    BACKGROUND_LANE,
+    CLAIM_WINDOW,
+    TENANT_SPACING_SECONDS,
+    Claimed,
+    Lease,
+)
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Progress
 from reconciler.core.trust import CheckedURI
-from reconciler.errors import CatalogUnseen, LeaseLost, MutationStopped
+from reconciler.errors import CatalogUnverified, LeaseLost, MutationsSuspended
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.status import Condition, ConditionType, Reason
@@ -143,7 +150,7 @@ class Catalog:
         ranked: list[tuple[float, float, str]] = []
         for rank_at, app_id in sorted(due)[:CLAIM_WINDOW]:
             owner_id = self.rows[app_id].owner_id
-            ranked.append((max(rank_at, now) + SPACING_SECONDS * turns[owner_id], rank_at, app_id))
+            ranked.append((max(rank_at, now) + TENANT_SPACING_SECONDS * turns[owner_id], rank_at, app_id))
             turns[owner_id] += 1
         return [app_id for _, _, app_id in sorted(ranked)]
 
@@ -205,9 +212,9 @@ class Catalog:
         """``permit`` and ``spend_sweep_delete``."""
         now, plane = self._clock.now, self.plane
         if plane.unseen and plane.doubt is None:
-            raise CatalogUnseen("its server is not the one that was looked over")
+            raise CatalogUnverified("its server is not the one that was looked over")
         if plane.stopped(now):
-            raise MutationStopped(plane.doubt or plane.stop_reason or "every change at Neon is stopped")
+            raise MutationsSuspended(plane.doubt or plane.stop_reason or "every change at Neon is stopped")
         work = self.work[lease.app_id]
         if not self._owns(work, lease) or work.lease_expires_at is None:
             raise LeaseLost(lease.app_id)
@@ -216,7 +223,7 @@ class Catalog:
             return
         fresh = plane.sweep_deletes_since < now - 3600
         if not fresh and plane.sweep_deletes >= SWEEP_DELETES_PER_HOUR:
-            raise MutationStopped(f"sweeps may delete {SWEEP_DELETES_PER_HOUR} projects an hour, and have")
+            raise MutationsSuspended(f"sweeps may delete {SWEEP_DELETES_PER_HOUR} projects an hour, and have")
         plane.sweep_deletes = 1 if fresh else plane.sweep_deletes + 1
         plane.sweep_deletes_since = now if fresh else plane.sweep_deletes_since
 

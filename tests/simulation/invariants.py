@@ -112,11 +112,11 @@ class Watch:
         if not self._observed.get(app.app_id, 0) <= app.observed_generation <= app.generation:
             raise Violation(f"a generation of {app.app_id} was observed before it was there, or forgotten again")
         self._observed[app.app_id] = app.observed_generation
-        if app.delete_requested_at is not None and app.serves_uri:
+        if app.delete_requested_at is not None and app.can_expose_uri:
             raise Violation(f"{app.app_id} serves a URI after its delete")
         if app.deleted_at is not None and (app.connection_uri_sealed or app.pooled_uri_sealed or app.data_key_sealed):
             raise Violation(f"{app.app_id} is deleted and keeps credentials")
-        if app.serves_uri:
+        if app.can_expose_uri:
             self._check_served(app)
         for condition in app.conditions:
             _check_text(f"{condition.message} {condition.reason} {condition.operator_message}")

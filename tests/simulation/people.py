@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from reconciler.core.mark import APP_ID, INCARNATION, NONCE, PLANE
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
-from specs.status import AppStatus, ConditionType, Reason, condition_of
+from specs.status import AppStatus, ConditionType, Reason, find_condition
 from tests.simulation.neon import PLANE_ID
 from tests.simulation.world import World
 
@@ -37,7 +37,7 @@ class App:
     @property
     def row(self) -> AppMetadata:
         """Its row, as its owner sees it."""
-        return self.world.catalog.rows[self.app_id].announced()
+        return self.world.catalog.rows[self.app_id].as_shown_to_owner()
 
     def is_(self, status: AppStatus) -> bool:
         """Whether it has a status now."""
@@ -253,7 +253,7 @@ def settle_copies(world: World, app_id: str) -> None:
 
     def told() -> bool:
         row = world.catalog.rows[app_id]
-        said = condition_of(row.conditions, ConditionType.SYNCED)
+        said = find_condition(row.conditions, ConditionType.SYNCED)
         unproven = said is not None and said.reason == Reason.NOT_PROVEN_OURS
         return unproven or row.project_id is not None or row.deleted_at is not None
 

@@ -46,7 +46,7 @@ def _compare(world: World) -> Generator[Step, Any, Verdict]:
     listing: ProjectListing = yield ListAll()
     rows: list[AppMetadata] = yield Do("rows", catalog.sweep_rows)
     reported: set[str] = yield Do("reported", lambda: set(catalog.orphans))
-    if listing.complete:
+    if listing.is_complete:
         gone = reported - listing.seen_ids
         if gone:
             yield Do("forget_orphans", lambda: catalog.forget_orphans(reported - gone))

@@ -10,7 +10,7 @@ from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.desired import drift
 from reconciler.core.find import SECOND_LOOK
 from reconciler.local.neon.world import read_write
-from specs.status import AppStatus, ConditionType, Reason, condition_of
+from specs.status import AppStatus, ConditionType, Reason, find_condition
 from tests.simulation.clock import START
 from tests.simulation.daemons import Daemon
 from tests.simulation.faults import Kind, Plan, random_plan
@@ -216,11 +216,11 @@ def differs(app: App) -> str | None:
         left = 1 if app.held and neon.living(row.project_id) else 0
         if len(living) != left or row.deleted_at is None:
             return f"{len(living)} projects of a deleted app"
-        said = condition_of(row.conditions, ConditionType.SYNCED)
+        said = find_condition(row.conditions, ConditionType.SYNCED)
         wrong = said is None or (said.reason != Reason.HELD if left else said.reason not in SAID_OF_DELETED)
         return f"deleted, and says {said.reason if said else None}" if wrong else None
     if app.expected == AppStatus.DELETING:
-        said = condition_of(row.conditions, ConditionType.SYNCED)
+        said = find_condition(row.conditions, ConditionType.SYNCED)
         proven = said is None or said.reason != Reason.NOT_PROVEN_OURS or neon.living(row.project_id) is None
         return "deleted without proof, or silent about it" if proven else None
     return f"{len(living)} projects of a lost app" if living else None
@@ -235,12 +235,12 @@ def _not_ready(app: App) -> str | None:
     if drift(row, neon.described(project)) is not None or read_write(project, branch) is None:
         return "the project is not as asked for"
     held = app.world.catalog.open_seal(row)
-    if not row.serves_uri or held is None:
+    if not row.can_expose_uri or held is None:
         return "no URI"
     if held.connection_uri.get_secret_value() != neon.uri(project, row.role, row.database):
         return "another URI"
     for kind, reason in ((ConditionType.READY, Reason.AVAILABLE), (ConditionType.SYNCED, Reason.IN_SYNC)):
-        said = condition_of(row.conditions, kind)
+        said = find_condition(row.conditions, kind)
         if said is None or said.status != "True" or said.reason != reason:
             return f"{kind} is {said.reason if said else None}"
     return None if row.observed_generation == row.generation else "an older generation was observed"

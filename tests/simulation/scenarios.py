@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 
 from reconciler.core import effects as e
-from specs.status import AppStatus, ConditionType, Reason, condition_of
+from specs.status import AppStatus, ConditionType, Reason, find_condition
 from tests.simulation import people
 from tests.simulation.faults import Kind
 from tests.simulation.people import App
@@ -100,7 +100,7 @@ def late_recover(world: World) -> list[App]:
     app.when_ready(people.delete_project, "delete_project", 2.0)
 
     def recovering() -> bool:
-        said = condition_of(app.row.conditions, ConditionType.READY)
+        said = find_condition(app.row.conditions, ConditionType.READY)
         return said is not None and said.reason == Reason.RECOVERING
 
     app.then(recovering, people.delete_app, "deletes", 1.0)
@@ -120,7 +120,7 @@ def held_no_more(world: World) -> list[App]:
     [app] = held(world)
 
     def says_so() -> bool:
-        said = condition_of(app.row.conditions, ConditionType.SYNCED)
+        said = find_condition(app.row.conditions, ConditionType.SYNCED)
         return said is not None and said.reason == Reason.HELD
 
     def over() -> bool:

@@ -10,7 +10,7 @@ from reconciler.core import effects as e
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.snapshot import Next
 from reconciler.core.trust import CheckedURI
-from reconciler.errors import CatalogUnavailable, LeaseLost, NeonNotSent, ReconcileError, TenantUnreachable
+from reconciler.errors import AppDatabaseUnreachable, CatalogUnavailable, LeaseLost, NeonNotSent, ReconcileError
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.simulation import invariants
 from tests.simulation.faults import LOOKS, Kind
@@ -195,7 +195,7 @@ class Task:
         met.taken.asked = True
         if not met.strikes(Kind.UNREACHABLE) and self.world.neon.connects(uri.get_secret_value()):
             return Answered()
-        return Answered(error=TenantUnreachable("ConnectionTimeout"))
+        return Answered(error=AppDatabaseUnreachable("ConnectionTimeout"))
 
     def _write(self, met: Meeting) -> Answered:
         answered = carry_out(self, met)

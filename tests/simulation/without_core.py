@@ -17,7 +17,7 @@ from reconciler.core.mark import made_by as made_by_nonce
 from reconciler.core.snapshot import CreateIntent, Event, Next, Plane, Progress, Snapshot
 from reconciler.errors import NeonAPIError
 from specs.metadata import AppMetadata
-from specs.neon import BranchList, CreatedProject, Project, ProjectListing
+from specs.neon import BranchList, CreateProjectResponse, Project, ProjectListing
 from tests.simulation.catalog import Catalog
 from tests.simulation.without_catalog import no_fence
 
@@ -104,7 +104,7 @@ def partial_lists_believed(patch: pytest.MonkeyPatch) -> None:
 
 def create_sent_again(patch: pytest.MonkeyPatch) -> None:
     """A lost answer is taken for a refusal."""
-    patch.setattr(create, "NeonSafeToSendAgain", NeonAPIError)
+    patch.setattr(create, "NeonRetryable", NeonAPIError)
 
 
 def absence_not_proven(patch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def secret_in_the_event(patch: pytest.MonkeyPatch) -> None:
     """The event of a create tells the URI."""
     honest = create._recording
 
-    def recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreatedProject) -> RecordProject:
+    def recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreateProjectResponse) -> RecordProject:
         effect = honest(s, org_id, intent, created)
         uri = created.connection_uris[0].connection_uri.get_secret_value()
         said = replace(effect.progress, events=(Event("ProjectCreated", "Created", f"Connect with {uri}."),))
@@ -150,7 +150,7 @@ def uri_after_delete(patch: pytest.MonkeyPatch) -> None:
     """A URI is served until the project is gone."""
     patch.setattr(
         AppMetadata,
-        "serves_uri",
+        "can_expose_uri",
         property(lambda app: app.connection_uri_sealed is not None and bool(app.connected_at)),
     )
 

@@ -19,15 +19,15 @@ from specs.neon import (
     BranchList,
     ConnectionDetails,
     ConnectionParameters,
-    CreatedProject,
+    CreateProjectResponse,
     Endpoint,
     Operation,
     Project,
-    ProjectChanged,
     ProjectListing,
     UnreadableProject,
+    UpdateProjectResponse,
 )
-from specs.status import ConditionType, condition_of
+from specs.status import ConditionType, find_condition
 from tests.unit.test_core_recovering import NOW, URI
 
 ORG = "org-1"
@@ -96,10 +96,10 @@ class Neon:
         match effect:
             case e.CreateProject():
                 assert self.created is not None
-                return CreatedProject(project=self.created, branch=self.branches[0], connection_uris=self.uris)
+                return CreateProjectResponse(project=self.created, branch=self.branches[0], connection_uris=self.uris)
             case e.UpdateProject():
                 assert self.changed is not None
-                return ProjectChanged(project=self.changed)
+                return UpdateProjectResponse(project=self.changed)
             case e.ListEndpoints():
                 return self.endpoints
             case e.ListOperations():
@@ -142,7 +142,7 @@ class Passed:
 
     def said(self, kind: ConditionType) -> tuple[str, str] | None:
         """The status and the reason that it wrote last."""
-        condition = condition_of(self.told[-1].conditions, kind)
+        condition = find_condition(self.told[-1].conditions, kind)
         return None if condition is None else (condition.status, condition.reason)
 
     @property

@@ -39,7 +39,7 @@ from reconciler.neon import codec
 from reconciler.neon.reading import _date
 from specs.app import AppRequest, DesiredApp
 from specs.names import is_app_id, parse_project_name
-from specs.neon import CreatedProject, ProjectListing
+from specs.neon import CreateProjectResponse, ProjectListing
 from specs.settings import TokenSettings
 from specs.status import Reason
 from specs.uri import InvalidURI, MorphikURI
@@ -326,7 +326,7 @@ PARSERS = FRAMING_PARSERS | {
         size=LARGEST_ANSWER,
     ),
     "created project of neon": Parser(
-        lambda text: _answered(codec.NeonCall(_CREATE, CreatedProject.model_validate), text),
+        lambda text: _answered(codec.NeonCall(_CREATE, CreateProjectResponse.model_validate), text),
         (*_JSON, '"operations":[', '"branch":', "null"),
         (
             ('{"operations":[', "{},", "{}]}"),

@@ -12,7 +12,7 @@ from reconciler.core.claim import Claim, plan, unrecorded
 from reconciler.core.identity import Standing
 from reconciler.core.mark import Mark
 from specs.metadata import AppMetadata
-from specs.neon import ComputeRead, Project, ProjectListing, QuotaRead, SettingsRead
+from specs.neon import ComputeSettingsResponse, Project, ProjectListing, ProjectSettingsResponse, QuotaResponse
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 STANDING = Standing("ours", 9, NOW - timedelta(days=30), "here", NOW, kept="here", doubt="lost")
@@ -36,8 +36,8 @@ def _project(app_id: str, project_id: str = "p-1") -> Project:
         pg_version=16,
         created_at=NOW,
         history_retention_seconds=0,
-        default_endpoint_settings=ComputeRead(autoscaling_limit_min_cu=1, suspend_timeout_seconds=0),
-        settings=SettingsRead(quota=QuotaRead(active_time_seconds=7)),
+        default_endpoint_settings=ComputeSettingsResponse(autoscaling_limit_min_cu=1, suspend_timeout_seconds=0),
+        settings=ProjectSettingsResponse(quota=QuotaResponse(active_time_seconds=7)),
     )
 
 
@@ -92,9 +92,9 @@ def test_what_does_not_say_enough_is_left_alone(changes: dict[str, object], why:
     [
         {"history_retention_seconds": 2**31},
         {"history_retention_seconds": -1},
-        {"default_endpoint_settings": ComputeRead(suspend_timeout_seconds=2**31)},
-        {"default_endpoint_settings": ComputeRead(autoscaling_limit_max_cu=0.1)},
-        {"default_endpoint_settings": ComputeRead(autoscaling_limit_min_cu=0.1)},
+        {"default_endpoint_settings": ComputeSettingsResponse(suspend_timeout_seconds=2**31)},
+        {"default_endpoint_settings": ComputeSettingsResponse(autoscaling_limit_max_cu=0.1)},
+        {"default_endpoint_settings": ComputeSettingsResponse(autoscaling_limit_min_cu=0.1)},
         {"pg_version": 2**31},
     ],
 )

@@ -191,7 +191,7 @@ def test_a_used_up_budget_of_the_sweeps_does_not_hold_up_a_living_app() -> None:
     neon = Neon(
         alive=(project(of), project(of, id="p-2")),
         marks={"p-2": mark(of, intent)},
-        errors={e.Permit: errors.MutationStopped("used up")},
+        errors={e.Permit: errors.MutationsSuspended("used up")},
     )
     done = passed(of, neon, intents=(intent,), surplus_ids=("p-2",))
     assert "ListEndpoints" in done.kinds

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.desired import compute_of, drift, drifted_fields, immutable_drift
-from specs.neon import ComputeRead, ComputeSettings, QuotaRead, SettingsRead
+from specs.neon import ComputeSettings, ComputeSettingsResponse, ProjectSettingsResponse, QuotaResponse
 from specs.status import Reason
 from tests.unit.test_core_recovering import app, project
 
@@ -19,11 +19,11 @@ SIZE = ComputeSettings(autoscaling_limit_min_cu=0.25, autoscaling_limit_max_cu=2
 def _sized(**changes: Any) -> dict[str, Any]:
     """A project's compute as Neon reports it."""
     fields = {"autoscaling_limit_min_cu": 0.25, "autoscaling_limit_max_cu": 2.0, "suspend_timeout_seconds": 300}
-    return {"default_endpoint_settings": ComputeRead(**fields | changes)}
+    return {"default_endpoint_settings": ComputeSettingsResponse(**fields | changes)}
 
 
 def _limited(**amounts: int) -> dict[str, Any]:
-    return {"settings": SettingsRead(quota=QuotaRead(**amounts))}
+    return {"settings": ProjectSettingsResponse(quota=QuotaResponse(**amounts))}
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ SERVED = app(Reason.AVAILABLE)
 FRESH = app(Reason.OPERATIONS_RUNNING, connected_at=None, project_recorded_at=NOW - timedelta(seconds=4))
 HELD = Credentials(checked(URI), checked(POOLED))
 SLOW = Next(60.0, failed=True)
-SILENT = {e.ProbeDatabase: errors.TenantUnreachable("refused")}
+SILENT = {e.ProbeDatabase: errors.AppDatabaseUnreachable("refused")}
 
 
 def _operation(status: str, ago: float = 4, **changes: Any) -> Operation:
@@ -218,7 +218,7 @@ def test_a_lost_app_stays_lost() -> None:
 
 
 def test_a_pass_that_finds_no_room_in_the_budget_comes_back_later() -> None:
-    spent = passed(SERVED, Neon(errors={e.GetProject: errors.BudgetSpent("repairs")}))
+    spent = passed(SERVED, Neon(errors={e.GetProject: errors.RateLimitExhausted("repairs")}))
     assert (spent.told, spent.again) == ([], Next(3.0, background=True))
 
 

@@ -13,18 +13,18 @@ from reconciler.core.reconcile import reconcile
 from reconciler.core.snapshot import Credentials, Next, Plane, Progress, Snapshot
 from reconciler.core.vanish import proven_gone
 from reconciler.errors import (
-    BudgetSpent,
     CatalogUnavailable,
     LeaseLost,
-    MutationStopped,
+    MutationsSuspended,
     NeonNotFound,
     NeonUnavailable,
+    RateLimitExhausted,
     ReconcileError,
 )
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes, role_name
 from specs.neon import Branch, BranchList, Endpoint, Project, ProjectListing
-from specs.status import AppStatus, Condition, ConditionType, Reason, condition_of
+from specs.status import AppStatus, Condition, ConditionType, Reason, find_condition
 from tests.addresses import checked
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -102,7 +102,7 @@ def one_pass(
             if isinstance(effect, e.RecoverProject):
                 answer = refusal
             if stopped and isinstance(effect, e.Permit):
-                answer = MutationStopped("stopped")
+                answer = MutationsSuspended("stopped")
     except StopIteration as end:
         return written, end.value
 
@@ -210,9 +210,9 @@ def test_absence_is_not_believed_while_everything_is_stopped() -> None:
 def test_a_recover_that_fails_is_still_told_as_one() -> None:
     """What is said of the failure does not take back what the same pass wrote before it."""
     missing = app(Reason.PROJECT_MISSING)
-    for refusal in (UNAVAILABLE, MutationStopped("no")):
+    for refusal in (UNAVAILABLE, MutationsSuspended("no")):
         written, _ = one_pass(missing, recoverable=True, confirmed=True, refusal=refusal)
-        ready = [condition_of(said.conditions, ConditionType.READY) for said in written]
+        ready = [find_condition(said.conditions, ConditionType.READY) for said in written]
         assert [each and each.reason for each in ready] == [Reason.RECOVERING, Reason.RECOVERING]
         assert [dict(said.columns) for said in written] == [{"missing_since": NOW}, {}]
 
@@ -223,14 +223,14 @@ def test_a_refusal_to_be_told_is_not_told() -> None:
     for end in (LeaseLost("lost"), CatalogUnavailable("gone")):
         with pytest.raises(type(end)):
             one_pass(missing, recoverable=True, confirmed=True, refusal=end)
-    written, outcome = one_pass(missing, recoverable=True, confirmed=True, refusal=BudgetSpent("none left"))
+    written, outcome = one_pass(missing, recoverable=True, confirmed=True, refusal=RateLimitExhausted("none left"))
     assert (len(written), outcome.failed, outcome.background) == (1, False, True)
 
 
 def test_what_no_sweep_confirmed_is_not_recovered() -> None:
     """A recover may have been sent before, so its time is kept."""
     [said], outcome = one_pass(app(Reason.RECOVERING, missing_since=ago(1.0)), recoverable=True)
-    ready = condition_of(said.conditions, ConditionType.READY)
+    ready = find_condition(said.conditions, ConditionType.READY)
     assert ready is not None
     assert (ready.reason, dict(said.columns), outcome.after) == (Reason.PROJECT_MISSING, {"missing_since": NOW}, None)
 
@@ -238,7 +238,7 @@ def test_what_no_sweep_confirmed_is_not_recovered() -> None:
 def test_a_first_look_is_told_as_one() -> None:
     for confirmed, words in ((True, "looking again"), (False, "a sweep has to see")):
         [said], _ = one_pass(app(Reason.AVAILABLE), confirmed=confirmed)
-        ready = condition_of(said.conditions, ConditionType.READY)
+        ready = find_condition(said.conditions, ConditionType.READY)
         assert ready is not None
         assert (ready.status, ready.reason) == ("False", Reason.PROJECT_MISSING)
         assert words in ready.message

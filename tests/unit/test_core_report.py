@@ -12,7 +12,7 @@ from reconciler.core.reconcile import reconcile
 from reconciler.core.report import QUIET_ATTEMPTS, Said, explain, progress, record, report_failure
 from reconciler.core.snapshot import Next, Plane, Progress, Snapshot
 from specs.metadata import AppMetadata
-from specs.status import AppStatus, ConditionType, Reason, condition_of
+from specs.status import AppStatus, ConditionType, Reason, find_condition
 from tests.unit.test_core_recovering import LONG_AGO, NOW, app
 
 BACKOFF, SLOW = 1.0, 45.0
@@ -45,9 +45,9 @@ def written(steps: e.Steps[Any]) -> tuple[list[Progress], Any]:
 @pytest.mark.parametrize(
     ("error", "status", "reason", "seconds"),
     [
-        (errors.MutationStopped("stopped"), "False", Reason.MUTATION_STOPPED, SLOW),
+        (errors.MutationsSuspended("stopped"), "False", Reason.MUTATION_STOPPED, SLOW),
         (errors.ProjectsUnexamined(130), "False", Reason.MUTATION_STOPPED, BACKOFF),
-        (errors.TenantUnreachable("refused"), "False", Reason.CONNECTING, BACKOFF),
+        (errors.AppDatabaseUnreachable("refused"), "False", Reason.CONNECTING, BACKOFF),
         (neon(errors.NeonUnauthorized), "False", Reason.NEON_UNAUTHORIZED, BACKOFF),
         (neon(errors.NeonProjectLimitReached), "False", Reason.PROJECT_LIMIT_REACHED, SLOW),
         (neon(errors.NeonLimitReached), "False", Reason.PLAN_LIMIT_REACHED, SLOW),
@@ -96,7 +96,7 @@ def test_explain_an_error_that_is_not_neons_names_it(error: errors.ReconcileErro
 @pytest.mark.parametrize(
     "error",
     [
-        errors.MutationStopped(FLEET),
+        errors.MutationsSuspended(FLEET),
         errors.ReconcileError(FLEET),
         *(neon(kind, said=FLEET) for kind in (errors.NeonUnauthorized, errors.NeonConflict, errors.NeonNotFound)),
         *(neon(kind, said=FLEET) for kind in (errors.NeonRateLimited, errors.NeonUnavailable, errors.NeonLocked)),
@@ -109,7 +109,7 @@ def test_the_text_of_an_error_is_the_operators(error: errors.ReconcileError) -> 
     """Where an operator must act, the text is in the operator's message; it is never in the owner's or in an event."""
     of = snapshot(app(Reason.AVAILABLE), attempts=QUIET_ATTEMPTS)
     ([told], _) = written(report_failure(of, error))
-    synced = condition_of(told.conditions, ConditionType.SYNCED)
+    synced = find_condition(told.conditions, ConditionType.SYNCED)
     assert synced is not None
     assert FLEET not in synced.message
     assert [FLEET in event.message for event in told.events] == [False]
@@ -133,7 +133,7 @@ def test_what_passes_by_itself_becomes_news_after_some_passes(kind: type[errors.
 
 def test_a_database_that_does_not_answer_is_not_ready_and_all_else_is_not_in_sync() -> None:
     of = snapshot(app(Reason.AVAILABLE), 0)
-    (said,) = written(report_failure(of, errors.TenantUnreachable("refused")))[0]
+    (said,) = written(report_failure(of, errors.AppDatabaseUnreachable("refused")))[0]
     assert [each.type for each in said.events] == [ConditionType.READY]
     (said,) = written(report_failure(of, neon(errors.NeonUnavailable)))[0]
     assert [each.type for each in said.events] == [ConditionType.SYNCED]
@@ -188,7 +188,7 @@ def test_a_generation_is_observed_when_it_is_ready_or_deleted() -> None:
 
 def test_a_condition_tells_when_and_for_which_generation() -> None:
     said = progress(snapshot(app(Reason.AVAILABLE, generation=5)), synced=Said("False", Reason.HELD, "a\x00b"))
-    held = condition_of(said.conditions, ConditionType.SYNCED)
+    held = find_condition(said.conditions, ConditionType.SYNCED)
     assert held is not None
     assert (held.last_transition_time, held.observed_generation, held.message) == (NOW, 5, "a?b")
     assert said.events[0].message == "a?b"
@@ -211,7 +211,7 @@ def test_only_what_changes_is_written() -> None:
 
 def test_an_unconfirmed_owner_is_said_and_nothing_else_is_done() -> None:
     told, again = written(reconcile(snapshot(app(Reason.AVAILABLE, held_for="owner"))))
-    assert [condition_of(each.conditions, ConditionType.SYNCED).reason for each in told] == [Reason.OWNER_UNCONFIRMED]  # type: ignore[union-attr]
+    assert [find_condition(each.conditions, ConditionType.SYNCED).reason for each in told] == [Reason.OWNER_UNCONFIRMED]  # type: ignore[union-attr]
     assert again == Next(None)
 
 
@@ -227,5 +227,5 @@ def test_who_waits_for_a_turn_comes_back_in_the_background() -> None:
     steps = reconcile(snapshot(app(Reason.AVAILABLE)))
     next(steps)
     with pytest.raises(StopIteration) as end:
-        steps.throw(errors.BudgetSpent("none left"))
+        steps.throw(errors.RateLimitExhausted("none left"))
     assert end.value.value == Next(3.0, background=True)

@@ -9,11 +9,11 @@ import pytest
 from reconciler.core import effects as e
 from reconciler.core.snapshot import CreateIntent, Next
 from reconciler.errors import (
-    BudgetSpent,
     CatalogUnavailable,
     LeaseLost,
-    MutationStopped,
+    MutationsSuspended,
     NeonInvalidRequest,
+    RateLimitExhausted,
     ReconcileError,
 )
 from specs.status import Reason
@@ -36,7 +36,7 @@ def test_what_is_not_proven_is_told_once_with_its_reason() -> None:
     assert [(each.type, each.reason) for each in said.events] == [("LeftAlone", Reason.NOT_PROVEN_OURS)]
 
 
-REFUSALS = (MutationStopped("the budget of the sweeps is used up"), neon_error(NeonInvalidRequest), GONE)
+REFUSALS = (MutationsSuspended("the budget of the sweeps is used up"), neon_error(NeonInvalidRequest), GONE)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
@@ -62,7 +62,7 @@ def test_a_young_surplus_waits_and_its_app_does_not() -> None:
     assert done.again == Next(3630.0, background=True)
 
 
-@pytest.mark.parametrize("error", [LeaseLost("lost"), CatalogUnavailable("gone"), BudgetSpent("none left")])
+@pytest.mark.parametrize("error", [LeaseLost("lost"), CatalogUnavailable("gone"), RateLimitExhausted("none left")])
 def test_who_may_not_go_on_leaves_the_app_too(error: ReconcileError) -> None:
     done = passed(OF, Neon(alive=(THERE, UNPROVEN), errors={e.DropSurplus: error}), surplus_ids=("p-2",))
     assert "ListEndpoints" not in done.kinds

@@ -17,11 +17,11 @@ from api.commands.cli import _parser
 from specs import settings
 from specs.settings import (
     NEON_API_URL,
+    ApiSettings,
     CatalogSettings,
-    HttpSettings,
-    LoopSettings,
-    PlaneSettings,
-    SealSettings,
+    ControlPlaneSettings,
+    EncryptionSettings,
+    ReconcilerSettings,
     TokenSettings,
 )
 from tests.processes.image import last, stages
@@ -121,8 +121,8 @@ def test_the_commands_start_with_what_compose_gives_them(neon: dict[str, str], e
     """Every variable is a setting, every command has those that it asks for, and the API has no key of Neon."""
     groups: dict[str, tuple[type[settings.Settings], ...]] = {
         "migrate": (CatalogSettings,),
-        "api": (CatalogSettings, SealSettings, PlaneSettings, TokenSettings, HttpSettings),
-        "daemon": (CatalogSettings, SealSettings, PlaneSettings, LoopSettings),
+        "api": (CatalogSettings, EncryptionSettings, ControlPlaneSettings, TokenSettings, ApiSettings),
+        "daemon": (CatalogSettings, EncryptionSettings, ControlPlaneSettings, ReconcilerSettings),
     }
     for name, used in groups.items():
         given = SERVICES[name]["environment"]
@@ -131,7 +131,7 @@ def test_the_commands_start_with_what_compose_gives_them(neon: dict[str, str], e
             for variable, text in given.items():
                 here.setenv(variable, _resolved(text, SECRETS | neon))
             loaded = [group.load() for group in used]
-        for loop in (group for group in loaded if isinstance(group, LoopSettings)):
+        for loop in (group for group in loaded if isinstance(group, ReconcilerSettings)):
             assert loop.neon_api_url == neon.get("NEON_API_URL", NEON_API_URL)
             assert ("127.0.0.1" in loop.host_suffixes) == (neon is LOCAL_NEON)
     assert SERVICES["daemon"]["deploy"]["replicas"] == 2

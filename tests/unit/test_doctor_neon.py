@@ -11,21 +11,21 @@ from typing import Any
 import httpx
 import pytest
 
-from api.commands.doctor.catalog import judged_clock
+from api.commands.doctor.catalog import check_clock_skew
 from api.commands.doctor.line import Line, State
 from api.commands.doctor.neon import NeonChecks
 from reconciler.catalog.inspect import Identity
 from reconciler.errors import NeonOutcomeUnknown
 from reconciler.neon.client import NeonClient
-from reconciler.neon.reading import ReadingTransport
+from reconciler.neon.reading import ReadOnlyTransport
 from specs.names import format_project_name
-from specs.settings import LoopSettings, PlaneSettings
+from specs.settings import ControlPlaneSettings, ReconcilerSettings
 
 Json = dict[str, Any]
 URL = "https://neon.example/api/v2"
 AUTH: Json = {"account_id": "acc-1", "auth_method": "api_key_org"}
 ORGANIZATIONS: Json = {"organizations": [{"id": "org-1", "name": "One", "plan": "launch_v3"}]}
-REGIONS: Json = {"regions": [{"region_id": region} for region in PlaneSettings().neon_regions]}
+REGIONS: Json = {"regions": [{"region_id": region} for region in ControlPlaneSettings().neon_regions]}
 REFUSED_KIND: Json = {"code": "", "message": "not allowed for organization API keys"}
 SCOPED = (404, {"code": "", "message": "not allowed to perform actions outside the project this key is scoped to"})
 
@@ -61,12 +61,12 @@ def _checked(
 ) -> dict[str, Line]:
     for name in ("NEON_API_KEY", "NEON_ORG_ID", "NEON_API_URL", "NEON_HOST_SUFFIXES"):
         monkeypatch.delenv(name, raising=False)
-    loop = LoopSettings.load(neon_api_key="napi_hidden", neon_api_url=URL, **settings)
+    loop = ReconcilerSettings.load(neon_api_key="napi_hidden", neon_api_url=URL, **settings)
 
     async def run() -> list[Line]:
-        transport = ReadingTransport(httpx.MockTransport(answer))
+        transport = ReadOnlyTransport(httpx.MockTransport(answer))
         async with NeonClient(loop.neon_api_url, loop.neon_api_key, transport=transport) as client:
-            return await NeonChecks(loop, PlaneSettings.load(), identity, client, transport).run()
+            return await NeonChecks(loop, ControlPlaneSettings.load(), identity, client, transport).run()
 
     lines = asyncio.run(run())
     assert "napi_hidden" not in str(lines)
@@ -183,7 +183,7 @@ def test_a_reading_client_sends_nothing_but_get() -> None:
         return httpx.Response(200, json={})
 
     async def run() -> None:
-        async with NeonClient(URL, "k", transport=ReadingTransport(httpx.MockTransport(answer))) as client:
+        async with NeonClient(URL, "k", transport=ReadOnlyTransport(httpx.MockTransport(answer))) as client:
             with pytest.raises(NeonOutcomeUnknown):
                 await client.delete_project("project-1")
 
@@ -197,7 +197,7 @@ def test_a_reading_client_sends_nothing_but_get() -> None:
      (-31, 2, State.WARNING)],
 )  # fmt: skip
 def test_a_clock_is_judged_by_what_is_certain(seconds: float, uncertain: float, state: State) -> None:
-    line = judged_clock("clock", timedelta(seconds=seconds), timedelta(seconds=uncertain))
+    line = check_clock_skew("clock", timedelta(seconds=seconds), timedelta(seconds=uncertain))
     assert line.state is state
 
 
@@ -209,7 +209,7 @@ def test_neons_clock_is_read_from_its_date() -> None:
         return httpx.Response(200, headers={"Date": format_datetime(past, usegmt=True)})
 
     async def run() -> timedelta | None:
-        transport = ReadingTransport(httpx.MockTransport(answer))
+        transport = ReadOnlyTransport(httpx.MockTransport(answer))
         await transport.handle_async_request(httpx.Request("GET", URL))
         return transport.ahead
 

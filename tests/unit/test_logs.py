@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from api.commands.logs import LEVELS, JsonFormatter, TextFormatter, configure, without_credentials
+from api.commands.logs import LEVELS, JsonFormatter, TextFormatter, configure, redact_credentials
 from reconciler.logs import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Troubles, bound, fields
 from specs.settings import LogSettings, SettingsError
 
@@ -123,7 +123,7 @@ def test_text_is_for_people() -> None:
 )
 def test_credentials_are_struck_out(text: str, left: str) -> None:
     """In messages and in fields, in both forms; what is none stays."""
-    assert without_credentials(text) == left
+    assert redact_credentials(text) == left
     for formatter in (JsonFormatter(), TextFormatter()):
         line = formatter.format(_record("%s", text, said=text))
         assert line.count(left) == 2

@@ -121,7 +121,7 @@ def test_an_odd_endpoint_may_be_of_any_branch(odd: object) -> None:
 def test_an_odd_operation_may_still_run(odd: object) -> None:
     body = json.dumps({"operations": [odd, {"id": "op-9", "status": "finished"}]}).encode()
     first, second = codec.decode(codec.list_operations("p-1"), 200, {}, body)
-    assert (first.is_settled, second.is_settled) == (False, True)
+    assert (first.is_terminal, second.is_terminal) == (False, True)
 
 
 @pytest.mark.parametrize("bad", BAD_IDS)

@@ -39,7 +39,7 @@ SPEC = neon.ProjectCreate(
     org_id="org-1",
     region_id="aws-us-east-2",
     pg_version=17,
-    branch=neon.BranchOfProject(name="main", role_name="app_1f_1", database_name="app", annotations={"nonce": "n"}),
+    branch=neon.DefaultBranchSpec(name="main", role_name="app_1f_1", database_name="app", annotations={"nonce": "n"}),
     default_endpoint_settings=neon.ComputeSettings(autoscaling_limit_max_cu=2),
     settings=neon.ProjectSettings(quota=neon.Quota(written_data_bytes=5)),
 )
@@ -173,7 +173,7 @@ def test_a_created_project_is_read_with_unknown_fields_values_and_nulls() -> Non
     assert (made.project.id, made.branch.current_state) == ("gentle-river-1", "hibernating")
     assert made.connection_uris[0].connection_uri.get_secret_value() == URI
     assert made.connection_uris[0].connection_parameters.pooler_host == "ep-a-1-pooler.x"
-    assert (made.operations[0].failures_count, made.operations[0].is_settled) == (0, False)
+    assert (made.operations[0].failures_count, made.operations[0].is_terminal) == (0, False)
     assert "hidden-1" not in repr(made)
 
 

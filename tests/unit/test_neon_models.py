@@ -31,8 +31,8 @@ PROJECT: dict[str, Any] = {
         (neon.ProjectCreate, {**CREATE, "pg_version": 13}),
         (neon.ProjectCreate, {**CREATE, "history_retention_seconds": 2_592_001}),
         (neon.ProjectCreate, {**CREATE, "tags": []}),
-        (neon.BranchOfProject, {**BRANCH, "role_name": "r" * 64}),
-        (neon.BranchOfProject, {**BRANCH, "annotations": {str(n): "" for n in range(51)}}),
+        (neon.DefaultBranchSpec, {**BRANCH, "role_name": "r" * 64}),
+        (neon.DefaultBranchSpec, {**BRANCH, "annotations": {str(n): "" for n in range(51)}}),
         (neon.ComputeSettings, {"autoscaling_limit_min_cu": 0}),
         (neon.ComputeSettings, {"autoscaling_limit_min_cu": 2, "autoscaling_limit_max_cu": 1}),
         (neon.ComputeSettings, {"autoscaling_limit_max_cu": float("nan")}),
@@ -118,7 +118,7 @@ def test_an_instant_without_a_zone_is_utc() -> None:
 )
 def test_only_known_ends_settle_an_operation(status: str, settled: bool, ok: bool) -> None:
     operation = neon.Operation.model_validate({"id": "1", "action": "new_action", "status": status})
-    assert (operation.is_settled, operation.is_ok) == (settled, ok)
+    assert (operation.is_terminal, operation.succeeded) == (settled, ok)
 
 
 @pytest.mark.parametrize(
@@ -151,4 +151,4 @@ def test_a_listing_is_complete_only_without_doubt(
     unavailable: tuple[str, ...], repeated: tuple[str, ...], complete: bool
 ) -> None:
     listing = neon.ProjectListing(projects=(), unavailable_project_ids=unavailable, repeated_project_ids=repeated)
-    assert listing.complete is complete
+    assert listing.is_complete is complete

@@ -24,7 +24,7 @@ CREATE = codec.create_project(
         name="shop-x",
         region_id="aws-us-east-2",
         pg_version=17,
-        branch=neon.BranchOfProject(name="main", role_name="app_1f_1", database_name="app"),
+        branch=neon.DefaultBranchSpec(name="main", role_name="app_1f_1", database_name="app"),
     )
 )
 GET = codec.get_project("gentle-river-1")

@@ -7,15 +7,15 @@ import json
 import pytest
 from starlette.exceptions import HTTPException
 
-from api.problems import FieldError, forbidden, invalid_fields, problem_of
+from api.problems import FieldError, forbidden, invalid_fields, to_problem
 from reconciler.catalog.refusals import (
-    CatalogRefusal,
     CreateLimitReached,
     IdempotencyKeyReused,
     InvalidCursor,
     KeyLimitReached,
     LimitReached,
     NameTaken,
+    RequestRejected,
 )
 from reconciler.errors import CatalogUnavailable
 
@@ -37,7 +37,7 @@ from reconciler.errors import CatalogUnavailable
     ],
 )
 def test_each_error_is_a_problem(error: Exception, status: int, slug: str) -> None:
-    response = problem_of(error).response()
+    response = to_problem(error).response()
     document = json.loads(bytes(response.body))
     assert response.media_type == "application/problem+json"
     assert response.status_code == document["status"] == status
@@ -49,11 +49,11 @@ def test_each_error_is_a_problem(error: Exception, status: int, slug: str) -> No
 
 def test_every_refusal_of_the_catalog_has_a_problem_of_its_own() -> None:
     known = {NameTaken, LimitReached, CreateLimitReached, KeyLimitReached, IdempotencyKeyReused, InvalidCursor}
-    assert set(CatalogRefusal.__subclasses__()) == known
+    assert set(RequestRejected.__subclasses__()) == known
 
 
 def test_a_name_that_is_taken_says_by_what_and_how_it_differs() -> None:
-    document = json.loads(bytes(problem_of(NameTaken("a" * 24, ("pg_version", "region"))).response().body))
+    document = json.loads(bytes(to_problem(NameTaken("a" * 24, ("pg_version", "region"))).response().body))
     assert document["app_id"] == "a" * 24
     assert document["fields"] == ["pg_version", "region"]
     assert "a" * 24 in document["detail"]
@@ -64,7 +64,7 @@ def test_a_name_that_is_taken_says_by_what_and_how_it_differs() -> None:
     [(CatalogUnavailable("x"), "2"), (CreateLimitReached(3, 90.2), "91"), (KeyLimitReached(3, 0.0), "1")],
 )
 def test_what_ought_to_be_sent_again_later_says_when(error: Exception, seconds: str) -> None:
-    assert problem_of(error).response().headers["Retry-After"] == seconds
+    assert to_problem(error).response().headers["Retry-After"] == seconds
 
 
 def test_a_422_names_its_fields() -> None:
@@ -76,4 +76,4 @@ def test_a_422_names_its_fields() -> None:
 
 
 def test_headers_of_the_framework_stay() -> None:
-    assert problem_of(HTTPException(405, headers={"Allow": "GET"})).response().headers["Allow"] == "GET"
+    assert to_problem(HTTPException(405, headers={"Allow": "GET"})).response().headers["Allow"] == "GET"

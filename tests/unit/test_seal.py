@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.catalog.seal import SealBroken, SealedDataKey, Sealer, key_id
+from reconciler.catalog.seal import DecryptionFailed, Sealer, WrappedDataKey, key_id
 from specs.metadata import AppMetadata
 
 OLD, NEW = b"o" * 32, b"n" * 32
@@ -46,14 +46,14 @@ def sealed_app(sealer: Sealer, uri: str = URI) -> AppMetadata:
 
 def test_what_was_sealed_opens() -> None:
     sealer = Sealer((NEW,))
-    opened = sealer.unseal_uri(sealed_app(sealer), "connection_uri")
+    opened = sealer.decrypt_uri(sealed_app(sealer), "connection_uri")
     assert opened is not None
     assert opened.get_secret_value() == URI
 
 
 def test_a_row_without_a_uri_has_none() -> None:
     sealer = Sealer((NEW,))
-    assert sealer.unseal_uri(sealed_app(sealer), "pooled_uri") is None
+    assert sealer.decrypt_uri(sealed_app(sealer), "pooled_uri") is None
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_a_row_without_a_uri_has_none() -> None:
 )
 def test_a_row_with_one_value_changed_does_not_open(change: dict[str, Any]) -> None:
     sealer = Sealer((NEW, OLD))
-    with pytest.raises(SealBroken):
-        sealer.unseal_uri(sealed_app(sealer).model_copy(update=change), "connection_uri")
+    with pytest.raises(DecryptionFailed):
+        sealer.decrypt_uri(sealed_app(sealer).model_copy(update=change), "connection_uri")
 
 
 PLACE: dict[str, Any] = {
@@ -98,22 +98,22 @@ def test_every_part_of_the_place_counts_for_the_value_alone(name: str) -> None:
     sealed = sealer.seal(key, "connection_uri", URI, **PLACE)
     other = PLACE | {name: PLACE[name] + 1 if isinstance(PLACE[name], int) else PLACE[name] + "x"}
     assert sealer.open(key, "connection_uri", sealed, **PLACE).get_secret_value() == URI
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionFailed):
         sealer.open(key, "connection_uri", sealed, **other)
 
 
 def test_a_uri_does_not_open_in_the_other_column() -> None:
     sealer = Sealer((NEW,))
     app = sealed_app(sealer)
-    with pytest.raises(SealBroken):
-        sealer.unseal_uri(app.model_copy(update={"pooled_uri_sealed": app.connection_uri_sealed}), "pooled_uri")
+    with pytest.raises(DecryptionFailed):
+        sealer.decrypt_uri(app.model_copy(update={"pooled_uri_sealed": app.connection_uri_sealed}), "pooled_uri")
 
 
 @pytest.mark.parametrize("part", ["app_id", "incarnation"])
 def test_a_data_key_opens_for_its_own_app_and_incarnation_only(part: str) -> None:
     sealer = Sealer((NEW,))
     app = sealed_app(sealer).model_copy(update={part: "b" * 24 if part == "app_id" else 2})
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionFailed):
         sealer.open_data_key(app)
 
 
@@ -121,7 +121,7 @@ def test_values_that_run_together_are_told_apart() -> None:
     sealer = Sealer((NEW,))
     key = sealer.new_data_key("a" * 24, 1).key
     sealed = sealer.seal(key, "connection_uri", URI, **(PLACE | {"org_id": "ab", "project_id": "c"}))
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionFailed):
         sealer.open(key, "connection_uri", sealed, **(PLACE | {"org_id": "a", "project_id": "bc"}))
 
 
@@ -132,16 +132,16 @@ def test_every_bit_counts() -> None:
     assert sealed is not None
     for position in range(len(sealed)):
         changed = bytes(byte ^ (at == position) for at, byte in enumerate(sealed))
-        with pytest.raises(SealBroken):
-            sealer.unseal_uri(app.model_copy(update={"connection_uri_sealed": changed}), "connection_uri")
+        with pytest.raises(DecryptionFailed):
+            sealer.decrypt_uri(app.model_copy(update={"connection_uri_sealed": changed}), "connection_uri")
 
 
 def test_rotation_of_the_wrapping_keys() -> None:
     app = sealed_app(Sealer((OLD,)))
-    assert Sealer((NEW, OLD)).unseal_uri(app, "connection_uri") is not None
+    assert Sealer((NEW, OLD)).decrypt_uri(app, "connection_uri") is not None
     assert sealed_app(Sealer((NEW, OLD))).data_key_wrapped_by == key_id(NEW)
-    with pytest.raises(SealBroken, match=key_id(OLD)):
-        Sealer((NEW,)).unseal_uri(app, "connection_uri")
+    with pytest.raises(DecryptionFailed, match=key_id(OLD)):
+        Sealer((NEW,)).decrypt_uri(app, "connection_uri")
 
 
 def test_the_same_text_never_seals_to_the_same_bytes() -> None:
@@ -154,7 +154,7 @@ def test_nothing_shows_a_key_or_a_uri() -> None:
     sealer = Sealer((NEW,))
     made = sealer.new_data_key("a" * 24, 1)
     app = sealed_app(sealer)
-    opened = sealer.unseal_uri(app, "connection_uri")
+    opened = sealer.decrypt_uri(app, "connection_uri")
     shown = f"{sealer!r} {made!r} {made.key!r} {opened!r} {app!r}"
     assert "p%40ss" not in shown
     assert repr(made.sealed) not in shown
@@ -171,5 +171,5 @@ def test_keys_of_another_length_are_refused(keys: tuple[bytes, ...]) -> None:
 
 def test_a_sealed_data_key_is_what_the_catalog_keeps() -> None:
     made = Sealer((NEW,)).new_data_key("a" * 24, 3)
-    assert isinstance(made, SealedDataKey)
+    assert isinstance(made, WrappedDataKey)
     assert (made.wrapped_by, made.version, made.sealed[:1]) == (key_id(NEW), 1, b"\x01")

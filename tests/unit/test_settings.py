@@ -11,12 +11,12 @@ from specs import settings as s
 KEY = "A" * 43
 GROUPS = (
     s.CatalogSettings,
-    s.SealSettings,
-    s.PlaneSettings,
+    s.EncryptionSettings,
+    s.ControlPlaneSettings,
     s.NeonSettings,
-    s.LoopSettings,
+    s.ReconcilerSettings,
     s.TokenSettings,
-    s.HttpSettings,
+    s.ApiSettings,
     s.ConnectionSettings,
 )
 
@@ -33,12 +33,12 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ("group", "given", "named"),
     [
         (s.CatalogSettings, {}, "DATABASE_URL"),
-        (s.SealSettings, {}, "ENCRYPTION_KEYS"),
-        (s.SealSettings, {"ENCRYPTION_KEYS": "short"}, "ENCRYPTION_KEYS"),
-        (s.SealSettings, {"ENCRYPTION_KEYS": f"{KEY},!!!"}, "ENCRYPTION_KEYS"),
-        (s.PlaneSettings, {"DEFAULT_REGION": "mars"}, "DEFAULT_REGION"),
-        (s.PlaneSettings, {"DEFAULT_PG_VERSION": "9"}, "DEFAULT_PG_VERSION"),
-        (s.PlaneSettings, {"CONTROL_PLANE_ID": "Not ok"}, "CONTROL_PLANE_ID"),
+        (s.EncryptionSettings, {}, "ENCRYPTION_KEYS"),
+        (s.EncryptionSettings, {"ENCRYPTION_KEYS": "short"}, "ENCRYPTION_KEYS"),
+        (s.EncryptionSettings, {"ENCRYPTION_KEYS": f"{KEY},!!!"}, "ENCRYPTION_KEYS"),
+        (s.ControlPlaneSettings, {"DEFAULT_REGION": "mars"}, "DEFAULT_REGION"),
+        (s.ControlPlaneSettings, {"DEFAULT_PG_VERSION": "9"}, "DEFAULT_PG_VERSION"),
+        (s.ControlPlaneSettings, {"CONTROL_PLANE_ID": "Not ok"}, "CONTROL_PLANE_ID"),
         (s.NeonSettings, {}, "NEON_API_KEY"),
         (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_API_URL": "http://neon.example"}, "NEON_API_URL"),
         (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_API_URL": "https://[neon"}, "NEON_API_URL"),
@@ -46,9 +46,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_API_URL": "https://neon.example/?a=b"}, "NEON_API_URL"),
         (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_API_URL": "https://a:b@neon.example"}, "NEON_API_URL"),
         (s.NeonSettings, {"NEON_API_KEY": "k", "NEON_ORG_ID": "a b"}, "NEON_ORG_ID"),
-        (s.LoopSettings, {"NEON_API_KEY": "k", "NEON_TIMEOUT_SECONDS": "30"}, "NEON_TIMEOUT_SECONDS"),
-        (s.LoopSettings, {"NEON_API_KEY": "k", "SETTLE_SECONDS": "20.5"}, "SETTLE_SECONDS"),
-        (s.LoopSettings, {"NEON_API_KEY": "k", "RESYNC_SECONDS": "0"}, "RESYNC_SECONDS"),
+        (s.ReconcilerSettings, {"NEON_API_KEY": "k", "NEON_TIMEOUT_SECONDS": "30"}, "NEON_TIMEOUT_SECONDS"),
+        (s.ReconcilerSettings, {"NEON_API_KEY": "k", "SETTLE_SECONDS": "20.5"}, "SETTLE_SECONDS"),
+        (s.ReconcilerSettings, {"NEON_API_KEY": "k", "RESYNC_SECONDS": "0"}, "RESYNC_SECONDS"),
         (s.TokenSettings, {}, "JWT_SECRET_KEY"),
         (s.TokenSettings, {"JWT_SECRET_KEY": "short"}, "JWT_SECRET_KEY"),
         (s.TokenSettings, {"JWT_SECRET_KEY": "ab" * 15 + "c"}, "JWT_SECRET_KEY"),
@@ -59,9 +59,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (s.TokenSettings, {"JWT_JWKS_URL": "https://[far/keys"}, "JWT_JWKS_URL"),
         (s.TokenSettings, {"JWT_JWKS_URL": "https://far.example:port/keys"}, "JWT_JWKS_URL"),
         (s.TokenSettings, {"JWT_JWKS_URL": "https:///keys"}, "JWT_JWKS_URL"),
-        (s.HttpSettings, {"PORT": "many"}, "PORT"),
-        (s.HttpSettings, {"MAX_APPS_PER_OWNER": "0"}, "MAX_APPS_PER_OWNER"),
-        (s.HttpSettings, {"CLIENT_ADDRESS_HEADER": "X-Real-IP"}, "CLIENT_ADDRESS_HEADER"),
+        (s.ApiSettings, {"PORT": "many"}, "PORT"),
+        (s.ApiSettings, {"MAX_APPS_PER_OWNER": "0"}, "MAX_APPS_PER_OWNER"),
+        (s.ApiSettings, {"CLIENT_ADDRESS_HEADER": "X-Real-IP"}, "CLIENT_ADDRESS_HEADER"),
         (s.ConnectionSettings, {"KEEP_ALIVE_SECONDS": "0"}, "KEEP_ALIVE_SECONDS"),
         (s.ConnectionSettings, {"MAX_CONNECTIONS": "0"}, "MAX_CONNECTIONS"),
     ],
@@ -80,7 +80,7 @@ def test_what_is_wrong_is_named(
 def test_secrets_are_in_no_message_or_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENCRYPTION_KEYS", "canary-key")
     with pytest.raises(s.SettingsError) as caught:
-        s.SealSettings.load()
+        s.EncryptionSettings.load()
     monkeypatch.setenv("NEON_API_KEY", "canary-key")
     assert "canary" not in str(caught.value) + repr(s.NeonSettings.load())
 
@@ -90,13 +90,13 @@ def test_the_environment_goes_before_the_file_and_both_before_what_dev_makes(
 ) -> None:
     (tmp_path / ".env").write_text("PORT=1234\nMAX_APPS_PER_OWNER=7\n")
     monkeypatch.setenv("PORT", "4321")
-    read = s.HttpSettings.load(port=1, max_apps_per_owner=1, requests_per_minute=1)
+    read = s.ApiSettings.load(port=1, max_apps_per_owner=1, requests_per_minute=1)
     assert (read.port, read.max_apps_per_owner, read.requests_per_minute) == (4321, 7, 1)
 
 
 def test_an_unset_variable_is_an_absent_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "")
-    assert s.HttpSettings.load().port == 8000
+    assert s.ApiSettings.load().port == 8000
 
 
 @pytest.mark.parametrize("where", ["environment", "file"])
@@ -117,14 +117,14 @@ def test_white_space_around_any_setting_is_stripped(
         (tmp_path / ".env").write_bytes(b"\xef\xbb\xbf" + text.encode())
     catalog = s.CatalogSettings.load()
     assert (catalog.direct_url, catalog.direct_setting) == ("postgresql://h/d", "DATABASE_URL")
-    assert s.SealSettings.load().keys() == (bytes(32),)
-    assert s.PlaneSettings.load().control_plane_id == "plane"
-    loop = s.LoopSettings.load()
+    assert s.EncryptionSettings.load().keys() == (bytes(32),)
+    assert s.ControlPlaneSettings.load().control_plane_id == "plane"
+    loop = s.ReconcilerSettings.load()
     assert (loop.neon_api_key.get_secret_value(), loop.lease_seconds) == ("k", 90)
     secret = s.TokenSettings.load().jwt_secret_key
     assert secret is not None
     assert secret.get_secret_value() == "xy" * 16
-    assert (s.HttpSettings.load(port=1).port, s.LogSettings.load().log_level) == (4321, "debug")
+    assert (s.ApiSettings.load(port=1).port, s.LogSettings.load().log_level) == (4321, "debug")
 
 
 def test_this_machine_is_believed_only_when_neon_is_on_it(monkeypatch: pytest.MonkeyPatch) -> None:

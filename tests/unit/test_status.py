@@ -8,14 +8,14 @@ from typing import Literal
 import pytest
 
 from specs.status import (
-    NEEDS_A_PERSON,
+    MANUAL_ACTION_REASONS,
     AppStatus,
     Condition,
     ConditionType,
     Reason,
-    condition_of,
     derive_status,
-    merge_condition,
+    find_condition,
+    set_condition,
 )
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,7 +70,7 @@ def test_a_delete_goes_before_everything(conditions: tuple[Condition, ...]) -> N
     assert (deleting, deleted) == (AppStatus.DELETING, AppStatus.DELETED)
 
 
-@pytest.mark.parametrize("reason", sorted(NEEDS_A_PERSON))
+@pytest.mark.parametrize("reason", sorted(MANUAL_ACTION_REASONS))
 def test_what_needs_a_person_is_failed_or_degraded(reason: Reason) -> None:
     """Never ready."""
     synced = said(ConditionType.SYNCED, "False", reason)
@@ -82,13 +82,13 @@ def test_what_needs_a_person_is_failed_or_degraded(reason: Reason) -> None:
 def test_the_same_statement_again_is_an_equal_value() -> None:
     """The time of the transition stays, so nothing is written."""
     later = said(ConditionType.READY, "True", Reason.AVAILABLE, AT + timedelta(hours=1))
-    assert merge_condition((READY, IN_SYNC), later) == (READY, IN_SYNC)
+    assert set_condition((READY, IN_SYNC), later) == (READY, IN_SYNC)
 
 
 def test_another_status_moves_the_time() -> None:
     """Another reason alone does not."""
     later = AT + timedelta(hours=1)
-    reworded = merge_condition((RUNNING,), said(ConditionType.READY, "False", Reason.CONNECTING, later))
-    turned = merge_condition((RUNNING,), said(ConditionType.READY, "True", Reason.AVAILABLE, later))
+    reworded = set_condition((RUNNING,), said(ConditionType.READY, "False", Reason.CONNECTING, later))
+    turned = set_condition((RUNNING,), said(ConditionType.READY, "True", Reason.AVAILABLE, later))
     assert [each.last_transition_time for each in reworded + turned] == [AT, later]
-    assert condition_of(turned, ConditionType.SYNCED) is None
+    assert find_condition(turned, ConditionType.SYNCED) is None

@@ -17,7 +17,7 @@ from reconciler.core import effects as e
 from reconciler.core.budget import Terms
 from reconciler.core.snapshot import Credentials, Progress
 from reconciler.errors import (
-    MutationStopped,
+    MutationsSuspended,
     NeonAPIError,
     NeonIntermediaryAnswered,
     NeonLocked,
@@ -291,8 +291,8 @@ def test_times_to_ready_and_to_deleted(seen: Seen) -> None:
     ("meet", "level"),
     [
         (lambda w: w.failed(NeonUnauthorized(method="GET", route="/projects", detail="no", status=401)), "ERROR"),
-        (lambda w: w.failed(MutationStopped("many projects vanished")), "ERROR"),
-        (lambda w: w.failed(MutationStopped("sweeps may delete 10"), budget=True), "WARNING"),
+        (lambda w: w.failed(MutationsSuspended("many projects vanished")), "ERROR"),
+        (lambda w: w.failed(MutationsSuspended("sweeps may delete 10"), budget=True), "WARNING"),
         (lambda w: w.exchanged(_exchange(503)), "WARNING"),
         (lambda w: w.exchanged(_exchange(None, NeonNotSent, whole=False)), "WARNING"),
         (lambda w: w.failed(NeonLocked(method="GET", route="/projects", detail="busy", status=423)), None),

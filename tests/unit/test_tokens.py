@@ -23,7 +23,7 @@ from api.auth.revocations import TokenRevocations
 from api.auth.tokens import InvalidToken, Principal, TokenVerifier, issue_token
 from api.guard import Guard
 from api.problems import ProblemError
-from specs.settings import HttpSettings, TokenSettings
+from specs.settings import ApiSettings, TokenSettings
 
 SECRET = "k" * 32
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -63,7 +63,7 @@ async def no_minimums(_owner_ids: Sequence[str]) -> dict[str, int]:
 
 def guard(verifier: TokenVerifier, **http: Any) -> Guard:
     """A guard over a verifier, without revocations."""
-    return Guard(verifier, TokenRevocations(no_minimums), HttpSettings.model_construct(**http))
+    return Guard(verifier, TokenRevocations(no_minimums), ApiSettings.model_construct(**http))
 
 
 GOOD_PARTS = signed().split(".")

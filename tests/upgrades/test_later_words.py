@@ -18,7 +18,7 @@ from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes, format_project_name
 from specs.neon import BranchList, Project, ProjectListing
-from specs.status import Condition, ConditionType, Reason, condition_of, merge_condition
+from specs.status import Condition, ConditionType, Reason, find_condition, set_condition
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=1)
@@ -84,8 +84,8 @@ def test_a_condition_of_a_later_version_is_kept() -> None:
     said: dict[str, Any] = {"status": "False", "message": "m", "last_transition_time": NOW, "observed_generation": 1}
     later = Condition(type="Backed", reason="TooLong", **said)
     mine = Condition(type=ConditionType.READY, reason=Reason.WAITING, **said)
-    kept = merge_condition(merge_condition((later,), mine), mine)
-    assert condition_of(kept, "Backed") == later
+    kept = set_condition(set_condition((later,), mine), mine)
+    assert find_condition(kept, "Backed") == later
     assert kept == (later, mine)
 
 

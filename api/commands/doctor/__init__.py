@@ -18,7 +18,7 @@ from reconciler.catalog.database import Database
 from reconciler.catalog.inspect import CatalogInspector
 from reconciler.egress_proxy import egress_proxy
 from reconciler.neon.client import NeonClient
-from reconciler.neon.reading import ReadingTransport
+from reconciler.neon.reading import ReadOnlyTransport
 from specs.settings import SettingsError
 
 
@@ -49,7 +49,7 @@ async def _neon(given: Given, checks: CatalogChecks, stack: AsyncExitStack) -> l
     if loop is None:
         return [skipped(check, "NEON_API_KEY is not set, or the Neon settings are wrong") for check in CHECKS]
     try:
-        transport = ReadingTransport(proxy=egress_proxy(loop.neon_api_url, loop))
+        transport = ReadOnlyTransport(proxy=egress_proxy(loop.neon_api_url, loop))
     except SettingsError:
         return [skipped(check, "the proxy on the way to Neon cannot be used") for check in CHECKS]
     try:

@@ -9,7 +9,7 @@ from functools import partial
 from api.commands.doctor.line import Line, failed, ok, skipped, warning
 from api.commands.doctor.local import Given
 from reconciler.catalog.inspect import CatalogInspector, Identity, Schema, Server
-from reconciler.catalog.seal import SealBroken, Sealer, key_id
+from reconciler.catalog.seal import DecryptionFailed, Sealer, key_id
 from reconciler.catalog.session import ENCODINGS
 from reconciler.errors import CatalogUnavailable
 
@@ -75,7 +75,7 @@ class CatalogChecks:
 
     def clock(self, server: Server) -> Line:
         """Do this machine's clock and the catalog's agree? Tokens expire by the one, leases by the other."""
-        return judged_clock("catalog's clock", server.ahead, server.uncertainty)
+        return check_clock_skew("catalog's clock", server.ahead, server.uncertainty)
 
     async def migrations(self, catalog: CatalogInspector) -> Line:
         """Is the schema current, and was no migration broken off?"""
@@ -161,8 +161,8 @@ class CatalogChecks:
             for app in await catalog.wrapped(name, OPENED_PER_KEY):
                 try:
                     sealer.open_data_key(app)
-                    sealer.unseal_uri(app, "connection_uri")
-                except SealBroken as error:
+                    sealer.decrypt_uri(app, "connection_uri")
+                except DecryptionFailed as error:
                     return failed("keys in use", str(error), "the row was moved or changed: restore it from a back-up")
                 tried += 1
         said = ", ".join(f"{name} for {apps} apps" for name, apps in in_use.items()) or "none yet"
@@ -183,7 +183,7 @@ def _skipped(checks: Sequence[str], why: str) -> list[Line]:
     return [skipped(check, why) for check in checks]
 
 
-def judged_clock(check: str, ahead: timedelta, uncertainty: timedelta) -> Line:
+def check_clock_skew(check: str, ahead: timedelta, uncertainty: timedelta) -> Line:
     """A clock that is ahead of this machine's by so much, give or take the uncertainty."""
     certain = max(timedelta(0), abs(ahead) - uncertainty)
     says = f"{abs(ahead.total_seconds()):.1f} s {'ahead of' if ahead > timedelta(0) else 'behind'} this machine's"

@@ -14,14 +14,14 @@ from specs.settings import (
     ENV_FILE,
     NEON_BURST_PER_SECOND,
     NEON_REQUESTS_PER_MINUTE,
+    ApiSettings,
     CatalogSettings,
+    ControlPlaneSettings,
     EgressSettings,
-    HttpSettings,
+    EncryptionSettings,
     LogSettings,
-    LoopSettings,
     MetricsSettings,
-    PlaneSettings,
-    SealSettings,
+    ReconcilerSettings,
     Settings,
     SettingsError,
     TokenSettings,
@@ -41,10 +41,10 @@ class Given:
     """The settings that could be read; None for a group that is wrong or absent."""
 
     catalog: CatalogSettings | None = None
-    plane: PlaneSettings | None = None
-    seal: SealSettings | None = None
+    plane: ControlPlaneSettings | None = None
+    seal: EncryptionSettings | None = None
     tokens: TokenSettings | None = None
-    loop: LoopSettings | None = None
+    loop: ReconcilerSettings | None = None
     lines: list[Line] = field(default_factory=list)
 
 
@@ -59,20 +59,20 @@ def settings() -> Given:
         return given
     _read(given, "log settings", LogSettings.load, _log)
     given.catalog = _read(given, "catalog settings", load_catalog_settings, _catalog)
-    given.plane = _read(given, "plane settings", PlaneSettings.load, _plane)
-    given.seal = _read(given, "encryption keys", SealSettings.load, _seal)
-    if {"jwt_secret_key", "jwt_jwks_url"} & TokenSettings.named():
+    given.plane = _read(given, "plane settings", ControlPlaneSettings.load, _plane)
+    given.seal = _read(given, "encryption keys", EncryptionSettings.load, _seal)
+    if {"jwt_secret_key", "jwt_jwks_url"} & TokenSettings.explicitly_set():
         given.tokens = _read(given, "token settings", TokenSettings.load, _tokens)
     else:
         given.lines.append(skipped("token settings", "neither JWT_SECRET_KEY nor JWT_JWKS_URL is set; serve needs one"))
-    _read(given, "HTTP settings", HttpSettings.load, _http)
+    _read(given, "HTTP settings", ApiSettings.load, _http)
     _read(given, "metrics settings", MetricsSettings.load, _metrics)
-    if "neon_api_key" in LoopSettings.named():
-        given.loop = _read(given, "Neon settings", LoopSettings.load, _loop)
+    if "neon_api_key" in ReconcilerSettings.explicitly_set():
+        given.loop = _read(given, "Neon settings", ReconcilerSettings.load, _loop)
     else:
         # The figures are looked at all the same: a daemon beside this process may have the same file.
         absent = skipped("Neon settings", "NEON_API_KEY is not set; reconcile needs it, serve does not")
-        _read(given, "Neon settings", lambda: LoopSettings.load(neon_api_key="absent"), lambda _: absent)
+        _read(given, "Neon settings", lambda: ReconcilerSettings.load(neon_api_key="absent"), lambda _: absent)
     given.lines.append(_egress(given))
     return given
 
@@ -126,12 +126,12 @@ def _catalog(read: CatalogSettings) -> Line:
     return ok("catalog settings", f"DATABASE_URL is set; the direct address is {direct}")
 
 
-def _plane(read: PlaneSettings) -> Line:
+def _plane(read: ControlPlaneSettings) -> Line:
     says = f"plane {read.control_plane_id}, {len(read.neon_regions)} regions, {read.region} by default"
     return ok("plane settings", f"{says}, Postgres {read.default_pg_version}")
 
 
-def _seal(read: SealSettings) -> Line:
+def _seal(read: EncryptionSettings) -> Line:
     keys = read.keys()
     ids = [key_id(key) for key in keys]
     if len(set(ids)) < len(ids):
@@ -143,7 +143,7 @@ def _tokens(read: TokenSettings) -> Line:
     return ok("token settings", "keys from JWT_JWKS_URL" if read.jwt_secret_key is None else "JWT_SECRET_KEY is set")
 
 
-def _http(read: HttpSettings) -> Line:
+def _http(read: ApiSettings) -> Line:
     creates = f"{read.creates_per_owner_per_day} creates a day"
     return ok("HTTP settings", f"port {read.port}, {read.max_apps_per_owner} apps an owner, {creates}")
 
@@ -153,7 +153,7 @@ def _metrics(read: MetricsSettings) -> Line:
     return ok("metrics settings", f"{where}, {'without a token' if read.metrics_token is None else 'for a token'}")
 
 
-def _loop(read: LoopSettings) -> Line:
+def _loop(read: ReconcilerSettings) -> Line:
     asked, burst = read.neon_requests_per_minute, read.neon_burst_per_second
     if asked > NEON_REQUESTS_PER_MINUTE or burst > NEON_BURST_PER_SECOND:
         says = f"NEON_REQUESTS_PER_MINUTE is {asked} and NEON_BURST_PER_SECOND is {burst}"

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from api.commands.doctor.catalog import judged_clock
+from api.commands.doctor.catalog import check_clock_skew
 from api.commands.doctor.line import Line, State, failed, ok, skipped, warning
 from reconciler.catalog.inspect import Identity
 from reconciler.core.trust import host_allowed
 from reconciler.errors import NeonAPIError, NeonNotFound, NeonUnauthorized
 from reconciler.neon.client import NeonClient
-from reconciler.neon.reading import ReadingTransport, organizations_with_plans, project_hosts, regions
+from reconciler.neon.reading import ReadOnlyTransport, organizations_with_plans, project_hosts, regions
 from reconciler.shell.access import LOOPBACK_API
 from specs.names import parse_project_name
-from specs.settings import LoopSettings, PlaneSettings, is_loopback
+from specs.settings import ControlPlaneSettings, ReconcilerSettings, is_loopback
 
 # Neon docs, Plans, 2026-08: projects included. An agent plan has what was agreed.
 PROJECTS_BY_PLAN = {"free": 100, "launch": 100, "scale": 1000}
-NEARLY = 0.9
+NEAR_LIMIT_RATIO = 0.9
 HOSTS_LOOKED_AT = 400
 _KINDS = {"api_key_org": "an organization's key", "api_key_user": "a personal key"}
 _ONE_PROJECT = "make a key for the whole organization in Neon's console, and set NEON_API_KEY"
@@ -37,11 +37,11 @@ class NeonChecks:
 
     def __init__(
         self,
-        loop: LoopSettings,
-        plane: PlaneSettings | None,
+        loop: ReconcilerSettings,
+        plane: ControlPlaneSettings | None,
         identity: Identity | None,
         client: NeonClient,
-        transport: ReadingTransport,
+        transport: ReadOnlyTransport,
     ) -> None:
         self._loop = loop
         self._plane = plane
@@ -131,7 +131,7 @@ class NeonChecks:
         count = len(listing.projects) + len(listing.unavailable_project_ids) + len(listing.unreadable)
         ours = sum(parse_project_name(project.name) is not None for project in listing.projects)
         says = f"{count} in the organization, {ours} with a name of ours"
-        if not listing.complete:
+        if not listing.is_complete:
             return warning("projects", f"{says}; Neon's list is not complete now", "look again later")
         if listing.unreadable:
             says = f"{says}; {len(listing.unreadable)} cannot be read"
@@ -144,7 +144,7 @@ class NeonChecks:
             do = "make sure that no other catalog works with this CONTROL_PLANE_ID; a daemon examines them first"
             return warning("projects", says, do)
         limit = next((most for plan, most in PROJECTS_BY_PLAN.items() if plan in self._plan.lower()), None)
-        if limit is not None and count >= limit * NEARLY:
+        if limit is not None and count >= limit * NEAR_LIMIT_RATIO:
             says = f"{says}; the plan {self._plan} has {limit}"
             return warning("projects", says, "have Neon raise the limit before creates are refused")
         return ok(
@@ -181,7 +181,7 @@ class NeonChecks:
         """Do this machine's clock and Neon's agree?"""
         if self._transport.ahead is None:
             return skipped("Neon's clock", "no answer said a time")
-        return judged_clock("Neon's clock", self._transport.ahead, timedelta(seconds=1))
+        return check_clock_skew("Neon's clock", self._transport.ahead, timedelta(seconds=1))
 
 
 async def _guarded(check: str, look: Callable[[], Awaitable[Line]]) -> Line:

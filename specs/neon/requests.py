@@ -18,13 +18,13 @@ _Annotations = Annotated[dict[str, str], Field(max_length=50)]
 _WholeSecond = Annotated[AwareDatetime, AfterValidator(lambda at: at.replace(microsecond=0))]
 
 
-class _Sent(BaseModel):
+class RequestModel(BaseModel):
     """Base of what we send: unknown fields are an error, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class ComputeSettings(_Sent):
+class ComputeSettings(RequestModel):
     """Size of a compute in compute units, and how long it may idle; None leaves a value to Neon.
 
     A suspend time-out of -1 is never, 0 is Neon's default of 300 s (Neon API reference, Projects).
@@ -42,7 +42,7 @@ class ComputeSettings(_Sent):
         return self
 
 
-class Quota(_Sent):
+class Quota(RequestModel):
     """Consumption limits of a project, always sent whole; 0 is unlimited (Neon docs, Consumption limits).
 
     Each counts the whole project per billing period (active is wall-clock, compute is CPU time), but
@@ -56,13 +56,13 @@ class Quota(_Sent):
     logical_size_bytes: _Amount = 0
 
 
-class ProjectSettings(_Sent):
+class ProjectSettings(RequestModel):
     """The settings of a project that we set."""
 
     quota: Quota = Quota()
 
 
-class BranchOfProject(_Sent):
+class DefaultBranchSpec(RequestModel):
     """The default branch of a new project.
 
     No call can change the annotations later (Neon OpenAPI document, updateProjectBranch).
@@ -74,7 +74,7 @@ class BranchOfProject(_Sent):
     annotations: _Annotations = Field(default_factory=dict)
 
 
-class ProjectCreate(_Sent):
+class ProjectCreate(RequestModel):
     """Body of ``POST /projects`` (Neon API reference, Projects).
 
     Attributes:
@@ -90,14 +90,14 @@ class ProjectCreate(_Sent):
     org_id: NeonId | None = None
     region_id: NeonId
     pg_version: Annotated[int, Field(ge=14)]
-    branch: BranchOfProject
+    branch: DefaultBranchSpec
     store_passwords: bool = True
     history_retention_seconds: _History | None = None
     default_endpoint_settings: ComputeSettings | None = None
     settings: ProjectSettings = ProjectSettings()
 
 
-class ProjectUpdate(_Sent):
+class ProjectUpdate(RequestModel):
     """Body of ``PATCH /projects/{project_id}``: what is not None is sent, and nothing at all is a ValueError."""
 
     name: _Name | None = None
@@ -112,7 +112,7 @@ class ProjectUpdate(_Sent):
         return self
 
 
-class BranchCreate(_Sent):
+class BranchCreate(RequestModel):
     """What is asked of ``POST /projects/{project_id}/branches`` (Neon API reference, Branches).
 
     Attributes:

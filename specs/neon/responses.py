@@ -14,23 +14,23 @@ from specs.neon.ids import NeonId
 from specs.neon.lenient import (
     READABLE,
     Cu,
-    IdHint,
-    Instant,
-    InstantHint,
+    LenientId,
+    LenientText,
+    LenientTimestamp,
     Number,
     Secret,
     Text,
-    TextHint,
     TextOrNone,
+    UtcDatetime,
 )
-from specs.neon.sent import Quota
+from specs.neon.requests import Quota
 
 # "A failed operation is not terminal and may be retried" (Neon API reference, Operations).
-_SETTLED_WELL = frozenset({"finished", "skipped"})
-_SETTLED = _SETTLED_WELL | {"error", "cancelled"}
+_SUCCEEDED = frozenset({"finished", "skipped"})
+_TERMINAL = _SUCCEEDED | {"error", "cancelled"}
 
 
-class _Read(BaseModel):
+class ResponseModel(BaseModel):
     """Base of what we read: unknown fields are ignored, null counts as absent."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
@@ -43,7 +43,7 @@ class _Read(BaseModel):
         return data
 
 
-class ComputeRead(_Read):
+class ComputeSettingsResponse(ResponseModel):
     """Size and scale-to-zero as Neon reports them; the units of `ComputeSettings`."""
 
     autoscaling_limit_min_cu: Cu | None = None
@@ -51,7 +51,7 @@ class ComputeRead(_Read):
     suspend_timeout_seconds: Number | None = None
 
 
-class QuotaRead(_Read):
+class QuotaResponse(ResponseModel):
     """A quota as Neon reports it: absent and null are 0, unlimited."""
 
     active_time_seconds: Number = 0
@@ -61,13 +61,13 @@ class QuotaRead(_Read):
     logical_size_bytes: Number = 0
 
 
-class SettingsRead(_Read):
+class ProjectSettingsResponse(ResponseModel):
     """The part of a project's settings that we compare."""
 
-    quota: QuotaRead = QuotaRead()
+    quota: QuotaResponse = QuotaResponse()
 
 
-class Project(_Read):
+class Project(ResponseModel):
     """A project, whole or as an item of a list (Neon OpenAPI document, Project and ProjectListItem).
 
     ``deleted_at`` and ``recoverable_until`` come only in the list of recoverable projects.
@@ -81,100 +81,100 @@ class Project(_Read):
     owner_id: TextOrNone = None
     store_passwords: bool | None = None
     history_retention_seconds: Number | None = None
-    default_endpoint_settings: ComputeRead = ComputeRead()
-    settings: SettingsRead | None = None
-    created_at: Instant
-    deleted_at: Instant | None = None
-    recoverable_until: InstantHint = None
+    default_endpoint_settings: ComputeSettingsResponse = ComputeSettingsResponse()
+    settings: ProjectSettingsResponse | None = None
+    created_at: UtcDatetime
+    deleted_at: UtcDatetime | None = None
+    recoverable_until: LenientTimestamp = None
 
     @property
     def quota(self) -> Quota:
         """The quota in the form that we send, so that the two compare; absent and below 0 are 0."""
-        read = QuotaRead() if self.settings is None else self.settings.quota
+        read = QuotaResponse() if self.settings is None else self.settings.quota
         return Quota(**{field: max(0, amount) for field, amount in read.model_dump().items()})
 
 
-class UnreadableProject(_Read):
+class UnreadableProject(ResponseModel):
     """An item of a list that is no whole `Project`: it exists, and may be anybody's. None is what cannot be read."""
 
-    id: IdHint = None
+    id: LenientId = None
     name: TextOrNone = None
 
 
-class Branch(_Read):
+class Branch(ResponseModel):
     """A branch; exactly one of a project is the default (Neon OpenAPI document, Branch)."""
 
     id: NeonId
-    name: TextHint = ""
-    project_id: IdHint = None
+    name: LenientText = ""
+    project_id: LenientId = None
     default: bool = False
     protected: bool = False
-    current_state: TextHint = ""
-    parent_id: IdHint = None
-    created_at: InstantHint = None
-    expires_at: InstantHint = None
+    current_state: LenientText = ""
+    parent_id: LenientId = None
+    created_at: LenientTimestamp = None
+    expires_at: LenientTimestamp = None
 
 
-class Endpoint(ComputeRead):
+class Endpoint(ComputeSettingsResponse):
     """A compute of a branch; ``current_state`` is init, active, idle or something new.
 
     In a list, one that cannot be read has no id, no branch and no type, and so may be any.
     """
 
-    id: TextHint = ""
-    branch_id: IdHint = None
-    project_id: IdHint = None
-    type: TextHint = ""
-    host: TextHint = ""
-    current_state: TextHint = ""
+    id: LenientText = ""
+    branch_id: LenientId = None
+    project_id: LenientId = None
+    type: LenientText = ""
+    host: LenientText = ""
+    current_state: LenientText = ""
     disabled: bool = False
 
 
-class Role(_Read):
+class Role(ResponseModel):
     """A role; Neon shows the password only where it has just been made."""
 
     name: Text
-    branch_id: IdHint = None
+    branch_id: LenientId = None
     password: Secret | None = None
 
 
-class Database(_Read):
+class Database(ResponseModel):
     """A database of a branch and the role that owns it."""
 
     name: Text
-    branch_id: IdHint = None
+    branch_id: LenientId = None
     owner_name: TextOrNone = None
 
 
-class Operation(_Read):
+class Operation(ResponseModel):
     """Something that Neon is doing to a project (Neon API reference, Operations).
 
     In a list, one that cannot be read has no status, and so may still run.
     """
 
-    id: TextHint = ""
-    project_id: IdHint = None
-    action: TextHint = ""
-    status: TextHint = ""
-    branch_id: IdHint = None
-    endpoint_id: IdHint = None
+    id: LenientText = ""
+    project_id: LenientId = None
+    action: LenientText = ""
+    status: LenientText = ""
+    branch_id: LenientId = None
+    endpoint_id: LenientId = None
     failures_count: Number = 0
     error: TextOrNone = None
-    created_at: InstantHint = None
-    updated_at: InstantHint = None
+    created_at: LenientTimestamp = None
+    updated_at: LenientTimestamp = None
 
     @property
-    def is_settled(self) -> bool:
+    def is_terminal(self) -> bool:
         """True once its status will not change; ``failed`` and unknown statuses still may."""
-        return self.status in _SETTLED
+        return self.status in _TERMINAL
 
     @property
-    def is_ok(self) -> bool:
+    def succeeded(self) -> bool:
         """True once it has done what it was for."""
-        return self.status in _SETTLED_WELL
+        return self.status in _SUCCEEDED
 
 
-class ConnectionParameters(_Read):
+class ConnectionParameters(ResponseModel):
     """The parts of a connection URI as Neon names them."""
 
     database: TextOrNone = None
@@ -184,14 +184,14 @@ class ConnectionParameters(_Read):
     pooler_host: TextOrNone = None
 
 
-class ConnectionDetails(_Read):
+class ConnectionDetails(ResponseModel):
     """A connection URI and its parts."""
 
     connection_uri: Secret
     connection_parameters: ConnectionParameters = ConnectionParameters()
 
 
-class CreatedBranch(_Read):
+class CreateBranchResponse(ResponseModel):
     """Answer to ``POST /projects/{project_id}/branches``."""
 
     branch: Branch
@@ -202,13 +202,13 @@ class CreatedBranch(_Read):
     connection_uris: Annotated[tuple[ConnectionDetails, ...], READABLE] = ()
 
 
-class CreatedProject(CreatedBranch):
+class CreateProjectResponse(CreateBranchResponse):
     """Answer to ``POST /projects``: the project and its default branch with all that belongs to it."""
 
     project: Project
 
 
-class ProjectPage(_Read):
+class ProjectPage(ResponseModel):
     """One page of ``GET /projects``; the cursor is there even on the last one (Neon API reference, Projects).
 
     The unavailable projects exist, but could not be described in time; the unreadable ones are described oddly.
@@ -220,7 +220,7 @@ class ProjectPage(_Read):
     cursor: str | None = None
 
 
-class ProjectListing(_Read):
+class ProjectListing(ResponseModel):
     """All pages of a list of projects.
 
     Attributes:
@@ -235,7 +235,7 @@ class ProjectListing(_Read):
     unreadable: tuple[UnreadableProject, ...] = ()
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """True when a project whose id is not in it was not there: only then may absence be concluded."""
         unidentified = any(item.id is None for item in self.unreadable)
         return not (self.unavailable_project_ids or self.repeated_project_ids or unidentified)
@@ -252,10 +252,10 @@ class ProjectListing(_Read):
 
     def may_lack_name(self, part: str) -> bool:
         """Whether a project whose name holds this part may be there beside the ones that could be read."""
-        return not self.complete or any(item.name is None or part in item.name for item in self.unreadable)
+        return not self.is_complete or any(item.name is None or part in item.name for item in self.unreadable)
 
 
-class BranchList(_Read):
+class BranchList(ResponseModel):
     """Branches of a project, their annotations by branch id, and the cursor of the next page, if there is one.
 
     ``unreadable`` counts the branches and annotations that could not be read.
@@ -267,44 +267,44 @@ class BranchList(_Read):
     next: str | None = None
 
 
-class _Changed(_Read):
+class _MutationResponse(ResponseModel):
     operations: Annotated[tuple[Operation, ...], READABLE] = ()
 
 
-class ProjectChanged(_Changed):
+class UpdateProjectResponse(_MutationResponse):
     """Answer to a change of a project."""
 
     project: Project
 
 
-class EndpointChanged(_Changed):
+class EndpointResponse(_MutationResponse):
     """Answer to a change of a compute."""
 
     endpoint: Endpoint
 
 
-class BranchChanged(_Changed):
+class UpdateBranchResponse(_MutationResponse):
     """Answer to a change of a branch."""
 
     branch: Branch
 
 
-class RecoveredProject(_Read):
+class RecoverProjectResponse(ResponseModel):
     """Answer to ``POST /projects/{project_id}/recover`` (beta)."""
 
     project: Project
     branches: Annotated[tuple[Branch, ...], READABLE] = ()
 
 
-class Organization(_Read):
+class Organization(ResponseModel):
     """An organization that the key may see."""
 
     id: NeonId
-    name: TextHint = ""
+    name: LenientText = ""
 
 
-class AuthDetails(_Read):
+class AuthDetails(ResponseModel):
     """Whose key this is; answered to every kind of key (Neon OpenAPI document, getAuthDetails)."""
 
     account_id: Text
-    auth_method: TextHint = ""
+    auth_method: LenientText = ""

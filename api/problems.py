@@ -253,7 +253,7 @@ def to_problem(error: Exception) -> ProblemError:
 
 
 async def handle(_request: Request, error: Exception) -> Response:
-    """Starlette's exception handler for everything in ``HANDLED``."""
+    """Starlette's exception handler for everything in ``EXCEPTION_HANDLERS``."""
     return to_problem(error).response()
 
 

@@ -169,7 +169,7 @@ class DeleteProject(Effect[Project]):
 
 @dataclass(frozen=True, slots=True)
 class ProbeDatabase(Effect[None]):
-    """Connect with a URI and run a statement; ``TenantUnreachable`` when that fails."""
+    """Connect with a URI and run a statement; ``AppDatabaseUnreachable`` when that fails."""
 
     uri: CheckedURI
 
@@ -181,8 +181,8 @@ class ProbeDatabase(Effect[None]):
 class OpenIntent(Effect[CreateIntent]):
     """Commit the intent to create, before the request is sent.
 
-    ``again`` names a refused intent whose nonce is used once more, else a new one is made. Throws ``MutationStopped``,
-    and ``LeaseLost`` when the lease ends too soon for the request.
+    ``again`` names a refused intent whose nonce is used once more, else a new one is made.
+    Throws ``MutationsSuspended``, and ``LeaseLost`` when the lease ends too soon for the request.
     """
 
     nonce: str
@@ -194,7 +194,7 @@ class Permit(Effect[None]):
     """Ask, right before a change other than a create, whether it may be sent; the lease is renewed.
 
     A change that nobody asked for (``swept``) is taken from the sweeps' delete budget.
-    Throws ``MutationStopped`` or ``LeaseLost``.
+    Throws ``MutationsSuspended`` or ``LeaseLost``.
     """
 
     swept: bool = False

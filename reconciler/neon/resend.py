@@ -45,7 +45,7 @@ class NoGate:
         """Nothing holds it back."""
 
     def patience(self, request: NeonRequest) -> float:  # noqa: ARG002 - every request has the same
-        """``RESEND_SECONDS``."""
+        """``RETRY_WINDOW_SECONDS``."""
         return RETRY_WINDOW_SECONDS
 
     async def refused(self, retry_after: float | None) -> None:

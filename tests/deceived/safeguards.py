@@ -21,7 +21,7 @@ from specs.neon import BranchList, Project, ProjectListing
 
 def partial_is_complete(patch: pytest.MonkeyPatch) -> None:
     """What a partial list lacks is absent."""
-    patch.setattr(ProjectListing, "complete", property(lambda _: True))
+    patch.setattr(ProjectListing, "is_complete", property(lambda _: True))
 
 
 def no_settle_time(patch: pytest.MonkeyPatch) -> None:

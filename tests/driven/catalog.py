@@ -22,7 +22,7 @@ from tests.virtual.loop import HOST
 
 
 class WorkQueue:
-    """Stands in for ``reconciler.catalog.work.WorkCatalog``."""
+    """Stands in for ``reconciler.catalog.work.WorkQueue``."""
 
     def __init__(self, database: Database, *, owner: str, lease_seconds: float) -> None:
         del lease_seconds  # the table's own
@@ -82,7 +82,7 @@ class WorkQueue:
 
 
 class StatusStore:
-    """Stands in for ``reconciler.catalog.record.RecordCatalog``."""
+    """Stands in for ``reconciler.catalog.record.StatusStore``."""
 
     def __init__(self, database: Database, sealer: object, *, lease_seconds: float) -> None:
         del sealer, lease_seconds
@@ -145,7 +145,7 @@ class StatusStore:
 
 
 class CatalogIdentityStore:
-    """Stands in for ``reconciler.catalog.identity.IdentityCatalog``; no run gives a reason for doubt."""
+    """Stands in for ``reconciler.catalog.identity.CatalogIdentityStore``; no run gives a reason for doubt."""
 
     def __init__(self, database: Database) -> None:
         self._run = database.run

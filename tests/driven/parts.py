@@ -86,7 +86,7 @@ class Parts:
 
 
 class NotificationListener:
-    """``Wakeup``: who listens is told, mostly."""
+    """``NotificationListener``: who listens is told, mostly."""
 
     def __init__(self, _url: str, on_work: Callable[[], None]) -> None:
         self._on_work = on_work

@@ -74,7 +74,7 @@ def change_sent_again(patch: pytest.MonkeyPatch) -> None:
     def pause(error: NeonAPIError, _request: NeonRequest, *, resends: int, **_: float) -> float | None:
         return 0.2 if resends < 1 and (error.status is None or error.status >= 500) else None
 
-    patch.setattr(client, "pause_before_resend", pause)
+    patch.setattr(client, "retry_delay", pause)
 
 
 def budget_ignored(patch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "partial lists are believed",
         TWO,
-        patches=((ProjectListing, "complete", property(_ALWAYS)),),
+        patches=((ProjectListing, "is_complete", property(_ALWAYS)),),
         faults=3,
         kinds=_LIES,
     ),

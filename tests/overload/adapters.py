@@ -61,7 +61,7 @@ class Slices:
 
 
 class Work:
-    """``WorkCatalog`` of one daemon."""
+    """``WorkQueue`` of one daemon."""
 
     def __init__(self, shared: Shared, owner: str) -> None:
         self._shared = shared
@@ -91,7 +91,7 @@ class Work:
 
 
 class Identity:
-    """``IdentityCatalog``; nothing here gives a reason for doubt."""
+    """``CatalogIdentityStore``; nothing here gives a reason for doubt."""
 
     def __init__(self, shared: Shared) -> None:
         self._run = shared.run
@@ -116,7 +116,7 @@ class Identity:
 
 
 class Records:
-    """``RecordCatalog``."""
+    """``StatusStore``."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared

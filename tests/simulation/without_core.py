@@ -99,7 +99,7 @@ def surplus_unproven(patch: pytest.MonkeyPatch) -> None:
 
 def partial_lists_believed(patch: pytest.MonkeyPatch) -> None:
     """What a partial list lacks is absent."""
-    patch.setattr(ProjectListing, "complete", property(lambda _: True))
+    patch.setattr(ProjectListing, "is_complete", property(lambda _: True))
 
 
 def create_sent_again(patch: pytest.MonkeyPatch) -> None:

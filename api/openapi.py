@@ -22,7 +22,6 @@ from api.problems import (
     METHOD_NOT_ALLOWED,
     UNAVAILABLE,
     UNKNOWN_HOST,
-    UNKNOWN_METHOD,
     Kind,
 )
 from api.queries import AppsQuery
@@ -87,7 +86,6 @@ _ANYWHERE = (
     EXPECTATION_FAILED,
     HEAD_TOO_LARGE,
     INTERNAL_ERROR,
-    UNKNOWN_METHOD,
     UNAVAILABLE,
 )
 _HEADERS_OF_STATUS = {

@@ -95,7 +95,6 @@ CREATE_LIMIT_REACHED = Kind("create-limit-reached", 429, "You created as many ap
 KEY_LIMIT_REACHED = Kind("idempotency-key-limit-reached", 429, "You have as many idempotency keys as are kept")
 HEAD_TOO_LARGE = Kind("head-too-large", 431, "The head of the request is too large")
 INTERNAL_ERROR = Kind("internal-error", 500, "An error on our side")
-UNKNOWN_METHOD = Kind("unknown-method", 501, "The method is not known")
 UNAVAILABLE = Kind("unavailable", 503, "Not available at the moment")
 
 

@@ -6,7 +6,7 @@ whatever parser comes after, no request can be smuggled past a proxy. Every step
 
 Of a chunked body the parser sees chunks that are written here: extensions and trailers are checked and dropped
 (RFC 9112 7.1.1 and 7.1.2 allow both). Upgrades, h2c among them, are ignored (RFC 9110 7.8): the parser does not see the
-field, and so does not stop at it.
+field, and so does not stop at it. Nor does it see a method that it may not know; ``Framing.method`` holds the method.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-from api.problems import EXPECTATION_FAILED, HEAD_TOO_LARGE, MALFORMED_REQUEST, UNKNOWN_METHOD
+from api.problems import EXPECTATION_FAILED, HEAD_TOO_LARGE, MALFORMED_REQUEST
 
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_CHUNK_LINE_BYTES = 256
@@ -51,11 +51,26 @@ class _Part(Enum):
 
 
 class Framing:
-    """The requests on one connection, one after another."""
+    """The requests on one connection, one after another.
 
-    __slots__ = ("_blank", "_buffer", "_chunk_count", "_extensions", "_left", "_part", "_searched", "_trailers")
+    Attributes:
+        method: of the present request, once its head is complete.
+    """
+
+    __slots__ = (
+        "_blank",
+        "_buffer",
+        "_chunk_count",
+        "_extensions",
+        "_left",
+        "_part",
+        "_searched",
+        "_trailers",
+        "method",
+    )
 
     def __init__(self) -> None:
+        self.method = ""
         self._buffer = bytearray()
         self._begin()
 
@@ -141,8 +156,9 @@ class Framing:
             raise EXPECTATION_FAILED("The only expectation that is met is 100-continue.")
         if not target.startswith(b"/") or b"#" in target:
             head = head.replace(target, _origin_form(method, target, host), 1)
+        self.method = method.decode("ascii")
         if method not in _METHODS:
-            raise UNKNOWN_METHOD("Use a method that the path's description names.")
+            head = b"POST" + head[len(method) :]
         self._delimit(fields, chunked_allowed=minor == b"1")
         return _UPGRADE.sub(b"", head) if b"upgrade" in fields else head
 

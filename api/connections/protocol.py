@@ -1,9 +1,8 @@
 """uvicorn's HTTP protocol behind strict framing and deadlines.
 
-The guard is a subclass, which sees what comes from the transport before the parser does. Of uvicorn it uses only what
-each of its HTTP protocols has: asyncio's protocol methods, ``on_response_complete``, ``timeout_keep_alive_handler``,
-``_unset_keepalive_if_required``, ``send_400_response``, ``flow`` and ``cycle.response_started``. For another parser
-only the base class changes. A wrapper around the protocol could not tell when an answer ends, and middleware comes too
+The guard is a subclass, which sees what comes from the transport before the parser does. Of uvicorn it uses asyncio's
+protocol methods, ``on_headers_complete``, ``scope``, ``on_response_complete``, ``timeout_keep_alive_handler``,
+``_unset_keepalive_if_required``, ``send_400_response``, ``flow`` and ``cycle.response_started``. A wrapper around the protocol could not tell when an answer ends, and middleware comes too
 late: it sees only requests whose head is complete.
 """
 
@@ -73,6 +72,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """
         self._has_ended = True
         return self._framing.is_complete and not self._is_refused
+
+    def on_headers_complete(self) -> None:
+        """The request begins, with its own method."""
+        super().on_headers_complete()
+        self.scope["method"] = self._framing.method
 
     def on_response_complete(self) -> None:
         """The present request is answered; the next one begins, unless a body is still to come."""

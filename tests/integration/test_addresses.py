@@ -13,6 +13,7 @@ import pytest
 from api.commands.cli import main
 from reconciler.catalog.address import reason_of
 from tests.catalogs import execute
+from tests.environment import HOSTILE
 from tests.postgres import TestServer, own_server
 
 COMPLETE = {
@@ -132,8 +133,10 @@ def own() -> Iterator[TestServer]:
 def _forms(server: TestServer, database: str) -> dict[str, str]:
     at = urlsplit(server.url)
     user, socket = f"{at.username}:{at.password}", quote(str(server.data), safe="")
+    # To libpq a session is read-write only where default_transaction_read_only is off.
+    wanted = "primary" if HOSTILE else "read-write"
     return {
-        "two hosts": f"postgresql://{user}@127.0.0.1:9,127.0.0.1:{at.port}/{database}?target_session_attrs=read-write",
+        "two hosts": f"postgresql://{user}@127.0.0.1:9,127.0.0.1:{at.port}/{database}?target_session_attrs={wanted}",
         "a socket": f"postgresql://{user}@{socket}:{at.port}/{database}",
         "the other scheme": f"postgres://{user}@127.0.0.1:{at.port}/{database}",
         "pairs": f"host=127.0.0.1 port={at.port} user={at.username} password={at.password} dbname={database}",
@@ -188,7 +191,7 @@ def test_a_login_that_may_not_create_tables_is_told_what_to_grant(
     database = own.create_database()
     url = own.dsn(database)
     execute(url, "CREATE ROLE morphik_plain LOGIN PASSWORD 'hidden'")
-    execute(url, "SELECT set_config('search_path', current_schema(), false)")
+    execute(url, "SELECT set_config('search_path', quote_ident(current_schema()), false)")
     execute(url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     monkeypatch.setenv(
         "DATABASE_URL",

@@ -145,7 +145,7 @@ def check_problem(sent: bytes, status: int, slug: str) -> None:
 @pytest.mark.parametrize(("sent", "status"), REFUSED.values(), ids=REFUSED)
 def test_refused_request_is_answered_once_and_closed(sent: bytes, status: int) -> None:
     """A request behind it, which a proxy may have taken for its body, is not served."""
-    slug = {400: "malformed-request", 417: "expectation-failed", 431: "head-too-large", 501: "unknown-method"}[status]
+    slug = {400: "malformed-request", 417: "expectation-failed", 431: "head-too-large"}[status]
 
     async def use(_served: Served, connect: Callable[[], Awaitable[Client]]) -> None:
         client = await connect()
@@ -156,6 +156,17 @@ def test_refused_request_is_answered_once_and_closed(sent: bytes, status: int) -
             assert answered.count(b"HTTP/1.1 ") == 1
         else:
             check_problem(answered, status, slug)
+
+    run(use)
+
+
+@pytest.mark.parametrize("method", [b"QUERY", b"BREW", b"get", b"CONNECT"])
+def test_method_that_the_parser_may_not_know_reaches_the_route(method: bytes) -> None:
+    async def use(_served: Served, connect: Callable[[], Awaitable[Client]]) -> None:
+        client = await connect()
+        client[1].write(GET.replace(b"GET", method) + GET)
+        assert (await answer(client)).startswith(b"HTTP/1.1 405 ")
+        assert (await answer(client)).endswith(b"hello")
 
     run(use)
 

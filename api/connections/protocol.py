@@ -2,8 +2,8 @@
 
 The guard is a subclass, which sees what comes from the transport before the parser does. Of uvicorn it uses asyncio's
 protocol methods, ``on_headers_complete``, ``scope``, ``on_response_complete``, ``timeout_keep_alive_handler``,
-``_unset_keepalive_if_required``, ``send_400_response``, ``flow`` and ``cycle.response_started``. A wrapper around the protocol could not tell when an answer ends, and middleware comes too
-late: it sees only requests whose head is complete.
+``_unset_keepalive_if_required``, ``send_400_response``, ``flow`` and ``cycle.response_started``. A wrapper around the
+protocol could not tell when an answer ends, and middleware comes too late: it sees only requests with a complete head.
 """
 
 from __future__ import annotations

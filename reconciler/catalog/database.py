@@ -230,7 +230,9 @@ class Database:
         set_json_dumps(to_json, connection)
         connection.adapters.register_loader("timestamptz", session.UtcLoader)
         own = AsyncCursor(connection, row_factory=dict_row)
+        await own.execute(session.READ_COMMITTED)
         [found] = await (await own.execute(session.FOUND)).fetchall()
+        await own.execute("COMMIT")
         self._schema = self._schema or found["schema"]
         connection.owned = found["backend"] == connection.info.backend_pid
         connection.begin = session.READ_ONLY if found["standby"] else session.READ_WRITE
@@ -245,7 +247,7 @@ class Database:
 
 async def _check(connection: Connection) -> None:
     if time.monotonic() - connection.worked_at > SKIP_CHECK_SECONDS:
-        await AsyncCursor(connection).execute("SELECT")
+        await AsyncCursor(connection).execute(f"{session.READ_COMMITTED}; COMMIT")
 
 
 def unavailable(error: psycopg.Error) -> CatalogUnavailable | None:

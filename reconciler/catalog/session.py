@@ -37,6 +37,8 @@ CONNECT: Mapping[str, Any] = MappingProxyType(
 READ_WRITE: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READ_ONLY: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 """How a transaction begins, on a primary and on a standby, which allows no other."""
+READ_COMMITTED: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED"
+"""How a transaction begins before it is known what the server is: a standby refuses a serializable default."""
 FOUND: LiteralString = """/* session.found */ SELECT pg_catalog.current_schema() AS schema,
        pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.current_setting('server_encoding') AS encoding,
        pg_catalog.pg_backend_pid() AS backend"""

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.catalogs import create, execute, with_catalog
+from tests.environment import of_tests
 from tests.processes.clients import Api, Neon, api_of
 from tests.processes.running import Running, Stage, settings, staged, until, url_of
 from tests.upgrades.schemas import CARRIED, migrate_to
@@ -34,7 +35,7 @@ def behind(empty_database_url: str, tmp_path: Path) -> Iterator[Stage]:
 
 def test_they_wait_and_then_work(behind: Stage) -> None:
     """No crash, no change at Neon or in the catalog, and the word that helps, until ``migrate`` has run."""
-    url = behind.environment["DATABASE_URL"]
+    url = of_tests(behind.environment.get("DATABASE_DIRECT_URL", behind.environment["DATABASE_URL"]))
     daemon, api = behind.start("reconcile", "--port", "0"), behind.serve()
     for process in (daemon, api):
         answer = _readiness(process)

@@ -36,6 +36,7 @@ SETTINGS = {
     "client_encoding": "LATIN1",
     "standard_conforming_strings": "off",
     "default_transaction_isolation": "serializable",
+    "default_transaction_read_only": "on",
     "statement_timeout": "2s",
     "lock_timeout": "1ms",
     "idle_in_transaction_session_timeout": "2s",

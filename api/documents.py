@@ -13,14 +13,14 @@ from starlette.responses import Response
 from reconciler.catalog.apps import AppEvent
 from reconciler.catalog.cursors import APPS_CURSOR, EVENTS_CURSOR
 from reconciler.catalog.seal import DecryptionFailed, Sealer, UriColumn
-from reconciler.logs import Troubles
+from reconciler.logging import RepeatSuppressor
 from specs import status
 from specs.metadata import AppMetadata
 from specs.names import APP_ID_PATTERN
 from specs.status import AppStatus
 from specs.uri import InvalidURI, MorphikURI
 
-_troubles = Troubles(logging.getLogger(__name__))
+_troubles = RepeatSuppressor(logging.getLogger(__name__))
 
 
 class Document(BaseModel):
@@ -220,5 +220,5 @@ def _uri_or_none(app: AppMetadata, sealer: Sealer | None, column: UriColumn) -> 
         return morphik_uri(app, sealer, column)
     except (DecryptionFailed, InvalidURI) as error:
         # The rest of the document is still true, and its reader cannot help; the operator can.
-        _troubles.met("seal", logging.ERROR, f"a URI cannot be shown: {error}", app_id=app.app_id, column=column)
+        _troubles.report("seal", logging.ERROR, f"a URI cannot be shown: {error}", app_id=app.app_id, column=column)
         return None

@@ -26,8 +26,8 @@ from starlette.types import Scope
 from api.paths import CanonicalPaths
 from api.problems import EXCEPTION_HANDLERS, UNAUTHORIZED
 from reconciler.catalog.database import Database
-from reconciler.telemetry.health import CatalogHealth, described
-from reconciler.telemetry.metrics import LoopMetrics
+from reconciler.telemetry.catalog_metrics import CatalogCollector, describe_all
+from reconciler.telemetry.reconcile_metrics import ReconcileMetrics
 from specs.settings import MetricsSettings
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -125,7 +125,7 @@ class MetricsEndpoint:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._all = _WithoutCreated(registry)
-        self._health = CatalogHealth(registry, database)
+        self._health = CatalogCollector(registry, database)
         self._token = None if settings.metrics_token is None else settings.metrics_token.get_secret_value()
         self._clock = clock
         self._rendering: asyncio.Task[bytes] | None = None
@@ -167,7 +167,7 @@ class MetricsEndpoint:
         return await asyncio.shield(self._rendering)
 
     async def _render(self) -> bytes:
-        await self._health.look()
+        await self._health.refresh()
         text = await asyncio.to_thread(generate_latest, self._all)
         self._rendered = self._clock(), text
         return text
@@ -202,6 +202,6 @@ def documented() -> dict[str, str]:
     """Every metric that any process shows, and what it says."""
     registry = CollectorRegistry()
     HttpMetrics(registry)
-    LoopMetrics(registry)
-    families = (*registry.collect(), *described())
+    ReconcileMetrics(registry)
+    families = (*registry.collect(), *describe_all())
     return {f.name + ("_total" if f.type == "counter" else ""): f.documentation for f in families}

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import HttpMetrics
 from api.problems import UNKNOWN_HOST, body_too_large, internal_error, unavailable
-from reconciler.logs import bound
+from reconciler.logging import log_context
 
 LARGEST_BODY = 64 * 1024
 REQUEST_ID = "x-request-id"
@@ -62,7 +62,7 @@ class RequestContext:
             await send(message)
 
         try:
-            with bound(request_id=request_id):
+            with log_context(request_id=request_id):
                 await self._serve(scope, receive, stamped, lambda: status != 0)
         finally:
             if status:

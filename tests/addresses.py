@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from reconciler.core.trust import AddressRule, CheckedURI
+from reconciler.core.host_allow_list import AddressRule, CheckedURI
 from specs.uri import MorphikURI
 
 

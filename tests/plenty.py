@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reconciler.core.budget import Grant, Terms, Urgency
-from reconciler.shell.budget import Budget
+from reconciler.core.rate_limit import BucketConfig, Grant, Priority
+from reconciler.runtime.rate_limiter import RateLimiter
 
-TERMS = Terms.of(requests_per_minute=700, burst=40)
+TERMS = BucketConfig.from_limits(requests_per_minute=700, burst=40)
 
 
 class Plenty:
@@ -20,7 +20,7 @@ class Plenty:
     def __init__(self) -> None:
         self.closed: list[float] = []
 
-    async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
+    async def lease(self, wanted: Mapping[Priority, int]) -> Grant:
         """All that is wanted."""
         return Grant(dict(wanted), 1, 0)
 
@@ -29,6 +29,6 @@ class Plenty:
         self.closed.append(seconds)
 
 
-def plenty() -> Budget:
+def plenty() -> RateLimiter:
     """A budget that holds nobody back."""
-    return Budget(Plenty(), TERMS)
+    return RateLimiter(Plenty(), TERMS)

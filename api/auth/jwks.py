@@ -15,7 +15,7 @@ from typing import Protocol
 from api.auth.claims import InvalidToken, Refusal
 from api.auth.keyset import LONGEST_KEY_ID, KeySet, MalformedKeySet, SigningKey, parse_key_set
 from reconciler.egress import DocumentSource, FetchFailed
-from reconciler.logs import Troubles, fields
+from reconciler.logging import RepeatSuppressor, log_extra
 
 PERIOD_SECONDS = 60.0
 PAUSE_AFTER_FAILURE_SECONDS = 30.0
@@ -93,7 +93,7 @@ class RemoteKeys:
         # For each kid and alg that fitted no key, how many fetches had started when they were first seen.
         self._unknown: OrderedDict[tuple[str | None, str], int] = OrderedDict()
         self._attempted = asyncio.Event()
-        self._troubles = Troubles(log, clock=clock)
+        self._troubles = RepeatSuppressor(log, clock=clock)
         self._skipped: tuple[str, ...] = ()
 
     @asynccontextmanager
@@ -168,12 +168,12 @@ class RemoteKeys:
         except MalformedKeySet as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - the refresh must not end; the record carries the traceback
-            self._troubles.met("jwks defect", logging.ERROR, "The JWKS refresh failed unexpectedly.", error=error)
+            self._troubles.report("jwks defect", logging.ERROR, "The JWKS refresh failed unexpectedly.", error=error)
             return False
         else:
             self._replace(keys, began, number)
             return True
-        self._troubles.met(
+        self._troubles.report(
             _FETCH,
             logging.WARNING,
             f"JWT_JWKS_URL cannot be fetched: {reason}. The last key set stays in use for an hour at most.",
@@ -189,10 +189,12 @@ class RemoteKeys:
         # This fetch has shown that a withdrawn key does not exist.
         self._unknown.update(dict.fromkeys(gone, number - 1))
         self._forget_oldest()
-        self._troubles.over(_FETCH, "JWT_JWKS_URL can be fetched again.")
+        self._troubles.resolve(_FETCH, "JWT_JWKS_URL can be fetched again.")
         if keys.skipped != self._skipped:
             for reason in keys.skipped[:_LOGGED_SKIPS]:
-                log.warning("A key of JWT_JWKS_URL is not used. Key %s.", reason, extra=fields(usable=len(keys.keys)))
+                log.warning(
+                    "A key of JWT_JWKS_URL is not used. Key %s.", reason, extra=log_extra(usable=len(keys.keys))
+                )
         self._skipped = keys.skipped
 
 

@@ -16,15 +16,15 @@ from reconciler.catalog.claim import Claimed, PromotionRejected, PromotionStore
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.seal import Sealer
-from reconciler.core.budget import Terms, Urgency
-from reconciler.core.claim import Claim, plan, unrecorded
-from reconciler.core.identity import Standing
-from reconciler.core.mark import Mark, mark_of
+from reconciler.core.ownership import OwnershipAnnotations, parse_annotations
+from reconciler.core.rate_limit import BucketConfig, Priority
+from reconciler.core.recovery.catalog_identity import CatalogIdentity
+from reconciler.core.recovery.promotion import RecoveryPlan, plan_recovery, unrecorded_projects
 from reconciler.egress_proxy import egress_proxy
 from reconciler.errors import NeonNotFound
 from reconciler.neon.client import NeonClient
-from reconciler.shell.access import Access
-from reconciler.shell.budget import Budget, Turn
+from reconciler.runtime.guards.organization import OrganizationGuard
+from reconciler.runtime.rate_limiter import PriorityGate, RateLimiter
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.settings import ControlPlaneSettings, EncryptionSettings, ReconcilerSettings
@@ -44,8 +44,8 @@ _UNUSED = (
 class Seen(NamedTuple):
     """What a look found: the catalog's state, what a claim would do, in which organization, and when it began."""
 
-    standing: Standing
-    claim: Claim
+    standing: CatalogIdentity
+    claim: RecoveryPlan
     org_id: str
     at: datetime
 
@@ -61,7 +61,7 @@ async def claim(*, act: bool) -> str:
     async with _opened() as database, _neon(database) as client:
         fleet = FleetCatalog(database, owner="operator", lease_seconds=1)
         loop = ReconcilerSettings.load()
-        access = Access(
+        access = OrganizationGuard(
             client,
             fleet,
             org_id=loop.neon_org_id,
@@ -71,7 +71,7 @@ async def claim(*, act: bool) -> str:
         seen = await look(client, access, fleet, PromotionStore(database), plane.control_plane_id)
         lines = [*_describe(seen, plane.control_plane_id)]
         if sealer is None:
-            advice = _UNUSED if seen.standing.unused and seen.claim.others else _COPY
+            advice = _UNUSED if seen.standing.is_unused and seen.claim.foreign_catalogs else _COPY
             lines += ["", "Nothing was changed. If this catalog is the right one: morphik-apps claim --yes", advice]
         else:
             catalog = PromotionStore(database)
@@ -102,19 +102,23 @@ async def _opened() -> AsyncIterator[Database]:
 async def _neon(database: Database) -> AsyncIterator[NeonClient]:
     """A client that keeps within the budget of all processes."""
     loop = ReconcilerSettings.load()
-    terms = Terms.of(requests_per_minute=loop.neon_requests_per_minute, burst=loop.neon_burst_per_second)
-    budget = Budget(BudgetCatalog(database, terms), terms)
+    terms = BucketConfig.from_limits(
+        requests_per_minute=loop.neon_requests_per_minute, burst=loop.neon_burst_per_second
+    )
+    budget = RateLimiter(BudgetCatalog(database, terms), terms)
     proxy = egress_proxy(loop.neon_api_url, loop)
     async with NeonClient(
         loop.neon_api_url, loop.neon_api_key, timeout_seconds=loop.neon_timeout_seconds, proxy=proxy
     ) as client:
         try:
-            yield client.through(Turn(budget, Urgency.PEOPLE))
+            yield client.through(PriorityGate(budget, Priority.USER))
         finally:
             await budget.aclose()
 
 
-async def look(client: NeonClient, access: Access, fleet: FleetCatalog, catalog: PromotionStore, plane: str) -> Seen:
+async def look(
+    client: NeonClient, access: OrganizationGuard, fleet: FleetCatalog, catalog: PromotionStore, plane: str
+) -> Seen:
     """Compare the whole of Neon's list with the catalog, with the annotations of all that no row records.
 
     Raises:
@@ -130,45 +134,45 @@ async def look(client: NeonClient, access: Access, fleet: FleetCatalog, catalog:
     if not listing.is_complete or await fleet.identity.unrecorded([each for each in unread if each is not None]):
         raise PromotionRejected("Neon's list lacks projects at the moment, and a claim needs them all; try again")
     rows: list[AppMetadata] = [row async for row in fleet.rows()]
-    marks: dict[str, Mark | None] = {}
-    for project in unrecorded(rows, listing):
+    marks: dict[str, OwnershipAnnotations | None] = {}
+    for project in unrecorded_projects(rows, listing):
         try:
             branches = await client.list_branches(project.id)
         except NeonNotFound:
             marks[project.id] = None
             continue
-        marks[project.id] = mark_of(branches)
+        marks[project.id] = parse_annotations(branches)
         if marks[project.id] is None and branches.unreadable:
             raise PromotionRejected(
                 f"Neon's list of the branches of {project.id} cannot be read at the moment; try again"
             )
     nonces = await catalog.nonces([mark.app_id for mark in marks.values() if mark is not None and mark.app_id])
     standing = await fleet.identity.standing()
-    return Seen(standing, plan(standing, plane, rows, listing, marks, nonces), org_id, at)
+    return Seen(standing, plan_recovery(standing, plane, rows, listing, marks, nonces), org_id, at)
 
 
 def _describe(seen: Seen, plane: str) -> Iterator[str]:
     standing, found = seen.standing, seen.claim
     yield f"catalog {standing.catalog_id} of the plane {plane!r}, in the organization {seen.org_id}"
-    yield f"in doubt: {found.doubt}" if found.doubt else "nothing puts it in doubt"
-    if standing.kept not in (None, standing.server):
-        yield f"its server was: {standing.kept}"
+    yield f"in doubt: {found.quarantine_reason}" if found.quarantine_reason else "nothing puts it in doubt"
+    if standing.recorded_server not in (None, standing.server):
+        yield f"its server was: {standing.recorded_server}"
         yield f"its server is:  {standing.server}"
-    yield f"its last create: number {standing.high_water}; the last one that is seen at Neon: {found.highest}"
+    yield f"its last create: number {standing.last_create_seq}; the last one at Neon: {found.last_create_seq}"
     yield f"apps whose row was lost, which are rebuilt and wait for their owner to be confirmed: {len(found.rebuild)}"
     for lost in found.rebuild:
-        named = f"owner {lost.owner_id!r}, name {lost.desired.app_name!r}, project {lost.trace.project.id}"
-        yield f"  {lost.trace.app_id}  {named}"
+        named = f"owner {lost.owner_id!r}, name {lost.desired.app_name!r}, project {lost.provenance.project.id}"
+        yield f"  {lost.provenance.app_id}  {named}"
     yield f"apps that forgot their create, whose project is adopted: {len(found.intents)}"
     for trace in found.intents:
         yield f"  {trace.app_id}  project {trace.project.id}"
     yield f"apps whose project is gone, perhaps deleted by their owner since, which are held: {len(found.missing)}"
     for row in found.missing:
         yield f"  {row.app_id}  owner {row.owner_id!r}, name {row.app_name!r}, project {row.project_id}"
-    yield f"projects of this catalog that are left alone: {len(found.left)}"
-    for project, why in found.left:
+    yield f"projects of this catalog that are left alone: {len(found.skipped)}"
+    for project, why in found.skipped:
         yield f"  {project.id}  {why}"
-    for catalog_id, create_seq in sorted(found.others.items()):
+    for catalog_id, create_seq in sorted(found.foreign_catalogs.items()):
         yield f"another catalog has projects here: {catalog_id}, its last create is number {create_seq}"
 
 

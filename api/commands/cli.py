@@ -39,13 +39,13 @@ from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.migrate import migrate
-from reconciler.core.identity import elsewhere
-from reconciler.daemon import Daemon
+from reconciler.core.recovery.catalog_identity import server_change
 from reconciler.errors import ReconcileError
 from reconciler.local.neon.behaviours import topics
 from reconciler.local.neon.behaviours.text import render
 from reconciler.local.placement import PlacementError
 from reconciler.local.postgres import EmbeddedPostgresError
+from reconciler.runtime.daemon import Daemon
 from specs.settings import (
     ApiSettings,
     ConnectionSettings,
@@ -200,7 +200,7 @@ def _resume(_parsed: argparse.Namespace) -> None:
             fleet = FleetCatalog(database, owner="operator", lease_seconds=1)
             until = await fleet.override_stop()
             standing = await fleet.identity.standing()
-            goes_on = standing.doubt is None and elsewhere(standing) is None
+            goes_on = standing.quarantine_reason is None and server_change(standing) is None
             _say(
                 "changes at Neon go on" if goes_on else "which catalog is the right one is in doubt: morphik-apps claim"
             )

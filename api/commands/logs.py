@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from reconciler.logs import fields_of
+from reconciler.logging import record_fields
 from specs.settings import LogSettings
 
 # What these say at INFO is said better by us; uvicorn warns of every request that is not HTTP, which anybody can send.
@@ -62,7 +62,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)
-        document = said | {name: value for name, value in fields_of(record).items() if name not in said}
+        document = said | {name: value for name, value in record_fields(record).items() if name not in said}
         return redact_credentials(json.dumps(document, ensure_ascii=False, default=str))
 
 
@@ -71,7 +71,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line for one record."""
-        told = "".join(f" {name}={_plain(value)}" for name, value in fields_of(record).items())
+        told = "".join(f" {name}={_plain(value)}" for name, value in record_fields(record).items())
         at = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
         line = f"{at} {record.levelname:<7} {record.getMessage()}{told}"
         if record.exc_info:

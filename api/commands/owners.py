@@ -8,7 +8,7 @@ import logging
 from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.database import Database
 from reconciler.catalog.revocations import LARGEST_VERSION, RevocationCatalog
-from reconciler.logs import fields
+from reconciler.logging import log_extra
 from specs.names import OWNER_LENGTH, is_owner_id
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ async def revoke_tokens(owner_id: str, below: int, *, allow_lower: bool) -> str:
         return f"nothing to change: the minimum of {owner_id!r} is {changed.minimum}\n"
     log.info(
         "token minimum changed",
-        extra=fields(owner_id=owner_id, previous=changed.previous, minimum=changed.minimum, operator=operator),
+        extra=log_extra(owner_id=owner_id, previous=changed.previous, minimum=changed.minimum, operator=operator),
     )
     if changed.minimum == 0:
         return f"every API process accepts all tokens of {owner_id!r} again within a minute\n"

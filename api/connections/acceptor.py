@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 
 from api.connections.pool import Connections
-from reconciler.logs import Troubles
+from reconciler.logging import RepeatSuppressor
 
 _MOST_AT_ONCE = 32  # accepted in one turn of the loop
 _PAUSE_SECONDS = 0.05  # while there is no room
@@ -40,7 +40,7 @@ class Acceptor:
         self._opening: set[asyncio.Task[None]] = set()
         self._next: socket.socket | None = None  # accepted, while there is no room for it
         self._pause: asyncio.TimerHandle | None = None
-        self._troubles = Troubles(log)
+        self._troubles = RepeatSuppressor(log)
 
     def start(self) -> None:
         """Accept from now on."""
@@ -77,7 +77,7 @@ class Acceptor:
                 # Most likely something else has used up descriptors or buffers; a closed connection gives some back.
                 self._connections.close_longest_waiting()
                 message = f"A connection cannot be accepted: {error.strerror}."
-                self._troubles.met("accept", logging.ERROR, message, connections=len(self._connections))
+                self._troubles.report("accept", logging.ERROR, message, connections=len(self._connections))
                 self._rest()
                 return
             if not self._connections.make_room():

@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import chain, islice
 from typing import Protocol
 
-from reconciler.logs import Troubles
+from reconciler.logging import RepeatSuppressor
 from specs.settings import ConnectionSettings
 
 KEEP_ALIVE_SECONDS = 75
@@ -59,7 +59,7 @@ class Connections:
         self._waiting: OrderedDict[Connection, None] = OrderedDict()
         self._in_flight: OrderedDict[Connection, None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
-        self._troubles = Troubles(log)
+        self._troubles = RepeatSuppressor(log)
 
     @classmethod
     def of(cls, settings: ConnectionSettings) -> Connections:
@@ -113,7 +113,7 @@ class Connections:
             return False
         self.remove(chosen)
         chosen.give_way()
-        self._troubles.met(
+        self._troubles.report(
             "limit",
             logging.WARNING,
             "There are as many connections as there may be. The one that waited longest for its client is closed.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from reconciler.catalog.database import Database, Row
 from reconciler.catalog.statements import load
-from reconciler.core.budget import Bucket, Grant, Owed, Terms, Urgency, lease
+from reconciler.core.rate_limit import BucketConfig, Credit, Grant, Priority, TokenBucket, take_tokens
 from reconciler.errors import CatalogUnavailable
 
 _SQL = load("budget")
@@ -20,17 +20,17 @@ class BudgetCatalog:
         terms: what the bucket holds, and what flows in.
     """
 
-    def __init__(self, database: Database, terms: Terms) -> None:
+    def __init__(self, database: Database, terms: BucketConfig) -> None:
         self._database = database
         self._terms = terms
 
-    async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
+    async def lease(self, wanted: Mapping[Priority, int]) -> Grant:
         """Requests that may be sent within ``slice_seconds`` from the moment of the call. Raises CatalogUnavailable."""
         async with self._database.transaction() as connection:
             row = await (await connection.execute(_SQL["look"])).fetchone()
             if row is None:
                 raise CatalogUnavailable("the request budget's row is gone; run morphik-apps migrate")
-            bucket, grant = lease(_bucket(row), wanted, row["now"], self._terms)
+            bucket, grant = take_tokens(_bucket(row), wanted, row["now"], self._terms)
             await connection.execute(_SQL["keep"], _columns(bucket))
         return grant
 
@@ -40,21 +40,21 @@ class BudgetCatalog:
             await connection.execute(_SQL["close"], {"seconds": seconds})
 
 
-def _bucket(row: Row) -> Bucket:
+def _bucket(row: Row) -> TokenBucket:
     owed = {
-        Urgency.REPAIRS: Owed(row["repairs_owed"], row["repairs_asked_at"]),
-        Urgency.SWEEPS: Owed(row["sweeps_owed"], row["sweeps_asked_at"]),
+        Priority.REPAIR: Credit(row["repairs_owed"], row["repairs_asked_at"]),
+        Priority.RESYNC: Credit(row["sweeps_owed"], row["sweeps_asked_at"]),
     }
-    return Bucket(row["tokens"], row["refilled_at"], row["closed_until"], owed)
+    return TokenBucket(row["tokens"], row["refilled_at"], row["closed_until"], owed)
 
 
-def _columns(bucket: Bucket) -> dict[str, object]:
-    repairs, sweeps = bucket.owed[Urgency.REPAIRS], bucket.owed[Urgency.SWEEPS]
+def _columns(bucket: TokenBucket) -> dict[str, object]:
+    repairs, sweeps = bucket.credits[Priority.REPAIR], bucket.credits[Priority.RESYNC]
     return {
         "tokens": bucket.tokens,
-        "at": bucket.at,
+        "at": bucket.updated_at,
         "repairs_owed": repairs.requests,
-        "repairs_asked_at": repairs.asked_at,
+        "repairs_asked_at": repairs.requested_at,
         "sweeps_owed": sweeps.requests,
-        "sweeps_asked_at": sweeps.asked_at,
+        "sweeps_asked_at": sweeps.requested_at,
     }

@@ -14,9 +14,9 @@ from psycopg.types.json import Jsonb
 from reconciler.catalog.database import Connection, Database, Row
 from reconciler.catalog.seal import Sealer
 from reconciler.catalog.statements import load
-from reconciler.core.claim import Claim, LostApp, Trace
-from reconciler.core.identity import Standing
-from reconciler.core.reconcile import UNCONFIRMED
+from reconciler.core.reconcile import OWNER_UNCONFIRMED
+from reconciler.core.recovery.catalog_identity import CatalogIdentity
+from reconciler.core.recovery.promotion import LostRow, ProjectProvenance, RecoveryPlan
 from reconciler.errors import ReconcileError
 
 _SQL = load("claim")
@@ -50,7 +50,9 @@ class PromotionStore:
         async with self._database.connection() as connection:
             return {row["nonce"] for row in await _all(connection, "nonces", {"app_ids": app_ids})}
 
-    async def claim(self, claim: Claim, standing: Standing, sealer: Sealer, *, org_id: str, at: datetime) -> Claimed:
+    async def claim(
+        self, claim: RecoveryPlan, standing: CatalogIdentity, sealer: Sealer, *, org_id: str, at: datetime
+    ) -> Claimed:
         """Write all of it, or nothing.
 
         Args:
@@ -67,9 +69,9 @@ class PromotionStore:
         async with self._writing() as connection:
             now = (await _all(connection, "hold_identity", {}))[0]
             if (now["claimed_at"], now["server"], now["started"]) != (
-                standing.claimed_at,
+                standing.promoted_at,
                 standing.server,
-                standing.started,
+                standing.server_started_at,
             ):
                 raise PromotionRejected(
                     "somebody else claimed the catalog, or its server changed meanwhile; look again"
@@ -81,14 +83,14 @@ class PromotionStore:
             )
             missing = {"app_ids": [row.app_id for row in claim.missing], "told": told}
             held = await _all(connection, "hold_recovery", missing)
-            if claim.doubt is not None:
+            if claim.quarantine_reason is not None:
                 await connection.execute(_SQL["jump"])
             known = {
                 "server": standing.server,
-                "started": standing.started,
+                "started": standing.server_started_at,
                 "at": at,
-                "highest": claim.highest,
-                "others": Jsonb(dict(claim.others)),
+                "highest": claim.last_create_seq,
+                "others": Jsonb(dict(claim.foreign_catalogs)),
             }
             await connection.execute(_SQL["claim"], known)
         return Claimed(_ids(*rebuilt), _ids(*remembered), _ids(held))
@@ -129,10 +131,10 @@ class PromotionStore:
             await connection.execute(_SQL["join_owner"], {"owner_id": owner_id})
 
 
-def _lost(lost: LostApp, sealer: Sealer, org_id: str) -> dict[str, Any]:
-    key = sealer.new_data_key(lost.trace.app_id, lost.trace.incarnation)
+def _lost(lost: LostRow, sealer: Sealer, org_id: str) -> dict[str, Any]:
+    key = sealer.new_data_key(lost.provenance.app_id, lost.provenance.incarnation)
     return {
-        **_trace(lost.trace),
+        **_trace(lost.provenance),
         **lost.desired.model_dump(exclude={"quota"}),
         "owner_id": lost.owner_id,
         "quota": Jsonb(lost.desired.quota),
@@ -140,13 +142,13 @@ def _lost(lost: LostApp, sealer: Sealer, org_id: str) -> dict[str, Any]:
         "data_key": key.sealed,
         "wrapped_by": key.wrapped_by,
         "data_key_version": key.version,
-        "reason": str(UNCONFIRMED.reason),
-        "message": UNCONFIRMED.message,
-        "told": f"The row was lost and was rebuilt from what the project {lost.trace.project.id} says.",
+        "reason": str(OWNER_UNCONFIRMED.reason),
+        "message": OWNER_UNCONFIRMED.message,
+        "told": f"The row was lost and was rebuilt from what the project {lost.provenance.project.id} says.",
     }
 
 
-def _trace(trace: Trace) -> dict[str, Any]:
+def _trace(trace: ProjectProvenance) -> dict[str, Any]:
     return {
         "app_id": trace.app_id,
         "incarnation": trace.incarnation,

@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.catalog.database import Database, Row
 from reconciler.catalog.statements import load
-from reconciler.core.identity import Standing
+from reconciler.core.recovery.catalog_identity import CatalogIdentity
 from reconciler.errors import CatalogUnavailable
 
 _SQL = load("identity")
@@ -26,12 +26,12 @@ class CatalogIdentityStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def standing(self) -> Standing:
+    async def standing(self) -> CatalogIdentity:
         """What is known at this moment."""
         rows = await self._rows("standing", {})
         if not rows:
             raise CatalogUnavailable("the catalog's identity is gone; restore it from a back-up")
-        return Standing(**rows[0])
+        return CatalogIdentity(**rows[0])
 
     async def unrecorded(self, project_ids: Iterable[str]) -> set[str]:
         """Those of some projects that no row records."""
@@ -40,19 +40,19 @@ class CatalogIdentityStore:
             return set()
         return {row["project_id"] for row in await self._rows("unrecorded", {"project_ids": wanted})}
 
-    async def looked(self, standing: Standing, at: datetime | None) -> bool:
+    async def looked(self, standing: CatalogIdentity, at: datetime | None) -> bool:
         """Keep that Neon's list of that time, None for a partial one, agrees; False where all is another by now."""
         parameters = {
             "server": standing.server,
-            "started": standing.started,
-            "claimed_at": standing.claimed_at,
+            "started": standing.server_started_at,
+            "claimed_at": standing.promoted_at,
             "at": at,
         }
         return bool(await self._rows("looked", parameters))
 
-    async def doubt(self, standing: Standing, reason: str) -> bool:
+    async def doubt(self, standing: CatalogIdentity, reason: str) -> bool:
         """Stop every change until a person's claim; whether that is news."""
-        return bool(await self._rows("doubt", {"reason": reason, "claimed_at": standing.claimed_at}))
+        return bool(await self._rows("doubt", {"reason": reason, "claimed_at": standing.promoted_at}))
 
     async def ended_by(self) -> str | None:
         """The command by which a person ends the stop of every change; None where nothing is stopped."""

@@ -2,9 +2,9 @@
 
 -- name: standing
 -- What is known of the catalog's identity, and what its server says of itself at this moment.
-SELECT catalog_id::text AS catalog_id, high_water, created_at AS made_at, server_identity(tableoid) AS server,
-       pg_postmaster_start_time() AS started, server_identity AS kept, looked_at, doubt_reason AS doubt, claimed_at,
-       set_aside
+SELECT catalog_id::text AS catalog_id, high_water AS last_create_seq, created_at, server_identity(tableoid) AS server,
+       pg_postmaster_start_time() AS server_started_at, server_identity AS recorded_server, looked_at AS verified_at,
+       doubt_reason AS quarantine_reason, claimed_at AS promoted_at, set_aside AS retired_catalogs
 FROM catalog_identity;
 
 -- name: unrecorded

@@ -16,9 +16,9 @@ from reconciler.catalog.rows import conditions_to_json
 from reconciler.catalog.seal import DecryptionFailed, Sealer
 from reconciler.catalog.statements import load
 from reconciler.catalog.work import Lease, intent_of
+from reconciler.core.context import CreateIntent, Credentials, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
-from reconciler.core.snapshot import CreateIntent, Credentials, Progress
-from reconciler.core.trust import AddressNotAllowed, AddressRule, CheckedURI
+from reconciler.core.host_allow_list import AddressNotAllowed, AddressRule, CheckedURI
 from reconciler.errors import CatalogUnverified, LeaseLost, MutationsSuspended
 from specs.metadata import AppMetadata
 
@@ -66,7 +66,7 @@ class StatusStore:
     async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
         """Commit the intent to create. Raises as ``permit`` does; LeaseLost also when the app needs no project now."""
         await self.permit(lease, swept=False)
-        parameters = {**_fence(lease), "nonce": effect.nonce, "again": effect.again}
+        parameters = {**_fence(lease), "nonce": effect.nonce, "again": effect.reuse_create_seq}
         return intent_of(await self._one(lease, "open_intent", parameters))
 
     async def refuse_intent(self, lease: Lease, create_seq: int) -> None:
@@ -77,12 +77,12 @@ class StatusStore:
         """A complete list did not show the intent's project; ``proven`` by now."""
         await self._settle(lease, create_seq, state="absent" if proven else "open", absent=True)
 
-    async def record(self, lease: Lease, said: Progress, request_id: str | None = None) -> None:
+    async def record(self, lease: Lease, said: StatusUpdate, request_id: str | None = None) -> None:
         """Write conditions, status, columns and events, which name the request to Neon that they come from."""
         await self._write(lease, said, request_id, connection_uri=None, pooled_uri=None)
 
     async def record_credentials(
-        self, lease: Lease, app: AppMetadata, new: Credentials, said: Progress, request_id: str | None = None
+        self, lease: Lease, app: AppMetadata, new: Credentials, said: StatusUpdate, request_id: str | None = None
     ) -> None:
         """Seal and publish URIs, under the app's data key. Raises DecryptionFailed when no key opens it."""
         if app.project_id is None or app.org_id is None:
@@ -110,7 +110,7 @@ class StatusStore:
         held = effect.credentials
         parameters = {
             **_fence(lease),
-            **_progress(effect.progress, request_id),
+            **_progress(effect.update, request_id),
             "create_seq": effect.create_seq,
             "incarnation": app.incarnation,
             "project_id": effect.project_id,
@@ -145,7 +145,7 @@ class StatusStore:
     async def _write(
         self,
         lease: Lease,
-        said: Progress,
+        said: StatusUpdate,
         request_id: str | None,
         *,
         connection_uri: bytes | None,
@@ -155,7 +155,7 @@ class StatusStore:
             **_fence(lease),
             **_progress(said, request_id),
             "observed_generation": said.observed_generation,
-            "columns": Jsonb(_times(said.columns)),
+            "columns": Jsonb(_times(said.timestamps)),
             "connection_uri": connection_uri,
             "pooled_uri": pooled_uri,
         }
@@ -184,7 +184,7 @@ def _place(app: AppMetadata, org_id: str, project_id: str, version: int) -> Any:
     }
 
 
-def _progress(said: Progress, request_id: str | None) -> dict[str, Any]:
+def _progress(said: StatusUpdate, request_id: str | None) -> dict[str, Any]:
     return {
         "request_id": request_id,
         "status": str(said.status),

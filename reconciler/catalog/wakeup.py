@@ -16,7 +16,7 @@ import psycopg
 
 from reconciler.catalog import session
 from reconciler.catalog.address import validated_url
-from reconciler.logs import Troubles
+from reconciler.logging import RepeatSuppressor
 
 CHANNEL: LiteralString = "morphik_apps_work"
 PROBE: LiteralString = "probe"
@@ -37,7 +37,7 @@ class NotificationListener:
     def __init__(self, url: str, on_work: Callable[[], None]) -> None:
         self._url = validated_url(url)
         self._on_work = on_work
-        self._troubles = Troubles(log)
+        self._troubles = RepeatSuppressor(log)
 
     async def run(self) -> None:
         """Listen until cancelled, connecting again after every loss."""
@@ -46,7 +46,7 @@ class NotificationListener:
                 await self._listen()
             except (psycopg.Error, OSError, TimeoutError) as error:
                 text = f"not listening for wake-ups ({type(error).__name__}); polling goes on"
-                self._troubles.met("deaf", logging.INFO, text)
+                self._troubles.report("deaf", logging.INFO, text)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
@@ -58,7 +58,7 @@ class NotificationListener:
         )
         try:
             await _run(connection, f"LISTEN {CHANNEL}")
-            self._troubles.over("deaf", "listening for wake-ups")
+            self._troubles.resolve("deaf", "listening for wake-ups")
             self._on_work()
             while True:
                 heard = False

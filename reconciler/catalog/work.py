@@ -14,7 +14,7 @@ from typing import Any
 from reconciler.catalog.database import Database, Row
 from reconciler.catalog.rows import app_from_row
 from reconciler.catalog.statements import load
-from reconciler.core.snapshot import CreateIntent, Next
+from reconciler.core.context import CreateIntent, Result
 from specs.metadata import AppMetadata
 
 _SQL = load("work")
@@ -97,15 +97,15 @@ class WorkQueue:
             rows = await (await connection.execute(_SQL["renew"], parameters)).fetchall()
             return {row["app_id"] for row in rows}
 
-    async def release(self, lease: Lease, outcome: Next) -> bool:
+    async def release(self, lease: Lease, outcome: Result) -> bool:
         """End a pass and say when to look again. False when the lease was lost, so nothing was written."""
         parameters = {
             "app_id": lease.app_id,
             "token": lease.token,
             "wakes": lease.wakes,
-            "after": outcome.after,
-            "failed": outcome.failed,
-            "lane": BACKGROUND_LANE if outcome.background else 0,
+            "after": outcome.requeue_after,
+            "failed": outcome.backoff,
+            "lane": BACKGROUND_LANE if outcome.low_priority else 0,
             "ageing": AGEING_SECONDS,
         }
         async with self._database.connection() as connection:

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from pydantic import SecretStr
 
-from reconciler.core.snapshot import CreateIntent, Credentials, Progress
-from reconciler.core.trust import CheckedURI
+from reconciler.core.context import CreateIntent, Credentials, StatusUpdate
+from reconciler.core.host_allow_list import CheckedURI
 from specs.neon import (
     BranchList,
     CreateProjectResponse,
@@ -44,10 +44,10 @@ class Effect(Generic[T]):
     mutates: ClassVar[bool] = False
 
 
-Steps: TypeAlias = Generator[Effect[Any], Any, T]
+EffectGenerator: TypeAlias = Generator[Effect[Any], Any, T]
 
 
-def perform(effect: Effect[T]) -> Steps[T]:
+def perform(effect: Effect[T]) -> EffectGenerator[T]:
     """Yield one effect and give its answer back, typed."""
     answer: T = yield effect
     return answer
@@ -57,7 +57,7 @@ def perform(effect: Effect[T]) -> Steps[T]:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfirmAccess(Effect[str]):
+class VerifyAccess(Effect[str]):
     """Which organization the key works for; the same answer may be used again unless ``fresh``."""
 
     fresh: bool = False
@@ -186,36 +186,36 @@ class OpenIntent(Effect[CreateIntent]):
     """
 
     nonce: str
-    again: int | None
+    reuse_create_seq: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Permit(Effect[None]):
+class AuthorizeMutation(Effect[None]):
     """Ask, right before a change other than a create, whether it may be sent; the lease is renewed.
 
     A change that nobody asked for (``swept``) is taken from the sweeps' delete budget.
     Throws ``MutationsSuspended`` or ``LeaseLost``.
     """
 
-    swept: bool = False
+    automatic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class RefuseIntent(Effect[None]):
+class MarkIntentRejected(Effect[None]):
     """Record that the request of an intent was definitely not carried out."""
 
     create_seq: int
 
 
 @dataclass(frozen=True, slots=True)
-class NoteAbsence(Effect[None]):
+class RecordAbsence(Effect[None]):
     """Record that a complete list did not show the project of an open intent.
 
     ``proven`` closes the intent: it was the second such list.
     """
 
     create_seq: int
-    proven: bool
+    confirmed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ class RecordProject(Effect[None]):
     project_id: str
     org_id: str
     credentials: Credentials | None
-    progress: Progress
+    update: StatusUpdate
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,18 +234,18 @@ class RecordCredentials(Effect[None]):
     """Seal and publish a URI that was connected to."""
 
     credentials: Credentials
-    progress: Progress
+    update: StatusUpdate
 
 
 @dataclass(frozen=True, slots=True)
-class Record(Effect[None]):
+class RecordStatus(Effect[None]):
     """Write what was observed: conditions, status, a few columns, and the events that go with them."""
 
-    progress: Progress
+    update: StatusUpdate
 
 
 @dataclass(frozen=True, slots=True)
-class OpenSeal(Effect[Credentials | None]):
+class DecryptCredentials(Effect[Credentials | None]):
     """The credentials that the catalog holds, opened.
 
     None when there are none, no key opens them, or they are not allowed (any more).
@@ -253,7 +253,7 @@ class OpenSeal(Effect[Credentials | None]):
 
 
 @dataclass(frozen=True, slots=True)
-class DropSurplus(Effect[None]):
+class DismissDuplicate(Effect[None]):
     """Forget a project id that a sweep took for a surplus; ``report`` keeps it as one that is left alone."""
 
     project_id: str

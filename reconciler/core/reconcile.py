@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from reconciler.core.create import create
-from reconciler.core.delete import delete
-from reconciler.core.effects import ConfirmAccess, Steps, perform
-from reconciler.core.maintain import maintain
-from reconciler.core.report import Said, progress, record, report_failure
-from reconciler.core.snapshot import Next, Snapshot
-from reconciler.core.surplus import sweep_surplus
+from reconciler.core.conditions import ConditionUpdate, build_status_update, record_error, record_if_changed
+from reconciler.core.context import ReconcileContext, Result
+from reconciler.core.effects import EffectGenerator, VerifyAccess, perform
+from reconciler.core.stages.create import create
+from reconciler.core.stages.delete import delete
+from reconciler.core.stages.duplicates import delete_duplicates
+from reconciler.core.stages.sync import sync_project
 from reconciler.errors import CatalogUnavailable, LeaseLost, RateLimitExhausted, ReconcileError
 from specs.status import Reason
 
 # A repair that found no room in the request budget comes back after so long, and up to twice that.
-BUDGET_SECONDS = 2.0
-UNCONFIRMED = Said(
+RATE_LIMIT_REQUEUE_SECONDS = 2.0
+OWNER_UNCONFIRMED = ConditionUpdate(
     "False",
     Reason.OWNER_UNCONFIRMED,
     "The app's row was lost and rebuilt from what its project says. Nothing is done to it, and it has no URI, until an "
@@ -22,7 +22,7 @@ UNCONFIRMED = Said(
 )
 
 
-def reconcile(s: Snapshot) -> Steps[Next]:
+def reconcile(ctx: ReconcileContext) -> EffectGenerator[Result]:
     """One pass: look, change at most one thing at Neon, record, and say when to look again.
 
     Raises:
@@ -30,33 +30,33 @@ def reconcile(s: Snapshot) -> Steps[Next]:
         CatalogUnavailable: nothing can be recorded now.
     """
     try:
-        return (yield from _pass(s))
+        return (yield from _reconcile_app(ctx))
     except (LeaseLost, CatalogUnavailable):
         raise
     except RateLimitExhausted:
         # Waiting for one's turn is no news about the app.
-        return Next(BUDGET_SECONDS * (1 + s.jitter), background=True)
+        return Result(RATE_LIMIT_REQUEUE_SECONDS * (1 + ctx.jitter), low_priority=True)
     except ReconcileError as error:
-        return (yield from report_failure(s, error))
+        return (yield from record_error(ctx, error))
 
 
-def _pass(s: Snapshot) -> Steps[Next]:
-    app = s.app
+def _reconcile_app(ctx: ReconcileContext) -> EffectGenerator[Result]:
+    app = ctx.app
     if app.held_for == "owner":
-        yield from record(s, progress(s, synced=UNCONFIRMED))
-        return Next(None)
+        yield from record_if_changed(ctx, build_status_update(ctx, synced=OWNER_UNCONFIRMED))
+        return Result(None)
     if app.delete_requested_at is not None and app.deleted_at is None:
-        return (yield from delete(s))
-    if app.deleted_at is not None and not s.surplus_ids:
-        return Next(None)
-    org_id = yield from perform(ConfirmAccess())
+        return (yield from delete(ctx))
+    if app.deleted_at is not None and not ctx.surplus_ids:
+        return Result(None)
+    org_id = yield from perform(VerifyAccess())
     if app.deleted_at is not None:
-        return (yield from sweep_surplus(s, org_id))
+        return (yield from delete_duplicates(ctx, org_id))
     if app.project_id is None:
-        return (yield from create(s, org_id))
-    if not s.surplus_ids:
-        return (yield from maintain(s, org_id, app.project_id))
+        return (yield from create(ctx, org_id))
+    if not ctx.surplus_ids:
+        return (yield from sync_project(ctx, org_id, app.project_id))
     # Whatever becomes of it, the app itself is not held up.
-    beside = yield from sweep_surplus(s, org_id)
-    own = beside if beside.after == 0.0 else (yield from maintain(s, org_id, app.project_id))
-    return beside if own.after is None else own
+    beside = yield from delete_duplicates(ctx, org_id)
+    own = beside if beside.requeue_after == 0.0 else (yield from sync_project(ctx, org_id, app.project_id))
+    return beside if own.requeue_after is None else own

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from reconciler.errors import NeonAPIError, NeonOutcomeUnknown
 from reconciler.neon import codec
-from reconciler.neon.resend import RETRY_WINDOW_SECONDS, Gate, NoGate, retry_delay
+from reconciler.neon.resend import RETRY_WINDOW_SECONDS, NoGate, RequestGate, retry_delay
 from reconciler.neon.transport import MAX_BODY_BYTES, NeonTransport, error_of
 from reconciler.neon.wire import NeonCall, NeonExchange, NeonRequest
 from specs.neon import (
@@ -81,9 +81,9 @@ class NeonClient:
         max_body_bytes: int = MAX_BODY_BYTES,
         request_ids: Callable[[], str] | None = None,
         on_request: Callable[[NeonExchange], None] | None = None,
-        gate: Gate | None = None,
+        gate: RequestGate | None = None,
     ) -> None:
-        self._gate: Gate = gate or NoGate()
+        self._gate: RequestGate = gate or NoGate()
         self._transport = NeonTransport(
             base_url,
             api_key,
@@ -110,7 +110,7 @@ class NeonClient:
         """Closes all connections; the client cannot be used again."""
         await self._transport.aclose()
 
-    def through(self, gate: Gate) -> NeonClient:
+    def through(self, gate: RequestGate) -> NeonClient:
         """The same client, with the same connections, whose requests pass another gate."""
         other = copy.copy(self)
         other._gate = gate  # noqa: SLF001 - one of this class
@@ -128,13 +128,13 @@ class NeonClient:
         """
         began, resends, request = time.monotonic(), 0, call.request
         while True:
-            await self._gate.admit(request)
+            await self._gate.acquire(request)
             try:
                 return await self._transport.send(call)
             except NeonAPIError as error:
                 if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-                    await self._gate.refused(error.retry_after)
-                left = min(began + RETRY_WINDOW_SECONDS - time.monotonic(), self._gate.patience(request))
+                    await self._gate.on_rate_limited(error.retry_after)
+                left = min(began + RETRY_WINDOW_SECONDS - time.monotonic(), self._gate.retry_window(request))
                 jitter = random.random()  # noqa: S311 - spreads requests, guards nothing
                 pause = retry_delay(error, request, resends=resends, jitter=jitter, left=left)
                 if pause is None:

@@ -25,30 +25,30 @@ MAX_RETRIES: Final = 4
 _FIRST_SECONDS = 0.25
 
 
-class Gate(Protocol):
+class RequestGate(Protocol):
     """Lets requests pass, at the pace that their sender keeps."""
 
-    async def admit(self, request: NeonRequest) -> None:
+    async def acquire(self, request: NeonRequest) -> None:
         """Wait until the request may be sent; raises a ReconcileError where it may not."""
 
-    def patience(self, request: NeonRequest) -> float:
+    def retry_window(self, request: NeonRequest) -> float:
         """For how many seconds from now the request may be sent again."""
 
-    async def refused(self, retry_after: float | None) -> None:
+    async def on_rate_limited(self, retry_after: float | None) -> None:
         """Neon answered 429, and asked for so many seconds, or did not say."""
 
 
 class NoGate:
     """Lets every request pass at once."""
 
-    async def admit(self, request: NeonRequest) -> None:
+    async def acquire(self, request: NeonRequest) -> None:
         """Nothing holds it back."""
 
-    def patience(self, request: NeonRequest) -> float:  # noqa: ARG002 - every request has the same
+    def retry_window(self, request: NeonRequest) -> float:  # noqa: ARG002 - every request has the same
         """``RETRY_WINDOW_SECONDS``."""
         return RETRY_WINDOW_SECONDS
 
-    async def refused(self, retry_after: float | None) -> None:
+    async def on_rate_limited(self, retry_after: float | None) -> None:
         """Nobody else is held back."""
 
 

@@ -10,11 +10,11 @@ import httpx
 from pydantic import SecretStr
 
 from api.compose import new_app_id
-from reconciler.core.desired import project_to_create
-from reconciler.core.snapshot import CreateIntent, Plane
-from reconciler.core.trust import AddressRule, CheckedURI
+from reconciler.app_database.probe import probe
+from reconciler.core.context import ControlPlane, CreateIntent
+from reconciler.core.diff import project_to_create
+from reconciler.core.host_allow_list import AddressRule, CheckedURI
 from reconciler.neon.codec import create_project
-from reconciler.tenant_db import probe
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.settings import LOOPBACK_HOSTS, NEON_HOST_SUFFIXES
@@ -29,7 +29,7 @@ async def database(http: httpx.AsyncClient, region: str, org_id: str) -> None:
     now = datetime.now(UTC)
     desired = DesiredApp(app_name="bare", region=region, pg_version=17)
     app = AppMetadata(app_id=new_app_id(), owner_id="bare", created_at=now, updated_at=now, **desired.model_dump())
-    plane = Plane("bare", "bare", 30.0, ())
+    plane = ControlPlane("bare", "bare", 30.0, ())
     intent = CreateIntent(1, 1, secrets.token_hex(16), "open", now)
     request = create_project(project_to_create(app, plane, intent, org_id)).request
     created = (await http.request(request.method, request.path, json=request.body)).raise_for_status().json()

@@ -19,11 +19,11 @@ from reconciler.catalog.record import StatusStore
 from reconciler.catalog.refusals import LimitReached
 from reconciler.catalog.revocations import RevocationCatalog
 from reconciler.catalog.work import Claimed, WorkQueue
-from reconciler.core.budget import Terms, Urgency
-from reconciler.core.claim import Claim, LostApp, Trace
+from reconciler.core.context import Credentials, Result, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
-from reconciler.core.identity import Standing
-from reconciler.core.snapshot import Credentials, Next, Progress
+from reconciler.core.rate_limit import BucketConfig, Priority
+from reconciler.core.recovery.catalog_identity import CatalogIdentity
+from reconciler.core.recovery.promotion import LostRow, ProjectProvenance, RecoveryPlan
 from specs.app import DesiredApp
 from specs.names import app_id_from_bytes
 from specs.neon import Project
@@ -34,9 +34,9 @@ from tests.stillclock import StillClock
 
 LEASE = 60.0
 ORG = "org-1"
-TERMS = Terms.of(requests_per_minute=700, burst=40)
+TERMS = BucketConfig.from_limits(requests_per_minute=700, burst=40)
 _URIS = Credentials(checked("postgresql://r:p@host.neon.tech/app"), None)
-_SAID = Progress(AppStatus.PROVISIONING, (), 1)
+_SAID = StatusUpdate(AppStatus.PROVISIONING, (), 1)
 _NAMES = ("ready", "creating", "claimed", "deleting", "waiting")
 IDS = {name: app_id_from_bytes(b"%-15s" % name.encode()) for name in (*_NAMES, "new")}
 
@@ -50,7 +50,7 @@ class Hands:
         standing: the catalog's identity as it is while nobody doubts it.
     """
 
-    standing: Standing
+    standing: CatalogIdentity
 
     def __init__(self, database: Database, clock: StillClock) -> None:
         self.database = database
@@ -93,7 +93,7 @@ class Hands:
             await self.records.open_intent(self.held[name].lease, OpenIntent(f"nonce-{name}", None))
         await self.record_project("ready", "project-ready")
         self._clock.rows("UPDATE app_metadata SET connected_at = clock_timestamp() WHERE project_id IS NOT NULL")
-        await self.work.release(self.held["ready"].lease, Next(None))
+        await self.work.release(self.held["ready"].lease, Result(None))
         self._clock.rows(
             "UPDATE app_metadata SET tombstone_until = now() - interval '1 s' WHERE delete_requested_at IS NOT NULL"
         )
@@ -118,15 +118,15 @@ class Hands:
 
     async def claim(self) -> None:
         """A person's claim, in which there is something of each kind to be made good."""
-        claim = Claim(
-            doubt="commits were lost",
-            rebuild=(LostApp(_trace("new", 7), "alice", _desired("new")),),
+        claim = RecoveryPlan(
+            quarantine_reason="commits were lost",
+            rebuild=(LostRow(_trace("new", 7), "alice", _desired("new")),),
             intents=(_trace("claimed", 8),),
             missing=(self.held["ready"].app,),
-            others={"another catalog": 3},
-            highest=8,
+            foreign_catalogs={"another catalog": 3},
+            last_create_seq=8,
         )
-        at = self.standing.made_at
+        at = self.standing.created_at
         await self.claims.claim(claim, self.standing, SEALER, org_id=ORG, at=at)
 
     async def record_project(self, name: str, project_id: str) -> None:
@@ -146,8 +146,8 @@ def _desired(name: str) -> DesiredApp:
     return DesiredApp(app_name=name, region=REGION, pg_version=17)
 
 
-def _trace(name: str, create_seq: int) -> Trace:
-    return Trace(IDS[name], 1, create_seq, f"nonce of {name}", _project(f"project-of-{name}"))
+def _trace(name: str, create_seq: int) -> ProjectProvenance:
+    return ProjectProvenance(IDS[name], 1, create_seq, f"nonce of {name}", _project(f"project-of-{name}"))
 
 
 def _project(project_id: str) -> Project:
@@ -174,7 +174,7 @@ CALLS: Mapping[str, Call] = {
     "claim": lambda h: h.work.claim(10),
     "next_due": lambda h: h.work.next_due(),
     "renew": lambda h: h.work.renew([h.held["creating"].lease]),
-    "release": lambda h: h.work.release(h.held["creating"].lease, Next(1.0)),
+    "release": lambda h: h.work.release(h.held["creating"].lease, Result(1.0)),
     "give_back": lambda h: h.work.give_back(),
     # A pass
     "permit": lambda h: h.records.permit(h.held["creating"].lease, swept=False),
@@ -213,14 +213,14 @@ CALLS: Mapping[str, Call] = {
     # Which catalog this is, and a person's claim
     "standing": lambda h: h.fleet.identity.standing(),
     "unrecorded": lambda h: h.fleet.identity.unrecorded(["project-ready", "project-x"]),
-    "looked": lambda h: h.fleet.identity.looked(h.standing, h.standing.made_at),
+    "looked": lambda h: h.fleet.identity.looked(h.standing, h.standing.created_at),
     "doubt": lambda h: h.fleet.identity.doubt(h.standing, "commits were lost"),
     "ended_by": lambda h: h.fleet.identity.ended_by(),
     "nonces": lambda h: h.claims.nonces([IDS["creating"]]),
     "claim the catalog": lambda h: h.claim(),
     "confirm": lambda h: h.claims.confirm(IDS["waiting"], "bob"),
     # The budget, the metrics, the doctor
-    "lease": lambda h: h.budget.lease({Urgency.PEOPLE: 1}),
+    "lease": lambda h: h.budget.lease({Priority.USER: 1}),
     "close": lambda h: h.budget.close(1.0),
     "read_stats": lambda h: read_stats(h.database),
     "server": lambda h: h.inspector.server(),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconciler.core.snapshot import Snapshot
+from reconciler.core.context import ReconcileContext
 from specs.status import AppStatus
 from tests.catalogfaults.stories import Begin
 from tests.catalogfaults.telling import Teller, teller
@@ -125,6 +125,6 @@ def test_a_standby_that_lacks_commits_harms_nothing(told: Teller, lost: Story) -
 def test_a_project_whose_record_was_lost_is_made_twice_where_nobody_looks(
     told: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Snapshot, "open_intent", property(lambda _: None))
+    monkeypatch.setattr(ReconcileContext, "open_intent", property(lambda _: None))
     with pytest.raises(AssertionError, match=r"created twice|DELETE"):
         told.hear(the_end_of_a_create)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from reconciler.catalog.database import Database
-from reconciler.core.snapshot import Snapshot
+from reconciler.core.context import ReconcileContext
 from tests.catalogfaults.faults import Kind
 from tests.catalogfaults.stories import STORIES
 from tests.catalogfaults.telling import UNUSED, Teller, teller
@@ -48,7 +48,7 @@ def test_a_life_with_a_fault_ends_as_without_it(told: Teller, story: str, kind: 
 
 
 def _open_intents_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Snapshot, "open_intent", property(lambda _: None))
+    patch.setattr(ReconcileContext, "open_intent", property(lambda _: None))
 
 
 def _delete_in_parts(patch: pytest.MonkeyPatch) -> None:

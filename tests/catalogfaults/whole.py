@@ -14,15 +14,15 @@ import httpx
 
 from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
-from reconciler.core.budget import Terms, Urgency
-from reconciler.core.snapshot import Plane
+from reconciler.core.context import ControlPlane
+from reconciler.core.rate_limit import BucketConfig, Priority
 from reconciler.errors import CatalogUnavailable
-from reconciler.shell.access import Access
-from reconciler.shell.budget import Budget, Turn
-from reconciler.shell.driver import Driver, World
-from reconciler.shell.rounds import Rounds
-from reconciler.shell.worker import Worker
-from reconciler.telemetry.witness import Witness
+from reconciler.runtime.guards.organization import OrganizationGuard
+from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.rate_limiter import PriorityGate, RateLimiter
+from reconciler.runtime.reconciler import Dependencies, Reconciler
+from reconciler.runtime.worker import Worker
+from reconciler.telemetry.recorder import Recorder
 from specs.metadata import AppMetadata
 from specs.status import AppStatus
 from tests.catalogfaults.faults import Fault
@@ -33,7 +33,7 @@ from tests.deceived.stage import LEASE, ORG, PLANE_ID, SETTLE, Json, Stage
 from tests.simulation.clock import START
 from tests.stillclock import StillClock
 
-TERMS = Terms.of(requests_per_minute=6e6, burst=1e6)
+TERMS = BucketConfig.from_limits(requests_per_minute=6e6, burst=1e6)
 TRIES = 5
 _END_CONNECTIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -67,10 +67,10 @@ class Whole(Stage):
 
     def start(self) -> None:
         """Begin a life of the daemon, which works from the next wait on."""
-        plane = Plane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech", "127.0.0.1", "localhost"))
-        self._budget = Budget(BudgetCatalog(self.database, TERMS), TERMS)
-        client = self.client.through(Turn(self._budget, Urgency.SWEEPS))
-        access = Access(
+        plane = ControlPlane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech", "127.0.0.1", "localhost"))
+        self._budget = RateLimiter(BudgetCatalog(self.database, TERMS), TERMS)
+        client = self.client.through(PriorityGate(self._budget, Priority.RESYNC))
+        access = OrganizationGuard(
             client,
             self._fleet,
             org_id=ORG,
@@ -78,10 +78,10 @@ class Whole(Stage):
             control_plane_id=PLANE_ID,
             clock=lambda: self._now,
         )
-        world = World(self.client, self._budget, access, self._records, self._probe, LEASE - 21, Witness())
-        driver = Driver(world, plane)
+        world = Dependencies(self.client, self._budget, access, self._records, self._probe, LEASE - 21, Recorder())
+        driver = Reconciler(world, plane)
         self._worker = Worker(self._work, driver, lease_seconds=LEASE)
-        self.rounds = Rounds(client, access, self._fleet, driver, plane, resync_seconds=1e-6, lease_seconds=LEASE)
+        self.rounds = PeriodicJobs(client, access, self._fleet, driver, plane, resync_seconds=1e-6, lease_seconds=LEASE)
         self._running: asyncio.Task[None] | None = None
 
     async def end(self) -> None:
@@ -118,7 +118,7 @@ class Whole(Stage):
         for _ in range(3000):
             asked = self.fault.asked
             await asyncio.sleep(0.002)
-            if self._worker._passes or self.fault.under_way or self.fault.asked != asked:
+            if self._worker._tasks or self.fault.under_way or self.fault.asked != asked:
                 continue
             self._judge()
             [due] = self._sql(
@@ -145,7 +145,7 @@ class Whole(Stage):
 
     async def round(self) -> None:
         """A sweep, an audit, expired keys, and what they wake; a round that broke off has left its lease to expire."""
-        for one in (self.rounds.sweep, self.rounds.audit, self.rounds.keys):
+        for one in (self.rounds.resync, self.rounds.deep_resync, self.rounds.expire_idempotency_keys):
             self._advance(LEASE + 1)
             await one()
         await self.settle()

@@ -19,7 +19,7 @@ from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.record import StatusStore
 from reconciler.catalog.work import Claimed, WorkQueue
-from reconciler.core.budget import Terms
+from reconciler.core.rate_limit import BucketConfig
 from reconciler.errors import ReconcileError
 from tests.catalogmodel.state import real_state, twin_state
 from tests.catalogmodel.twin import Twin
@@ -30,7 +30,7 @@ from tests.stillclock import StillClock
 
 LEASE = 60.0
 WORKERS = ("worker-1", "worker-2")
-TERMS = Terms.of(requests_per_minute=700, burst=40)
+TERMS = BucketConfig.from_limits(requests_per_minute=700, burst=40)
 T = TypeVar("T")
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from reconciler.catalog.work import Claimed, Lease
+from reconciler.core.context import Credentials, Event, Result, StatusUpdate, TimestampColumn
 from reconciler.core.effects import OpenIntent, RecordProject
-from reconciler.core.snapshot import Column, Credentials, Event, Next, Progress
-from reconciler.core.trust import CheckedURI
+from reconciler.core.host_allow_list import CheckedURI
 from specs.status import AppStatus, Condition, ConditionType, Reason
 from tests.addresses import checked
 from tests.catalogmodel.machine import WHICH, Base, sometimes
@@ -23,7 +23,7 @@ PROJECTS = st.sampled_from([f"project-{number}" for number in range(6)])
 How: TypeAlias = Literal["refused", "open", "absent"]
 HOW: tuple[How, ...] = ("refused", "open", "absent")
 LATER = st.none() | st.sampled_from((0.0, 30.0, 86_400.0))
-COLUMNS: st.SearchStrategy[dict[Column, float | None]] = st.dictionaries(
+COLUMNS: st.SearchStrategy[dict[TimestampColumn, float | None]] = st.dictionaries(
     st.sampled_from(("connected_at", "missing_since", "recoverable_until")), LATER, max_size=2
 )
 
@@ -91,7 +91,7 @@ class Passes(Base):
     )
     def release(self, which: int, after: float | None, failed: bool, background: bool) -> None:
         """The end of a pass."""
-        pair, handle, outcome = self.pair, self.handle(which), Next(after, failed=failed, background=background)
+        pair, handle, outcome = self.pair, self.handle(which), Result(after, backoff=failed, low_priority=background)
         lease = handle.twin.lease
         pair.both(
             "release",
@@ -147,7 +147,9 @@ class Passes(Base):
 
     @precondition(lambda self: self.has_handles)
     @rule(which=WHICH, status=st.sampled_from(AppStatus), generation=st.integers(0, 2), columns=COLUMNS)
-    def record(self, which: int, status: AppStatus, generation: int, columns: dict[Column, float | None]) -> None:
+    def record(
+        self, which: int, status: AppStatus, generation: int, columns: dict[TimestampColumn, float | None]
+    ) -> None:
         """What was observed."""
         self._record(self.handle(which), self._progress(status, generation, columns))
 
@@ -167,7 +169,7 @@ class Passes(Base):
         """A project's id, which may stand in another row already."""
         handle, said = self.handle(which), self._progress(AppStatus.PROVISIONING, 0, {})
         effect = RecordProject(
-            create_seq=self._seq(handle, seq), project_id=project, org_id="org-1", credentials=held, progress=said
+            create_seq=self._seq(handle, seq), project_id=project, org_id="org-1", credentials=held, update=said
         )
         self._write(
             "record_project",
@@ -201,7 +203,7 @@ class Passes(Base):
             lambda: self.pair.twin.drop_surplus(handle.twin.lease, project, report=report),
         )
 
-    def _record(self, handle: Handle, said: Progress) -> None:
+    def _record(self, handle: Handle, said: StatusUpdate) -> None:
         self._write(
             "record",
             self.pair.records.record(handle.real.lease, said),
@@ -211,7 +213,9 @@ class Passes(Base):
     def _write(self, name: str, real: object, twin: object) -> None:
         self.pair.both(name, real, lambda: self.pair.twin.under_lease(twin))  # type: ignore[arg-type]
 
-    def _progress(self, status: AppStatus, generation: int, columns: dict[Column, float | None]) -> Progress:
+    def _progress(
+        self, status: AppStatus, generation: int, columns: dict[TimestampColumn, float | None]
+    ) -> StatusUpdate:
         now: datetime = self.pair.clock.date
         condition = Condition(
             type=ConditionType.READY,
@@ -222,7 +226,7 @@ class Passes(Base):
             observed_generation=generation,
         )
         times = {column: None if after is None else now + timedelta(seconds=after) for column, after in columns.items()}
-        return Progress(
+        return StatusUpdate(
             status, (condition,), generation, times, (Event("First", "One", "1"), Event("Then", "Two", "2"))
         )
 

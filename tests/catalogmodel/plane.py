@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from reconciler.catalog.fleet import Job, Pins
-from reconciler.core.budget import Urgency
+from reconciler.core.rate_limit import Priority
 from specs.metadata import AppMetadata
 from specs.names import format_project_name
 from specs.neon import Project
@@ -177,8 +177,8 @@ class ThePlane(Base):
         self.pair.both("give_back_jobs", fleet.give_back_jobs(), lambda: twin.give_back_jobs(worker))
 
     @precondition(sometimes)
-    @rule(wanted=st.dictionaries(st.sampled_from(Urgency), st.integers(0, 12), max_size=3))
-    def lease_requests(self, wanted: dict[Urgency, int]) -> None:
+    @rule(wanted=st.dictionaries(st.sampled_from(Priority), st.integers(0, 12), max_size=3))
+    def lease_requests(self, wanted: dict[Priority, int]) -> None:
         """A slice of the request budget."""
         self.pair.both(
             "budget.lease",

@@ -9,8 +9,8 @@ from typing import Any
 
 from reconciler.catalog.rows import app_from_row
 from reconciler.catalog.work import intent_of
-from reconciler.core.budget import Urgency
-from reconciler.core.snapshot import Credentials
+from reconciler.core.context import Credentials
+from reconciler.core.rate_limit import Priority
 from specs.metadata import AppMetadata
 from tests.addresses import checked
 from tests.catalogmodel.twin import Twin
@@ -148,13 +148,13 @@ def _job(twin: Twin, name: str) -> tuple[object, ...]:
 
 def _budget(twin: Twin) -> tuple[object, ...]:
     bucket = twin.bucket
-    owed = [part for kind in (Urgency.REPAIRS, Urgency.SWEEPS) for part in _owed(twin, kind)]
-    return True, bucket.tokens, bucket.at, bucket.closed_until, *owed
+    owed = [part for kind in (Priority.REPAIR, Priority.RESYNC) for part in _owed(twin, kind)]
+    return True, bucket.tokens, bucket.updated_at, bucket.closed_until, *owed
 
 
-def _owed(twin: Twin, kind: Urgency) -> tuple[object, ...]:
-    owed = twin.bucket.owed[kind]
-    return owed.requests, owed.asked_at
+def _owed(twin: Twin, kind: Priority) -> tuple[object, ...]:
+    owed = twin.bucket.credits[kind]
+    return owed.requests, owed.requested_at
 
 
 def _time(seconds: float) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.core.budget import Urgency
+from reconciler.core.rate_limit import Priority
 from specs.status import AppStatus
 from tests.catalogmodel.passes import BOTH, Passes
 from tests.catalogmodel.people import People
@@ -93,7 +93,7 @@ STEPS: tuple[Step, ...] = (
     ("finish_job", {"which": 0, "position": "m", "whole": True}),
     ("claim_job", {"worker": "worker-2", "name": "sweep", "period": 60.0}),
     ("give_back_jobs", {"worker": "worker-1"}),
-    ("lease_requests", {"wanted": {Urgency.PEOPLE: 1}}),
+    ("lease_requests", {"wanted": {Priority.USER: 1}}),
     ("close_budget", {"seconds": 0.5}),
     ("give_back", {"worker": "worker-1"}),
     ("delete", {"which": 0, "owner": "bob"}),

@@ -13,8 +13,8 @@ from reconciler.catalog.fleet import Pins
 from reconciler.catalog.limits import OwnerLimits
 from reconciler.catalog.refusals import CreateLimitReached, IdempotencyKeyReused, LimitReached, NameTaken
 from reconciler.catalog.work import Claimed, Lease
-from reconciler.core.budget import Bucket, Grant, Owed, Terms, Urgency, lease
-from reconciler.core.snapshot import Event, Next
+from reconciler.core.context import Event, Result
+from reconciler.core.rate_limit import BucketConfig, Credit, Grant, Priority, TokenBucket, take_tokens
 from reconciler.errors import LeaseLost
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
@@ -60,7 +60,7 @@ class Twin(FleetCatalog):
         self.history: list[History] = []
         self.pinned: Pins | None = None
         self.rounds = {name: Round() for name in self.jobs}
-        self.bucket = Bucket(0.0, clock.date, clock.date, {kind: Owed(0.0, clock.date) for kind in _OWED})
+        self.bucket = TokenBucket(0.0, clock.date, clock.date, {kind: Credit(0.0, clock.date) for kind in _OWED})
 
     # The API
 
@@ -153,7 +153,7 @@ class Twin(FleetCatalog):
         self.holders |= {each.lease.app_id: owner for each in claimed}
         return claimed
 
-    def release(self, lease: Lease, outcome: Next) -> bool:
+    def release(self, lease: Lease, outcome: Result) -> bool:
         """``release``."""
         released = super().release(lease, outcome)
         if released:
@@ -229,16 +229,16 @@ class Twin(FleetCatalog):
 
     # The budget
 
-    def lease_requests(self, wanted: Mapping[Urgency, int], terms: Terms) -> Grant:
+    def lease_requests(self, wanted: Mapping[Priority, int], terms: BucketConfig) -> Grant:
         """``look`` and ``keep``."""
-        self.bucket, grant = lease(self.bucket, wanted, self._clock.date, terms)
+        self.bucket, grant = take_tokens(self.bucket, wanted, self._clock.date, terms)
         return grant
 
     def close_budget(self, seconds: float) -> None:
         """``close``."""
         bucket, now = self.bucket, self._clock.date
         until = max(bucket.closed_until, now + timedelta(seconds=seconds))
-        self.bucket = Bucket(0.0, max(bucket.at, now), until, bucket.owed)
+        self.bucket = TokenBucket(0.0, max(bucket.updated_at, now), until, bucket.credits)
 
     # Helpers
 
@@ -257,4 +257,4 @@ class Twin(FleetCatalog):
             self.history.append((app_id, *line, self._clock.date))
 
 
-_OWED = (Urgency.REPAIRS, Urgency.SWEEPS)
+_OWED = (Priority.REPAIR, Priority.RESYNC)

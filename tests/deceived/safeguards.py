@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from reconciler import errors
-from reconciler.core import create, delete, find, maintain, surplus, sweep, vanish
-from reconciler.core.mark import made_by
-from reconciler.core.snapshot import CreateIntent, Plane, Snapshot
+from reconciler.core.context import ControlPlane, CreateIntent, ReconcileContext
+from reconciler.core.fleet import resync
+from reconciler.core.ownership import matching_intent
+from reconciler.core.stages import create, create_lookup, delete, duplicates, missing, sync
 from reconciler.neon import wire
 from reconciler.neon.client import NeonClient
-from reconciler.shell.access import Access
+from reconciler.runtime.guards.organization import OrganizationGuard
 from specs.metadata import AppMetadata
 from specs.neon import BranchList, Project, ProjectListing
 
@@ -26,32 +27,32 @@ def partial_is_complete(patch: pytest.MonkeyPatch) -> None:
 
 def no_settle_time(patch: pytest.MonkeyPatch) -> None:
     """A list shows everything at once."""
-    patch.setattr(Snapshot, "settle", property(lambda _: timedelta(0)))
+    patch.setattr(ReconcileContext, "settle_window", property(lambda _: timedelta(0)))
 
 
 def one_look(patch: pytest.MonkeyPatch) -> None:
     """Once the settle time is over, one list is enough."""
-    patch.setattr(find, "SECOND_LOOK", 0)
+    patch.setattr(create_lookup, "RECHECK_FRACTION", 0)
 
 
 def live_list_not_read(patch: pytest.MonkeyPatch) -> None:
     """What is not found is not looked for in the lists."""
-    patch.setattr(vanish, "by_id", lambda _listing, _id: None)
+    patch.setattr(missing, "find_by_id", lambda _listing, _id: None)
 
 
 def lists_are_fresh(patch: pytest.MonkeyPatch) -> None:
     """What a list lacks of the youngest projects counts as vanished."""
-    patch.setattr(sweep, "_recorded_before", lambda app, _at: app.project_id is not None)
+    patch.setattr(resync, "_recorded_before", lambda app, _at: app.project_id is not None)
 
 
 def key_not_asked_again(patch: pytest.MonkeyPatch) -> None:
     """An empty list is believed whoever's key it was asked with."""
-    honest = Access.confirm
+    honest = OrganizationGuard.verify
 
-    async def confirm(self: Access, **_: Any) -> str:
+    async def confirm(self: OrganizationGuard, **_: Any) -> str:
         return await honest(self)
 
-    patch.setattr(Access, "confirm", confirm)
+    patch.setattr(OrganizationGuard, "verify", confirm)
 
 
 def no_witnesses(patch: pytest.MonkeyPatch) -> None:
@@ -60,7 +61,7 @@ def no_witnesses(patch: pytest.MonkeyPatch) -> None:
     async def see_others(*_: object) -> None:
         return
 
-    patch.setattr(Access, "_see_others", see_others)
+    patch.setattr(OrganizationGuard, "_verify_visibility", see_others)
 
 
 def scope_not_read(patch: pytest.MonkeyPatch) -> None:
@@ -97,41 +98,45 @@ def refusal_is_emptiness(patch: pytest.MonkeyPatch) -> None:
 
 def part_of_a_name(patch: pytest.MonkeyPatch) -> None:
     """A name that holds the app's id is the app's."""
-    for module in (find, surplus):
-        patch.setattr(module, "carries_name", lambda project, app: app.app_id in project.name)
+    for module in (create_lookup, duplicates):
+        patch.setattr(module, "has_app_name", lambda project, app: app.app_id in project.name)
 
 
 def part_of_an_id(patch: pytest.MonkeyPatch) -> None:
     """The first project that a search finds is the one that was searched for."""
-    for module in (vanish, delete):
-        patch.setattr(module, "by_id", lambda listing, _id: next(iter(listing.projects), None))
+    for module in (missing, delete):
+        patch.setattr(module, "find_by_id", lambda listing, _id: next(iter(listing.projects), None))
 
 
 def any_nonce(patch: pytest.MonkeyPatch) -> None:
     """The name alone proves a project ours."""
 
-    def made(_b: BranchList, _a: AppMetadata, _p: Plane, intents: tuple[CreateIntent, ...]) -> CreateIntent | None:
+    def made(
+        _b: BranchList, _a: AppMetadata, _p: ControlPlane, intents: tuple[CreateIntent, ...]
+    ) -> CreateIntent | None:
         return replace(intents[0], state="absent")
 
-    patch.setattr(find, "made_by", made)
+    patch.setattr(create_lookup, "matching_intent", made)
     copies_are_taken(patch)
     copies_are_surplus(patch)
-    patch.setattr(surplus, "made_by", made)
+    patch.setattr(duplicates, "matching_intent", made)
 
 
 def copies_are_taken(patch: pytest.MonkeyPatch) -> None:
     """Of several that carry one nonce, the oldest is taken."""
-    patch.setattr(find, "_copied", lambda _found: None)
+    patch.setattr(create_lookup, "_ambiguous", lambda _found: None)
 
 
 def nonce_of_the_recorded(patch: pytest.MonkeyPatch) -> None:
     """What carries the nonce of the recorded project is a surplus too."""
 
-    def made(b: BranchList, app: AppMetadata, plane: Plane, intents: tuple[CreateIntent, ...]) -> CreateIntent | None:
-        found = made_by(b, app, plane, intents)
+    def made(
+        b: BranchList, app: AppMetadata, plane: ControlPlane, intents: tuple[CreateIntent, ...]
+    ) -> CreateIntent | None:
+        found = matching_intent(b, app, plane, intents)
         return None if found is None else replace(found, state="absent")
 
-    patch.setattr(surplus, "made_by", made)
+    patch.setattr(duplicates, "matching_intent", made)
 
 
 def copies_are_surplus(patch: pytest.MonkeyPatch) -> None:
@@ -141,13 +146,13 @@ def copies_are_surplus(patch: pytest.MonkeyPatch) -> None:
         yield from ()
         return False
 
-    patch.setattr(surplus, "_copied", copied)
+    patch.setattr(duplicates, "_has_clone", copied)
 
 
 def any_organization(patch: pytest.MonkeyPatch) -> None:
     """Whose a project is does not matter."""
-    for module in (find, create, vanish, delete, surplus, maintain):
-        patch.setattr(module, "belongs_to", lambda _project, _org_id: True)
+    for module in (create_lookup, create, missing, delete, duplicates, sync):
+        patch.setattr(module, "is_in_organization", lambda _project, _org_id: True)
 
 
 def delete_what_is_recorded(patch: pytest.MonkeyPatch) -> None:
@@ -157,12 +162,12 @@ def delete_what_is_recorded(patch: pytest.MonkeyPatch) -> None:
         yield from ()
         return True
 
-    patch.setattr(delete, "_proven_ours", proven)
+    patch.setattr(delete, "_is_owned", proven)
 
 
 def no_mass_stop(patch: pytest.MonkeyPatch) -> None:
     """However many vanish, each is looked at for itself."""
-    patch.setattr(sweep, "MASS_APPS", 10**9)
+    patch.setattr(resync, "MASS_DISAPPEARANCE_APPS", 10**9)
     no_witnesses(patch)
 
 

@@ -22,16 +22,16 @@ from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.record import StatusStore
 from reconciler.catalog.rows import app_from_row
 from reconciler.catalog.work import WorkQueue
-from reconciler.core.snapshot import Next, Plane
+from reconciler.core.context import ControlPlane, Result
 from reconciler.errors import LeaseLost
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions, Request, Response
 from reconciler.local.neon.state import Project
 from reconciler.neon.client import NeonClient
-from reconciler.shell.access import Access
-from reconciler.shell.driver import Driver, World
-from reconciler.shell.rounds import Rounds
-from reconciler.telemetry.witness import Witness
+from reconciler.runtime.guards.organization import OrganizationGuard
+from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.reconciler import Dependencies, Reconciler
+from reconciler.telemetry.recorder import Recorder
 from specs.metadata import AppMetadata
 from specs.status import AppStatus, ConditionType, find_condition
 from specs.uri import MorphikURI
@@ -95,13 +95,13 @@ class Stage:
     def start(self) -> None:
         """Begin a life of the daemon."""
         [own] = self._sql("SELECT catalog_id::text AS catalog_id FROM catalog_identity")
-        plane = Plane(PLANE_ID, own["catalog_id"], SETTLE, (".neon.tech", "127.0.0.1", "localhost"))
-        access = Access(
+        plane = ControlPlane(PLANE_ID, own["catalog_id"], SETTLE, (".neon.tech", "127.0.0.1", "localhost"))
+        access = OrganizationGuard(
             self.client, self._fleet, org_id=ORG, neon_api_url="http://localhost", control_plane_id=PLANE_ID
         )
-        world = World(self.client, plenty(), access, self._records, self._probe, LEASE - 21, Witness())
-        self._driver = Driver(world, plane)
-        self._rounds = Rounds(
+        world = Dependencies(self.client, plenty(), access, self._records, self._probe, LEASE - 21, Recorder())
+        self._driver = Reconciler(world, plane)
+        self._rounds = PeriodicJobs(
             self.client, access, self._fleet, self._driver, plane, resync_seconds=1e-6, lease_seconds=LEASE
         )
 
@@ -131,7 +131,7 @@ class Stage:
                 try:
                     outcome = await self._driver.run(claimed)
                 except LeaseLost:
-                    outcome = Next(0.1)
+                    outcome = Result(0.1)
                 await self._work.release(claimed.lease, outcome)
                 self._judge()
 
@@ -148,7 +148,7 @@ class Stage:
     async def sweep(self) -> None:
         """One round over the fleet, and what it wakes."""
         self._sql("UPDATE periodic_jobs SET started_at = NULL")
-        await self._rounds.sweep()
+        await self._rounds.resync()
         self._judge()
         await self.passes(2)
 

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from reconciler.catalog.fleet import Job, Pins
 from reconciler.catalog.work import Claimed, Lease
-from reconciler.core.budget import Grant, Terms, Urgency
+from reconciler.core.context import CreateIntent, Credentials, Result, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
-from reconciler.core.identity import Standing
-from reconciler.core.snapshot import CreateIntent, Credentials, Next, Progress
-from reconciler.core.trust import AddressRule
+from reconciler.core.host_allow_list import AddressRule
+from reconciler.core.rate_limit import BucketConfig, Grant, Priority
+from reconciler.core.recovery.catalog_identity import CatalogIdentity
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.neon import Project
@@ -72,7 +72,7 @@ class WorkQueue:
         held = [*leases]
         return await self._database.run("renew", lambda: {lease.app_id for lease in held if self._table.renew(lease)})
 
-    async def release(self, lease: Lease, outcome: Next) -> bool:
+    async def release(self, lease: Lease, outcome: Result) -> bool:
         """End a pass."""
         return await self._database.run("release", lambda: self._table.release(lease, outcome))
 
@@ -116,13 +116,13 @@ class StatusStore:
             lambda: self._table.settle_intent(lease, create_seq, "absent" if proven else "open", absent=True),
         )
 
-    async def record(self, lease: Lease, said: Progress, request_id: str | None = None) -> None:
+    async def record(self, lease: Lease, said: StatusUpdate, request_id: str | None = None) -> None:
         """Write conditions, status, columns and events."""
         del request_id
         await self._database.run("record", lambda: self._table.record(lease, said))
 
     async def record_credentials(
-        self, lease: Lease, app: AppMetadata, new: Credentials, said: Progress, request_id: str | None = None
+        self, lease: Lease, app: AppMetadata, new: Credentials, said: StatusUpdate, request_id: str | None = None
     ) -> None:
         """Seal and publish URIs."""
         del app, request_id
@@ -152,7 +152,7 @@ class CatalogIdentityStore:
         self._table = database.table
         self._world = database.world
 
-    async def standing(self) -> Standing:
+    async def standing(self) -> CatalogIdentity:
         """What is known at this moment."""
         return await self._run("standing", self._table.standing)
 
@@ -161,11 +161,11 @@ class CatalogIdentityStore:
         wanted = list(project_ids)
         return await self._run("unrecorded", lambda: self._table.unrecorded(wanted)) if wanted else set()
 
-    async def looked(self, standing: Standing, at: datetime | None) -> bool:
+    async def looked(self, standing: CatalogIdentity, at: datetime | None) -> bool:
         """Keep that Neon's list agrees."""
         return await self._run("looked", lambda: self._table.looked(standing, at))
 
-    async def doubt(self, _standing: Standing, reason: str) -> bool:
+    async def doubt(self, _standing: CatalogIdentity, reason: str) -> bool:
         """Nothing here was restored, copied or lost."""
         await self._world.violated(f"the catalog is in doubt: {reason}")
         return True
@@ -291,11 +291,11 @@ class FleetCatalog:
 class BudgetCatalog:
     """Stands in for ``reconciler.catalog.budget.BudgetCatalog``."""
 
-    def __init__(self, database: Database, terms: Terms) -> None:
+    def __init__(self, database: Database, terms: BucketConfig) -> None:
         del terms
         self._database = database
 
-    async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
+    async def lease(self, wanted: Mapping[Priority, int]) -> Grant:
         """Requests that may be sent."""
         asked, host, world = dict(wanted), HOST.get(), self._database.world
 

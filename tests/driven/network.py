@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from reconciler.core import effects as e
-from reconciler.core.mark import APP_ID
+from reconciler.core.ownership import APP_ID
 from reconciler.local.neon.messages import Response
 from reconciler.local.neon.quirks import Quirks
 from specs.settings import SEND_MARGIN_SECONDS

@@ -1,4 +1,4 @@
-"""What a real ``reconciler.daemon.Daemon`` is put together from here: its own parts, but for the sockets.
+"""What a real ``reconciler.runtime.daemon.Daemon`` is put together from here: its own parts, but for the sockets.
 
 The stand-ins are put into the daemon's module once; each run says to them which world it is.
 """
@@ -16,13 +16,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from reconciler import daemon
-from reconciler.core.trust import CheckedURI
+from reconciler.core.host_allow_list import CheckedURI
 from reconciler.errors import AppDatabaseUnreachable
 from reconciler.neon.client import NeonClient
-from reconciler.shell import worker
-from reconciler.shell.periods import Every
-from reconciler.telemetry.metrics import LoopMetrics
+from reconciler.runtime import daemon, worker
+from reconciler.runtime.periods import Every
+from reconciler.telemetry.reconcile_metrics import ReconcileMetrics
 from specs.settings import CatalogSettings, ControlPlaneSettings, EncryptionSettings, ReconcilerSettings
 from tests.driven import catalog
 from tests.driven.database import Database
@@ -167,7 +166,7 @@ def parts() -> Iterator[Ambient]:
     patch, ambient = pytest.MonkeyPatch(), Ambient()
     Parts.ambient = ambient
     ambient.put()
-    metrics = LoopMetrics(CollectorRegistry())
+    metrics = ReconcileMetrics(CollectorRegistry())
     for name, stand_in in {
         "Database": Parts.database,
         "require_current_schema": Parts.schema,

@@ -6,7 +6,7 @@ import asyncio
 from functools import cache
 from typing import Any
 
-from reconciler.daemon import Daemon
+from reconciler.runtime.daemon import Daemon
 from tests.driven.faults import PROCESS, Fault
 from tests.driven.parts import settings
 from tests.driven.world import World

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from reconciler.core import effects as e
-from reconciler.core.budget import MOST_CLOSED_SECONDS, Grant
-from reconciler.core.mark import APP_ID
-from reconciler.shell.driver import CHANGE_SECONDS
+from reconciler.core.ownership import APP_ID
+from reconciler.core.rate_limit import MAX_CLOSED_SECONDS, Grant
+from reconciler.runtime.reconciler import MUTATION_WINDOW_SECONDS
 from tests.driven.world import World
 from tests.simulation import invariants
 from tests.simulation.steps import Violation
@@ -66,7 +66,7 @@ class Rules:
         world.on_permit = self._permitted
 
     def _granted(self, host: str, grant: Grant) -> None:
-        self._tickets[host].extend([self._world.clock.now] * sum(grant.given.values()))
+        self._tickets[host].extend([self._world.clock.now] * sum(grant.tokens.values()))
 
     def _permitted(self, app_id: str) -> None:
         self._permitted_at[app_id] = self._world.clock.now
@@ -74,8 +74,8 @@ class Rules:
     def refused(self, host: str, seconds: float) -> None:
         """A process reads that there were too many requests, and for how long to wait."""
         world = self._world
-        begins = world.clock.now + TELL_SECONDS + world.terms.slice_seconds
-        ends = world.clock.now + min(seconds, MOST_CLOSED_SECONDS)
+        begins = world.clock.now + TELL_SECONDS + world.terms.lease_seconds
+        ends = world.clock.now + min(seconds, MAX_CLOSED_SECONDS)
         self._closed.append((begins, ends, host, world.troubles[host]))
 
     def sends(self, host: str, sent: Sent) -> None:
@@ -90,7 +90,7 @@ class Rules:
             self._check_change(sent)
 
     def _check_ticket(self, host: str, sent: Sent) -> None:
-        tickets, oldest = self._tickets[host], self._world.clock.now - self._world.terms.slice_seconds - 1e-6
+        tickets, oldest = self._tickets[host], self._world.clock.now - self._world.terms.lease_seconds - 1e-6
         while tickets and tickets[0] < oldest:
             tickets.popleft()
         if not tickets:
@@ -120,7 +120,7 @@ class Rules:
         for app_id in whose:
             invariants.check_sending(world, app_id, _effect(sent))
         latest = max(self._permitted_at.get(app_id, 0.0) for app_id in whose)
-        if world.clock.now - latest > CHANGE_SECONDS:
+        if world.clock.now - latest > MUTATION_WINDOW_SECONDS:
             raise Violation(f"{sent.route} is sent too long after its permission")
 
     def _whose(self, sent: Sent) -> list[str]:

@@ -16,11 +16,11 @@ from reconciler.errors import NeonAPIError
 from reconciler.neon import client, transport
 from reconciler.neon.resend import NoGate
 from reconciler.neon.wire import NeonRequest
-from reconciler.shell import budget, driver
-from reconciler.shell.budget import Budget, Ticket, Turn
-from reconciler.shell.driver import _Hand
-from reconciler.shell.rounds import Rounds
-from reconciler.shell.worker import Worker
+from reconciler.runtime import rate_limiter, reconciler
+from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.rate_limiter import Permit, PriorityGate, RateLimiter
+from reconciler.runtime.reconciler import _EffectHandler
+from reconciler.runtime.worker import Worker
 from tests.driven import catalog
 from tests.driven.faults import Fault, Swarm, made_of, swarm
 from tests.driven.parts import Parts
@@ -37,25 +37,27 @@ def leases_not_renewed(patch: pytest.MonkeyPatch) -> None:
     async def keep_leases(_self: Worker) -> None:
         return
 
-    patch.setattr(Worker, "_keep_leases", keep_leases)
+    patch.setattr(Worker, "_renew_leases", keep_leases)
 
 
 def permission_not_checked(patch: pytest.MonkeyPatch) -> None:
     """A change is sent however long ago it was permitted."""
-    patch.setattr(Turn, "permitted", lambda self, _until: setattr(self, "_change_until", float("inf")))
+    patch.setattr(
+        PriorityGate, "set_mutation_deadline", lambda self, _until: setattr(self, "_change_until", float("inf"))
+    )
 
 
 def permission_counted_from_its_answer(patch: pytest.MonkeyPatch) -> None:
     """The time that the answer took on its way does not count."""
 
-    async def permit(self: _Hand, ask: Callable[[], Awaitable[T]], seconds: float) -> T:
-        await self._turn.reserve()
+    async def permit(self: _EffectHandler, ask: Callable[[], Awaitable[T]], seconds: float) -> T:
+        await self._gate.reserve()
         answer = await ask()
-        self._permitted = True
-        self._turn.permitted(driver.time.monotonic() + seconds)  # type: ignore[attr-defined]
+        self._authorized = True
+        self._gate.set_mutation_deadline(reconciler.time.monotonic() + seconds)  # type: ignore[attr-defined]
         return answer
 
-    patch.setattr(_Hand, "_permit", permit)
+    patch.setattr(_EffectHandler, "_authorize", permit)
 
 
 def permission_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
@@ -64,7 +66,7 @@ def permission_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
     def wall() -> float:
         return Parts.ambient.wall()
 
-    for module in (budget, driver):
+    for module in (rate_limiter, reconciler):
         patch.setattr(module, "time", SimpleNamespace(monotonic=wall))
 
 
@@ -80,42 +82,42 @@ def change_sent_again(patch: pytest.MonkeyPatch) -> None:
 def budget_ignored(patch: pytest.MonkeyPatch) -> None:
     """Requests wait for nobody."""
 
-    async def admit(_self: Turn, request: NeonRequest) -> None:
-        await NoGate().admit(request)
+    async def admit(_self: PriorityGate, request: NeonRequest) -> None:
+        await NoGate().acquire(request)
 
-    patch.setattr(Turn, "admit", admit)
+    patch.setattr(PriorityGate, "acquire", admit)
 
 
 def ticket_used_twice(patch: pytest.MonkeyPatch) -> None:
     """The ticket of a change is good for what is sent after it too."""
-    honest = Turn.admit
+    honest = PriorityGate.acquire
 
-    async def admit(self: Turn, request: NeonRequest) -> None:
+    async def admit(self: PriorityGate, request: NeonRequest) -> None:
         reserved = self._reserved
         await honest(self, request)
         self._reserved = reserved
 
-    patch.setattr(Turn, "admit", admit)
+    patch.setattr(PriorityGate, "acquire", admit)
 
 
 def ticket_used_late(patch: pytest.MonkeyPatch) -> None:
     """A ticket does not lapse."""
-    honest = Budget.ticket
+    honest = RateLimiter.acquire
 
-    async def ticket(self: Budget, *args: Any, **named: Any) -> Ticket:
+    async def ticket(self: RateLimiter, *args: Any, **named: Any) -> Permit:
         await honest(self, *args, **named)
-        return Ticket(float("inf"))
+        return Permit(float("inf"))
 
-    patch.setattr(Budget, "ticket", ticket)
+    patch.setattr(RateLimiter, "acquire", ticket)
 
 
 def asked_to_wait_and_does_not(patch: pytest.MonkeyPatch) -> None:
     """What Neon answers to one request holds back nobody else."""
 
-    async def refused(_self: Turn, _retry_after: float | None) -> None:
+    async def refused(_self: PriorityGate, _retry_after: float | None) -> None:
         return
 
-    patch.setattr(Turn, "refused", refused)
+    patch.setattr(PriorityGate, "on_rate_limited", refused)
 
 
 def leases_not_given_back(patch: pytest.MonkeyPatch) -> None:
@@ -130,10 +132,10 @@ def leases_not_given_back(patch: pytest.MonkeyPatch) -> None:
 def jobs_not_given_back(patch: pytest.MonkeyPatch) -> None:
     """Who ends leaves its rounds to expire."""
 
-    async def stop(self: Rounds) -> None:
+    async def stop(self: PeriodicJobs) -> None:
         self._stopping = True
 
-    patch.setattr(Rounds, "stop", stop)
+    patch.setattr(PeriodicJobs, "stop", stop)
 
 
 def passes_outlive_the_process(patch: pytest.MonkeyPatch) -> None:

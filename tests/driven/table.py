@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from reconciler.catalog.fleet import Pins
 from reconciler.catalog.work import Claimed, Lease
-from reconciler.core.budget import Bucket, Grant, Owed, Terms, Urgency, lease
-from reconciler.core.identity import Standing
-from reconciler.core.snapshot import Next
+from reconciler.core.context import Result
+from reconciler.core.rate_limit import BucketConfig, Credit, Grant, Priority, TokenBucket, take_tokens
+from reconciler.core.recovery.catalog_identity import CatalogIdentity
 from specs.app import DesiredApp
 from specs.status import AppStatus
 from tests.simulation.clock import Clock
@@ -29,7 +29,7 @@ class Table(FleetCatalog):
         job_owners: who holds each job.
     """
 
-    def __init__(self, clock: Clock, lease_seconds: float, terms: Terms) -> None:
+    def __init__(self, clock: Clock, lease_seconds: float, terms: BucketConfig) -> None:
         super().__init__(clock, lease_seconds)
         self.owners: dict[str, str] = {}
         self.claims: dict[str, tuple[str, int]] = {}
@@ -40,8 +40,8 @@ class Table(FleetCatalog):
         self._looked_at: datetime | None = None
         self._terms = terms
         never = clock.date - timedelta(days=1)
-        self._bucket = Bucket(
-            terms.capacity, clock.date, never, {kind: Owed(0.0, never) for kind in (Urgency.REPAIRS, Urgency.SWEEPS)}
+        self._bucket = TokenBucket(
+            terms.capacity, clock.date, never, {kind: Credit(0.0, never) for kind in (Priority.REPAIR, Priority.RESYNC)}
         )
 
     # What clients change is told to who listens.
@@ -79,7 +79,7 @@ class Table(FleetCatalog):
             for one in taken
         ]
 
-    def release(self, lease: Lease, outcome: Next) -> bool:
+    def release(self, lease: Lease, outcome: Result) -> bool:
         """``release``."""
         released = super().release(lease, outcome)
         if released:
@@ -151,25 +151,25 @@ class Table(FleetCatalog):
 
     # Which catalog this is
 
-    def standing(self) -> Standing:
+    def standing(self) -> CatalogIdentity:
         """``standing``."""
-        return Standing(
+        return CatalogIdentity(
             catalog_id=CATALOG_ID,
-            high_water=self.plane.high_water,
-            made_at=self._made_at,
+            last_create_seq=self.plane.high_water,
+            created_at=self._made_at,
             server=SERVER,
-            started=self._started,
-            kept=self._kept,
-            looked_at=self._looked_at,
+            server_started_at=self._started,
+            recorded_server=self._kept,
+            verified_at=self._looked_at,
         )
 
     def unrecorded(self, project_ids: Iterable[str]) -> set[str]:
         """``unrecorded``."""
         return set(project_ids) - {row.project_id for row in self.rows.values()}
 
-    def looked(self, standing: Standing, at: datetime | None) -> bool:
+    def looked(self, standing: CatalogIdentity, at: datetime | None) -> bool:
         """``looked``."""
-        if standing.started != self._started:
+        if standing.server_started_at != self._started:
             return False
         self._kept, self.plane.unseen = SERVER, False
         self._looked_at = max(filter(None, (self._looked_at, at)), default=None)
@@ -182,13 +182,15 @@ class Table(FleetCatalog):
 
     # The budget
 
-    def lease_requests(self, wanted: Mapping[Urgency, int]) -> Grant:
+    def lease_requests(self, wanted: Mapping[Priority, int]) -> Grant:
         """``look`` and ``keep``."""
-        self._bucket, grant = lease(self._bucket, wanted, self._clock.date, self._terms)
+        self._bucket, grant = take_tokens(self._bucket, wanted, self._clock.date, self._terms)
         return grant
 
     def close_budget(self, seconds: float) -> None:
         """``close``."""
         now = self._clock.date
         until = max(self._bucket.closed_until, now + timedelta(seconds=seconds))
-        self._bucket = replace(self._bucket, tokens=0.0, at=max(self._bucket.at, now), closed_until=until)
+        self._bucket = replace(
+            self._bucket, tokens=0.0, updated_at=max(self._bucket.updated_at, now), closed_until=until
+        )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from reconciler.core.budget import Grant, Terms
+from reconciler.core.rate_limit import BucketConfig, Grant
 from tests.driven.faults import Fault, Swarm
 from tests.driven.table import Table
 from tests.simulation import world
@@ -84,7 +84,7 @@ class World(world.World):
         super().__init__(seed, Plan(), clock=LoopClock(loop))
         if Fault.NARROW in swarm.rates:
             self.limits = NARROW
-        self.terms = Terms.of(requests_per_minute=self.limits[0], burst=self.limits[1])
+        self.terms = BucketConfig.from_limits(requests_per_minute=self.limits[0], burst=self.limits[1])
         self.table = Table(self.clock, LEASE, self.terms)
         self.table.on_write = self._check_holder
         self.catalog = self.table

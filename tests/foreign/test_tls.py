@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from api.documents import morphik_uri
-from reconciler import tenant_db
+from reconciler.app_database import probe as app_database
 from reconciler.errors import AppDatabaseUnreachable
 from specs.status import Reason
 from specs.uri import MorphikURI
@@ -50,7 +50,7 @@ def probe(server: TlsServer, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(query: str = OF_NEON, **changes: Any) -> None:
         parts: dict[str, Any] = {"role": ROLE, "password": PASSWORD, "host": HOST, "port": server.port}
         uri = MorphikURI(**(parts | changes), database="app").to_postgresql()
-        asyncio.run(tenant_db.probe(checked(f"{uri}?{query}".removesuffix("?"))))
+        asyncio.run(app_database.probe(checked(f"{uri}?{query}".removesuffix("?"))))
 
     return run
 

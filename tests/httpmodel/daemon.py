@@ -12,20 +12,20 @@ import pytest
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.record import StatusStore
 from reconciler.catalog.work import Claimed, WorkQueue
-from reconciler.core.snapshot import Plane
-from reconciler.core.trust import CheckedURI
+from reconciler.core.context import ControlPlane
+from reconciler.core.host_allow_list import CheckedURI
 from reconciler.errors import AppDatabaseUnreachable
 from reconciler.neon import client as client_module
 from reconciler.neon.client import NeonClient
-from reconciler.shell import access as access_module
-from reconciler.shell import budget as budget_module
-from reconciler.shell import driver as driver_module
-from reconciler.shell import rounds as rounds_module
-from reconciler.shell.access import Access
-from reconciler.shell.driver import Driver, World
-from reconciler.shell.rounds import Rounds
-from reconciler.shell.worker import Worker
-from reconciler.telemetry.witness import Witness
+from reconciler.runtime import periodic_jobs as rounds_module
+from reconciler.runtime import rate_limiter as budget_module
+from reconciler.runtime import reconciler as driver_module
+from reconciler.runtime.guards import organization as access_module
+from reconciler.runtime.guards.organization import OrganizationGuard
+from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.reconciler import Dependencies, Reconciler
+from reconciler.runtime.worker import Worker
+from reconciler.telemetry.recorder import Recorder
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.catalogs import SEALER
 from tests.httpmodel.catalog import CATALOG_ID, SharedClock
@@ -53,18 +53,18 @@ class Daemon:
 
     def __init__(self, database: TurnDatabase, clock: SharedClock, door: Door, name: str) -> None:
         self.clock, self._door = clock, door
-        self.witness = Witness()
+        self.witness = Recorder()
         client = NeonClient(
             NEON_URL,
             NEON_KEY,
             timeout_seconds=TIMEOUT,
             transport=httpx.MockTransport(door.carry),
             request_ids=lambda: f"{name}-{len(door.sent)}",
-            on_request=self.witness.exchanged,
+            on_request=self.witness.on_neon_response,
         )
         fleet = FleetCatalog(database, owner=name, lease_seconds=LEASE)
-        plane = Plane(PLANE_ID, CATALOG_ID, SETTLE, (".neon.tech",))
-        access = Access(
+        plane = ControlPlane(PLANE_ID, CATALOG_ID, SETTLE, (".neon.tech",))
+        access = OrganizationGuard(
             client,
             fleet,
             org_id=ORG_ID,
@@ -74,10 +74,10 @@ class Daemon:
         )
         records = StatusStore(database, SEALER, lease_seconds=LEASE)
         within = LEASE - TIMEOUT - SEND_MARGIN_SECONDS
-        driver = Driver(World(client, plenty(), access, records, self._probe, within, self.witness), plane)
+        driver = Reconciler(Dependencies(client, plenty(), access, records, self._probe, within, self.witness), plane)
         self.work = WorkQueue(database, owner=name, lease_seconds=LEASE)
         self.worker = Worker(self.work, driver, lease_seconds=LEASE, witness=self.witness)
-        self.rounds = Rounds(
+        self.rounds = PeriodicJobs(
             client, access, fleet, driver, plane, resync_seconds=PERIOD, lease_seconds=LEASE, witness=self.witness
         )
 
@@ -89,14 +89,14 @@ class Daemon:
         return bool(claimed)
 
     async def _pass(self, claimed: Claimed) -> None:
-        await self.worker._pass(claimed)
-        defects = self.witness.metrics.passes.labels("defect")._value.get()
+        await self.worker._reconcile_one(claimed)
+        defects = self.witness.metrics.reconciles.labels("defect")._value.get()
         assert not defects, "a pass failed by a defect"
 
     async def round(self) -> None:
         """A sweep over the fleet, and a look at all of it in depth. Raises Crash."""
-        await self.rounds.sweep()
-        await self.rounds.audit()
+        await self.rounds.resync()
+        await self.rounds.deep_resync()
 
     async def _probe(self, uri: CheckedURI) -> None:
         if not self._door.neon.connects(uri.get_secret_value()):
@@ -146,5 +146,5 @@ def without_time_and_chance(patch: pytest.MonkeyPatch, clock: SharedClock) -> Ch
     patch.setattr(budget_module, "time", ours)
     patch.setattr(access_module, "random", chance)
     patch.setattr(access_module, "secrets", chance)
-    patch.setattr(rounds_module, "AUDIT_ROUNDS", 1)
+    patch.setattr(rounds_module, "DEEP_RESYNC_PERIODS", 1)
     return chance

@@ -22,9 +22,9 @@ from reconciler.catalog import apps, record
 from reconciler.catalog.apps import AppCatalog, Created
 from reconciler.catalog.record import StatusStore
 from reconciler.catalog.work import Lease
-from reconciler.core import create, delete
+from reconciler.core.context import Event
 from reconciler.core.effects import RecordProject
-from reconciler.core.snapshot import Event
+from reconciler.core.stages import create, delete
 from reconciler.errors import NeonAPIError
 from specs.metadata import AppMetadata
 from tests.catalogs import SEALER
@@ -164,8 +164,8 @@ def _recorded_with(patch: pytest.MonkeyPatch, told: Callable[[str, RecordProject
 
 def _secret_in_an_event(patch: pytest.MonkeyPatch) -> None:
     def told(uri: str, effect: RecordProject) -> RecordProject:
-        events = (*effect.progress.events, Event("Noted", "Noted", f"It is at {uri}."))
-        return replace(effect, progress=replace(effect.progress, events=events))
+        events = (*effect.update.events, Event("Noted", "Noted", f"It is at {uri}."))
+        return replace(effect, update=replace(effect.update, events=events))
 
     _recorded_with(patch, told)
 
@@ -183,7 +183,7 @@ def _unknown_is_refused(patch: pytest.MonkeyPatch) -> None:
 
 
 def _deleted_unasked(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(delete, "_send", lambda s, _project: delete._gone(s, None))
+    patch.setattr(delete, "_request_deletion", lambda s, _project: delete._mark_deleted(s, None))
 
 
 class SameNames(Mutant):

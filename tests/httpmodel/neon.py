@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import httpx
 
-from reconciler.core.mark import APP_ID
+from reconciler.core.ownership import APP_ID
 from reconciler.local.neon.documents import connection_uri
 from reconciler.local.neon.messages import Response
 from reconciler.local.neon.state import Project

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.shell import identity
+from reconciler.runtime.guards import split_brain
 from tests.identity.house import House, Neon
 
 FORGET_SERVER = "UPDATE catalog_identity SET server_identity = NULL, looked_start = NULL"
@@ -13,7 +13,7 @@ FORGET_SERVER = "UPDATE catalog_identity SET server_identity = NULL, looked_star
 
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the high-water mark."""
-    monkeypatch.setattr(identity, "evidence", lambda *_: None)
+    monkeypatch.setattr(split_brain, "split_brain_evidence", lambda *_: None)
 
 
 async def two_ready(url: str, neon: Neon) -> tuple[str, str]:

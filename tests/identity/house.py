@@ -17,16 +17,16 @@ from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.record import StatusStore
 from reconciler.catalog.rows import app_from_row
 from reconciler.catalog.work import WorkQueue
-from reconciler.core.mark import CATALOG, CREATE_SEQ, PLANE
-from reconciler.core.snapshot import Next, Plane
+from reconciler.core.context import ControlPlane, Result
+from reconciler.core.ownership import CATALOG, CONTROL_PLANE_ID, CREATE_SEQ
 from reconciler.errors import CatalogUnavailable, LeaseLost
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions, Request
 from reconciler.neon.client import NeonClient
-from reconciler.shell.access import Access
-from reconciler.shell.driver import Driver, World
-from reconciler.shell.rounds import Rounds
-from reconciler.telemetry.witness import Witness
+from reconciler.runtime.guards.organization import OrganizationGuard
+from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.reconciler import Dependencies, Reconciler
+from reconciler.telemetry.recorder import Recorder
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes, format_project_name
 from specs.status import AppStatus, ConditionType, find_condition
@@ -88,7 +88,7 @@ class Neon:
     def neighbor(self, number: int, plane: str = "another") -> None:
         """A new project of another catalog in the same organization, named in the form of ours."""
         name = format_project_name("theirs", app_id_from_bytes(number.to_bytes(15, "big")))
-        marks = {PLANE: plane, CATALOG: "catalog-2", CREATE_SEQ: str(number)}
+        marks = {CONTROL_PLANE_ID: plane, CATALOG: "catalog-2", CREATE_SEQ: str(number)}
         branch = {"name": "main", "role_name": "r", "database_name": "d", "annotations": marks}
         body = {"name": name, "org_id": ORG, "region_id": "aws-us-east-2", "pg_version": 17, "branch": branch}
         answer = self._handle(Request("POST", "/projects", {}, {"project": body}))
@@ -141,8 +141,8 @@ class House:
 
     def restart(self) -> None:
         """Begin a life of the daemon."""
-        plane = Plane(self._plane, self._catalog_id, SETTLE, HOSTS)
-        self.access = Access(
+        plane = ControlPlane(self._plane, self._catalog_id, SETTLE, HOSTS)
+        self.access = OrganizationGuard(
             self.client,
             self.fleet,
             org_id=ORG,
@@ -150,9 +150,9 @@ class House:
             control_plane_id=self._plane,
             clock=lambda: time.monotonic() + self._ahead,
         )
-        world = World(self.client, plenty(), self.access, self.records, self._probe, LEASE - 21, Witness())
-        driver = Driver(world, plane)
-        self._rounds = Rounds(
+        world = Dependencies(self.client, plenty(), self.access, self.records, self._probe, LEASE - 21, Recorder())
+        driver = Reconciler(world, plane)
+        self._rounds = PeriodicJobs(
             self.client, self.access, self.fleet, driver, plane, resync_seconds=1e-6, lease_seconds=LEASE
         )
         self._driver = driver
@@ -179,7 +179,7 @@ class House:
                 try:
                     outcome = await self._driver.run(claimed)
                 except (LeaseLost, CatalogUnavailable):
-                    outcome = Next(0.1)
+                    outcome = Result(0.1)
                 await self.work.release(claimed.lease, outcome)
 
     async def until(self, app_id: str, status: AppStatus) -> None:
@@ -195,7 +195,7 @@ class House:
     async def sweep(self) -> None:
         """One round over the fleet, and what it wakes."""
         self.sql("UPDATE periodic_jobs SET started_at = NULL")
-        await self._rounds.sweep()
+        await self._rounds.resync()
         await self.passes(2)
 
     @staticmethod

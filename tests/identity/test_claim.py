@@ -75,7 +75,7 @@ def test_a_lost_app_is_rebuilt_and_serves_once_its_owner_is_confirmed(postgres: 
         assert house.doubt()
         seen, done = await claimed(house)
         assert done == Claimed(tuple(lost), (), ())
-        assert seen.claim.highest == 2
+        assert seen.claim.last_create_seq == 2
         await house.long()
         row = house.row(lost[0])
         assert (row.status, row.held_for, row.owner_id, row.app_name) == (AppStatus.FAILED, "owner", "alice", "lost")
@@ -206,7 +206,7 @@ def test_what_cannot_be_rebuilt_is_said_and_left_alone(postgres: TestServer, cat
         await house.ask("taken")
         seen, done = await claimed(house)
         assert done == Claimed((), (), ())
-        why = [text for _, text in seen.claim.left]
+        why = [text for _, text in seen.claim.skipped]
         assert len(why) == 4
         assert sum("has another living app of its name" in text for text in why) == 1
         assert sum("2 projects carry" in text for text in why) == 2
@@ -229,7 +229,7 @@ def test_a_claim_again_changes_nothing_more(postgres: TestServer, catalog_url: s
         await claimed(house)
         events = house.sql("SELECT count(*) AS events FROM app_events")
         seen, done = await claimed(house)
-        assert (seen.claim.doubt, done) == (None, Claimed((), (), ()))
+        assert (seen.claim.quarantine_reason, done) == (None, Claimed((), (), ()))
         assert house.sql("SELECT count(*) AS events FROM app_events") == events
 
     restored(postgres, catalog_url, neon, before=lambda house: house.ready("kept"), since=since, after=after)
@@ -302,7 +302,7 @@ def test_another_catalog_that_was_set_aside_is_no_doubt_until_it_makes_something
 
     async def story() -> None:
         async with House(catalog_url, neon) as house, House(other, neon) as second:
-            await house.access.confirm()
+            await house.access.verify()
             await second.ready("theirs")
             await house.sweep()
             assert house.doubt()

@@ -6,9 +6,9 @@ import pytest
 
 from reconciler.catalog.work import Lease
 from reconciler.core.effects import OpenIntent
-from reconciler.core.identity import Standing
+from reconciler.core.recovery.catalog_identity import CatalogIdentity
 from reconciler.errors import CatalogUnverified, LeaseLost, NeonOutcomeUnknown
-from reconciler.shell import identity
+from reconciler.runtime.guards import split_brain
 from specs.neon import ProjectListing
 from tests.identity.house import ORG, PLANE_ID, House, Neon, told
 
@@ -18,10 +18,10 @@ def test_a_doubt_from_before_a_claim_does_not_outlive_it(catalog_url: str) -> No
 
     async def story() -> None:
         async with House(catalog_url, Neon()) as house:
-            before: Standing = await house.fleet.identity.standing()
+            before: CatalogIdentity = await house.fleet.identity.standing()
             house.sql("UPDATE catalog_identity SET claimed_at = now()")
             assert not await house.fleet.identity.doubt(before, "as it was")
-            assert not await house.fleet.identity.looked(before, before.made_at)
+            assert not await house.fleet.identity.looked(before, before.created_at)
             now = await house.fleet.identity.standing()
             assert await house.fleet.identity.doubt(now, "as it is")
             assert not await house.fleet.identity.doubt(now, "once more")
@@ -116,7 +116,7 @@ def test_a_list_that_lacks_what_no_row_records_is_no_look_until_the_third(
         async with House(catalog_url, neon) as house:
             ours = house.row(await house.ready("before")).project_id
             partial = ProjectListing(projects=(), unavailable_project_ids=(str(ours) if known else "p-unknown",))
-            lookout = identity.Lookout(house.client, house.fleet, PLANE_ID)
+            lookout = split_brain.SplitBrainDetector(house.client, house.fleet, PLANE_ID)
 
             async def listed(**_: object) -> ProjectListing:
                 return partial
@@ -124,12 +124,12 @@ def test_a_list_that_lacks_what_no_row_records_is_no_look_until_the_third(
             monkeypatch.setattr(house.client, "list_all_projects", listed)
             [before] = house.sql("SELECT looked_at FROM catalog_identity")
             if known:
-                await lookout.look(ORG)
+                await lookout.verify(ORG)
             else:
-                for _ in range(identity.PARTIAL_LISTS - 1):
+                for _ in range(split_brain.MAX_PARTIAL_LISTS - 1):
                     with pytest.raises(NeonOutcomeUnknown):
-                        await lookout.look(ORG)
-                await lookout.look(ORG)
+                        await lookout.verify(ORG)
+                await lookout.verify(ORG)
             [after] = house.sql("SELECT looked_at FROM catalog_identity")
             assert (before["looked_at"] < after["looked_at"]) == known
 
@@ -147,9 +147,9 @@ def test_a_start_costs_the_same_calls_however_many_projects_another_plane_has(ca
                 neon.neighbor(number)
             neon.reads.clear()
             house.restart()
-            await house.access.confirm()
+            await house.access.verify()
             looks = [path for path in neon.reads if path.endswith("/branches")]
-            assert len(looks) == min(neighbors, identity.MOST_CALLS)
+            assert len(looks) == min(neighbors, split_brain.MAX_CALLS)
             assert len(neon.reads) - len(looks) <= 4
             await house.ready("ours")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.errors import MutationsSuspended
-from reconciler.shell import access, identity
+from reconciler.runtime.guards import organization, split_brain
 from specs.status import AppStatus
 from tests.catalogs import execute
 from tests.identity.copies import copied, put_back
@@ -138,7 +138,7 @@ def test_what_one_comparison_leaves_the_next_ones_examine(postgres: TestServer, 
                 await house.disconnected()
                 await house.ready("lost")
                 put_back(catalog_url, yesterday)
-            for number in range(2 * identity.MOST_CALLS + 1):
+            for number in range(2 * split_brain.MAX_CALLS + 1):
                 neon.neighbor(number)
             [before] = house.sql("SELECT looked_at FROM catalog_identity")
             examined = 0
@@ -149,7 +149,7 @@ def test_what_one_comparison_leaves_the_next_ones_examine(postgres: TestServer, 
                 await house.sweep()
                 looks = [path for path in neon.reads if path.endswith("/branches")]
                 examined += len(looks)
-                assert examined <= 2 * identity.MOST_CALLS + 60
+                assert examined <= 2 * split_brain.MAX_CALLS + 60
             assert "remembers only 1" in str(house.doubt())
 
     told(story)
@@ -161,7 +161,7 @@ def test_another_catalog_under_the_same_plane_stops_both(
 ) -> None:
     """A second catalog, made on its own, works with the same key and CONTROL_PLANE_ID; both create within seconds."""
     neon = Neon()
-    monkeypatch.setattr(access, "UNUSED_LOOK_SECONDS", 1e9)
+    monkeypatch.setattr(organization, "UNUSED_CATALOG_CHECK_SECONDS", 1e9)
     if not safe:
         blind(monkeypatch)
     name = postgres.create_database(postgres.migrated_template())
@@ -171,8 +171,8 @@ def test_another_catalog_under_the_same_plane_stops_both(
     async def story() -> None:
         async with House(catalog_url, neon) as house, House(other, neon) as second:
             # Both are at work before either has made anything.
-            await house.access.confirm()
-            await second.access.confirm()
+            await house.access.verify()
+            await second.access.verify()
             await house.ready("ours")
             await second.ready("theirs")
             await house.sweep()
@@ -202,6 +202,6 @@ def test_no_resume_and_no_good_sweep_ends_a_doubt(postgres: TestServer, catalog_
                 await house.sweep()
                 assert house.doubt() == reason
                 with pytest.raises(MutationsSuspended):
-                    await house.access.confirm()
+                    await house.access.verify()
 
         told(story)

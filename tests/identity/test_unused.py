@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from reconciler.errors import MutationsSuspended, NeonOutcomeUnknown, ProjectsUnexamined
-from reconciler.shell import identity
+from reconciler.runtime.guards import split_brain
 from specs.status import AppStatus, find_condition
 from tests.catalogs import execute
 from tests.identity.house import ORG, PLANE_ID, House, Neon, told
@@ -59,7 +59,7 @@ async def _stopped(new: House, neon: Neon, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "neighbors"), [(timedelta(0), 0), (timedelta(days=400), 3 * identity.MOST_CALLS)], ids=["young", "old"]
+    ("age", "neighbors"), [(timedelta(0), 0), (timedelta(days=400), 3 * split_brain.MAX_CALLS)], ids=["young", "old"]
 )
 def test_new_catalog_same_plane_stops_itself_and_the_older_one_goes_on(
     catalog_url: str, new_url: str, age: timedelta, neighbors: int
@@ -85,8 +85,8 @@ def test_new_catalog_that_was_compared_before_the_other_created_stops_itself(cat
 
     async def story() -> None:
         async with House(catalog_url, neon) as first, House(new_url, neon) as second:
-            await first.access.confirm()
-            await second.access.confirm()
+            await first.access.verify()
+            await second.access.verify()
             await first.ready("first")
             neon.changes.clear()
             second.age()
@@ -104,17 +104,17 @@ def test_another_control_plane_id_ends_the_stop_at_the_next_start(catalog_url: s
             await _stopped(new, neon, await production.fleet.catalog_id())
             async with House(new_url, neon, "second") as restarted:
                 # A daemon that runs on with the former setting neither takes it back nor creates anything.
-                await restarted.access.confirm()
+                await restarted.access.verify()
                 new.age()
                 with pytest.raises(MutationsSuspended, match="CONTROL_PLANE_ID second"):
-                    await new.access.confirm()
+                    await new.access.verify()
                 assert restarted.doubt() is None
                 await restarted.ready("made under the second id")
                 await restarted.sweep()
                 assert restarted.doubt() is None
             async with House(new_url, neon, "third") as late:
                 with pytest.raises(MutationsSuspended, match="works with CONTROL_PLANE_ID second"):
-                    await late.access.confirm()
+                    await late.access.verify()
             await _goes_on(production)
 
     told(story)
@@ -131,10 +131,10 @@ def test_another_control_plane_id_hides_no_loss_of_the_catalog_itself(catalog_ur
             house.sql("DELETE FROM app_metadata")
             house.restart()
             with pytest.raises(MutationsSuspended, match="remembers only 0"):
-                await house.access.confirm()
+                await house.access.verify()
         async with House(catalog_url, neon, "second") as restarted:
             with pytest.raises(MutationsSuspended, match="remembers only 0"):
-                await restarted.access.confirm()
+                await restarted.access.verify()
 
     told(story)
 
@@ -147,7 +147,7 @@ def test_a_claim_ends_the_stop_and_the_new_catalog_creates(catalog_url: str, new
             other = await production.fleet.catalog_id()
             await _stopped(new, neon, other)
             seen, _ = await claimed(new)
-            assert seen.claim.others == {other: 1}
+            assert seen.claim.foreign_catalogs == {other: 1}
             await new.ready("claimed")
             await new.sweep()
             assert new.doubt() is None
@@ -165,17 +165,17 @@ def test_new_catalog_examines_all_in_batches_once_and_then_creates(catalog_url: 
             for number in range(neighbors):
                 neon.neighbor(number)
             execute(catalog_url, "UPDATE catalog_identity SET created_at = now() + interval '2 hours'")
-            lookout = identity.Lookout(house.client, house.fleet, PLANE_ID)
-            batches = -(-neighbors // identity.MOST_CALLS) or 1
+            lookout = split_brain.SplitBrainDetector(house.client, house.fleet, PLANE_ID)
+            batches = -(-neighbors // split_brain.MAX_CALLS) or 1
             for batch in range(1, batches + 1):
                 neon.reads.clear()
                 if batch < batches:
                     with pytest.raises(ProjectsUnexamined):
-                        await lookout.look(ORG)
+                        await lookout.verify(ORG)
                 else:
-                    await lookout.look(ORG)
+                    await lookout.verify(ORG)
                 calls = [path for path in neon.reads if path.endswith("/branches")]
-                assert len(calls) == min(identity.MOST_CALLS, neighbors - (batch - 1) * identity.MOST_CALLS)
+                assert len(calls) == min(split_brain.MAX_CALLS, neighbors - (batch - 1) * split_brain.MAX_CALLS)
             house.sql("UPDATE catalog_identity SET looked_at = looked_at + interval '2 hours'")
             neon.reads.clear()
             await house.ready("ours")
@@ -194,7 +194,7 @@ def test_new_catalog_examines_all_in_batches_once_and_then_creates(catalog_url: 
 def test_new_catalog_creates_where_projects_can_never_be_examined(catalog_url: str, answer: httpx.Response) -> None:
     """Every look-alike is examined once before the first create, and the last list is waited for as any partial one."""
     neon = Neon()
-    number = 2 * identity.MOST_CALLS + 1
+    number = 2 * split_brain.MAX_CALLS + 1
 
     async def story() -> None:
         async with House(catalog_url, neon) as house:
@@ -202,10 +202,10 @@ def test_new_catalog_creates_where_projects_can_never_be_examined(catalog_url: s
                 neon.neighbor(each)
             theirs = {f"/projects/{project_id}/branches" for project_id in neon.living()}
             neon.falsify = lambda _method, path, real: answer if path in theirs else real
-            lookout = identity.Lookout(house.client, house.fleet, PLANE_ID)
+            lookout = split_brain.SplitBrainDetector(house.client, house.fleet, PLANE_ID)
             for _ in range(10):
                 try:
-                    await lookout.look(ORG)
+                    await lookout.verify(ORG)
                 except (NeonOutcomeUnknown, ProjectsUnexamined):
                     continue
                 break

@@ -15,7 +15,7 @@ from reconciler.catalog.inspect import CatalogInspector
 from reconciler.catalog.migrate import MigrationRefused, migrate, schema_is_current
 from reconciler.catalog.wakeup import NotificationListener
 from reconciler.catalog.work import WorkQueue
-from reconciler.core.snapshot import Next
+from reconciler.core.context import Result
 from tests.catalogs import create, execute, opened
 from tests.environment import PgBouncer, of_product, pgbouncer
 from tests.postgres import TestServer
@@ -72,7 +72,7 @@ async def _live(database: Database) -> None:
     due = await work.next_due()
     assert due is not None
     assert due % 1 != 0
-    assert await work.release(claimed.lease, Next(after=1.5))
+    assert await work.release(claimed.lease, Result(requeue_after=1.5))
     assert (await read_stats(database)).statuses
     await apps.request_delete(OWNER, app_id, None)
 

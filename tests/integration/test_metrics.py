@@ -19,8 +19,8 @@ from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.health import read_stats
 from reconciler.catalog.statements import load
-from reconciler.telemetry.health import CatalogHealth
-from reconciler.telemetry.metrics import LoopMetrics
+from reconciler.telemetry.catalog_metrics import CatalogCollector
+from reconciler.telemetry.reconcile_metrics import ReconcileMetrics
 from specs.status import AppStatus
 from tests.catalogs import create, execute, make_ready, opened, with_catalog
 from tests.environment import with_options
@@ -65,7 +65,7 @@ def _set(url: str, app_id: str, columns: str) -> None:
 def test_every_series_is_there_before_anything_happens(catalog_url: str) -> None:
     """A process with API and daemon, over an empty catalog; afterwards there are the same series and no others."""
     context = api_context(catalog_url)
-    LoopMetrics(context.registry)
+    ReconcileMetrics(context.registry)
     with client_over(context) as client:
         first = _scrape(client)
         client.post("/ee/apps", json={"app_name": "notes"})
@@ -269,20 +269,20 @@ def test_a_scrape_does_not_wait_for_a_catalog_that_hangs(catalog_url: str) -> No
     async def scrape() -> tuple[list[float], int, float]:
         registry = CollectorRegistry()
         async with opened(catalog_url) as database:
-            health = CatalogHealth(registry, database, patience_seconds=0.2)
+            health = CatalogCollector(registry, database, patience_seconds=0.2)
             with psycopg.connect(catalog_url) as connection:
                 connection.execute("LOCK TABLE app_metadata")
                 seen = []
                 async with asyncio.timeout(30):
                     for _ in range(3):
-                        await health.look()
+                        await health.refresh()
                         seen.append(registry.get_sample_value("morphik_apps_catalog_up") or 0.0)
                 asked = connection.execute(
                     "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%health.apps%' AND pid <> pg_backend_pid()"
                     " AND datname = current_database()"
                 ).fetchone()
             for _ in range(50):
-                await health.look()
+                await health.refresh()
                 if registry.get_sample_value("morphik_apps_catalog_up"):
                     break
             after = registry.get_sample_value("morphik_apps_catalog_up") or 0.0
@@ -299,10 +299,10 @@ def test_the_catalog_is_asked_every_few_seconds_at_most(catalog_url: str) -> Non
     async def scrape() -> list[float | None]:
         registry, now = CollectorRegistry(), [100.0]
         async with opened(catalog_url) as database:
-            health = CatalogHealth(registry, database, clock=lambda: now[0])
+            health = CatalogCollector(registry, database, clock=lambda: now[0])
 
             async def pending() -> float | None:
-                await asyncio.gather(*(health.look() for _ in range(5)))
+                await asyncio.gather(*(health.refresh() for _ in range(5)))
                 return registry.get_sample_value("morphik_apps_apps", {"status": "pending"})
 
             seen = [await pending()]

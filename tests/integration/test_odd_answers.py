@@ -150,7 +150,7 @@ def test_a_create_that_a_gateway_answered_with_503_makes_one_project(catalog_url
 
     async def story() -> None:
         async with House(catalog_url, neon) as house:
-            await house.access.confirm()
+            await house.access.verify()
             neon.falsify = lambda method, _path, answer: next(gateway, answer) if method == "POST" else answer
             app_id = await house.ready()
             assert (neon.changes, len(neon.of(app_id))) == (["POST /projects"], 1)

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg import pq
 
-from reconciler.core.trust import CheckedURI
+from reconciler.app_database.probe import NOT_PINNED, parameters, probe
+from reconciler.core.host_allow_list import CheckedURI
 from reconciler.errors import AppDatabaseUnreachable
-from reconciler.tenant_db import NOT_PINNED, parameters, probe
 from specs.uri import MorphikURI
 from tests.addresses import checked
 from tests.postgres import TestServer

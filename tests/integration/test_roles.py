@@ -17,9 +17,9 @@ from reconciler.catalog.record import StatusStore
 from reconciler.catalog.revocations import RevocationCatalog
 from reconciler.catalog.seal import Sealer
 from reconciler.catalog.work import WorkQueue
-from reconciler.core.budget import Terms, Urgency
+from reconciler.core.context import Event, Result, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
-from reconciler.core.snapshot import Event, Next, Progress
+from reconciler.core.rate_limit import BucketConfig, Priority
 from specs.app import DesiredApp
 from specs.names import app_id_from_bytes
 from specs.status import AppStatus
@@ -56,7 +56,7 @@ async def _life(url: str) -> None:
         fleet = FleetCatalog(loop, owner="d", lease_seconds=9)
         await fleet.pin(Pins("org-1", "https://x", "morphik"))
         standing = await fleet.identity.standing()
-        assert await fleet.identity.looked(standing, standing.made_at)
+        assert await fleet.identity.looked(standing, standing.created_at)
         # Both logins read the server's words alike.
         assert (
             await FleetCatalog(api, owner="a", lease_seconds=9).identity.standing() == await fleet.identity.standing()
@@ -65,15 +65,15 @@ async def _life(url: str) -> None:
             WorkQueue(loop, owner="d", lease_seconds=9),
             StatusStore(loop, Sealer((b"k" * 32,)), lease_seconds=9),
         )
-        terms = Terms.of(requests_per_minute=700, burst=40)
-        await BudgetCatalog(loop, terms).lease({Urgency.PEOPLE: 1})
+        terms = BucketConfig.from_limits(requests_per_minute=700, burst=40)
+        await BudgetCatalog(loop, terms).lease({Priority.USER: 1})
         await BudgetCatalog(loop, terms).close(1)
         [claimed] = await work.claim(1)
         intent = await records.open_intent(claimed.lease, OpenIntent("nonce", None))
-        said = Progress(AppStatus.PROVISIONING, (), 0, events=(Event("A", "B", "c"),))
+        said = StatusUpdate(AppStatus.PROVISIONING, (), 0, events=(Event("A", "B", "c"),))
         effect = RecordProject(intent.create_seq, "p-1", "org-1", None, said)
         await records.record_project(claimed.lease, claimed.app, effect)
-        assert await work.release(claimed.lease, Next(None))
+        assert await work.release(claimed.lease, Result(None))
         await apps.request_delete("o", APP_ID, None)
         await fleet.bury()
         assert await fleet.expire_keys(("", "")) == ("o", "k")

@@ -22,14 +22,14 @@ from api.commands.serving import listen
 from reconciler.catalog.database import Database
 from reconciler.catalog.fleet import FleetCatalog, Job
 from reconciler.catalog.work import Claimed, WorkQueue
-from reconciler.core.snapshot import Plane
-from reconciler.shell.rounds import Rounds
-from reconciler.shell.worker import Worker
+from reconciler.core.context import ControlPlane
+from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.worker import Worker
 from tests.catalogs import create, execute, opened, with_catalog
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 ASKED = 20
-PLANE = Plane(control_plane_id="morphik", catalog_id="a-catalog", settle_seconds=30, host_suffixes=())
+PLANE = ControlPlane(control_plane_id="morphik", catalog_id="a-catalog", settle_seconds=30, host_suffixes=())
 
 
 async def _hello(_request: Request) -> PlainTextResponse:
@@ -132,8 +132,8 @@ def test_a_job_whose_claim_was_broken_off_is_given_back(catalog_url: str) -> Non
     async def use(database: Database, taken: asyncio.Event) -> None:
         unused = cast("Any", None)
         fleet = _BrokenOffFleet(database, taken)
-        rounds = Rounds(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=60)
-        sweeping = asyncio.create_task(rounds.sweep())
+        rounds = PeriodicJobs(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=60)
+        sweeping = asyncio.create_task(rounds.resync())
         await taken.wait()
         await rounds.stop()
         await sweeping
@@ -153,9 +153,9 @@ def test_a_round_that_begins_behind_the_end_claims_nothing(catalog_url: str) -> 
     async def use(database: Database, _taken: asyncio.Event) -> None:
         unused = cast("Any", None)
         fleet = FleetCatalog(database, owner="stopping", lease_seconds=60)
-        rounds = Rounds(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=60)
+        rounds = PeriodicJobs(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=60)
         await rounds.stop()
-        await rounds.sweep()
+        await rounds.resync()
 
     _broken_off(catalog_url, use)
     assert execute(catalog_url, "SELECT DISTINCT lease_owner, lease_token FROM periodic_jobs") == [
@@ -181,8 +181,8 @@ def test_a_round_that_another_daemon_has_taken_over_ends_without_a_fuss(catalog_
     async def use(database: Database, counting: asyncio.Event) -> None:
         unused = cast("Any", None)
         fleet = _StuckFleet(database, counting)
-        rounds = Rounds(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=0.2)
-        auditing = asyncio.create_task(rounds.audit())
+        rounds = PeriodicJobs(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=0.2)
+        auditing = asyncio.create_task(rounds.deep_resync())
         await counting.wait()
         execute(catalog_url, "UPDATE periodic_jobs SET lease_owner = 'another', lease_token = lease_token + 1")
         await auditing

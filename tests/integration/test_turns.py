@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from reconciler.catalog.apps import AppCatalog
 from reconciler.catalog.work import Claimed, WorkQueue
-from reconciler.core.budget import Grant, Urgency
-from reconciler.core.snapshot import Next
-from reconciler.shell.budget import Budget
+from reconciler.core.context import Result
+from reconciler.core.rate_limit import Grant, Priority
+from reconciler.runtime.rate_limiter import RateLimiter
 from tests.catalogs import create, execute, opened
 from tests.plenty import TERMS
 
@@ -50,7 +50,7 @@ def test_what_people_asked_for_comes_before_what_can_wait(catalog_url: str) -> N
             apps, work = AppCatalog(database), WorkQueue(database, owner="d", lease_seconds=60)
             await _ask(apps, "bob", 1)
             [repair] = await work.claim(1)
-            await work.release(repair.lease, Next(0.0, background=True))
+            await work.release(repair.lease, Result(0.0, low_priority=True))
             await _ask(apps, "alice", 2)
             assert _owners(await work.claim(2)) == ["alice", "alice"]
             execute(catalog_url, "UPDATE app_work SET rank_at = rank_at - interval '1 minute'")
@@ -63,7 +63,7 @@ def test_what_people_asked_for_comes_before_what_can_wait(catalog_url: str) -> N
 class _Drops:
     """One request at a time."""
 
-    async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
+    async def lease(self, wanted: Mapping[Priority, int]) -> Grant:
         await asyncio.sleep(0)
         return Grant({kind: min(1, number) for kind, number in wanted.items()}, 0.0, 0.001)
 
@@ -75,10 +75,10 @@ def test_owners_take_turns_at_the_budget() -> None:
     """Whoever was served longest ago is next, however many others of one owner came before."""
 
     async def main() -> list[str]:
-        budget, served = Budget(_Drops(), TERMS), []
+        budget, served = RateLimiter(_Drops(), TERMS), []
 
         async def wait(whose: str) -> None:
-            await budget.ticket(Urgency.PEOPLE, whose=whose)
+            await budget.acquire(Priority.USER, tenant=whose)
             served.append(whose)
 
         waiting = [asyncio.create_task(wait("hot")) for _ in range(8)]

@@ -6,10 +6,10 @@ import asyncio
 from typing import Any, cast
 
 from reconciler.catalog.work import Claimed, WorkQueue
-from reconciler.core.snapshot import Next
-from reconciler.shell.worker import Worker
-from reconciler.telemetry.metrics import PASS_OUTCOMES
-from reconciler.telemetry.witness import Witness
+from reconciler.core.context import Result
+from reconciler.runtime.worker import Worker
+from reconciler.telemetry.reconcile_metrics import RECONCILE_OUTCOMES
+from reconciler.telemetry.recorder import Recorder
 from tests.catalogs import create, execute, opened, with_catalog
 
 
@@ -19,10 +19,10 @@ class _Hanging:
     def __init__(self) -> None:
         self.begun, self.again = asyncio.Event(), asyncio.Event()
 
-    async def run(self, _claimed: Claimed) -> Next:
+    async def run(self, _claimed: Claimed) -> Result:
         if self.begun.is_set():
             self.again.set()
-            return Next(None)
+            return Result(None)
         self.begun.set()
         return await asyncio.Future()
 
@@ -31,7 +31,7 @@ def test_a_pass_whose_lease_is_lost_leaves_its_place_to_others(catalog_url: str)
     """It is broken off, and a worker with one place goes on with the next; both are counted."""
 
     async def run() -> dict[str, float]:
-        driver, witness = _Hanging(), Witness()
+        driver, witness = _Hanging(), Recorder()
         async with opened(catalog_url) as database, asyncio.timeout(60):
             work = WorkQueue(database, owner="d", lease_seconds=1)
             worker = Worker(work, cast("Any", driver), lease_seconds=1, concurrency=1, witness=witness)
@@ -42,7 +42,7 @@ def test_a_pass_whose_lease_is_lost_leaves_its_place_to_others(catalog_url: str)
             await driver.again.wait()
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-        counted = {each: witness.metrics.passes.labels(each)._value.get() for each in PASS_OUTCOMES}
+        counted = {each: witness.metrics.reconciles.labels(each)._value.get() for each in RECONCILE_OUTCOMES}
         return {each: number for each, number in counted.items() if number}
 
     with_catalog(catalog_url, create)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from reconciler import tenant_db
-from reconciler.core.mark import APP_ID, APP_NAME, CATALOG, CREATE_SEQ, INCARNATION, NONCE, OWNER, PLANE
-from reconciler.core.trust import AddressRule, CheckedURI
+from reconciler.app_database import probe
+from reconciler.core.host_allow_list import AddressRule, CheckedURI
+from reconciler.core.ownership import APP_ID, APP_NAME, CATALOG, CONTROL_PLANE_ID, CREATE_SEQ, INCARNATION, NONCE, OWNER
 from specs.names import BRANCH_NAME, DATABASE_NAME
 from specs.neon import (
     BranchCreate,
@@ -56,7 +56,7 @@ _QUOTA = Quota(active_time_seconds=36_000, logical_size_bytes=1_000_000_000)
 async def create(live: Live) -> None:
     """One call with all that a project of ours carries from its first moment."""
     annotations = {
-        PLANE: "live-suite", CATALOG: "live-suite", CREATE_SEQ: "1", APP_ID: live.app_id, INCARNATION: "1",
+        CONTROL_PLANE_ID: "live-suite", CATALOG: "live-suite", CREATE_SEQ: "1", APP_ID: live.app_id, INCARNATION: "1",
         NONCE: live.app_id, OWNER: "live-suite", APP_NAME: "live suite",
     }  # fmt: skip
     spec = ProjectCreate(
@@ -94,7 +94,7 @@ async def connect(live: Live) -> None:
     """The URI of the create is what Neon says later too, and connects."""
     assert await live.uri(DATABASE_NAME, live.role) == live.kept["uri"], "the URI is another one"
     rule = AddressRule((*NEON_HOST_SUFFIXES, *LOOPBACK_HOSTS), live.role, DATABASE_NAME)
-    await tenant_db.probe(CheckedURI(live.made.connection_uris[0].connection_uri, rule))
+    await probe.probe(CheckedURI(live.made.connection_uris[0].connection_uri, rule))
     await live.sql(live.kept["uri"], "CREATE TABLE kept AS SELECT 42 AS n")
 
 

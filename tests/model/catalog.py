@@ -196,11 +196,11 @@ def _drop_surplus(state: State, _which: int, arg: tuple[int, bool], _safe: Safeg
 
 STATEMENTS: dict[str, Callable[[State, int, Any, Safeguards], Outcome]] = {
     "OpenIntent": _open_intent,
-    "Permit": _permit,
-    "RefuseIntent": _refuse_intent,
-    "NoteAbsence": _note_absence,
+    "AuthorizeMutation": _permit,
+    "MarkIntentRejected": _refuse_intent,
+    "RecordAbsence": _note_absence,
     "RecordProject": _record_project,
     "RecordCredentials": _record_credentials,
-    "Record": _record,
-    "DropSurplus": _drop_surplus,
+    "RecordStatus": _record,
+    "DismissDuplicate": _drop_surplus,
 }

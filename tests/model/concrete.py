@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from reconciler import errors
-from reconciler.core.mark import annotations_of
-from reconciler.core.snapshot import CreateIntent, Credentials, Plane, Snapshot
+from reconciler.core.context import ControlPlane, CreateIntent, Credentials, ReconcileContext
+from reconciler.core.ownership import build_annotations
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
 from specs.neon import (
@@ -28,7 +28,7 @@ from tests.model import state as m
 NOW = datetime(2027, 1, 15, tzinfo=UTC)
 SETTLE = 30.0
 LONG_AGO = NOW - timedelta(days=1)
-PLANE = Plane("model", "catalog-1", SETTLE, (".neon.tech",))
+PLANE = ControlPlane("model", "catalog-1", SETTLE, (".neon.tech",))
 ORG = "org-model"
 APP_ID = app_id_from_bytes(b"the small model")
 LATELY = NOW - timedelta(seconds=1)
@@ -133,11 +133,11 @@ def intent_of(number: int, intent: m.Intent) -> CreateIntent:
     return CreateIntent(number + 1, 1, nonce(number), state, sent_at, _ABSENT[intent.absent])
 
 
-def snapshot_of(row: m.Row, intents: tuple[m.Intent, ...], work: m.Work, sayings: Sayings) -> Snapshot:
+def snapshot_of(row: m.Row, intents: tuple[m.Intent, ...], work: m.Work, sayings: Sayings) -> ReconcileContext:
     """What a claim brings along."""
-    return Snapshot(
+    return ReconcileContext(
         app=app_of(row, sayings),
-        plane=PLANE,
+        control_plane=PLANE,
         now=NOW,
         attempts=0,
         jitter=0.0,
@@ -166,7 +166,7 @@ def project_of(seen: m.Seen) -> Project:
 
 def branches_of(made_by: int) -> BranchList:
     """The branches of a project and the nonce that one carries."""
-    found = {} if made_by == m.NONE else annotations_of(BASE, PLANE, intent_of(made_by, m.Intent(m.OPEN, False, 0)))
+    found = {} if made_by == m.NONE else build_annotations(BASE, PLANE, intent_of(made_by, m.Intent(m.OPEN, False, 0)))
     return BranchList(branches=(BRANCH,), annotations={BRANCH.id: found})
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from unittest.mock import patch
 
 import reconciler.core.reconcile as passes_of_core
-from reconciler.core import create, delete, find, maintain, surplus, vanish
 from reconciler.core import effects as e
-from reconciler.core.desired import project_to_create
-from reconciler.core.effects import Steps
-from reconciler.core.mark import made_by
-from reconciler.core.snapshot import CreateIntent, Next, Plane, Snapshot
+from reconciler.core.context import ControlPlane, CreateIntent, ReconcileContext, Result
+from reconciler.core.diff import project_to_create
+from reconciler.core.effects import EffectGenerator
+from reconciler.core.ownership import matching_intent
+from reconciler.core.stages import create, create_lookup, delete, duplicates, missing, sync
 from reconciler.errors import NeonAPIError
 from specs.metadata import AppMetadata
 from specs.neon import BranchList, ProjectListing
@@ -69,49 +69,49 @@ _PEOPLE = Faults.CHANGES | Faults.PEOPLE
 TWO = "two projects of the app are alive"
 
 
-def _yes(*_: object) -> Steps[bool]:
+def _yes(*_: object) -> EffectGenerator[bool]:
     yield from ()
     return True
 
 
-def _no(*_: object) -> Steps[bool]:
+def _no(*_: object) -> EffectGenerator[bool]:
     yield from ()
     return False
 
 
-def _named(_b: BranchList, _a: AppMetadata, _p: Plane, intents: Iterable[CreateIntent]) -> CreateIntent | None:
+def _named(_b: BranchList, _a: AppMetadata, _p: ControlPlane, intents: Iterable[CreateIntent]) -> CreateIntent | None:
     return next((replace(intent, state="absent") for intent in intents), None)
 
 
-def _unrecorded(b: BranchList, a: AppMetadata, p: Plane, intents: Iterable[CreateIntent]) -> CreateIntent | None:
-    made = made_by(b, a, p, intents)
+def _unrecorded(b: BranchList, a: AppMetadata, p: ControlPlane, intents: Iterable[CreateIntent]) -> CreateIntent | None:
+    made = matching_intent(b, a, p, intents)
     return None if made is None else replace(made, state="absent")
 
 
-def _send_first(s: Snapshot, org_id: str) -> Steps[Next]:
-    yield e.Permit()
+def _send_first(s: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
+    yield e.AuthorizeMutation()
     intent = CreateIntent(len(s.intents) + 1, 1, f"nonce-{len(s.intents)}", "open", s.now)
-    made = yield e.CreateProject(project_to_create(s.app, s.plane, intent, org_id))
+    made = yield e.CreateProject(project_to_create(s.app, s.control_plane, intent, org_id))
     opened = yield e.OpenIntent(s.nonce, None)
-    yield create._recording(s, org_id, opened, made)
-    return Next(1.0)
+    yield create._record_created(s, org_id, opened, made)
+    return Result(1.0)
 
 
-def _never_look(s: Snapshot, org_id: str) -> Steps[Next]:
+def _never_look(s: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
     if s.open_intent is None:
         return (yield from create._send(s, org_id))
-    return Next(None)
+    return Result(None)
 
 
-def _any_key(*, fresh: bool = False) -> e.ConfirmAccess:
-    return e.ConfirmAccess(fresh=fresh and False)
+def _any_key(*, fresh: bool = False) -> e.VerifyAccess:
+    return e.VerifyAccess(fresh=fresh and False)
 
 
 def _nothing(*_: object) -> None:
     return None
 
 
-def _alive_or_not(_project_id: str, _deleted: ProjectListing) -> Steps[bool]:
+def _alive_or_not(_project_id: str, _deleted: ProjectListing) -> EffectGenerator[bool]:
     yield from ()
     return True
 
@@ -128,11 +128,11 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("the tombstone is ignored", TRAP, ALL._replace(buried=False), faults=2, kinds=Faults.CHANGES),
     Mutant("a deleted app keeps its credentials", "keeps its credentials", ALL._replace(dropped=False)),
     Mutant("a sweep confirms nothing", TRAP, ALL._replace(confirming=False)),
-    Mutant("no settle wait", TWO, patches=((Snapshot, "settle", property(lambda _: timedelta(0))),)),
+    Mutant("no settle wait", TWO, patches=((ReconcileContext, "settle_window", property(lambda _: timedelta(0))),)),
     Mutant(
         "the nonce is not checked",
         "person made",
-        patches=((find, "made_by", _named), (find, "_copied", _nothing)),
+        patches=((create_lookup, "matching_intent", _named), (create_lookup, "_ambiguous", _nothing)),
         faults=2,
         kinds=_PEOPLE,
     ),
@@ -141,10 +141,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "without a committed intent",
         patches=((create, "_send", _send_first),),
     ),
+    Mutant("what is recorded is deleted unproven", "not proven ours", patches=((delete, "_is_owned", _yes),), faults=2),
     Mutant(
-        "what is recorded is deleted unproven", "not proven ours", patches=((delete, "_proven_ours", _yes),), faults=2
+        "a surplus is deleted unproven", "unproven surplus", patches=((duplicates, "_is_deletable_duplicate", _yes),)
     ),
-    Mutant("a surplus is deleted unproven", "unproven surplus", patches=((surplus, "_proven_surplus", _yes),)),
     Mutant(
         "partial lists are believed",
         TWO,
@@ -153,31 +153,33 @@ MUTANTS: tuple[Mutant, ...] = (
         kinds=_LIES,
     ),
     Mutant("a create is sent again after a lost answer", TWO, patches=((create, "NeonRetryable", NeonAPIError),)),
-    Mutant("no second look", TWO, patches=((find, "SECOND_LOOK", 0.0),), faults=3, kinds=_LIES),
+    Mutant("no second look", TWO, patches=((create_lookup, "RECHECK_FRACTION", 0.0),), faults=3, kinds=_LIES),
     Mutant(
         "an empty list of a bad key is believed",
         TWO,
-        patches=((find, "ConfirmAccess", _any_key),),
+        patches=((create_lookup, "VerifyAccess", _any_key),),
         faults=3,
         kinds=_LIES,
     ),
-    Mutant("a copy is taken", "person made", patches=((find, "_copied", _nothing),), faults=2, kinds=_PEOPLE),
+    Mutant(
+        "a copy is taken", "person made", patches=((create_lookup, "_ambiguous", _nothing),), faults=2, kinds=_PEOPLE
+    ),
     Mutant(
         "a copy is a surplus",
         "unproven surplus|may be a copy",
-        patches=((surplus, "_copied", _no), (surplus, "made_by", _unrecorded)),
+        patches=((duplicates, "_has_clone", _no), (duplicates, "matching_intent", _unrecorded)),
     ),
     Mutant(
         "a late recover is forgotten",
         TRAP,
-        patches=((delete, "recover_may_arrive", _nothing), (maintain, "recover_may_arrive", _nothing)),
+        patches=((delete, "recovery_in_flight_since", _nothing), (sync, "recovery_in_flight_since", _nothing)),
         faults=2,
         kinds=_PEOPLE,
     ),
     Mutant(
         "a lone 404 is believed",
         TRAP,
-        patches=((vanish, "proven_gone", _alive_or_not), (delete, "proven_gone", _alive_or_not)),
+        patches=((missing, "confirm_absent", _alive_or_not), (delete, "confirm_absent", _alive_or_not)),
         faults=2,
         kinds=_LIES,
     ),

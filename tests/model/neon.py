@@ -27,12 +27,12 @@ NOT_FOUND: Answer = ("error", "NeonNotFound")
 UNKNOWN: Answer = ("error", "NeonOutcomeUnknown")
 UNAVAILABLE: Answer = ("error", "NeonUnavailable")
 UNAUTHORIZED: Answer = ("error", "NeonUnauthorized")
-READS = ("ConfirmAccess", "ListProjects", "GetProject", "ListBranches", "ListOperations", "ProbeDatabase")
+READS = ("VerifyAccess", "ListProjects", "GetProject", "ListBranches", "ListOperations", "ProbeDatabase")
 
 
 def read(state: State, kind: str, arg: Any, *, blind: bool) -> Answer:
     """The true answer to a read, or that to a key which sees nothing."""
-    if kind == "ConfirmAccess":
+    if kind == "VerifyAccess":
         return UNAUTHORIZED if blind else DONE
     if kind == "ListProjects":
         return listed(state, arg, BLIND if blind else WHOLE)

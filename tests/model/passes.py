@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from reconciler.core import effects as e
-from reconciler.core.mark import NONCE
+from reconciler.core.context import ReconcileContext, Result, StatusUpdate
+from reconciler.core.ownership import NONCE
 from reconciler.core.reconcile import reconcile
-from reconciler.core.snapshot import Next, Progress, Snapshot
 from reconciler.errors import CatalogUnavailable, LeaseLost
 from specs.neon import Endpoint, RecoverProjectResponse, UpdateProjectResponse
 from specs.status import ConditionType as Kind
@@ -26,7 +26,7 @@ CREATE, UPDATE, RECOVER, DELETE = "CreateProject", "UpdateProject", "RecoverProj
 VERBS = (CREATE, UPDATE, RECOVER, DELETE)
 END = "End"
 # What these answer depends on nothing that can change during a pass.
-_QUIET = (e.ConfirmAccess, e.OpenSeal, e.GetConnectionURI, e.ListEndpoints)
+_QUIET = (e.VerifyAccess, e.DecryptCredentials, e.GetConnectionURI, e.ListEndpoints)
 
 
 class Step(NamedTuple):
@@ -130,41 +130,41 @@ class Program:
                             marked.add(c.number_of(effect.project_id))
                         effect = steps.send(_value(effect, answer))
         except StopIteration as end:
-            outcome: Next = end.value
-            return Step(END, outcome.after is not None)
+            outcome: Result = end.value
+            return Step(END, outcome.requeue_after is not None)
         except (LeaseLost, CatalogUnavailable):
             return Step(END, True)
         finally:
             steps.close()
 
-    def _step(self, effect: e.Effect[Any], snapshot: Snapshot, claim: Claim) -> Step:
+    def _step(self, effect: e.Effect[Any], snapshot: ReconcileContext, claim: Claim) -> Step:
         name = type(effect).__name__
         read = _ARGUMENTS.get(type(effect))
         if read is not None:
             return Step(name, read(effect))
         match effect:
-            case e.Record(progress):
+            case e.RecordStatus(progress):
                 return Step(name, self._written(progress, sealed=False))
             case e.RecordCredentials(credentials, progress):
-                same = credentials.same_as(c.credentials_of(claim.row.project))
+                same = credentials.has_same_uri(c.credentials_of(claim.row.project))
                 return Step(name, (self._written(progress, sealed=True), same))
             case e.RecordProject(create_seq, project_id, _, credentials, progress):
                 number = c.number_of(project_id)
-                same = credentials is None or credentials.same_as(c.credentials_of(number))
+                same = credentials is None or credentials.has_same_uri(c.credentials_of(number))
                 written = self._written(progress, sealed=credentials is not None)
                 return Step(name, (create_seq - 1, number, written, same))
         raise TypeError(f"the model has no word for {effect} of {snapshot}")
 
-    def _written(self, said: Progress, *, sealed: bool) -> Written:
+    def _written(self, said: StatusUpdate, *, sealed: bool) -> Written:
         number = self.sayings.number(said.status, said.conditions, said.observed_generation)
         missing = None
-        if "missing_since" in said.columns:
-            missing = m.PRESENT if said.columns["missing_since"] is None else m.MISSING
-        return Written(number, missing, "connected_at" in said.columns, "deleted_at" in said.columns, sealed)
+        if "missing_since" in said.timestamps:
+            missing = m.PRESENT if said.timestamps["missing_since"] is None else m.MISSING
+        return Written(number, missing, "connected_at" in said.timestamps, "deleted_at" in said.timestamps, sealed)
 
 
 _ARGUMENTS: dict[type, Callable[[Any], Any]] = {
-    e.ConfirmAccess: lambda _: None,
+    e.VerifyAccess: lambda _: None,
     e.ListProjects: lambda s: (m.NONE if s.search == c.APP_ID else c.number_of(s.search), s.recoverable),
     e.GetProject: lambda s: c.number_of(s.project_id),
     e.ListBranches: lambda s: c.number_of(s.project_id),
@@ -175,18 +175,18 @@ _ARGUMENTS: dict[type, Callable[[Any], Any]] = {
     e.RecoverProject: lambda s: c.number_of(s.project_id),
     e.DeleteProject: lambda s: c.number_of(s.project_id),
     e.OpenIntent: lambda s: m.NONE if s.again is None else s.again - 1,
-    e.Permit: lambda s: s.swept,
-    e.RefuseIntent: lambda s: s.create_seq - 1,
-    e.NoteAbsence: lambda s: (s.create_seq - 1, s.proven),
-    e.DropSurplus: lambda s: (c.number_of(s.project_id), s.report),
+    e.AuthorizeMutation: lambda s: s.swept,
+    e.MarkIntentRejected: lambda s: s.create_seq - 1,
+    e.RecordAbsence: lambda s: (s.create_seq - 1, s.proven),
+    e.DismissDuplicate: lambda s: (c.number_of(s.project_id), s.report),
 }
 
 
 def _quiet(effect: e.Effect[Any], row: m.Row) -> Any:
     match effect:
-        case e.ConfirmAccess():
+        case e.VerifyAccess():
             return c.ORG
-        case e.OpenSeal():
+        case e.DecryptCredentials():
             return c.credentials_of(row.project) if row.sealed else None
         case e.ListEndpoints():
             return (Endpoint(id="ep-main", branch_id=c.BRANCH.id, type="read_write"),)
@@ -196,7 +196,7 @@ def _quiet(effect: e.Effect[Any], row: m.Row) -> Any:
 def _value(effect: e.Effect[Any], answer: Answer) -> Any:
     """The value that an answer stands for."""
     match effect:
-        case e.ConfirmAccess():
+        case e.VerifyAccess():
             return c.ORG
         case e.ListProjects():
             return c.listing_of(answer[2], complete=answer[1])

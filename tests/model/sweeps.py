@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import NamedTuple
 
-from reconciler.core.sweep import compare
+from reconciler.core.fleet.resync import diff_fleet
 from tests.model import concrete as c
 from tests.model.catalog import wake
 from tests.model.neon import PARTIAL, in_list
@@ -60,12 +60,12 @@ class Sweeps:
             for number, project in enumerate(projects)
             if how != PARTIAL and in_list(project, recoverable=False, how=how)
         )
-        verdict = compare(
+        verdict = diff_fleet(
             [c.app_of(row, self._program.sayings)],
             c.listing_of(listed, complete=how != PARTIAL),
-            reported=[c.project_id(number) for number, project in enumerate(projects) if project.reported],
+            known_orphans=[c.project_id(number) for number, project in enumerate(projects) if project.reported],
             listed_from=c.NOW,
-            settle=timedelta(seconds=c.SETTLE),
+            settle_window=timedelta(seconds=c.SETTLE),
         )
-        surplus = tuple(c.number_of(project_id) for _, project_id in verdict.surplus)
+        surplus = tuple(c.number_of(project_id) for _, project_id in verdict.duplicates)
         return _Found(bool(verdict.drifted), bool(verdict.missing), surplus)

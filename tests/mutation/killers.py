@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from types import CodeType, FrameType
 
 import pytest
 from _pytest.runner import runtestprotocol
 
 from tests.model.explore import explore
-from tests.mutation.mutants import CORE, Mutant
+from tests.mutation.mutants import CORE, Mutant, module_of
 from tests.simulation.matrix import by_chance, exhaustive
 from tests.simulation.run import Failure, Run, run
 from tests.simulation.scenarios import SCENARIOS
@@ -23,7 +24,7 @@ TESTS = {
     "tests/unit/test_core_*.py": None,
     "tests/unit/test_together.py": None,
     "tests/properties/test_fixed_point.py": None,
-    "tests/properties/test_budget.py": "budget",
+    "tests/properties/test_budget.py": "rate_limit",
 }
 """Files, each with the one module that it is about, or None."""
 
@@ -135,5 +136,5 @@ def _measured(killer: Killer) -> Killer:
     assert not failed, f"{killer.name} fails without any change"
     core = str(CORE)
     names = [(code.co_filename, code.co_qualname.partition(".<locals>")[0]) for code in met]
-    calls = frozenset((path.rpartition("/")[2][:-3], name) for path, name in names if path.startswith(core))
+    calls = frozenset((module_of(Path(path)), name) for path, name in names if path.startswith(core))
     return Killer(killer.name, killer.fails, calls, time.process_time() - began)

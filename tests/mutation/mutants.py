@@ -34,7 +34,7 @@ class Mutant:
     """One change to one module.
 
     Attributes:
-        module: the name of its file, without the ending.
+        module: the path of its file below the core, dotted, without the ending.
         function: the function or method at the top that is changed; empty for the module's or a class's own body.
         line: its number.
         text: the line without its indentation.
@@ -56,7 +56,7 @@ class Mutant:
     @property
     def path(self) -> Path:
         """The file that is changed."""
-        return CORE / f"{self.module}.py"
+        return _path(self.module)
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
@@ -65,7 +65,7 @@ class Mutant:
 
     def __str__(self) -> str:
         """Where it is, and what is changed."""
-        return f"reconciler/core/{self.module}.py:{self.line}: {self.was} -> {self.now}"
+        return f"reconciler/core/{self.path.relative_to(CORE)}:{self.line}: {self.was} -> {self.now}"
 
     @property
     def users(self) -> frozenset[str]:
@@ -97,7 +97,12 @@ class Mutant:
 
 def modules() -> tuple[str, ...]:
     """The modules of the core."""
-    return tuple(sorted(path.stem for path in CORE.glob("*.py") if path.stem != "__init__"))
+    return tuple(sorted(module_of(path) for path in CORE.rglob("*.py") if path.stem != "__init__"))
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a file below the core."""
+    return ".".join(path.relative_to(CORE).with_suffix("").parts)
 
 
 def mutants_of(module: str) -> tuple[Mutant, ...]:
@@ -107,7 +112,11 @@ def mutants_of(module: str) -> tuple[Mutant, ...]:
 
 @cache
 def _source(module: str) -> str:
-    return (CORE / f"{module}.py").read_text()
+    return _path(module).read_text()
+
+
+def _path(module: str) -> Path:
+    return CORE.joinpath(*module.split(".")).with_suffix(".py")
 
 
 class _Walk:

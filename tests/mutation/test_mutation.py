@@ -63,6 +63,6 @@ def test_what_is_explained_names_mutants_that_exist() -> None:
     backoff = [*mutants_of("backoff")]
     explained = Explained()
     assert explained.outdated([mutant for module in modules() for mutant in mutants_of(module)]) == []
-    [moved] = [replace(each, line=1) for each in backoff if (each.function, each.now) == ("delay", "15")]
+    [moved] = [replace(each, line=1) for each in backoff if (each.function, each.now) == ("full_jitter", "15")]
     assert "Equivalent" in str(explained.reason(moved))
-    assert explained.outdated([each for each in backoff if each.function != "delay"]) != []
+    assert explained.outdated([each for each in backoff if each.function != "full_jitter"]) != []

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from reconciler.catalog.fleet import Job, Pins
 from reconciler.catalog.work import Claimed, Lease
-from reconciler.core.budget import Grant, Urgency
+from reconciler.core.context import CreateIntent, Credentials, Result, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
-from reconciler.core.identity import Standing
-from reconciler.core.snapshot import CreateIntent, Credentials, Next, Progress
-from reconciler.core.trust import AddressRule
+from reconciler.core.host_allow_list import AddressRule
+from reconciler.core.rate_limit import Grant, Priority
+from reconciler.core.recovery.catalog_identity import CatalogIdentity
 from reconciler.errors import CatalogUnavailable
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
@@ -51,7 +51,7 @@ class Slices:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
-    async def lease(self, wanted: Mapping[Urgency, int]) -> Grant:
+    async def lease(self, wanted: Mapping[Priority, int]) -> Grant:
         """Take a slice."""
         return await self._shared.run(lambda: self._shared.catalog.lease_requests(wanted))
 
@@ -81,7 +81,7 @@ class Work:
         catalog = self._shared.catalog
         return await self._shared.run(lambda: {one.app_id for one in leases if catalog.renew(one)})
 
-    async def release(self, lease: Lease, outcome: Next) -> bool:
+    async def release(self, lease: Lease, outcome: Result) -> bool:
         """End a pass."""
         return await self._shared.run(lambda: self._shared.catalog.release(lease, outcome))
 
@@ -97,7 +97,7 @@ class Identity:
         self._run = shared.run
         self._catalog = shared.catalog
 
-    async def standing(self) -> Standing:
+    async def standing(self) -> CatalogIdentity:
         """What is known at this moment."""
         return await self._run(self._catalog.standing)
 
@@ -106,11 +106,11 @@ class Identity:
         wanted = list(project_ids)
         return await self._run(lambda: self._catalog.unrecorded(wanted)) if wanted else set()
 
-    async def looked(self, standing: Standing, at: datetime | None) -> bool:
+    async def looked(self, standing: CatalogIdentity, at: datetime | None) -> bool:
         """Keep that Neon's list agrees."""
         return await self._run(lambda: self._catalog.looked(standing, at))
 
-    async def doubt(self, _standing: Standing, reason: str) -> bool:
+    async def doubt(self, _standing: CatalogIdentity, reason: str) -> bool:
         """Nothing here was restored, copied or lost."""
         raise AssertionError(reason)
 
@@ -138,12 +138,12 @@ class Records:
         state: Any = "absent" if proven else "open"
         await self._shared.run(lambda: self._shared.catalog.settle_intent(lease, create_seq, state, absent=True))
 
-    async def record(self, lease: Lease, said: Progress, _request_id: str | None = None) -> None:
+    async def record(self, lease: Lease, said: StatusUpdate, _request_id: str | None = None) -> None:
         """What a pass says."""
         await self._shared.run(lambda: self._shared.catalog.record(lease, said))
 
     async def record_credentials(
-        self, lease: Lease, _app: AppMetadata, new: Credentials, said: Progress, _request_id: str | None = None
+        self, lease: Lease, _app: AppMetadata, new: Credentials, said: StatusUpdate, _request_id: str | None = None
     ) -> None:
         """URIs along with what a pass says."""
         await self._shared.run(lambda: self._shared.catalog.record(lease, said, new))

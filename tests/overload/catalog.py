@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.catalog.work import Claimed, Lease
-from reconciler.core.budget import Terms
-from reconciler.core.snapshot import CreateIntent, Credentials, Next
+from reconciler.core.context import CreateIntent, Credentials, Result
+from reconciler.core.rate_limit import BucketConfig
 from specs.app import DesiredApp
 from tests.driven.table import Table
 from tests.simulation.catalog import Work
@@ -32,7 +32,7 @@ class _Watched(Work):
 class LargeCatalog(Table):
     """The same rows and rules; ``claim`` and ``next_due`` do not look at every row."""
 
-    def __init__(self, clock: Clock, lease_seconds: float, terms: Terms) -> None:
+    def __init__(self, clock: Clock, lease_seconds: float, terms: BucketConfig) -> None:
         super().__init__(clock, lease_seconds, terms)
         self._later: list[tuple[float, str]] = []
         self._ripe: dict[str, None] = {}
@@ -62,7 +62,7 @@ class LargeCatalog(Table):
         self._leased |= dict.fromkeys(one.lease.app_id for one in claimed)
         return claimed
 
-    def release(self, lease: Lease, outcome: Next) -> bool:
+    def release(self, lease: Lease, outcome: Result) -> bool:
         """``release``."""
         held = super().release(lease, outcome)
         if held:

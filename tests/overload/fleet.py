@@ -8,15 +8,15 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
-from reconciler.core.budget import Terms, Urgency
-from reconciler.core.snapshot import Plane
+from reconciler.core.context import ControlPlane
+from reconciler.core.rate_limit import BucketConfig, Priority
 from reconciler.neon.client import NeonClient
-from reconciler.shell.access import Access
-from reconciler.shell.budget import Budget, Turn
-from reconciler.shell.driver import Driver, World
-from reconciler.shell.rounds import Rounds
-from reconciler.shell.worker import Worker
-from reconciler.telemetry.witness import Witness
+from reconciler.runtime.guards.organization import OrganizationGuard
+from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.rate_limiter import PriorityGate, RateLimiter
+from reconciler.runtime.reconciler import Dependencies, Reconciler
+from reconciler.runtime.worker import Worker
+from reconciler.telemetry.recorder import Recorder
 from specs.settings import NEON_BURST_PER_SECOND, NEON_REQUESTS_PER_MINUTE, SEND_MARGIN_SECONDS
 from tests.overload.adapters import Records, Shared, Slices, Whole, Work
 from tests.overload.catalog import LargeCatalog
@@ -27,8 +27,8 @@ from tests.virtual.ambient import WALL_START
 from tests.virtual.loop import VirtualLoop
 
 PLANE_ID = "simulated"
-PLANE = Plane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech",))
-TERMS = Terms.of(requests_per_minute=NEON_REQUESTS_PER_MINUTE, burst=NEON_BURST_PER_SECOND)
+PLANE = ControlPlane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech",))
+TERMS = BucketConfig.from_limits(requests_per_minute=NEON_REQUESTS_PER_MINUTE, burst=NEON_BURST_PER_SECOND)
 
 
 class LoopClock(Clock):
@@ -100,19 +100,19 @@ class Fleet:
             worker.wake()
 
     def _composed(self, host: str) -> tuple[Worker, Callable[[], Coroutine[Any, Any, None]]]:
-        """The parts of one process, as ``reconciler.daemon`` puts them together."""
-        witness = Witness()
+        """The parts of one process, as ``reconciler.runtime.daemon`` puts them together."""
+        witness = Recorder()
         client = NeonClient(
             f"http://localhost{BASE}",
             "key",
             timeout_seconds=TIMEOUT,
             transport=self.neon,
-            on_request=witness.exchanged,
+            on_request=witness.on_neon_response,
         )
-        budget = Budget(Slices(self.shared), TERMS)
+        budget = RateLimiter(Slices(self.shared), TERMS)
         whole: Any = Whole(self.shared, host)
-        access = Access(
-            client.through(Turn(budget, Urgency.PEOPLE)),
+        access = OrganizationGuard(
+            client.through(PriorityGate(budget, Priority.USER)),
             whole,
             org_id=ORG_ID,
             neon_api_url="http://localhost",
@@ -120,17 +120,17 @@ class Fleet:
         )
         records: Any = Records(self.shared)
         within = LEASE - TIMEOUT - SEND_MARGIN_SECONDS
-        driver = Driver(World(client, budget, access, records, self.neon.probe, within, witness), PLANE)
+        driver = Reconciler(Dependencies(client, budget, access, records, self.neon.probe, within, witness), PLANE)
         work: Any = Work(self.shared, host)
         worker = Worker(work, driver, lease_seconds=LEASE, witness=witness)
-        sweeping = client.through(Turn(budget, Urgency.SWEEPS))
-        rounds = Rounds(
+        sweeping = client.through(PriorityGate(budget, Priority.RESYNC))
+        rounds = PeriodicJobs(
             sweeping, access, whole, driver, PLANE, resync_seconds=RESYNC, lease_seconds=LEASE, witness=witness
         )
 
         async def life() -> None:
             chance = random.Random(f"{host}/{self.chance.random()}")
-            timers = [asyncio.create_task(_every(RESYNC, act, chance)) for act in (rounds.sweep, rounds.audit)]
+            timers = [asyncio.create_task(_every(RESYNC, act, chance)) for act in (rounds.resync, rounds.deep_resync)]
             try:
                 await worker.run()
             finally:

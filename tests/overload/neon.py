@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from reconciler.core.trust import CheckedURI
+from reconciler.core.host_allow_list import CheckedURI
 from reconciler.errors import AppDatabaseUnreachable
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions, Request, Response

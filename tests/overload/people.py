@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 
-from reconciler.core.desired import project_to_create
-from reconciler.core.report import AVAILABLE, IN_SYNC
-from reconciler.core.snapshot import CreateIntent, Credentials
-from reconciler.core.trust import CheckedURI, pooled
+from reconciler.core.conditions import AVAILABLE, UP_TO_DATE
+from reconciler.core.context import CreateIntent, Credentials
+from reconciler.core.diff import project_to_create
+from reconciler.core.host_allow_list import CheckedURI, pooled_uri
 from reconciler.local.neon.messages import Request
 from reconciler.neon import codec
 from specs.app import DesiredApp
@@ -73,7 +73,7 @@ class People:
                 last_transition_time=then,
                 observed_generation=1,
             )
-            for kind, said in ((ConditionType.READY, AVAILABLE), (ConditionType.SYNCED, IN_SYNC))
+            for kind, said in ((ConditionType.READY, AVAILABLE), (ConditionType.SYNCED, UP_TO_DATE))
         )
         catalog.found(
             app_id,
@@ -97,6 +97,6 @@ class People:
 
 def _credentials(created: CreateProjectResponse, app: AppMetadata) -> Credentials:
     [details] = created.connection_uris
-    host, rule = details.connection_parameters.pooler_host, PLANE.addresses(app)
+    host, rule = details.connection_parameters.pooler_host, PLANE.address_rule(app)
     assert host is not None
-    return Credentials(CheckedURI(details.connection_uri, rule), pooled(details.connection_uri, host, rule))
+    return Credentials(CheckedURI(details.connection_uri, rule), pooled_uri(details.connection_uri, host, rule))

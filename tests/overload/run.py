@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 from reconciler.catalog.work import Lease
 from reconciler.core.backoff import CAP_SECONDS
-from reconciler.core.find import SECOND_LOOK
+from reconciler.core.stages.create_lookup import RECHECK_FRACTION
 from reconciler.neon.codec import PROJECTS_PER_PAGE
-from reconciler.shell.rounds import AUDIT_ROUNDS
+from reconciler.runtime.periodic_jobs import DEEP_RESYNC_PERIODS
 from specs.settings import NEON_REQUESTS_PER_MINUTE
 from specs.status import AppStatus
 from tests.overload.fleet import Fleet
@@ -32,7 +32,7 @@ AUDIT_REQUESTS = 4
 SHORTEST_ROUND = 0.8
 # After the last fault: the longest remembered refusal, the longest back-off, a request that is given up, and a create
 # of unknown outcome that settles and is looked for twice.
-BOUND_SECONDS = 2 * CAP_SECONDS + TIMEOUT + (1 + SECOND_LOOK) * SETTLE
+BOUND_SECONDS = 2 * CAP_SECONDS + TIMEOUT + (1 + RECHECK_FRACTION) * SETTLE
 
 
 class Broken(Exception):
@@ -86,7 +86,7 @@ class Run:
     def usual(self, seconds: float) -> float:
         """The most requests when all is done: the pages of each sweep, and four for each app that an audit looks at."""
         ready = sum(status == AppStatus.READY for status in self.people.wanted.values())
-        each_round = AUDIT_REQUESTS * math.ceil(ready / AUDIT_ROUNDS) + ready / PROJECTS_PER_PAGE + 3
+        each_round = AUDIT_REQUESTS * math.ceil(ready / DEEP_RESYNC_PERIODS) + ready / PROJECTS_PER_PAGE + 3
         return each_round * (seconds // (SHORTEST_ROUND * RESYNC) + 1)
 
     def peak(self, since: float) -> int:

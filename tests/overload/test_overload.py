@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.core import report
+from reconciler.core import conditions
 from reconciler.core.backoff import CAP_SECONDS
-from reconciler.shell.budget import Budget, Ticket
-from reconciler.shell.door import Door
+from reconciler.runtime.guards.circuit_breaker import CircuitBreaker
+from reconciler.runtime.rate_limiter import Permit, RateLimiter
 from tests.overload.catalog import LargeCatalog
 from tests.overload.tier import SMALL, run
 
@@ -28,11 +28,11 @@ def test_shape(shape: str) -> None:
 
 
 def _deaf(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Door, "heard", lambda *_: None)
+    patch.setattr(CircuitBreaker, "record_failure", lambda *_: None)
 
 
 def _impatient(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(report, "gentle", lambda _attempts, jitter: CAP_SECONDS * (0.5 + 0.5 * jitter))
+    patch.setattr(conditions, "slow_backoff", lambda _attempts, jitter: CAP_SECONDS * (0.5 + 0.5 * jitter))
 
 
 def _first_come_at_the_claim(patch: pytest.MonkeyPatch) -> None:
@@ -45,14 +45,14 @@ def _first_come_at_the_claim(patch: pytest.MonkeyPatch) -> None:
 
 
 def _first_come_at_the_budget(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Budget, "_in_turn", lambda _, waiting: list(waiting))
+    patch.setattr(RateLimiter, "_round_robin", lambda _, waiting: list(waiting))
 
 
 def _unlimited(patch: pytest.MonkeyPatch) -> None:
-    async def ticket(*_: Any, **__: Any) -> Ticket:
-        return Ticket(float("inf"))
+    async def ticket(*_: Any, **__: Any) -> Permit:
+        return Permit(float("inf"))
 
-    patch.setattr(Budget, "ticket", ticket)
+    patch.setattr(RateLimiter, "acquire", ticket)
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from api.commands.serving import run_until_signal
+from reconciler.core.context import Result
 from reconciler.core.effects import Effect
-from reconciler.core.snapshot import Next
-from reconciler.daemon import Daemon
-from reconciler.shell import driver
-from reconciler.shell.driver import Driver
+from reconciler.runtime import reconciler
+from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.reconciler import Reconciler
 from specs.settings import CatalogSettings, ControlPlaneSettings, EncryptionSettings, ReconcilerSettings
 
 
@@ -52,10 +52,10 @@ def _daemon(plan: Plan) -> Daemon:
 
 def _arm(plan: Plan) -> None:
     """Have this process kill itself at the effect, or end in good order when its app is settled before."""
-    perform, run = driver._Hand.perform, Driver.run
+    perform, run = reconciler._EffectHandler.perform, Reconciler.run
     performed = 0
 
-    async def counted(hand: driver._Hand, effect: Effect[Any]) -> Any:
+    async def counted(hand: reconciler._EffectHandler, effect: Effect[Any]) -> Any:
         nonlocal performed
         performed += plan["kind"] in ("", type(effect).__name__)
         here = performed == plan["number"] and plan["kind"] in ("", type(effect).__name__)
@@ -66,14 +66,14 @@ def _arm(plan: Plan) -> None:
             _die(plan, effect)
         return answer
 
-    async def watched(self: Driver, claimed: Any) -> Next:
+    async def watched(self: Reconciler, claimed: Any) -> Result:
         outcome = await run(self, claimed)
-        if outcome.after is None:
+        if outcome.requeue_after is None:
             os.kill(os.getpid(), signal.SIGTERM)
         return outcome
 
-    setattr(driver._Hand, "perform", counted)  # noqa: B010 - it is no method of ours
-    setattr(Driver, "run", watched)  # noqa: B010
+    setattr(reconciler._EffectHandler, "perform", counted)  # noqa: B010 - it is no method of ours
+    setattr(Reconciler, "run", watched)  # noqa: B010
 
 
 def _die(plan: Plan, effect: Effect[Any]) -> None:

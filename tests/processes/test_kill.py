@@ -165,7 +165,7 @@ def test_a_create_and_then_a_delete(crashes: Crashes, capsys: pytest.CaptureFixt
 
     created = _at_every_point(lambda number, after: crashes.case(number, after=after), create_all)
     names = _report(capsys, "create", created)
-    assert names >= {"OpenIntent", "CreateProject", "RecordProject", "ProbeDatabase", "Record"}
+    assert names >= {"OpenIntent", "CreateProject", "RecordProject", "ProbeDatabase", "RecordStatus"}
     live = _projects(crashes)
     for case in created:
         assert rows(case.url, "SELECT project_id FROM app_metadata") == [(live[case.app_id][0],)]
@@ -183,7 +183,7 @@ def test_a_create_and_then_a_delete(crashes: Crashes, capsys: pytest.CaptureFixt
 
     deleted = _at_every_point(lambda number, after: crashes.again(next(ready), number, after=after), delete_all)
     names = _report(capsys, "delete", deleted)
-    assert names >= {"GetProject", "Permit", "DeleteProject", "Record"}
+    assert names >= {"GetProject", "AuthorizeMutation", "DeleteProject", "RecordStatus"}
     live, recoverable = _projects(crashes), _projects(crashes, recoverable=True)
     for case in deleted:
         assert case.app_id not in live
@@ -210,7 +210,7 @@ def test_a_delete_of_an_app_whose_create_is_unknown(crashes: Crashes, capsys: py
     unknowns: list[Case] = []
     deleted = _at_every_point(make, run)
     names = _report(capsys, "delete after an unknown create", deleted)
-    assert names >= {"ListProjects", "ListBranches", "RecordProject", "DeleteProject", "Record"}
+    assert names >= {"ListProjects", "ListBranches", "RecordProject", "DeleteProject", "RecordStatus"}
     live, recoverable = _projects(crashes), _projects(crashes, recoverable=True)
     for case in deleted:
         assert case.app_id not in live

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
 
-from reconciler.core.backoff import CAP_SECONDS, FLOOR_SECONDS, delay
-from reconciler.core.desired import drift, project_to_create
-from reconciler.core.snapshot import CreateIntent, Plane
+from reconciler.core.backoff import CAP_SECONDS, FLOOR_SECONDS, full_jitter
+from reconciler.core.context import ControlPlane, CreateIntent
+from reconciler.core.diff import diff_project, project_to_create
 from specs.app import AppRequest, DesiredApp
 from specs.metadata import AppMetadata
 from specs.names import (
@@ -104,7 +104,7 @@ def test_any_text_is_a_uri_or_refused_without_repeating_it(text: str) -> None:
 @given(st.integers(0, 10_000), st.floats(0, 1, exclude_max=True), st.none() | st.floats(0, 10_000))
 def test_backoff_stays_in_its_bounds(attempts: int, jitter: float, asked: float | None) -> None:
     """Never above the cap, never below the floor, and what Neon asked for is never shortened."""
-    wait = delay(attempts, jitter, asked)
+    wait = full_jitter(attempts, jitter, asked)
     assert FLOOR_SECONDS <= wait <= max(CAP_SECONDS, asked or 0)
     assert asked is None or wait >= asked
 
@@ -150,9 +150,9 @@ def test_what_was_just_created_has_not_drifted_and_a_repair_repairs(
         suspend_seconds=300, history_retention_seconds=21_600, quota=quota, created_at=NOW, updated_at=NOW,
     )  # fmt: skip
     intent = CreateIntent(1, 1, "n", "open", NOW)
-    sent = project_to_create(app, Plane("morphik", "c", 30, ()), intent, "org-1").model_dump(mode="json")
+    sent = project_to_create(app, ControlPlane("morphik", "c", 30, ()), intent, "org-1").model_dump(mode="json")
     project = Project.model_validate(sent | {"id": "p-1", "created_at": NOW})
-    assert drift(app, project) is None
+    assert diff_project(app, project) is None
     hacked = Project.model_validate(
         sent
         | {
@@ -163,10 +163,10 @@ def test_what_was_just_created_has_not_drifted_and_a_repair_repairs(
             "settings": {"quota": {"active_time_seconds": 1}},
         }
     )
-    update = drift(app, hacked)
+    update = diff_project(app, hacked)
     assert isinstance(update, ProjectUpdate)
     repaired = Project.model_validate(hacked.model_dump() | update.model_dump(exclude_none=True))
-    assert drift(app, repaired) is None
+    assert diff_project(app, repaired) is None
 
 
 @pytest.mark.parametrize("name", ["日本語", "a", "x" * 100, " ", "naïve café", "مرحبا", "नमस्\u200dते", "🦄🦄"])

@@ -1,4 +1,4 @@
-"""The twin of ``reconciler.shell.access`` in virtual time."""
+"""The twin of ``reconciler.runtime.guards.organization`` in virtual time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from reconciler.errors import MutationsSuspended, NeonAPIError, ReconcileError
-from reconciler.shell.door import Door
+from reconciler.runtime.guards.circuit_breaker import CircuitBreaker
 from specs.neon import Organization
 from tests.simulation.neon import Answered
 
@@ -15,13 +15,13 @@ class Access:
     """What one process knows of its key; ``pin`` keeps an organization in the catalog and says which one is kept."""
 
     def __init__(self, now: Callable[[], float], pin: Callable[[str], str], chance: random.Random) -> None:
-        self._door = Door(now, chance.random)
+        self._door = CircuitBreaker(now, chance.random)
         self._pin = pin
 
     def known(self, *, fresh: bool) -> Answered | None:
         """The answer without a request, or None where one is due."""
         try:
-            org_id = self._door.known(fresh=fresh)
+            org_id = self._door.check(fresh=fresh)
         except ReconcileError as error:
             return Answered(error=error)
         return None if org_id is None else Answered(org_id)
@@ -33,15 +33,15 @@ class Access:
                 raise answered.error
             org_id = self._single(answered.value)
         except ReconcileError as error:
-            self._door.close(error)
+            self._door.trip(error)
             return Answered(error=error)
-        self._door.open(org_id)
+        self._door.record_success(org_id)
         return Answered(org_id)
 
     def heard(self, error: ReconcileError | None) -> None:
         """Take in what another request met."""
         if isinstance(error, NeonAPIError):
-            self._door.heard(error)
+            self._door.record_failure(error)
 
     def _single(self, visible: tuple[Organization, ...]) -> str:
         if len(visible) != 1:

@@ -21,9 +21,9 @@ from reconciler.catalog.work import (
     Claimed,
     Lease,
 )
+from reconciler.core.context import CreateIntent, Credentials, Event, Result, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
-from reconciler.core.snapshot import CreateIntent, Credentials, Event, Next, Progress
-from reconciler.core.trust import CheckedURI
+from reconciler.core.host_allow_list import CheckedURI
 from reconciler.errors import CatalogUnverified, LeaseLost, MutationsSuspended
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
@@ -181,20 +181,20 @@ class Catalog:
         work.lease_expires_at = work.due_at = self._clock.now + self._lease_seconds
         return True
 
-    def release(self, lease: Lease, outcome: Next) -> bool:
+    def release(self, lease: Lease, outcome: Result) -> bool:
         """``release``; nothing where the lease was lost."""
         work, now = self.work[lease.app_id], self._clock.now
         if not self._owns(work, lease) or work.lease_expires_at is None:
             return False
         woken = work.wakes != lease.wakes
         work.lease_expires_at = None
-        work.attempts = work.attempts + 1 if outcome.failed and not woken else 0
-        work.confirmed_missing = work.confirmed_missing and (outcome.after is not None or woken)
+        work.attempts = work.attempts + 1 if outcome.backoff and not woken else 0
+        work.confirmed_missing = work.confirmed_missing and (outcome.requeue_after is not None or woken)
         if woken:
             work.due_at, work.rank_at = now, now + work.lane * AGEING_SECONDS
         else:
-            work.lane = BACKGROUND_LANE if outcome.background else 0
-            after = math.inf if outcome.after is None else outcome.after
+            work.lane = BACKGROUND_LANE if outcome.low_priority else 0
+            after = math.inf if outcome.requeue_after is None else outcome.requeue_after
             work.due_at, work.rank_at = now + after, now + after + work.lane * AGEING_SECONDS
         self._wrote(lease)
         return True
@@ -233,14 +233,14 @@ class Catalog:
         app, intents = self.rows[lease.app_id], self.intents[lease.app_id]
         if app.project_id is not None or app.delete_requested_at is not None:
             raise LeaseLost(lease.app_id)
-        if effect.again is None:
+        if effect.reuse_create_seq is None:
             self.plane.high_water += 1
             made = CreateIntent(self.plane.high_water, app.incarnation, effect.nonce, "open", self._clock.date)
             intents.append(made)
             self._wrote(lease)
             return made
         for index, intent in enumerate(intents):
-            if intent.create_seq == effect.again and intent.state == "refused":
+            if intent.create_seq == effect.reuse_create_seq and intent.state == "refused":
                 intents[index] = replace(intent, state="open", sent_at=self._clock.date, first_absent_at=None)
                 self._wrote(lease)
                 return intents[index]
@@ -260,7 +260,7 @@ class Catalog:
                 return
         raise LeaseLost(lease.app_id)
 
-    def record(self, lease: Lease, said: Progress, credentials: Credentials | None = None) -> None:
+    def record(self, lease: Lease, said: StatusUpdate, credentials: Credentials | None = None) -> None:
         """``record``."""
         self._fence(lease)
         app = self.rows[lease.app_id]
@@ -268,11 +268,11 @@ class Catalog:
             "status": said.status,
             "conditions": said.conditions,
             "observed_generation": max(app.observed_generation, said.observed_generation),
-            **{str(column): at for column, at in said.columns.items()},
+            **{str(column): at for column, at in said.timestamps.items()},
         }
         if credentials is not None:
             new |= self._sealed(credentials)
-        if "deleted_at" in said.columns:
+        if "deleted_at" in said.timestamps:
             new |= {"data_key_sealed": None, "connection_uri_sealed": None, "pooled_uri_sealed": None}
         self._update(lease.app_id, **new)
         self._tell(lease.app_id, said.events)
@@ -281,7 +281,7 @@ class Catalog:
     def record_project(self, lease: Lease, claimed: AppMetadata, effect: RecordProject) -> None:
         """``record_project``: compare-and-set on there being none."""
         self._fence(lease)
-        app, said = self.rows[lease.app_id], effect.progress
+        app, said = self.rows[lease.app_id], effect.update
         if not self._is_free(app) or app.incarnation != claimed.incarnation:
             raise LeaseLost(lease.app_id)
         if any(row.project_id == effect.project_id for row in self.rows.values()):

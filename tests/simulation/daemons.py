@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from reconciler.catalog.work import Claimed
-from reconciler.core.pace import Pace
+from reconciler.core.context import ReconcileContext
+from reconciler.core.poll_interval import AdaptivePollInterval
 from reconciler.core.reconcile import reconcile
-from reconciler.core.snapshot import Snapshot
 from tests.simulation.access import Access
 from tests.simulation.faults import Kind
 from tests.simulation.rounds import audit, sweep
@@ -51,7 +51,7 @@ class Daemon:
         """Begin a life."""
         world = self.world
         self._alive = True
-        self.pace = Pace()
+        self.pace = AdaptivePollInterval()
         self.access = Access(lambda: world.clock.now, world.catalog.pin, world.chance)
         self._poll_at = math.inf
         self.poll_soon(0.01)
@@ -193,11 +193,11 @@ class Daemon:
         """A statement that belongs to no pass."""
         return self.world.next_claim(self.name, Taken(Do(name, _nothing), "worker", of_a_pass=True))
 
-    def _snapshot(self, claimed: Claimed) -> Snapshot:
+    def _snapshot(self, claimed: Claimed) -> ReconcileContext:
         chance = self.world.chance
-        return Snapshot(
+        return ReconcileContext(
             app=claimed.app,
-            plane=self.world.plane,
+            control_plane=self.world.plane,
             now=claimed.at,
             attempts=claimed.attempts,
             jitter=chance.random(),
@@ -205,7 +205,7 @@ class Daemon:
             intents=claimed.intents,
             confirmed_missing=claimed.confirmed_missing,
             surplus_ids=claimed.surplus_ids,
-            pace=self.pace,
+            poll_interval=self.pace,
         )
 
     def _begin(self, task: Task) -> None:

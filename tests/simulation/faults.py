@@ -116,7 +116,7 @@ LOOKS = (
     e.ListEndpoints,
     e.ListOperations,
     e.GetConnectionURI,
-    e.ConfirmAccess,
+    e.VerifyAccess,
     ListAll,
 )
 
@@ -130,7 +130,7 @@ def applicable(step: Step | type[Step]) -> tuple[Kind, ...]:
         return PROCESS + REQUEST
     if issubclass(of, e.ProbeDatabase):
         return (*PROCESS, Kind.UNREACHABLE)
-    if issubclass(of, e.OpenSeal):
+    if issubclass(of, e.DecryptCredentials):
         return (*PROCESS, Kind.UNOPENED)
     if issubclass(of, Do | Release) or not of.mutates:
         return PROCESS + CATALOG

@@ -8,8 +8,8 @@ from typing import Any
 
 from reconciler.catalog.work import Lease
 from reconciler.core import effects as e
-from reconciler.core.mark import APP_ID, NONCE
-from reconciler.core.snapshot import CreateIntent
+from reconciler.core.context import CreateIntent
+from reconciler.core.ownership import APP_ID, NONCE
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.settings import SEND_MARGIN_SECONDS

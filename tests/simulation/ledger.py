@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from reconciler.core import effects as core_effects
 from reconciler.core import reconcile as order
-from reconciler.core.effects import Effect, OpenSeal
+from reconciler.core.effects import DecryptCredentials, Effect
 from reconciler.core.reconcile import reconcile
-from reconciler.shell.driver import LOOKS
+from reconciler.runtime.reconciler import READ_EFFECTS
 from tests.simulation import rounds
 from tests.simulation.faults import Kind, applicable
 from tests.simulation.steps import Do, ListAll, Release, Step
@@ -42,8 +42,10 @@ IMPOSSIBLE: Mapping[tuple[str, str], str] = {}
 @cache
 def pass_verbs() -> tuple[str, ...]:
     """The generators that the order of a pass calls, with what it does itself."""
-    called = [name for name, each in _named(order._pass) if inspect.isgeneratorfunction(each)]
-    caught = [name for name, each in _named(order.reconcile) if inspect.isgeneratorfunction(each) and name != "_pass"]
+    called = [name for name, each in _named(order._reconcile_app) if inspect.isgeneratorfunction(each)]
+    caught = [
+        name for name, each in _named(order.reconcile) if inspect.isgeneratorfunction(each) and name != "_reconcile_app"
+    ]
     return tuple(dict.fromkeys([name for name in called + caught if name != "perform"]))
 
 
@@ -63,13 +65,15 @@ def verb_of(steps: Generator[Any, Any, Any]) -> str:
 def effects() -> Mapping[str, Mapping[str, type[Step]]]:
     """The effects of each verb, by the name of the step."""
     found: dict[str, Mapping[str, type[Step]]] = {}
-    functions = dict(_named(order._pass)) | dict(_named(order.reconcile))
+    functions = dict(_named(order._reconcile_app)) | dict(_named(order.reconcile))
     for verb in pass_verbs():
         found[verb] = dict(_effects(functions[verb], set()))
-    found["reconcile"] = {name: each for name, each in _named(order._pass) if _is_effect(each)}
+    found["reconcile"] = {name: each for name, each in _named(order._reconcile_app) if _is_effect(each)}
     found["worker"] = WORKER
     found["sweep"] = _round(rounds.sweep)
-    found["audit"] = _round(rounds.audit) | {each.__name__: each for each in LOOKS if each is not OpenSeal}
+    found["audit"] = _round(rounds.audit) | {
+        each.__name__: each for each in READ_EFFECTS if each is not DecryptCredentials
+    }
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 from reconciler.core import effects as e
-from reconciler.core.mark import PLANE
+from reconciler.core.ownership import CONTROL_PLANE_ID
 from reconciler.errors import NeonAPIError, NeonOutcomeUnknown, ReconcileError
 from reconciler.local.neon.documents import connection_uri, project_document, project_item
 from reconciler.local.neon.machine import LocalNeon
@@ -186,8 +186,10 @@ class SimulatedNeon:
         """The living projects that our requests made, with their annotations as they were made."""
         for project in self.projects():
             if project.deleted_at is None and project.id not in self.foreign and not project.purging:
-                found = next((b.annotation for b in project.branches.values() if b.annotation.get(PLANE)), None)
-                if found is not None and found[PLANE] == PLANE_ID:
+                found = next(
+                    (b.annotation for b in project.branches.values() if b.annotation.get(CONTROL_PLANE_ID)), None
+                )
+                if found is not None and found[CONTROL_PLANE_ID] == PLANE_ID:
                     yield project, found
 
     def living(self, project_id: str | None) -> Project | None:
@@ -247,7 +249,7 @@ _CALLS: dict[type, Callable[[Any], NeonCall[Any]]] = {
     e.ListBranches: lambda s: codec.list_branches(s.project_id),
     e.ListEndpoints: lambda s: codec.list_endpoints(s.project_id),
     e.ListOperations: lambda s: codec.list_operations(s.project_id),
-    e.ConfirmAccess: lambda _: codec.list_organizations(),
+    e.VerifyAccess: lambda _: codec.list_organizations(),
     e.GetConnectionURI: lambda s: codec.get_connection_uri(
         s.project_id, s.database_name, s.role_name, branch_id=s.branch_id, pooled=s.pooled
     ),

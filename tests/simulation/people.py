@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from reconciler.core.mark import APP_ID, INCARNATION, NONCE, PLANE
+from reconciler.core.ownership import APP_ID, CONTROL_PLANE_ID, INCARNATION, NONCE
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
 from specs.status import AppStatus, ConditionType, Reason, find_condition
@@ -207,7 +207,7 @@ def confirm(app: App) -> bool:
 def mark_for_nobody(app: App) -> bool:
     """A project with our mark whose app no catalog knows."""
     neon, app_id = app.world.neon, app_id_from_bytes(b"nobody knows it"[:15])
-    found = {PLANE: PLANE_ID, APP_ID: app_id, INCARNATION: "1", NONCE: "of-nobody"}
+    found = {CONTROL_PLANE_ID: PLANE_ID, APP_ID: app_id, INCARNATION: "1", NONCE: "of-nobody"}
     before = {each.id for each in neon.projects()}
     neon.send("POST", "/projects", {"project": {"name": f"lost-{app_id}", "branch": {"annotations": found}}})
     made = {each.id for each in neon.projects()} - before
@@ -230,7 +230,7 @@ def delete_copies(app: App) -> bool:
 def copy_names(app: App) -> bool:
     """Projects that only look like ours."""
     row, neon = app.row, app.world.neon
-    mark = {PLANE: PLANE_ID, APP_ID: app.app_id, INCARNATION: "1", NONCE: "of-somebody-else"}
+    mark = {CONTROL_PLANE_ID: PLANE_ID, APP_ID: app.app_id, INCARNATION: "1", NONCE: "of-somebody-else"}
     for name, found in (
         (f"x-{row.project_name}-copy", {}),
         (f"copy of {app.app_id}", {}),

@@ -1,4 +1,4 @@
-"""The twin of ``reconciler.shell.rounds``: the same comparisons and the same consequences, as steps."""
+"""The twin of ``reconciler.runtime.periodic_jobs``: the same comparisons and the same consequences, as steps."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from reconciler.core import effects as e
-from reconciler.core.mark import PLANE
+from reconciler.core.context import ReconcileContext
+from reconciler.core.fleet.resync import FleetDiff, diff_fleet
+from reconciler.core.ownership import CONTROL_PLANE_ID
 from reconciler.core.reconcile import reconcile
-from reconciler.core.snapshot import Snapshot
-from reconciler.core.sweep import Verdict, compare
 from reconciler.errors import NeonNotFound, NeonPasswordsNotStored, ReconcileError
-from reconciler.shell.driver import LOOKS
-from reconciler.shell.rounds import AUDIT_ROUNDS, ORPHAN_LOOKS
+from reconciler.runtime.periodic_jobs import DEEP_RESYNC_PERIODS, MAX_ORPHAN_CHECKS
+from reconciler.runtime.reconciler import READ_EFFECTS
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.neon import BranchList, ProjectListing
@@ -39,9 +39,9 @@ def sweep(world: World, name: str, held: Held) -> Steps:
     yield Do("finish_job", lambda: world.catalog.finish_job("sweep", token, ""))
 
 
-def _compare(world: World) -> Generator[Step, Any, Verdict]:
+def _compare(world: World) -> Generator[Step, Any, FleetDiff]:
     catalog = world.catalog
-    yield e.ConfirmAccess()
+    yield e.VerifyAccess()
     listed_from: datetime = yield Do("clock", lambda: world.clock.date)
     listing: ProjectListing = yield ListAll()
     rows: list[AppMetadata] = yield Do("rows", catalog.sweep_rows)
@@ -50,23 +50,25 @@ def _compare(world: World) -> Generator[Step, Any, Verdict]:
         gone = reported - listing.seen_ids
         if gone:
             yield Do("forget_orphans", lambda: catalog.forget_orphans(reported - gone))
-    return compare(rows, listing, reported=reported, listed_from=listed_from, settle=timedelta(seconds=SETTLE))
+    return diff_fleet(
+        rows, listing, known_orphans=reported, listed_from=listed_from, settle_window=timedelta(seconds=SETTLE)
+    )
 
 
-def _act(world: World, verdict: Verdict) -> Steps:
+def _act(world: World, verdict: FleetDiff) -> Steps:
     catalog = world.catalog
-    if verdict.stop is not None and catalog.plane.overridden_until < world.clock.now:
-        reason = verdict.stop
+    if verdict.stop_reason is not None and catalog.plane.overridden_until < world.clock.now:
+        reason = verdict.stop_reason
         yield Do("stop", lambda: catalog.stop(reason))
         return
-    if verdict.complete and verdict.stop is None:
+    if verdict.complete and verdict.stop_reason is None:
         yield Do("lift_stop", catalog.lift_stop)
     yield Do("wake", lambda: catalog.wake(verdict.drifted))
     yield Do("wake_missing", lambda: catalog.wake(verdict.missing, missing=True))
-    yield Do("name_surplus", lambda: catalog.name_surplus(verdict.surplus))
-    for project in verdict.orphans[:ORPHAN_LOOKS]:
+    yield Do("name_surplus", lambda: catalog.name_surplus(verdict.duplicates))
+    for project in verdict.orphans[:MAX_ORPHAN_CHECKS]:
         branches: BranchList = yield e.ListBranches(project.id)
-        if any(found.get(PLANE) == world.plane.control_plane_id for found in branches.annotations.values()):
+        if any(found.get(CONTROL_PLANE_ID) == world.plane.control_plane_id for found in branches.annotations.values()):
             parsed = parse_project_name(project.name)
             app_id = "" if parsed is None else parsed.app_id
             yield Do("report_orphan", partial(catalog.report_orphan, project.id, app_id))
@@ -88,7 +90,7 @@ def audit(world: World, name: str, held: Held) -> Steps:
 
 def _audit(world: World, place: str) -> Generator[Step, Any, str]:
     catalog = world.catalog
-    number = math.ceil((yield Do("count_connected", catalog.count_connected)) / AUDIT_ROUNDS)
+    number = math.ceil((yield Do("count_connected", catalog.count_connected)) / DEEP_RESYNC_PERIODS)
     rows = yield Do("audit_rows", lambda: catalog.audit_rows(place, number))
     if len(rows) < number:
         rows += yield Do("audit_rows", lambda: catalog.audit_rows("", number - len(rows)))
@@ -101,12 +103,14 @@ def _audit(world: World, place: str) -> Generator[Step, Any, str]:
 
 def _differs(world: World, app: AppMetadata) -> Generator[Step, Any, bool]:
     chance = world.chance
-    steps = reconcile(Snapshot(app, world.plane, world.clock.date, 0, chance.random(), chance.randbytes(16).hex()))
+    steps = reconcile(
+        ReconcileContext(app, world.plane, world.clock.date, 0, chance.random(), chance.randbytes(16).hex())
+    )
     try:
         effect = next(steps)
-        while isinstance(effect, LOOKS):
+        while isinstance(effect, READ_EFFECTS):
             try:
-                if isinstance(effect, e.OpenSeal):
+                if isinstance(effect, e.DecryptCredentials):
                     answer = yield Do("open_seal", lambda: world.catalog.open_seal(app))
                 else:
                     answer = yield effect

@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass
 
 from reconciler.core.backoff import CAP_SECONDS
-from reconciler.core.desired import drift
-from reconciler.core.find import SECOND_LOOK
+from reconciler.core.diff import diff_project
+from reconciler.core.stages.create_lookup import RECHECK_FRACTION
 from reconciler.local.neon.world import read_write
 from specs.status import AppStatus, ConditionType, Reason, find_condition
 from tests.simulation.clock import START
@@ -38,7 +38,7 @@ def bound(apps: int) -> float:
     four changes of a repair each wait for the longest back-off. Two sweeps name what differs, and one more if the
     job's holder crashed; the deep round looks at one app each time, twice as one look can meet a busy app.
     """
-    unknown = LEASE + TIMEOUT + (1 + SECOND_LOOK) * SETTLE
+    unknown = LEASE + TIMEOUT + (1 + RECHECK_FRACTION) * SETTLE
     return unknown + SETTLE + 4 * CAP_SECONDS + (3 + 2 * apps) * _ROUND
 
 
@@ -232,7 +232,7 @@ def _not_ready(app: App) -> str | None:
     if project is None:
         return "the recorded project is not there"
     branch = project.default_branch
-    if drift(row, neon.described(project)) is not None or read_write(project, branch) is None:
+    if diff_project(row, neon.described(project)) is not None or read_write(project, branch) is None:
         return "the project is not as asked for"
     held = app.world.catalog.open_seal(row)
     if not row.can_expose_uri or held is None:

@@ -46,15 +46,15 @@ def _statement(task: Task, step: Any) -> Any:
 
 _STATEMENTS: dict[type, Callable[[FleetCatalog, Claimed, Any], Any]] = {
     Release: lambda c, of, s: c.release(of.lease, s.outcome),
-    e.OpenSeal: lambda c, of, _: c.open_seal(of.app),
+    e.DecryptCredentials: lambda c, of, _: c.open_seal(of.app),
     e.OpenIntent: lambda c, of, s: c.open_intent(of.lease, s),
-    e.Permit: lambda c, of, s: c.permit(of.lease, swept=s.swept),
-    e.RefuseIntent: lambda c, of, s: c.settle_intent(of.lease, s.create_seq, "refused", absent=False),
-    e.NoteAbsence: lambda c, of, s: c.settle_intent(
+    e.AuthorizeMutation: lambda c, of, s: c.permit(of.lease, swept=s.swept),
+    e.MarkIntentRejected: lambda c, of, s: c.settle_intent(of.lease, s.create_seq, "refused", absent=False),
+    e.RecordAbsence: lambda c, of, s: c.settle_intent(
         of.lease, s.create_seq, "absent" if s.proven else "open", absent=True
     ),
     e.RecordProject: lambda c, of, s: c.record_project(of.lease, of.app, s),
     e.RecordCredentials: lambda c, of, s: c.record(of.lease, s.progress, s.credentials),
-    e.Record: lambda c, of, s: c.record(of.lease, s.progress),
-    e.DropSurplus: lambda c, of, s: c.drop_surplus(of.lease, s.project_id, report=s.report),
+    e.RecordStatus: lambda c, of, s: c.record(of.lease, s.progress),
+    e.DismissDuplicate: lambda c, of, s: c.drop_surplus(of.lease, s.project_id, report=s.report),
 }

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from reconciler.core.context import Result
 from reconciler.core.effects import Effect
-from reconciler.core.snapshot import Next
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Do:
 class Release:
     """The end of a pass."""
 
-    outcome: Next
+    outcome: Result
 
 
 @dataclass

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from reconciler.catalog.work import Claimed, Lease
 from reconciler.core import effects as e
 from reconciler.core.backoff import CAP_SECONDS
-from reconciler.core.snapshot import Next
-from reconciler.core.trust import CheckedURI
+from reconciler.core.context import Result
+from reconciler.core.host_allow_list import CheckedURI
 from reconciler.errors import AppDatabaseUnreachable, CatalogUnavailable, LeaseLost, NeonNotSent, ReconcileError
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.simulation import invariants
@@ -84,9 +84,9 @@ class Task:
         except StopIteration as end:
             self._leave(end.value)
         except LeaseLost:
-            self._leave(Next(0.1))
+            self._leave(Result(0.1))
         except CatalogUnavailable:
-            self._leave(Next(1.0, failed=True))
+            self._leave(Result(1.0, backoff=True))
         except ReconcileError:
             if self.claimed is not None:
                 raise
@@ -94,13 +94,13 @@ class Task:
         else:
             self._meet(step)
 
-    def _leave(self, outcome: Next | None) -> None:
+    def _leave(self, outcome: Result | None) -> None:
         if self.claimed is None:
             self._end()
             return
-        if outcome is not None and outcome.took is not None:
-            self.daemon.pace = self.daemon.pace.with_another(outcome.took)
-        self._meet(Release(outcome or Next(CAP_SECONDS, failed=True)))
+        if outcome is not None and outcome.create_seconds is not None:
+            self.daemon.pace = self.daemon.pace.with_sample(outcome.create_seconds)
+        self._meet(Release(outcome or Result(CAP_SECONDS, backoff=True)))
 
     def _end(self) -> None:
         self.over = True
@@ -136,7 +136,7 @@ class Task:
             invariants.check_sender(self.world, self.lease, step)
             invariants.check_sending(self.world, self.lease.app_id, step)
             send(self, met)
-        elif isinstance(step, e.ConfirmAccess):
+        elif isinstance(step, e.VerifyAccess):
             known = self.daemon.access.known(fresh=step.fresh)
             if known is None:
                 send(self, met)
@@ -148,7 +148,7 @@ class Task:
         elif isinstance(step, e.ProbeDatabase):
             self.after(self.world.chance.uniform(0.05, 0.5), lambda: self._probe(step.uri, met), met)
         else:
-            if isinstance(step, e.OpenIntent | e.Permit):
+            if isinstance(step, e.OpenIntent | e.AuthorizeMutation):
                 self._asked_at = self.world.clock.now
             self.after(self.world.chance.uniform(0.0005, 0.02), lambda: self._write(met), met)
 
@@ -184,7 +184,7 @@ class Task:
 
     def learnt(self, step: Step, answered: Answered) -> Answered:
         """Take in what an answer says of the key."""
-        if isinstance(step, e.ConfirmAccess):
+        if isinstance(step, e.VerifyAccess):
             answered = self.daemon.access.learn(answered)
             self.org_id = answered.value or self.org_id
         elif self.claimed is not None:

@@ -9,8 +9,8 @@ import pytest
 
 from reconciler.core import effects as e
 from reconciler.core import reconcile as order
-from reconciler.core.snapshot import Next, Snapshot
-from reconciler.shell import rounds
+from reconciler.core.context import ReconcileContext, Result
+from reconciler.runtime import periodic_jobs
 from tests.simulation.faults import Kind
 from tests.simulation.ledger import IMPOSSIBLE, cells, effects, pass_verbs
 
@@ -19,11 +19,11 @@ TWINS = {"wake_missing": "wake", "clock": "clock"}
 NOT_OF_A_ROUND = {"renew_job", "give_back_jobs", "bury", "stop_overridden", "expire_keys"}
 
 
-def rotate(s: Snapshot) -> e.Steps[Next]:
+def rotate(s: ReconcileContext) -> e.EffectGenerator[Result]:
     """A verb that does not exist."""
-    yield e.Permit()
+    yield e.AuthorizeMutation()
     yield e.DeleteProject(s.nonce)
-    return Next(None)
+    return Result(None)
 
 
 def test_every_effect_belongs_to_a_verb() -> None:
@@ -34,12 +34,12 @@ def test_every_effect_belongs_to_a_verb() -> None:
 
 def test_a_new_verb_has_its_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A generator that the order of a pass calls is a verb, with all that it asks for."""
-    monkeypatch.setattr(order, "maintain", rotate)
+    monkeypatch.setattr(order, "sync_project", rotate)
     for each in (pass_verbs, effects):
         each.cache_clear()
     try:
-        assert set(effects()["maintain"]) == {"Permit", "DeleteProject"}
-        kinds = {cell.kind for cell in cells() if (cell.verb, cell.effect) == ("maintain", "DeleteProject")}
+        assert set(effects()["sync_project"]) == {"AuthorizeMutation", "DeleteProject"}
+        kinds = {cell.kind for cell in cells() if (cell.verb, cell.effect) == ("sync_project", "DeleteProject")}
         assert kinds >= {Kind.LATE, Kind.CRASH_AFTER}
     finally:
         monkeypatch.undo()
@@ -49,7 +49,7 @@ def test_a_new_verb_has_its_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_rounds_ask_the_catalog_what_their_twins_ask() -> None:
     """Every statement of the real rounds is a step of the simulated ones."""
-    tree = ast.parse(inspect.getsource(rounds))
+    tree = ast.parse(inspect.getsource(periodic_jobs))
     asked = {
         node.attr
         for node in ast.walk(tree)

@@ -91,7 +91,7 @@ def test_failure_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_failure_is_shrunk_to_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faults that a failure does not need are left out of its command."""
-    monkeypatch.setattr("reconciler.core.create.NeonRetryable", Exception)
+    monkeypatch.setattr("reconciler.core.stages.create.NeonRetryable", Exception)
     failure = next(found for each in by_chance(range(4000)) if (found := _failure(each)) is not None)
     small = shrunk(failure)
     assert not small.of.chance

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.catalog.work import Claimed, Lease
 from reconciler.core import effects as e
-from reconciler.core.snapshot import CreateIntent, Next
+from reconciler.core.context import CreateIntent, Result
 from tests.simulation import catalog as twin
 from tests.simulation.catalog import Catalog
 from tests.simulation.fleet import FleetCatalog
@@ -62,7 +62,7 @@ def wake_lost(patch: pytest.MonkeyPatch) -> None:
     """What happens to an app while a pass looks at it wakes nobody."""
     honest = Catalog.release
 
-    def release(self: Catalog, lease: Lease, outcome: Next) -> bool:
+    def release(self: Catalog, lease: Lease, outcome: Result) -> bool:
         return honest(self, replace(lease, wakes=self.work[lease.app_id].wakes), outcome)
 
     patch.setattr(Catalog, "release", release)

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from reconciler.catalog.work import Lease
-from reconciler.core import create, delete, find, maintain, operations, report, surplus, sweep, vanish
+from reconciler.core import conditions, neon_operations
 from reconciler.core import effects as e
-from reconciler.core.desired import project_to_create
-from reconciler.core.effects import RecordProject, Steps
-from reconciler.core.mark import made_by as made_by_nonce
-from reconciler.core.snapshot import CreateIntent, Event, Next, Plane, Progress, Snapshot
+from reconciler.core.context import ControlPlane, CreateIntent, Event, ReconcileContext, Result, StatusUpdate
+from reconciler.core.diff import project_to_create
+from reconciler.core.effects import EffectGenerator, RecordProject
+from reconciler.core.fleet import resync
+from reconciler.core.ownership import matching_intent as made_by_nonce
+from reconciler.core.stages import create, create_lookup, delete, duplicates, missing, sync
 from reconciler.errors import NeonAPIError
 from specs.metadata import AppMetadata
 from specs.neon import BranchList, CreateProjectResponse, Project, ProjectListing
@@ -24,7 +26,7 @@ from tests.simulation.without_catalog import no_fence
 
 def no_settle_wait(patch: pytest.MonkeyPatch) -> None:
     """Absence is believed at once."""
-    patch.setattr(Snapshot, "settle", property(lambda _: timedelta(0)))
+    patch.setattr(ReconcileContext, "settle_window", property(lambda _: timedelta(0)))
 
 
 def nonce_not_checked(patch: pytest.MonkeyPatch) -> None:
@@ -33,9 +35,9 @@ def nonce_not_checked(patch: pytest.MonkeyPatch) -> None:
     def made_by(_b: BranchList, _a: AppMetadata, _p: object, intents: tuple[CreateIntent, ...]) -> CreateIntent | None:
         return replace(intents[0], state="absent") if intents else None
 
-    patch.setattr(find, "made_by", made_by)
-    patch.setattr(surplus, "made_by", made_by)
-    patch.setattr(find, "_copied", lambda _found: None)
+    patch.setattr(create_lookup, "matching_intent", made_by)
+    patch.setattr(duplicates, "matching_intent", made_by)
+    patch.setattr(create_lookup, "_ambiguous", lambda _found: None)
     copies_are_surplus(patch)
 
 
@@ -44,29 +46,29 @@ def copies_are_surplus(patch: pytest.MonkeyPatch) -> None:
     honest = made_by_nonce
 
     def made_by(
-        branches: BranchList, app: AppMetadata, plane: Plane, intents: tuple[CreateIntent, ...]
+        branches: BranchList, app: AppMetadata, plane: ControlPlane, intents: tuple[CreateIntent, ...]
     ) -> CreateIntent | None:
         made = honest(branches, app, plane, intents)
         return None if made is None else replace(made, state="absent")
 
-    def copied(*_: object) -> Steps[bool]:
+    def copied(*_: object) -> EffectGenerator[bool]:
         yield from ()
         return False
 
-    patch.setattr(surplus, "made_by", made_by)
-    patch.setattr(surplus, "_copied", copied)
+    patch.setattr(duplicates, "matching_intent", made_by)
+    patch.setattr(duplicates, "_has_clone", copied)
 
 
 def intent_after_the_create(patch: pytest.MonkeyPatch) -> None:
     """The create is sent first, and its intent written afterwards."""
 
-    def send(s: Snapshot, org_id: str) -> Steps[Next]:
-        yield e.Permit()
+    def send(s: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
+        yield e.AuthorizeMutation()
         intent = CreateIntent(1, 1, s.nonce, "open", s.now)
-        made = yield e.CreateProject(project_to_create(s.app, s.plane, intent, org_id))
+        made = yield e.CreateProject(project_to_create(s.app, s.control_plane, intent, org_id))
         opened = yield e.OpenIntent(s.nonce, None)
-        yield create._recording(s, org_id, opened, made)
-        return Next(1.0)
+        yield create._record_created(s, org_id, opened, made)
+        return Result(1.0)
 
     patch.setattr(create, "_send", send)
 
@@ -80,21 +82,21 @@ def no_intent(patch: pytest.MonkeyPatch) -> None:
 def delete_unproven(patch: pytest.MonkeyPatch) -> None:
     """What is recorded is deleted, whatever it is now."""
 
-    def proven(_s: Snapshot, _org_id: str, _project: Project) -> Steps[bool]:
+    def proven(_s: ReconcileContext, _org_id: str, _project: Project) -> EffectGenerator[bool]:
         yield from ()
         return True
 
-    patch.setattr(delete, "_proven_ours", proven)
+    patch.setattr(delete, "_is_owned", proven)
 
 
 def surplus_unproven(patch: pytest.MonkeyPatch) -> None:
     """What bears the name is deleted."""
 
-    def proven(_s: Snapshot, _org_id: str, _project: Project) -> Steps[bool]:
+    def proven(_s: ReconcileContext, _org_id: str, _project: Project) -> EffectGenerator[bool]:
         yield from ()
         return True
 
-    patch.setattr(surplus, "_proven_surplus", proven)
+    patch.setattr(duplicates, "_is_deletable_duplicate", proven)
 
 
 def partial_lists_believed(patch: pytest.MonkeyPatch) -> None:
@@ -109,41 +111,43 @@ def create_sent_again(patch: pytest.MonkeyPatch) -> None:
 
 def absence_not_proven(patch: pytest.MonkeyPatch) -> None:
     """A lone 404 is believed."""
-    patch.setattr(delete, "_confirm", lambda s, _project_id: delete._gone(s, None))
+    patch.setattr(delete, "_confirm_deletion", lambda s, _project_id: delete._mark_deleted(s, None))
 
 
 def one_look(patch: pytest.MonkeyPatch) -> None:
     """Once the settle time is over, one list is enough."""
-    patch.setattr(find, "SECOND_LOOK", 0)
+    patch.setattr(create_lookup, "RECHECK_FRACTION", 0)
 
 
 def no_mass_stop(patch: pytest.MonkeyPatch) -> None:
     """However many projects vanish at once, each is looked at for itself."""
-    patch.setattr(sweep, "MASS_APPS", 10**9)
+    patch.setattr(resync, "MASS_DISAPPEARANCE_APPS", 10**9)
 
 
 def no_tombstone(patch: pytest.MonkeyPatch) -> None:
     """Nobody looks for projects of deleted apps."""
-    honest = sweep._is_surplus
-    patch.setattr(sweep, "_is_surplus", lambda app, project_id: app.deleted_at is None and honest(app, project_id))
+    honest = resync._is_duplicate
+    patch.setattr(resync, "_is_duplicate", lambda app, project_id: app.deleted_at is None and honest(app, project_id))
 
 
 def surplus_not_swept(patch: pytest.MonkeyPatch) -> None:
     """A late create stays."""
-    patch.setattr(sweep, "_is_surplus", lambda _app, _project_id: False)
+    patch.setattr(resync, "_is_duplicate", lambda _app, _project_id: False)
 
 
 def secret_in_the_event(patch: pytest.MonkeyPatch) -> None:
     """The event of a create tells the URI."""
-    honest = create._recording
+    honest = create._record_created
 
-    def recording(s: Snapshot, org_id: str, intent: CreateIntent, created: CreateProjectResponse) -> RecordProject:
+    def recording(
+        s: ReconcileContext, org_id: str, intent: CreateIntent, created: CreateProjectResponse
+    ) -> RecordProject:
         effect = honest(s, org_id, intent, created)
         uri = created.connection_uris[0].connection_uri.get_secret_value()
-        said = replace(effect.progress, events=(Event("ProjectCreated", "Created", f"Connect with {uri}."),))
-        return replace(effect, progress=said)
+        said = replace(effect.update, events=(Event("ProjectCreated", "Created", f"Connect with {uri}."),))
+        return replace(effect, update=said)
 
-    patch.setattr(create, "_recording", recording)
+    patch.setattr(create, "_record_created", recording)
 
 
 def uri_after_delete(patch: pytest.MonkeyPatch) -> None:
@@ -158,57 +162,57 @@ def uri_after_delete(patch: pytest.MonkeyPatch) -> None:
 def not_connected_to(patch: pytest.MonkeyPatch) -> None:
     """A URI is published as Neon gave it."""
 
-    def probe(*_: object) -> Steps[None]:
+    def probe(*_: object) -> EffectGenerator[None]:
         yield from ()
 
-    for module in (operations, maintain):
-        patch.setattr(module, "probe", probe)
+    for module in (neon_operations, sync):
+        patch.setattr(module, "probe_database", probe)
 
 
 def observed_ahead(patch: pytest.MonkeyPatch) -> None:
     """A generation is said to be observed before anybody looked."""
-    honest = report.progress
+    honest = conditions.build_status_update
 
-    def progress(s: Snapshot, **said: Any) -> Progress:
+    def progress(s: ReconcileContext, **said: Any) -> StatusUpdate:
         return replace(honest(s, **said), observed_generation=s.app.generation + 1)
 
-    for module in (create, delete, maintain, vanish, surplus, operations, report):
-        if hasattr(module, "progress"):
-            patch.setattr(module, "progress", progress)
+    for module in (create, delete, sync, missing, duplicates, neon_operations, conditions):
+        if hasattr(module, "build_status_update"):
+            patch.setattr(module, "build_status_update", progress)
 
 
 def not_held(patch: pytest.MonkeyPatch) -> None:
     """A project that a person brought back is nothing to speak of."""
 
-    def hold(_s: Snapshot, project_id: str) -> Steps[None]:
-        yield e.DropSurplus(project_id, report=True)
+    def hold(_s: ReconcileContext, project_id: str) -> EffectGenerator[None]:
+        yield e.DismissDuplicate(project_id, report=True)
 
-    patch.setattr(surplus, "_hold", hold)
+    patch.setattr(duplicates, "_hold_restored", hold)
 
 
 def written_again(patch: pytest.MonkeyPatch) -> None:
     """What is known already is written once more."""
 
-    def record(_s: Snapshot, said: Progress) -> Steps[None]:
-        yield e.Record(said)
+    def record(_s: ReconcileContext, said: StatusUpdate) -> EffectGenerator[None]:
+        yield e.RecordStatus(said)
 
-    for module in (create, delete, maintain, vanish, surplus, operations, report):
-        if hasattr(module, "record"):
-            patch.setattr(module, "record", record)
+    for module in (create, delete, sync, missing, duplicates, neon_operations, conditions):
+        if hasattr(module, "record_if_changed"):
+            patch.setattr(module, "record_if_changed", record)
 
 
 def late_recover_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A delete does not wait for a recover of ours that may still arrive."""
-    patch.setattr(delete, "recover_may_arrive", lambda _: None)
+    patch.setattr(delete, "recovery_in_flight_since", lambda _: None)
 
 
 def lost_is_recreated(patch: pytest.MonkeyPatch) -> None:
     """In the place of a project that is gone comes a new, empty one."""
 
-    def vanished(s: Snapshot, org_id: str, _project_id: str) -> Steps[Next]:
+    def vanished(s: ReconcileContext, org_id: str, _project_id: str) -> EffectGenerator[Result]:
         return (yield from create.create(s, org_id))
 
-    patch.setattr(maintain, "vanished", vanished)
+    patch.setattr(sync, "reconcile_missing", vanished)
     no_fence(patch)
     honest = Catalog.open_intent
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from reconciler.catalog.work import Lease
-from reconciler.core.snapshot import Plane
-from reconciler.shell.driver import CHANGE_SECONDS
+from reconciler.core.context import ControlPlane
+from reconciler.runtime.reconciler import MUTATION_WINDOW_SECONDS
 from specs.app import DesiredApp
 from specs.names import app_id_from_bytes
 from specs.settings import SEND_MARGIN_SECONDS
@@ -23,7 +23,7 @@ LEASE = 60.0
 SETTLE = 30.0
 TIMEOUT = 20.0
 RESYNC = 300.0
-CHANGE_WITHIN = min(CHANGE_SECONDS, LEASE - TIMEOUT - SEND_MARGIN_SECONDS)
+CHANGE_WITHIN = min(MUTATION_WINDOW_SECONDS, LEASE - TIMEOUT - SEND_MARGIN_SECONDS)
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class World:
         self.catalog = FleetCatalog(self.clock, LEASE)
         self.catalog.on_write = self._check_holder
         self.neon = SimulatedNeon(self.clock, self.seed, self.skew)
-        self.plane = Plane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech",))
+        self.plane = ControlPlane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech",))
 
     @property
     def elapsed(self) -> float:

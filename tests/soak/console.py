@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from reconciler.core.mark import APP_ID
+from reconciler.core.ownership import APP_ID
 from reconciler.local.neon.state import Project
 from tests.soak.clients import Wish
 from tests.soak.schedule import What

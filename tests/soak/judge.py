@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from reconciler.core.mark import NONCE
+from reconciler.core.ownership import NONCE
 from reconciler.local.neon.state import Project
 from specs.names import format_project_name
 from tests.soak.clients import Wish

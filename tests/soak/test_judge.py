@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.mark import APP_ID, NONCE, PLANE
+from reconciler.core.ownership import APP_ID, CONTROL_PLANE_ID, NONCE
 from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions, Request
 from reconciler.local.neon.state import Project
@@ -40,7 +40,7 @@ class _Case:
         asked = {
             "name": format_project_name("app 1", APP),
             "history_retention_seconds": 21600,
-            "branch": {"annotations": {APP_ID: APP, NONCE: nonce, PLANE: "morphik"}},
+            "branch": {"annotations": {APP_ID: APP, NONCE: nonce, CONTROL_PLANE_ID: "morphik"}},
         }
         answer = self.machine.handle(Request("POST", "/projects", body={"project": asked}), 1000.0)
         assert isinstance(answer.body, dict)

@@ -10,9 +10,9 @@ from pydantic import SecretStr
 
 from reconciler import errors
 from reconciler.core import effects as e
-from reconciler.core.mark import annotations_of
+from reconciler.core.context import ControlPlane, CreateIntent, Credentials, ReconcileContext, Result, StatusUpdate
+from reconciler.core.ownership import build_annotations
 from reconciler.core.reconcile import reconcile
-from reconciler.core.snapshot import CreateIntent, Credentials, Next, Plane, Progress, Snapshot
 from specs.metadata import AppMetadata
 from specs.neon import (
     Branch,
@@ -31,7 +31,7 @@ from specs.status import ConditionType, find_condition
 from tests.unit.test_core_recovering import NOW, URI
 
 ORG = "org-1"
-PLANE = Plane("morphik", "catalog-1", 30.0, (".neon.tech",))
+PLANE = ControlPlane("morphik", "catalog-1", 30.0, (".neon.tech",))
 POOLED = SecretStr(URI.get_secret_value().replace("ep-one", "ep-one-pooler"))
 
 
@@ -73,7 +73,7 @@ class Neon:
         if type(effect) in self.errors:
             return self.errors[type(effect)]
         match effect:
-            case e.ConfirmAccess():
+            case e.VerifyAccess():
                 return ORG
             case e.GetProject(project_id):
                 return next((each for each in (*self.alive, *self.deleted) if each.id == project_id), GONE)
@@ -104,7 +104,7 @@ class Neon:
                 return self.endpoints
             case e.ListOperations():
                 return self.operations
-            case e.OpenSeal():
+            case e.DecryptCredentials():
                 return self.held
         return None
 
@@ -114,20 +114,22 @@ class Passed:
     """What one pass did."""
 
     effects: tuple[e.Effect[Any], ...]
-    again: Next | None
+    again: Result | None
     error: errors.ReconcileError | None = None
 
     @property
-    def told(self) -> list[Progress]:
+    def told(self) -> list[StatusUpdate]:
         """What it wrote about the app."""
         return [
-            each.progress for each in self.effects if isinstance(each, e.Record | e.RecordProject | e.RecordCredentials)
+            each.update
+            for each in self.effects
+            if isinstance(each, e.RecordStatus | e.RecordProject | e.RecordCredentials)
         ]
 
     @property
     def changes(self) -> list[e.Effect[Any]]:
         """What it asked for beyond looking and telling."""
-        silent = (e.OpenIntent, e.Permit, e.RefuseIntent, e.NoteAbsence, e.DropSurplus)
+        silent = (e.OpenIntent, e.AuthorizeMutation, e.MarkIntentRejected, e.RecordAbsence, e.DismissDuplicate)
         return [each for each in self.effects if each.mutates or isinstance(each, silent)]
 
     @property
@@ -156,10 +158,10 @@ class Passed:
         return self.said(ConditionType.SYNCED)
 
 
-def snapshot(of: AppMetadata, **changes: Any) -> Snapshot:
+def snapshot(of: AppMetadata, **changes: Any) -> ReconcileContext:
     """What a pass over an app knows; chance takes the half, and nothing failed before."""
     fields: dict[str, Any] = {"plane": PLANE, "now": NOW, "attempts": 0, "jitter": 0.5, "nonce": "nonce"}
-    return Snapshot(of, **fields | changes)
+    return ReconcileContext(of, **fields | changes)
 
 
 def passed(of: AppMetadata, neon: Neon, **changes: Any) -> Passed:
@@ -167,7 +169,7 @@ def passed(of: AppMetadata, neon: Neon, **changes: Any) -> Passed:
     return driven(reconcile(snapshot(of, **changes)), neon)
 
 
-def driven(steps: e.Steps[Any], neon: Neon) -> Passed:
+def driven(steps: e.EffectGenerator[Any], neon: Neon) -> Passed:
     """Give the answers until the steps end."""
     asked: list[e.Effect[Any]] = []
     answer: Any = None
@@ -184,4 +186,4 @@ def driven(steps: e.Steps[Any], neon: Neon) -> Passed:
 
 def mark(of: AppMetadata, intent: CreateIntent) -> dict[str, str]:
     """What the project of a create carries."""
-    return annotations_of(of, PLANE, intent)
+    return build_annotations(of, PLANE, intent)

@@ -29,12 +29,12 @@ from api.routes import _idempotency_key
 from api.waiting import wait_seconds
 from reconciler.catalog.cursors import app_position, event_position
 from reconciler.catalog.refusals import InvalidCursor
-from reconciler.core.mark import mark_of
-from reconciler.core.operations import await_operations
-from reconciler.core.sweep import compare
+from reconciler.core.fleet.resync import diff_fleet
+from reconciler.core.neon_operations import check_operations
+from reconciler.core.ownership import parse_annotations
 from reconciler.errors import NeonAPIError
 from reconciler.local.neon.server import _query
-from reconciler.logs import fields
+from reconciler.logging import log_extra
 from reconciler.neon import codec
 from reconciler.neon.reading import _date
 from specs.app import AppRequest, DesiredApp
@@ -97,11 +97,11 @@ def _answered(call: codec.NeonCall[Any], text: str, status: int = 200) -> Any:
 def _read_projects(text: str) -> None:
     page = _answered(codec.list_projects(), text)
     listing = ProjectListing(projects=page.projects, unavailable_project_ids=page.unavailable_project_ids)
-    compare([], listing, reported=frozenset(), listed_from=_NOW, settle=timedelta(seconds=30))
+    diff_fleet([], listing, known_orphans=frozenset(), listed_from=_NOW, settle_window=timedelta(seconds=30))
 
 
 def _read_operations(text: str) -> None:
-    steps = await_operations(snapshot(app(Reason.IN_SYNC)), "p-1")
+    steps = check_operations(snapshot(app(Reason.IN_SYNC)), "p-1")
     next(steps)
     with contextlib.suppress(StopIteration):
         steps.send(_answered(codec.list_operations("p-1"), text))
@@ -112,7 +112,7 @@ def _verified(token: str) -> None:
 
 
 def _record(text: str) -> logging.LogRecord:
-    return logging.getLogger("tests").makeRecord("tests", 30, __file__, 1, "%s", (text,), None, extra=fields(a=text))
+    return logging.getLogger("tests").makeRecord("tests", 30, __file__, 1, "%s", (text,), None, extra=log_extra(a=text))
 
 
 def _hosts(inner: Any) -> AllowedHosts:
@@ -302,7 +302,7 @@ PARSERS = FRAMING_PARSERS | {
         size=LARGEST_ANSWER,
     ),
     "branches of neon": Parser(
-        lambda text: mark_of(_answered(codec.list_branches("p-1"), text)),
+        lambda text: parse_annotations(_answered(codec.list_branches("p-1"), text)),
         (*_JSON, '{"branches":[],"annotations":{', '"value":', "null"),
         (
             ('{"branches":[],"annotations":{', f'"{NUMBER}":1,', '"a":1}}'),

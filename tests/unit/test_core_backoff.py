@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.backoff import delay, gentle
+from reconciler.core.backoff import full_jitter, slow_backoff
 
 
 @pytest.mark.parametrize(
@@ -14,13 +14,13 @@ from reconciler.core.backoff import delay, gentle
 def test_the_wait_doubles_up_to_a_minute_and_chance_takes_any_part_of_it(
     attempts: int, jitter: float, seconds: float
 ) -> None:
-    assert delay(attempts, jitter) == seconds
+    assert full_jitter(attempts, jitter) == seconds
 
 
 def test_what_the_other_side_asks_for_is_never_shortened() -> None:
-    assert delay(0, 0.5, 90.0) == 90.0
-    assert delay(7, 0.5, 2.0) == 30.0
-    assert delay(0, 0.0, 0.0) == 0.1
+    assert full_jitter(0, 0.5, 90.0) == 90.0
+    assert full_jitter(7, 0.5, 2.0) == 30.0
+    assert full_jitter(0, 0.0, 0.0) == 0.1
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_what_the_other_side_asks_for_is_never_shortened() -> None:
 def test_what_only_a_person_can_change_is_asked_for_ever_less_often(
     attempts: int, jitter: float, seconds: float
 ) -> None:
-    assert gentle(attempts, jitter) == seconds
+    assert slow_backoff(attempts, jitter) == seconds
 
 
 def test_no_number_of_attempts_is_too_large() -> None:
-    assert (delay(1_000_000, 1.0), gentle(1_000_000, 1.0)) == (60.0, 600.0)
+    assert (full_jitter(1_000_000, 1.0), slow_backoff(1_000_000, 1.0)) == (60.0, 600.0)

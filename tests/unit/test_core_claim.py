@@ -8,14 +8,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.core.claim import Claim, plan, unrecorded
-from reconciler.core.identity import Standing
-from reconciler.core.mark import Mark
+from reconciler.core.ownership import OwnershipAnnotations
+from reconciler.core.recovery.catalog_identity import CatalogIdentity
+from reconciler.core.recovery.promotion import RecoveryPlan, plan_recovery, unrecorded_projects
 from specs.metadata import AppMetadata
 from specs.neon import ComputeSettingsResponse, Project, ProjectListing, ProjectSettingsResponse, QuotaResponse
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-STANDING = Standing("ours", 9, NOW - timedelta(days=30), "here", NOW, kept="here", doubt="lost")
+STANDING = CatalogIdentity(
+    "ours", 9, NOW - timedelta(days=30), "here", NOW, recorded_server="here", quarantine_reason="lost"
+)
 A, B = "a" * 24, "b" * 24
 
 
@@ -41,29 +43,37 @@ def _project(app_id: str, project_id: str = "p-1") -> Project:
     )
 
 
-def _mark(of: str, **changes: object) -> Mark:
-    mark = Mark("morphik", "ours", 12, of, 1, f"nonce-{of[0]}", "alice", "shop")
+def _mark(of: str, **changes: object) -> OwnershipAnnotations:
+    mark = OwnershipAnnotations("morphik", "ours", 12, of, 1, f"nonce-{of[0]}", "alice", "shop")
     return replace(mark, **changes)  # type: ignore[arg-type]
 
 
 def _plan(
-    rows: list[AppMetadata], found: Mapping[Project, Mark | None], nonces: set[str] | None = None, **changes: object
-) -> Claim:
+    rows: list[AppMetadata],
+    found: Mapping[Project, OwnershipAnnotations | None],
+    nonces: set[str] | None = None,
+    **changes: object,
+) -> RecoveryPlan:
     listing = ProjectListing(projects=tuple(found))
     marks = {project.id: mark for project, mark in found.items()}
     standing = replace(STANDING, **changes)  # type: ignore[arg-type]
-    return plan(standing, "morphik", rows, listing, marks, nonces or set())
+    return plan_recovery(standing, "morphik", rows, listing, marks, nonces or set())
 
 
 def test_a_lost_app_is_what_its_project_is() -> None:
     claim = _plan([], {_project(A): _mark(A)})
     [lost] = claim.rebuild
-    assert (lost.owner_id, lost.trace.app_id, lost.trace.create_seq, lost.trace.nonce) == ("alice", A, 12, "nonce-a")
+    assert (lost.owner_id, lost.provenance.app_id, lost.provenance.create_seq, lost.provenance.nonce) == (
+        "alice",
+        A,
+        12,
+        "nonce-a",
+    )
     desired = lost.desired
     assert (desired.app_name, desired.region, desired.pg_version) == ("shop", "aws-eu-central-1", 16)
     assert (desired.min_cu, desired.max_cu, desired.suspend_seconds) == (1, 2, 300)
     assert (desired.history_retention_seconds, desired.quota) == (0, {"active_time_seconds": 7})
-    assert (claim.highest, claim.left, claim.intents, claim.missing) == (12, (), (), ())
+    assert (claim.last_create_seq, claim.skipped, claim.intents, claim.missing) == (12, (), (), ())
 
 
 @pytest.mark.parametrize(
@@ -83,7 +93,7 @@ def test_a_lost_app_is_what_its_project_is() -> None:
 def test_what_does_not_say_enough_is_left_alone(changes: dict[str, object], why: str) -> None:
     claim = _plan([], {_project(A): _mark(A, **changes)})
     assert claim.rebuild == ()
-    [(_, said)] = claim.left
+    [(_, said)] = claim.skipped
     assert why in said
 
 
@@ -101,8 +111,8 @@ def test_what_does_not_say_enough_is_left_alone(changes: dict[str, object], why:
 def test_a_project_that_no_row_can_describe_is_left_alone(changes: dict[str, object]) -> None:
     """One answer of Neon's must not break the claim of all the others."""
     claim = _plan([], {_project(A).model_copy(update=changes): _mark(A), _project(B, "p-2"): _mark(B, app_name="b")})
-    assert [lost.trace.app_id for lost in claim.rebuild] == [B]
-    assert [project.id for project, _ in claim.left] == ["p-1"]
+    assert [lost.provenance.app_id for lost in claim.rebuild] == [B]
+    assert [project.id for project, _ in claim.skipped] == ["p-1"]
 
 
 def test_what_neon_does_not_say_of_a_project_is_the_default() -> None:
@@ -116,19 +126,19 @@ def test_a_name_is_given_once() -> None:
     """The oldest project has it; a living row before all."""
     both = {_project(A): _mark(A), _project(B, "p-2"): _mark(B)}
     claim = _plan([], both)
-    assert [lost.trace.app_id for lost in claim.rebuild] == [A]
-    assert [project.id for project, _ in claim.left] == ["p-2"]
+    assert [lost.provenance.app_id for lost in claim.rebuild] == [A]
+    assert [project.id for project, _ in claim.skipped] == ["p-2"]
     assert _plan([_row("c" * 24)], both).rebuild == ()
     assert len(_plan([_row("c" * 24, delete_requested_at=NOW)], both).rebuild) == 1
 
 
 def test_of_two_projects_of_one_app_none_is_taken() -> None:
     claim = _plan([], {_project(A): _mark(A), _project(A, "p-2"): _mark(A, nonce="other")})
-    assert (claim.rebuild, len(claim.left)) == ((), 2)
+    assert (claim.rebuild, len(claim.skipped)) == ((), 2)
 
 
 def test_a_row_that_forgot_its_create_gets_it_back() -> None:
-    found: dict[Project, Mark | None] = {_project(A): _mark(A)}
+    found: dict[Project, OwnershipAnnotations | None] = {_project(A): _mark(A)}
     [trace] = _plan([_row(A)], found).intents
     assert (trace.app_id, trace.create_seq, trace.incarnation, trace.nonce) == (A, 12, 1, "nonce-a")
     assert _plan([_row(A)], found, {"nonce-a"}) == replace(_plan([_row(A)], found), intents=())
@@ -145,7 +155,7 @@ def test_a_row_that_forgot_its_create_gets_it_back() -> None:
 def test_a_row_that_has_no_use_for_it_is_left_as_it_is(changes: dict[str, object], why: str) -> None:
     claim = _plan([_row(A, **changes)], {_project(A): _mark(A)})
     assert (claim.rebuild, claim.intents) == ((), ())
-    [(_, said)] = claim.left
+    [(_, said)] = claim.skipped
     assert why in said
 
 
@@ -167,7 +177,7 @@ def test_an_app_that_is_to_be_deleted_gets_its_create_back_too() -> None:
 )
 def test_what_is_gone_is_held_while_there_is_doubt(changes: dict[str, object], missing: bool) -> None:
     rows = [_row(A, **({"project_id": "p-9"} | changes))]
-    found: dict[Project, Mark | None] = {_project("c" * 24): None}
+    found: dict[Project, OwnershipAnnotations | None] = {_project("c" * 24): None}
     assert bool(_plan(rows, found).missing) == missing
     assert _plan(rows, found, doubt=None).missing == ()
 
@@ -183,20 +193,20 @@ def test_other_planes_are_nobodys_business_and_other_catalogs_are_set_aside() ->
             _project("e" * 24, "p-5"): _mark("e" * 24, catalog_id=None),
         },
     )
-    assert claim == Claim("lost", 9, others={"theirs": 40})
+    assert claim == RecoveryPlan("lost", 9, foreign_catalogs={"theirs": 40})
 
 
 def test_a_claim_without_a_doubt_says_so_and_finds_one_itself() -> None:
     calm = {"doubt": None}
-    assert _plan([], {_project(A): _mark(A, create_seq=9)}, **calm).doubt is None
-    assert "create number 12" in str(_plan([], {_project(A): _mark(A)}, **calm).doubt)
-    assert "was restored" in str(_plan([], {}, doubt=None, server="there").doubt)
+    assert _plan([], {_project(A): _mark(A, create_seq=9)}, **calm).quarantine_reason is None
+    assert "create number 12" in str(_plan([], {_project(A): _mark(A)}, **calm).quarantine_reason)
+    assert "was restored" in str(_plan([], {}, doubt=None, server="there").quarantine_reason)
 
 
 def test_what_no_row_records_is_read() -> None:
     listing = ProjectListing(projects=(_project(A), _project(B, "p-2"), Project(
         id="p-3", name="somebody's", region_id="r", pg_version=17, created_at=NOW)))  # fmt: skip
-    assert [project.id for project in unrecorded([_row(A, project_id="p-1")], listing)] == ["p-2"]
+    assert [project.id for project in unrecorded_projects([_row(A, project_id="p-1")], listing)] == ["p-2"]
 
 
 def test_what_no_row_records_comes_the_oldest_first() -> None:
@@ -204,10 +214,10 @@ def test_what_no_row_records_comes_the_oldest_first() -> None:
     old, new = NOW - timedelta(seconds=1), NOW
     made = (("p-2", new), ("p-1", new), ("p-3", old))
     projects = tuple(_project(A, project_id).model_copy(update={"created_at": at}) for project_id, at in made)
-    found = unrecorded([], ProjectListing(projects=projects))
+    found = unrecorded_projects([], ProjectListing(projects=projects))
     assert [project.id for project in found] == ["p-3", "p-1", "p-2"]
 
 
 def test_another_catalogs_create_of_any_number_is_set_aside() -> None:
     first = _plan([], {_project(A): _mark(A, catalog_id="theirs", create_seq=0)})
-    assert first.others == {"theirs": 0}
+    assert first.foreign_catalogs == {"theirs": 0}

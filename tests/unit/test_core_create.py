@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from reconciler import errors
 from reconciler.core import effects as e
-from reconciler.core.pace import Pace
-from reconciler.core.snapshot import CreateIntent, Next
+from reconciler.core.context import CreateIntent, Result
+from reconciler.core.poll_interval import AdaptivePollInterval
 from specs.metadata import AppMetadata
 from specs.neon import ConnectionDetails, ConnectionParameters, Project
 from specs.status import AppStatus, Reason
@@ -36,7 +36,7 @@ def _marked(of: AppMetadata, **made: CreateIntent) -> dict[str, dict[str, str]]:
 
 def test_a_project_is_made_by_one_request_and_recorded_with_its_uri() -> None:
     done = passed(NEW, Neon(created=MADE))
-    assert done.kinds == ["ConfirmAccess", "OpenIntent", "CreateProject", "RecordProject"]
+    assert done.kinds == ["VerifyAccess", "OpenIntent", "CreateProject", "RecordProject"]
     assert done.effects[1] == e.OpenIntent("nonce", None)
     recorded = done.effects[3]
     assert isinstance(recorded, e.RecordProject)
@@ -46,11 +46,11 @@ def test_a_project_is_made_by_one_request_and_recorded_with_its_uri() -> None:
     assert (done.ready, done.synced) == (("False", Reason.OPERATIONS_RUNNING), ("True", Reason.IN_SYNC))
     assert done.told[0].status is AppStatus.PROVISIONING
     assert done.events == ["ProjectCreated", "Ready", "Synced"]
-    assert done.again == Next(1.0)
+    assert done.again == Result(1.0)
 
 
 def test_a_new_project_is_first_looked_at_when_most_were_done_of_late() -> None:
-    assert passed(NEW, Neon(created=MADE), pace=Pace((4.0,))).again == Next(4.0)
+    assert passed(NEW, Neon(created=MADE), pace=AdaptivePollInterval((4.0,))).again == Result(4.0)
 
 
 def test_a_create_asks_for_everything_at_once() -> None:
@@ -104,17 +104,17 @@ def test_an_address_that_is_not_allowed_is_not_recorded(uri: str, pooler: str | 
 @pytest.mark.parametrize("kind", [errors.NeonUnavailable, errors.NeonConflict])
 def test_what_was_not_done_refuses_the_intent(kind: type[errors.NeonAPIError]) -> None:
     done = passed(NEW, Neon(errors={e.CreateProject: neon_error(kind)}))
-    assert done.effects[3] == e.RefuseIntent(1)
-    assert done.kinds[4:] == ["Record"]
+    assert done.effects[3] == e.MarkIntentRejected(1)
+    assert done.kinds[4:] == ["RecordStatus"]
 
 
 @pytest.mark.parametrize("answer", [{"name": "another"}, {"org_id": "org-2"}, None])
 def test_an_answer_that_says_nothing_leaves_the_intent_open(answer: dict[str, str] | None) -> None:
     lost = {e.CreateProject: neon_error(errors.NeonOutcomeUnknown)} if answer is None else {}
     done = passed(NEW, Neon(created=project(NEW, **answer or {}), errors=lost))
-    assert done.kinds == ["ConfirmAccess", "OpenIntent", "CreateProject", "Record"]
+    assert done.kinds == ["VerifyAccess", "OpenIntent", "CreateProject", "RecordStatus"]
     assert done.synced == ("Unknown", Reason.OUTCOME_UNKNOWN)
-    assert done.again == Next(1.0, failed=True)
+    assert done.again == Result(1.0, backoff=True)
 
 
 def test_what_an_unknown_outcome_left_behind_is_adopted() -> None:
@@ -125,21 +125,21 @@ def test_what_an_unknown_outcome_left_behind_is_adopted() -> None:
     assert (recorded.create_seq, recorded.project_id, recorded.org_id, recorded.credentials) == (1, "p-1", ORG, None)
     assert (done.ready, done.synced) == (("False", Reason.OPERATIONS_RUNNING), ("True", Reason.IN_SYNC))
     assert (done.told[0].status, done.events[0]) == (AppStatus.PROVISIONING, "Adopted")
-    assert done.again == Next(0.0)
+    assert done.again == Result(0.0)
 
 
 def test_of_an_app_that_is_to_be_deleted_nothing_is_said_to_be_made() -> None:
     intent, of = _intent(), NEW.model_copy(update={"delete_requested_at": NOW})
     done = passed(of, Neon(alive=(MADE,), marks=_marked(of, p_1=intent)), intents=(intent,))
-    assert (done.ready, done.synced, done.again) == (None, ("True", Reason.IN_SYNC), Next(0.0))
+    assert (done.ready, done.synced, done.again) == (None, ("True", Reason.IN_SYNC), Result(0.0))
 
 
 def test_what_is_not_proven_by_name_is_not_looked_into() -> None:
     intent = _intent()
     other = project(NEW, id=f"p-{NEW.app_id}", name="shop")
     done = passed(NEW, Neon(alive=(other,), marks=_marked(NEW, p_1=intent)), intents=(intent,))
-    assert done.kinds == ["ConfirmAccess", "ListProjects", "Record"]
-    assert (done.synced, done.again) == (("Unknown", Reason.OUTCOME_UNKNOWN), Next(1.0))
+    assert done.kinds == ["VerifyAccess", "ListProjects", "RecordStatus"]
+    assert (done.synced, done.again) == (("Unknown", Reason.OUTCOME_UNKNOWN), Result(1.0))
 
 
 @pytest.mark.parametrize("delete_requested_at", [None, NOW])
@@ -150,7 +150,7 @@ def test_what_a_create_made_for_another_organization_is_neither_taken_nor_made_a
         neon = Neon(alive=(project(NEW, **away),), marks=_marked(of, p_1=intent))
         done = passed(of, neon, intents=(intent,))
         assert (done.changes, done.synced) == ([], ("False", Reason.NOT_PROVEN_OURS))
-        assert done.again == Next(60.0, failed=True)
+        assert done.again == Result(60.0, backoff=True)
         both = Neon(alive=(project(NEW, id="p-0", **away), MADE), marks=_marked(of, p_0=intent, p_1=intent))
         recorded = passed(of, both, intents=(intent,)).effects[-1]
         assert isinstance(recorded, e.RecordProject)
@@ -161,7 +161,7 @@ def test_what_is_elsewhere_says_nothing_before_the_create_is_settled() -> None:
     """It may be a copy of what is still to come."""
     young = CreateIntent(1, 1, "n", "open", NOW - timedelta(seconds=29))
     done = passed(NEW, Neon(alive=(project(NEW, org_id="org-2"),), marks=_marked(NEW, p_1=young)), intents=(young,))
-    assert (done.synced, done.again) == (("Unknown", Reason.OUTCOME_UNKNOWN), Next(1.0))
+    assert (done.synced, done.again) == (("Unknown", Reason.OUTCOME_UNKNOWN), Result(1.0))
 
 
 @pytest.mark.parametrize("delete_requested_at", [None, NOW])
@@ -170,7 +170,7 @@ def test_two_projects_of_one_create_are_left_to_a_person(delete_requested_at: An
     both = (MADE, project(NEW, id="p-2"))
     done = passed(of, Neon(alive=both, marks=_marked(of, p_1=intent, p_2=intent)), intents=(intent,))
     assert (done.changes, done.synced) == ([], ("False", Reason.NOT_PROVEN_OURS))
-    assert done.again == Next(60.0, failed=True)
+    assert done.again == Result(60.0, backoff=True)
 
 
 def test_of_two_creates_the_oldest_project_wins() -> None:
@@ -188,31 +188,31 @@ def test_a_partial_list_proves_neither_one_nor_none() -> None:
     found = Neon(alive=(MADE,), marks=_marked(NEW, p_1=intent), unavailable=("p-9",))
     for neon in (found, Neon(unavailable=("p-9",))):
         done = passed(NEW, neon, intents=(intent,))
-        assert (done.changes, done.again) == ([], Next(1.0, failed=True))
-    assert passed(NEW, Neon(unavailable=("p-9",)), intents=(_intent(ago=10),)).again == Next(10.0)
+        assert (done.changes, done.again) == ([], Result(1.0, backoff=True))
+    assert passed(NEW, Neon(unavailable=("p-9",)), intents=(_intent(ago=10),)).again == Result(10.0)
 
 
 def test_a_project_that_goes_while_it_is_looked_at_is_looked_for_again() -> None:
     gone = neon_error(errors.NeonNotFound)
     done = passed(NEW, Neon(alive=(MADE,), errors={e.ListBranches: gone}), intents=(_intent(),))
-    assert done.again == Next(1.0, failed=True)
+    assert done.again == Result(1.0, backoff=True)
 
 
 @pytest.mark.parametrize(("ago", "wait"), [(0.0, 1.0), (4.0, 4.0), (29.5, 0.5)])
 def test_a_create_that_may_still_take_effect_is_looked_for_ever_less_often(ago: float, wait: float) -> None:
     done = passed(NEW, Neon(), intents=(_intent(ago=ago),))
-    assert (done.changes, done.again) == ([], Next(wait))
+    assert (done.changes, done.again) == ([], Result(wait))
 
 
 @pytest.mark.parametrize("delete_requested_at", [None, LONG_AGO])
 def test_absence_is_proven_by_two_complete_lists_and_a_good_key(delete_requested_at: Any) -> None:
     of = NEW.model_copy(update={"delete_requested_at": delete_requested_at})
     first = passed(of, Neon(), intents=(_intent(ago=30),))
-    assert first.changes == [e.NoteAbsence(1, proven=False)]
-    assert first.effects[2:3] == (e.ConfirmAccess(fresh=True),)
-    assert first.again == Next(7.5)
+    assert first.changes == [e.RecordAbsence(1, confirmed=False)]
+    assert first.effects[2:3] == (e.VerifyAccess(fresh=True),)
+    assert first.again == Result(7.5)
     early = passed(of, Neon(), intents=(_intent(ago=40, first_absent_at=NOW - timedelta(seconds=6)),))
-    assert (early.changes, early.again) == ([], Next(1.5))
+    assert (early.changes, early.again) == ([], Result(1.5))
     second = passed(of, Neon(), intents=(_intent(ago=40, first_absent_at=NOW - timedelta(seconds=7.5)),))
-    assert second.effects[2:] == (e.ConfirmAccess(fresh=True), e.NoteAbsence(1, proven=True))
-    assert second.again == Next(0.0)
+    assert second.effects[2:] == (e.VerifyAccess(fresh=True), e.RecordAbsence(1, confirmed=True))
+    assert second.again == Result(0.0)

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler import errors
 from reconciler.core import effects as e
-from reconciler.core.snapshot import CreateIntent, Next
+from reconciler.core.context import CreateIntent, Result
 from specs.neon import Branch
 from specs.status import AppStatus, Reason
 from tests.unit.core_passes import Neon, mark, neon_error, passed
@@ -25,25 +25,25 @@ RECOVERABLE = project(UNWANTED, deleted_at=NOW, recoverable_until=UNTIL)
 def test_what_never_was_is_deleted_at_once() -> None:
     of = UNWANTED.model_copy(update={"project_id": None})
     done = passed(of, Neon())
-    assert (done.kinds, done.again) == (["Record"], Next(None))
+    assert (done.kinds, done.again) == (["RecordStatus"], Result(None))
     assert done.told[0].status is AppStatus.DELETED
-    assert done.told[0].columns == {"deleted_at": NOW, "tombstone_until": NOW + timedelta(days=8)}
+    assert done.told[0].timestamps == {"deleted_at": NOW, "tombstone_until": NOW + timedelta(days=8)}
     assert (done.ready, done.synced) == (("False", Reason.DELETED), ("True", Reason.IN_SYNC))
-    assert passed(of, Neon(), surplus_ids=("p-9",)).again == Next(0.0)
+    assert passed(of, Neon(), surplus_ids=("p-9",)).again == Result(0.0)
 
 
 def test_a_project_is_deleted_and_then_confirmed() -> None:
     done = passed(UNWANTED, Neon(alive=(THERE,), deleted=(RECOVERABLE,)))
-    assert done.changes == [e.Permit(), e.DeleteProject("p-1")]
+    assert done.changes == [e.AuthorizeMutation(), e.DeleteProject("p-1")]
     assert done.effects[-2] == e.ListProjects("p-1", recoverable=True)
-    assert done.told[0].columns["recoverable_until"] == UNTIL
+    assert done.told[0].timestamps["recoverable_until"] == UNTIL
 
 
 def test_what_may_yet_be_recovered_is_said_to_wait_for_its_deletion() -> None:
     of = app(Reason.RECOVERING, delete_requested_at=NOW)
     done = passed(of, Neon(deleted=(RECOVERABLE,)))
-    assert (done.ready, done.told[0].columns) == (("False", Reason.DELETE_REQUESTED), {"missing_since": NOW})
-    assert (done.told[0].status, done.again) == (AppStatus.DELETING, Next(60.0))
+    assert (done.ready, done.told[0].timestamps) == (("False", Reason.DELETE_REQUESTED), {"missing_since": NOW})
+    assert (done.told[0].status, done.again) == (AppStatus.DELETING, Result(60.0))
 
 
 def test_what_is_among_the_deleted_is_not_deleted_again() -> None:
@@ -66,28 +66,33 @@ def test_only_what_is_proven_ours_is_deleted(seen: dict[str, str], marked: bool,
     assert (e.DeleteProject("p-1") in done.changes) is ours
     if not ours:
         assert (done.changes, done.synced) == ([], ("False", Reason.NOT_PROVEN_OURS))
-        assert done.again == Next(60.0, failed=True)
+        assert done.again == Result(60.0, backoff=True)
 
 
 def test_what_is_gone_when_it_is_deleted_is_looked_for() -> None:
     gone = neon_error(errors.NeonNotFound)
     done = passed(UNWANTED, Neon(alive=(THERE,), errors={e.DeleteProject: gone}))
-    assert (done.told, done.again) == ([], Next(0.5, failed=True))
+    assert (done.told, done.again) == ([], Result(0.5, backoff=True))
 
 
 def test_a_protected_branch_is_unprotected_first() -> None:
     branches = (Branch(id="br-1", name="main", default=True), Branch(id="br-2", name="kept", protected=True))
     refused = {e.DeleteProject: neon_error(errors.NeonInvalidRequest)}
     done = passed(UNWANTED, Neon(alive=(THERE,), branches=branches, errors=refused))
-    assert done.changes == [e.Permit(), e.DeleteProject("p-1"), e.Permit(), e.UnprotectBranch("p-1", "br-2")]
-    assert (done.events, done.again) == (["BranchUnprotected"], Next(0.5, failed=True))
+    assert done.changes == [
+        e.AuthorizeMutation(),
+        e.DeleteProject("p-1"),
+        e.AuthorizeMutation(),
+        e.UnprotectBranch("p-1", "br-2"),
+    ]
+    assert (done.events, done.again) == (["BranchUnprotected"], Result(0.5, backoff=True))
 
 
 def test_a_refusal_that_no_branch_explains_is_a_persons() -> None:
     refused = {e.DeleteProject: neon_error(errors.NeonInvalidRequest)}
     done = passed(UNWANTED, Neon(alive=(THERE,), errors=refused))
-    assert done.changes == [e.Permit(), e.DeleteProject("p-1")]
-    assert (done.synced, done.again) == (("False", Reason.NEON_REFUSED), Next(60.0, failed=True))
+    assert done.changes == [e.AuthorizeMutation(), e.DeleteProject("p-1")]
+    assert (done.synced, done.again) == (("False", Reason.NEON_REFUSED), Result(60.0, backoff=True))
 
 
 def test_gone_takes_two_looks_at_both_lists_with_a_good_key() -> None:
@@ -95,14 +100,14 @@ def test_gone_takes_two_looks_at_both_lists_with_a_good_key() -> None:
     assert first.effects[-4:-1] == (
         e.ListProjects("p-1", recoverable=True),
         e.ListProjects("p-1"),
-        e.ConfirmAccess(fresh=True),
+        e.VerifyAccess(fresh=True),
     )
-    assert (first.ready, first.told[0].columns) == (("False", Reason.DELETE_REQUESTED), {"missing_since": NOW})
-    assert (first.told[0].status, first.again) == (AppStatus.DELETING, Next(60.0))
+    assert (first.ready, first.told[0].timestamps) == (("False", Reason.DELETE_REQUESTED), {"missing_since": NOW})
+    assert (first.told[0].status, first.again) == (AppStatus.DELETING, Result(60.0))
     for ago, left in ((10, 50.0), (60, None)):
         since = NOW - timedelta(seconds=ago)
         second = passed(app(Reason.DELETE_REQUESTED, delete_requested_at=LONG_AGO, missing_since=since), Neon())
-        assert second.again == Next(left)
+        assert second.again == Result(left)
         assert (AppStatus.DELETED in [said.status for said in second.told]) is (left is None)
 
 
@@ -111,16 +116,16 @@ def test_gone_takes_two_looks_at_both_lists_with_a_good_key() -> None:
 )
 def test_lists_that_say_too_little_end_nothing(neon: Neon) -> None:
     done = passed(UNWANTED, neon)
-    assert (done.told, done.again) == ([], Next(0.5, failed=True))
+    assert (done.told, done.again) == ([], Result(0.5, backoff=True))
 
 
 def test_a_create_of_unknown_outcome_is_resolved_first() -> None:
     of = UNWANTED.model_copy(update={"project_id": None})
     intent = CreateIntent(4, 1, "n", "open", NOW)
     done = passed(of, Neon(alive=(THERE,), marks={"p-1": mark(of, intent)}), intents=(intent,))
-    assert (done.kinds[-1], done.again) == ("RecordProject", Next(0.0))
+    assert (done.kinds[-1], done.again) == ("RecordProject", Result(0.0))
     waiting = passed(of, Neon(), intents=(intent,))
-    assert (waiting.told, waiting.again) == ([], Next(1.0))
+    assert (waiting.told, waiting.again) == ([], Result(1.0))
 
 
 SEEN: list[tuple[dict[str, Any], str]] = [
@@ -137,9 +142,9 @@ def test_a_surplus_is_deleted_when_a_create_that_was_never_recorded_made_it(seen
     neon = Neon(alive=(project(of), late), marks={"p-2": mark(of, intent)})
     done = passed(of, neon, intents=(intent,), surplus_ids=("p-2",))
     left = event == "LeftAlone"
-    wanted = [] if left else [e.Permit(swept=True), e.DeleteProject("p-2")]
-    assert done.changes == [*wanted, e.DropSurplus("p-2", report=left)]
-    assert (done.events, done.again) == ([event], Next(0.0))
+    wanted = [] if left else [e.AuthorizeMutation(automatic=True), e.DeleteProject("p-2")]
+    assert done.changes == [*wanted, e.DismissDuplicate("p-2", report=left)]
+    assert (done.events, done.again) == ([event], Result(0.0))
 
 
 def test_a_surplus_of_a_recorded_create_or_a_copied_one_is_left_alone() -> None:
@@ -149,11 +154,11 @@ def test_a_surplus_of_a_recorded_create_or_a_copied_one_is_left_alone() -> None:
         intent = CreateIntent(2, 1, "late", state, LONG_AGO)  # type: ignore[arg-type]
         marks = {each: mark(of, intent) for each in (("p-2", "p-3") if copied else ("p-2",))}
         done = passed(of, Neon(alive=late, marks=marks), intents=(intent,), surplus_ids=("p-2",))
-        assert done.changes[-1] == e.DropSurplus("p-2", report=report)
+        assert done.changes[-1] == e.DismissDuplicate("p-2", report=report)
         assert (e.DeleteProject("p-2") in done.changes) is not report
         partial = passed(of, Neon(alive=late, marks=marks, unavailable=("p",)), intents=(intent,), surplus_ids=("p-2",))
-        assert partial.changes == [e.DropSurplus("p-2", report=report)]
-        assert partial.again == Next(0.0)
+        assert partial.changes == [e.DismissDuplicate("p-2", report=report)]
+        assert partial.again == Result(0.0)
 
 
 def test_a_young_surplus_is_left_until_its_outcome_is_settled() -> None:
@@ -163,7 +168,7 @@ def test_a_young_surplus_is_left_until_its_outcome_is_settled() -> None:
         done = passed(
             of, Neon(alive=(young,), marks={"p-2": mark(of, intent)}), intents=(intent,), surplus_ids=("p-2",)
         )
-        assert done.again == (Next(0.0) if left is None else Next(left, background=True))
+        assert done.again == (Result(0.0) if left is None else Result(left, low_priority=True))
         assert (done.changes == []) is (left is not None)
 
 
@@ -171,19 +176,19 @@ def test_a_deleted_apps_project_that_is_there_again_is_held_and_not_held_when_it
     of = app(Reason.DELETED, delete_requested_at=LONG_AGO, deleted_at=LONG_AGO)
     back = passed(of, Neon(alive=(THERE,)), surplus_ids=("p-1",))
     assert (back.events, back.synced) == (["Held", "Synced"], ("False", Reason.HELD))
-    assert (back.changes, back.again) == ([e.DropSurplus("p-1", report=True)], Next(0.0))
+    assert (back.changes, back.again) == ([e.DismissDuplicate("p-1", report=True)], Result(0.0))
     held = of.model_copy(update={"conditions": back.told[0].conditions})
     assert passed(held, Neon(alive=(THERE,)), surplus_ids=("p-1",)).told == []
     for neon in (Neon(), Neon(deleted=(RECOVERABLE,))):
         gone = passed(held, neon, surplus_ids=("p-1",))
-        assert (gone.synced, gone.again) == (("True", Reason.IN_SYNC), Next(0.0))
-        assert gone.changes == [e.DropSurplus("p-1", report=False)]
+        assert (gone.synced, gone.again) == (("True", Reason.IN_SYNC), Result(0.0))
+        assert gone.changes == [e.DismissDuplicate("p-1", report=False)]
         assert passed(of, neon, surplus_ids=("p-1",)).told == []
 
 
 def test_a_deleted_app_is_not_looked_at_without_a_candidate() -> None:
     of = app(Reason.DELETED, delete_requested_at=LONG_AGO, deleted_at=LONG_AGO)
-    assert (passed(of, Neon()).kinds, passed(of, Neon()).again) == ([], Next(None))
+    assert (passed(of, Neon()).kinds, passed(of, Neon()).again) == ([], Result(None))
 
 
 def test_a_used_up_budget_of_the_sweeps_does_not_hold_up_a_living_app() -> None:
@@ -191,9 +196,9 @@ def test_a_used_up_budget_of_the_sweeps_does_not_hold_up_a_living_app() -> None:
     neon = Neon(
         alive=(project(of), project(of, id="p-2")),
         marks={"p-2": mark(of, intent)},
-        errors={e.Permit: errors.MutationsSuspended("used up")},
+        errors={e.AuthorizeMutation: errors.MutationsSuspended("used up")},
     )
     done = passed(of, neon, intents=(intent,), surplus_ids=("p-2",))
     assert "ListEndpoints" in done.kinds
     gone = of.model_copy(update={"deleted_at": LONG_AGO, "delete_requested_at": LONG_AGO})
-    assert passed(gone, neon, intents=(intent,), surplus_ids=("p-2",)).again == Next(45.0, failed=True)
+    assert passed(gone, neon, intents=(intent,), surplus_ids=("p-2",)).again == Result(45.0, backoff=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.desired import compute_of, drift, drifted_fields, immutable_drift
+from reconciler.core.diff import compute_settings, diff_project, drifted_fields, immutable_drift
 from specs.neon import ComputeSettings, ComputeSettingsResponse, ProjectSettingsResponse, QuotaResponse
 from specs.status import Reason
 from tests.unit.test_core_recovering import app, project
@@ -42,7 +42,7 @@ def _limited(**amounts: int) -> dict[str, Any]:
     ],
 )
 def test_what_is_as_asked_for_or_not_reported_or_cannot_be_changed_is_no_drift(seen: dict[str, Any]) -> None:
-    assert drift(APP, project(APP, **seen)) is None
+    assert diff_project(APP, project(APP, **seen)) is None
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_is_as_asked_for_or_not_reported_or_cannot_be_changed_is_no_drift(s
     ],
 )
 def test_one_figure_of_the_compute_that_differs_puts_all_of_it_back(seen: dict[str, Any]) -> None:
-    update = drift(APP, project(APP, **seen))
+    update = diff_project(APP, project(APP, **seen))
     assert update is not None
     assert update.model_dump(exclude_none=True) == {"default_endpoint_settings": SIZE.model_dump()}
 
@@ -72,7 +72,7 @@ def test_one_figure_of_the_compute_that_differs_puts_all_of_it_back(seen: dict[s
     ],
 )
 def test_a_quota_that_differs_is_put_back_whole(seen: dict[str, Any]) -> None:
-    update = drift(LIMITED, project(LIMITED, **seen))
+    update = diff_project(LIMITED, project(LIMITED, **seen))
     assert update is not None
     assert update.settings is not None
     quota = update.settings.quota.model_dump()
@@ -81,13 +81,13 @@ def test_a_quota_that_differs_is_put_back_whole(seen: dict[str, Any]) -> None:
 
 
 def test_a_quota_that_is_as_asked_for_stays() -> None:
-    assert drift(LIMITED, project(LIMITED, **_limited(active_time_seconds=7))) is None
+    assert diff_project(LIMITED, project(LIMITED, **_limited(active_time_seconds=7))) is None
 
 
 def test_what_was_put_back_is_told_by_name_in_the_order_of_the_alphabet() -> None:
     seen = _sized(autoscaling_limit_max_cu=4.0) | _limited(active_time_seconds=1)
-    renamed = drift(APP, project(APP, name="x"))
-    everything = drift(APP, project(APP, name="x", history_retention_seconds=0, **seen))
+    renamed = diff_project(APP, project(APP, name="x"))
+    everything = diff_project(APP, project(APP, name="x", history_retention_seconds=0, **seen))
     assert renamed is not None
     assert everything is not None
     assert drifted_fields(renamed) == "name"
@@ -96,7 +96,7 @@ def test_what_was_put_back_is_told_by_name_in_the_order_of_the_alphabet() -> Non
 
 @pytest.mark.parametrize(("wanted", "sent"), [(300, 0), (0, 0), (299, 299), (301, 301), (-1, -1)])
 def test_neons_own_time_to_suspend_is_asked_for_as_its_default(wanted: int, sent: int) -> None:
-    assert compute_of(app(Reason.AVAILABLE, suspend_seconds=wanted)).suspend_timeout_seconds == sent
+    assert compute_settings(app(Reason.AVAILABLE, suspend_seconds=wanted)).suspend_timeout_seconds == sent
 
 
 @pytest.mark.parametrize(

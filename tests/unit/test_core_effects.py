@@ -28,9 +28,9 @@ def test_an_effect_changes_nothing_at_neon_unless_it_says_so() -> None:
 
 def test_the_key_is_looked_at_again_only_where_that_is_asked_for() -> None:
     of = app(Reason.AVAILABLE)
-    assert e.ConfirmAccess(fresh=False) in passed(of, Neon(alive=(project(of),))).effects
+    assert e.VerifyAccess(fresh=False) in passed(of, Neon(alive=(project(of),))).effects
 
 
 def test_a_change_is_counted_as_the_sweeps_only_where_that_is_said() -> None:
     of = app(Reason.AVAILABLE, delete_requested_at=NOW)
-    assert e.Permit(swept=False) in passed(of, Neon(alive=(project(of),))).effects
+    assert e.AuthorizeMutation(automatic=False) in passed(of, Neon(alive=(project(of),))).effects

@@ -7,16 +7,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.core import mark
-from reconciler.core.identity import Standing, elsewhere, evidence, suspects
-from reconciler.core.mark import Mark, mark_of
+from reconciler.core import ownership
+from reconciler.core.ownership import OwnershipAnnotations, parse_annotations
+from reconciler.core.recovery.catalog_identity import (
+    CatalogIdentity,
+    server_change,
+    split_brain_evidence,
+    unverified_projects,
+)
 from specs.neon import Branch, BranchList, Project, ProjectListing
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SERVER = "system 7, database 5, table 16384, timeline 1, branch -"
-STANDING = Standing("ours", 9, NOW - timedelta(days=30), SERVER, NOW, kept=SERVER, looked_at=NOW)
+STANDING = CatalogIdentity("ours", 9, NOW - timedelta(days=30), SERVER, NOW, recorded_server=SERVER, verified_at=NOW)
 APP_ID = "a" * 24
-MARK = Mark("morphik", "ours", 9, APP_ID, 1, "n", "alice", "shop")
+MARK = OwnershipAnnotations("morphik", "ours", 9, APP_ID, 1, "n", "alice", "shop")
 
 
 def _project(number: int = 1, *, name: str = f"shop-{APP_ID}", at: datetime = NOW) -> Project:
@@ -39,14 +44,14 @@ def _project(number: int = 1, *, name: str = f"shop-{APP_ID}", at: datetime = NO
     ],
 )
 def test_the_server_says_whether_this_may_be_a_copy(here: str, said: str | None) -> None:
-    reason = elsewhere(replace(STANDING, server=here))
+    reason = server_change(replace(STANDING, server=here))
     assert (reason is None) == (said is None)
     assert said is None or said in str(reason)
     assert reason is None or "morphik-apps claim" in reason
 
 
 def test_a_catalog_that_was_never_looked_over_is_where_it_is() -> None:
-    assert elsewhere(replace(STANDING, kept=None)) is None
+    assert server_change(replace(STANDING, recorded_server=None)) is None
 
 
 @pytest.mark.parametrize(
@@ -62,23 +67,23 @@ def test_a_catalog_that_was_never_looked_over_is_where_it_is() -> None:
     ],
 )
 def test_a_mark_is_evidence(changes: dict[str, object], said: str | None) -> None:
-    reason = evidence(STANDING, "morphik", _project(), replace(MARK, **changes))  # type: ignore[arg-type]
+    reason = split_brain_evidence(STANDING, "morphik", _project(), replace(MARK, **changes))  # type: ignore[arg-type]
     assert (reason is None) == (said is None)
     assert said is None or said in str(reason)
 
 
 def test_no_mark_is_no_evidence() -> None:
-    assert evidence(STANDING, "morphik", _project(), None) is None
+    assert split_brain_evidence(STANDING, "morphik", _project(), None) is None
 
 
 @pytest.mark.parametrize(
     ("set_aside", "create_seq", "at", "doubted"),
     [
-        ({}, 1, STANDING.made_at, False),
-        ({}, 1, STANDING.made_at + timedelta(seconds=1), True),
+        ({}, 1, STANDING.created_at, False),
+        ({}, 1, STANDING.created_at + timedelta(seconds=1), True),
         ({"theirs": 4}, 4, NOW, False),
         ({"theirs": 4}, 5, NOW, True),
-        ({"theirs": 4}, 5, STANDING.made_at, True),
+        ({"theirs": 4}, 5, STANDING.created_at, True),
         ({"others": 4}, 4, NOW, True),
     ],
 )
@@ -87,11 +92,11 @@ def test_another_catalog_works_where_it_makes_something(
 ) -> None:
     """What is older than this catalog may be of one that was forgotten; what a person set aside may not make more."""
     found = replace(MARK, catalog_id="theirs", create_seq=create_seq)
-    standing = replace(STANDING, set_aside=set_aside)
-    assert (evidence(standing, "morphik", _project(at=at), found) is not None) == doubted
+    standing = replace(STANDING, retired_catalogs=set_aside)
+    assert (split_brain_evidence(standing, "morphik", _project(at=at), found) is not None) == doubted
 
 
-UNUSED = replace(STANDING, high_water=0, looked_at=None)
+UNUSED = replace(STANDING, last_create_seq=0, verified_at=None)
 
 
 @pytest.mark.parametrize(
@@ -104,27 +109,27 @@ UNUSED = replace(STANDING, high_water=0, looked_at=None)
         (UNUSED, {"catalog_id": None, "create_seq": 1}, NOW, None),
         (UNUSED, {"create_seq": 1}, NOW - timedelta(days=900), "remembers only 0"),
         (UNUSED, {"create_seq": 1, "plane": "the former one"}, NOW, "remembers only 0"),
-        (replace(UNUSED, claimed_at=NOW), {"catalog_id": "theirs", "create_seq": 1}, STANDING.made_at, None),
-        (replace(UNUSED, high_water=1), {"catalog_id": "theirs", "create_seq": 1}, STANDING.made_at, None),
+        (replace(UNUSED, promoted_at=NOW), {"catalog_id": "theirs", "create_seq": 1}, STANDING.created_at, None),
+        (replace(UNUSED, last_create_seq=1), {"catalog_id": "theirs", "create_seq": 1}, STANDING.created_at, None),
         (
-            replace(UNUSED, claimed_at=NOW, set_aside={"theirs": 1}),
+            replace(UNUSED, promoted_at=NOW, retired_catalogs={"theirs": 1}),
             {"catalog_id": "theirs", "create_seq": 1},
             NOW,
             None,
         ),
-        (replace(UNUSED, claimed_at=NOW), {"create_seq": 1, "plane": "another"}, NOW, None),
+        (replace(UNUSED, promoted_at=NOW), {"create_seq": 1, "plane": "another"}, NOW, None),
     ],
 )
 def test_evidence_unused_catalog_stops_at_another_catalog_of_any_age(
-    standing: Standing, changes: dict[str, object], at: datetime, reason: str | None
+    standing: CatalogIdentity, changes: dict[str, object], at: datetime, reason: str | None
 ) -> None:
-    found = evidence(standing, "morphik", _project(at=at), replace(MARK, **changes))  # type: ignore[arg-type]
+    found = split_brain_evidence(standing, "morphik", _project(at=at), replace(MARK, **changes))  # type: ignore[arg-type]
     assert (found is None) == (reason is None)
     assert reason is None or reason in str(found)
 
 
 def test_evidence_unused_catalog_names_the_other_and_both_ways_out() -> None:
-    found = str(evidence(UNUSED, "morphik", _project(), replace(MARK, catalog_id="theirs")))
+    found = str(split_brain_evidence(UNUSED, "morphik", _project(), replace(MARK, catalog_id="theirs")))
     for part in ("theirs", "p-1", "'morphik'", "sets another CONTROL_PLANE_ID", "`morphik-apps claim`"):
         assert part in found
 
@@ -132,9 +137,9 @@ def test_evidence_unused_catalog_names_the_other_and_both_ways_out() -> None:
 def test_suspects_unused_catalog_are_of_every_age_until_a_look_is_kept() -> None:
     old = NOW - timedelta(days=900)
     listing = ProjectListing(projects=(_project(1, at=old), _project(2), _project(3, name="foreign", at=old)))
-    assert [project.id for project in suspects(UNUSED, listing)] == ["p-2", "p-1"]
+    assert [project.id for project in unverified_projects(UNUSED, listing)] == ["p-2", "p-1"]
     for used in ({"looked_at": NOW}, {"high_water": 1}, {"claimed_at": NOW}):
-        assert [project.id for project in suspects(replace(UNUSED, **used), listing)] == ["p-2"]
+        assert [project.id for project in unverified_projects(replace(UNUSED, **used), listing)] == ["p-2"]
 
 
 def test_only_what_is_named_like_ours_and_young_is_worth_a_call() -> None:
@@ -148,9 +153,9 @@ def test_only_what_is_named_like_ours_and_young_is_worth_a_call() -> None:
             _project(4, name="a-project-of-somebody"),
         )
     )
-    assert [project.id for project in suspects(STANDING, listing)] == ["p-3", "p-2"]
-    before = replace(STANDING, looked_at=None)
-    assert [project.id for project in suspects(before, listing)] == ["p-3", "p-2", "p-1"]
+    assert [project.id for project in unverified_projects(STANDING, listing)] == ["p-3", "p-2"]
+    before = replace(STANDING, verified_at=None)
+    assert [project.id for project in unverified_projects(before, listing)] == ["p-3", "p-2", "p-1"]
 
 
 def _branches(*annotations: dict[str, str], default: int = 0) -> BranchList:
@@ -160,19 +165,27 @@ def _branches(*annotations: dict[str, str], default: int = 0) -> BranchList:
 
 def test_a_mark_is_read_from_the_default_branch_else_from_any() -> None:
     whole = {
-        mark.PLANE: "morphik", mark.CATALOG: "ours", mark.CREATE_SEQ: "9", mark.APP_ID: APP_ID, mark.INCARNATION: "1",
-        mark.NONCE: "n", mark.OWNER: "alice", mark.APP_NAME: "shop",
-    }  # fmt: skip
-    assert mark_of(_branches(whole, {mark.PLANE: "another"})) == MARK
-    assert mark_of(_branches({mark.PLANE: "another"}, whole, default=1)) == MARK
-    assert mark_of(_branches({}, whole)) == MARK
-    assert mark_of(_branches({}, {"other": "words"})) is None
+        ownership.CONTROL_PLANE_ID: "morphik",
+        ownership.CATALOG: "ours",
+        ownership.CREATE_SEQ: "9",
+        ownership.APP_ID: APP_ID,
+        ownership.INCARNATION: "1",
+        ownership.NONCE: "n",
+        ownership.OWNER: "alice",
+        ownership.APP_NAME: "shop",
+    }
+    assert parse_annotations(_branches(whole, {ownership.CONTROL_PLANE_ID: "another"})) == MARK
+    assert parse_annotations(_branches({ownership.CONTROL_PLANE_ID: "another"}, whole, default=1)) == MARK
+    assert parse_annotations(_branches({}, whole)) == MARK
+    assert parse_annotations(_branches({}, {"other": "words"})) is None
     orphaned = BranchList(branches=(), annotations={"br-gone": whole})
-    assert mark_of(orphaned) == MARK
+    assert parse_annotations(orphaned) == MARK
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1.0", "٣", "nine", "9" * 19])
 def test_a_number_that_is_none_is_none(text: str) -> None:
-    found = mark_of(_branches({mark.PLANE: "morphik", mark.CREATE_SEQ: text, mark.INCARNATION: text}))
+    found = parse_annotations(
+        _branches({ownership.CONTROL_PLANE_ID: "morphik", ownership.CREATE_SEQ: text, ownership.INCARNATION: text})
+    )
     assert found is not None
     assert (found.create_seq, found.incarnation) == (None, None)

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from reconciler import errors
 from reconciler.core import effects as e
-from reconciler.core.pace import Pace
-from reconciler.core.snapshot import Credentials, Next
+from reconciler.core.context import Credentials, Result
+from reconciler.core.poll_interval import AdaptivePollInterval
 from specs.metadata import AppMetadata
 from specs.neon import Branch, Endpoint, Operation
 from specs.status import AppStatus, Reason
@@ -22,7 +22,7 @@ from tests.unit.test_core_recovering import LONG_AGO, NOW, URI, app, project
 SERVED = app(Reason.AVAILABLE)
 FRESH = app(Reason.OPERATIONS_RUNNING, connected_at=None, project_recorded_at=NOW - timedelta(seconds=4))
 HELD = Credentials(checked(URI), checked(POOLED))
-SLOW = Next(60.0, failed=True)
+SLOW = Result(60.0, backoff=True)
 SILENT = {e.ProbeDatabase: errors.AppDatabaseUnreachable("refused")}
 
 
@@ -33,10 +33,10 @@ def _operation(status: str, ago: float = 4, **changes: Any) -> Operation:
 
 def test_after_a_create_only_the_operations_and_the_database_are_looked_at() -> None:
     done = passed(FRESH, Neon(held=HELD, operations=(_operation("finished", 3),)))
-    assert done.kinds == ["ConfirmAccess", "OpenSeal", "ListOperations", "ProbeDatabase", "Record"]
+    assert done.kinds == ["VerifyAccess", "DecryptCredentials", "ListOperations", "ProbeDatabase", "RecordStatus"]
     assert (done.ready, done.synced) == (("True", Reason.AVAILABLE), ("True", Reason.IN_SYNC))
-    assert (done.told[0].columns, done.told[0].status) == ({"connected_at": NOW}, AppStatus.READY)
-    assert done.again == Next(None, took=3.0)
+    assert (done.told[0].timestamps, done.told[0].status) == ({"connected_at": NOW}, AppStatus.READY)
+    assert done.again == Result(None, create_seconds=3.0)
 
 
 @pytest.mark.parametrize("changes", [{"held": None}, {"attempts": 3}])
@@ -47,15 +47,15 @@ def test_without_a_uri_or_after_some_failures_the_whole_is_looked_at(changes: di
 
 def test_two_failures_do_not_make_a_new_project_one_that_somebody_may_have_changed() -> None:
     done = passed(FRESH, Neon(held=HELD), attempts=2)
-    assert done.kinds == ["ConfirmAccess", "OpenSeal", "ListOperations", "ProbeDatabase", "Record"]
+    assert done.kinds == ["VerifyAccess", "DecryptCredentials", "ListOperations", "ProbeDatabase", "RecordStatus"]
 
 
 def test_running_operations_are_waited_for_at_the_pace_of_late() -> None:
     running = Neon(alive=(project(SERVED),), held=HELD, operations=(_operation("running"),))
-    assert passed(FRESH, running, pace=Pace((6.0,))).again == Next(2.0)
-    assert passed(SERVED, Neon(alive=running.alive, operations=running.operations)).again == Next(1.0)
+    assert passed(FRESH, running, pace=AdaptivePollInterval((6.0,))).again == Result(2.0)
+    assert passed(SERVED, Neon(alive=running.alive, operations=running.operations)).again == Result(1.0)
     failed = passed(FRESH, Neon(held=HELD, operations=(_operation("failed"), _operation("running"))))
-    assert (failed.ready, failed.again) == (("False", Reason.OPERATION_FAILED), Next(1.0, failed=True))
+    assert (failed.ready, failed.again) == (("False", Reason.OPERATION_FAILED), Result(1.0, backoff=True))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,10 @@ def test_running_operations_are_waited_for_at_the_pace_of_late() -> None:
 )
 def test_an_operation_is_to_blame_only_where_the_database_does_not_answer(operation: Operation, blamed: bool) -> None:
     done = passed(FRESH, Neon(held=HELD, operations=(operation,)))
-    assert (done.ready, done.again) == (("True", Reason.AVAILABLE), Next(None, took=None if blamed else 4.0))
+    assert (done.ready, done.again) == (
+        ("True", Reason.AVAILABLE),
+        Result(None, create_seconds=None if blamed else 4.0),
+    )
     silent = passed(FRESH, Neon(held=HELD, operations=(operation,), errors=SILENT))
     if blamed:
         assert (silent.synced, silent.again) == (("False", Reason.OPERATION_FAILED), SLOW)
@@ -93,11 +96,11 @@ def test_what_people_changed_is_put_back() -> None:
     changed = project(SERVED, name="x", history_retention_seconds=1)
     done = passed(SERVED, Neon(alive=(changed,), changed=project(SERVED)))
     [permit, update] = done.changes
-    assert permit == e.Permit()
+    assert permit == e.AuthorizeMutation()
     assert isinstance(update, e.UpdateProject)
     assert (update.update.name, update.update.history_retention_seconds) == (SERVED.project_name, 21_600)
     assert (update.update.default_endpoint_settings, update.update.settings) == (None, None)
-    assert (done.events, done.again) == (["DriftRepaired", "Synced"], Next(1.0, failed=True))
+    assert (done.events, done.again) == (["DriftRepaired", "Synced"], Result(1.0, backoff=True))
     kept = passed(SERVED, Neon(alive=(changed,), changed=changed))
     assert (kept.synced, kept.again) == (("False", Reason.NEON_REFUSED), SLOW)
 
@@ -126,21 +129,21 @@ def test_a_default_branch_without_its_compute_is_given_one(other: dict[str, str]
     neon = Neon(alive=(project(SERVED),), endpoints=(wrong,))
     done = passed(SERVED, neon)
     [permit, made] = done.changes
-    assert permit == e.Permit()
+    assert permit == e.AuthorizeMutation()
     assert isinstance(made, e.CreateEndpoint)
     assert (made.project_id, made.spec.branch_id, made.spec.autoscaling_limit_max_cu) == ("p-1", "br-1", 2)
-    assert (done.ready, done.again) == (("False", Reason.ENDPOINT_MISSING), Next(1.0, failed=True))
+    assert (done.ready, done.again) == (("False", Reason.ENDPOINT_MISSING), Result(1.0, backoff=True))
     assert done.events == ["EndpointCreated", "Ready"]
     neon.operations = (_operation("running"),)
-    assert (passed(SERVED, neon).changes, passed(SERVED, neon).again) == ([], Next(1.0))
+    assert (passed(SERVED, neon).changes, passed(SERVED, neon).again) == ([], Result(1.0))
 
 
 def test_what_was_proven_is_not_connected_to_again() -> None:
     done = passed(SERVED, Neon(alive=(project(SERVED),), held=HELD))
     assert "ProbeDatabase" not in done.kinds
-    assert (done.again, done.synced) == (Next(None), ("True", Reason.IN_SYNC))
+    assert (done.again, done.synced) == (Result(None), ("True", Reason.IN_SYNC))
     fallen = passed(app(Reason.CONNECTING), Neon(alive=(project(SERVED),), held=HELD))
-    assert (fallen.kinds[-2:], fallen.events) == (["ProbeDatabase", "Record"], ["Ready", "Synced"])
+    assert (fallen.kinds[-2:], fallen.events) == (["ProbeDatabase", "RecordStatus"], ["Ready", "Synced"])
 
 
 def test_what_was_asked_for_last_is_there_when_the_project_is_as_it_shall_be() -> None:
@@ -166,7 +169,7 @@ def test_an_address_that_is_not_allowed_is_reported_and_read_again_with_backoff(
     for attempts, seconds in ((0, 0.25), (3, 2.0), (20, 30.0)):
         done = passed(of, Neon(alive=(project(of),), **changes), attempts=attempts, jitter=0.5)  # type: ignore[arg-type]
         assert (done.changes, done.ready) == ([], ("False", Reason.HOST_NOT_BELIEVED))
-        assert done.again == Next(seconds, failed=True)
+        assert done.again == Result(seconds, backoff=True)
         assert done.kinds.count("ProbeDatabase") == probes
         assert "RecordCredentials" not in done.kinds
         [message] = [each.message for each in done.told[0].conditions if each.type == "Ready"]
@@ -178,7 +181,7 @@ def test_another_uri_is_connected_to_and_then_recorded() -> None:
     recorded = done.effects[-1]
     assert isinstance(recorded, e.RecordCredentials)
     assert recorded.credentials == Credentials(checked(URI), checked(POOLED))
-    assert (recorded.progress.columns["connected_at"], done.again) == (NOW, Next(None))
+    assert (recorded.update.timestamps["connected_at"], done.again) == (NOW, Result(None))
     assert done.events == ["CredentialsRead", "Synced"]
     asked = [each for each in done.effects if isinstance(each, e.GetConnectionURI)]
     assert [each.pooled for each in asked] == [False, True]
@@ -195,33 +198,41 @@ def test_what_cannot_be_changed_in_place_is_said() -> None:
 def test_a_vanished_project_is_recovered_only_when_a_sweep_confirmed_it() -> None:
     gone = Neon(deleted=(project(SERVED, deleted_at=NOW),))
     waits = passed(SERVED, gone)
-    assert (waits.changes, waits.ready, waits.again) == ([], ("False", Reason.PROJECT_MISSING), Next(None))
+    assert (waits.changes, waits.ready, waits.again) == ([], ("False", Reason.PROJECT_MISSING), Result(None))
     sent = passed(SERVED, gone, confirmed_missing=True)
-    assert sent.changes == [e.Permit(), e.RecoverProject("p-1")]
-    assert (sent.kinds[-3], sent.ready, sent.again) == ("Record", ("False", Reason.RECOVERING), Next(1.0, failed=True))
+    assert sent.changes == [e.AuthorizeMutation(), e.RecoverProject("p-1")]
+    assert (sent.kinds[-3], sent.ready, sent.again) == (
+        "RecordStatus",
+        ("False", Reason.RECOVERING),
+        Result(1.0, backoff=True),
+    )
     held = passed(app(Reason.AVAILABLE, held_for="recovery"), gone, confirmed_missing=True)
-    assert (held.changes, held.ready, held.again) == ([], ("False", Reason.PROJECT_MISSING), Next(None))
+    assert (held.changes, held.ready, held.again) == ([], ("False", Reason.PROJECT_MISSING), Result(None))
 
 
 def test_of_a_vanished_project_nothing_is_concluded_from_a_partial_list() -> None:
     done = passed(SERVED, Neon(unavailable=("p-9",)), confirmed_missing=True)
-    assert (done.told, done.again) == ([], Next(0.25, failed=True))
+    assert (done.told, done.again) == ([], Result(0.25, backoff=True))
 
 
 def test_a_lost_app_stays_lost() -> None:
     since = LONG_AGO
     lost = passed(app(Reason.PROJECT_MISSING, missing_since=since), Neon(), confirmed_missing=True)
-    assert (lost.told[0].status, lost.ready, lost.again) == (AppStatus.LOST, ("False", Reason.PROJECT_LOST), Next(None))
+    assert (lost.told[0].status, lost.ready, lost.again) == (
+        AppStatus.LOST,
+        ("False", Reason.PROJECT_LOST),
+        Result(None),
+    )
     again = passed(app(Reason.PROJECT_LOST, status=AppStatus.LOST), Neon(), confirmed_missing=True)
-    assert (again.told, again.again) == ([], Next(None))
-    assert e.ConfirmAccess(fresh=True) in again.effects
+    assert (again.told, again.again) == ([], Result(None))
+    assert e.VerifyAccess(fresh=True) in again.effects
 
 
 def test_a_pass_that_finds_no_room_in_the_budget_comes_back_later() -> None:
     spent = passed(SERVED, Neon(errors={e.GetProject: errors.RateLimitExhausted("repairs")}))
-    assert (spent.told, spent.again) == ([], Next(3.0, background=True))
+    assert (spent.told, spent.again) == ([], Result(3.0, low_priority=True))
 
 
 def test_a_uri_that_does_not_answer_is_not_recorded_and_an_operation_may_be_to_blame() -> None:
     neon = Neon(alive=(project(SERVED),), operations=(_operation("error"),), errors=SILENT)
-    assert (passed(SERVED, neon).kinds[-2:], passed(SERVED, neon).again) == (["ProbeDatabase", "Record"], SLOW)
+    assert (passed(SERVED, neon).kinds[-2:], passed(SERVED, neon).again) == (["ProbeDatabase", "RecordStatus"], SLOW)

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from reconciler.core import mark
-from reconciler.core.mark import annotations_of, belongs_to, carries_annotation, carries_name, made_by, mark_of
-from reconciler.core.snapshot import CreateIntent
+from reconciler.core import ownership
+from reconciler.core.context import CreateIntent
+from reconciler.core.ownership import (
+    build_annotations,
+    has_app_annotations,
+    has_app_name,
+    is_in_organization,
+    matching_intent,
+    parse_annotations,
+)
 from specs.neon import BranchList
 from specs.status import Reason
 from tests.unit.core_passes import PLANE
@@ -16,7 +23,7 @@ from tests.unit.test_core_recovering import NOW, app, project
 
 APP = app(Reason.AVAILABLE)
 INTENT = CreateIntent(4, 1, "nonce-4", "open", NOW)
-WHOLE = annotations_of(APP, PLANE, INTENT)
+WHOLE = build_annotations(APP, PLANE, INTENT)
 OF_SOMEBODY = {"team": "blue"}
 
 
@@ -26,23 +33,25 @@ def _orphaned(**annotations: dict[str, str]) -> BranchList:
 
 
 def test_a_mark_says_what_the_annotations_of_a_create_say() -> None:
-    found = mark_of(_orphaned(br=WHOLE))
-    assert found == mark.Mark("morphik", "catalog-1", 4, APP.app_id, 1, "nonce-4", "o", "shop")
+    found = parse_annotations(_orphaned(br=WHOLE))
+    assert found == ownership.OwnershipAnnotations("morphik", "catalog-1", 4, APP.app_id, 1, "nonce-4", "o", "shop")
 
 
 def test_of_marks_on_branches_that_are_not_listed_the_first_id_counts_in_any_order() -> None:
-    first, second = {mark.PLANE: "first"}, {mark.PLANE: "second"}
+    first, second = {ownership.CONTROL_PLANE_ID: "first"}, {ownership.CONTROL_PLANE_ID: "second"}
     for branches in (_orphaned(a=first, b=second), _orphaned(b=second, a=first)):
-        found = mark_of(branches)
+        found = parse_annotations(branches)
         assert found is not None
-        assert found.plane == "first"
+        assert found.control_plane_id == "first"
 
 
 @pytest.mark.parametrize(
     ("text", "number"), [("0", 0), ("7", 7), ("9" * 18, 999_999_999_999_999_999), ("9" * 19, None), ("1" * 20, None)]
 )
 def test_a_number_of_up_to_eighteen_digits_is_read(text: str, number: int | None) -> None:
-    found = mark_of(_orphaned(br={mark.PLANE: "morphik", mark.CREATE_SEQ: text, mark.INCARNATION: text}))
+    found = parse_annotations(
+        _orphaned(br={ownership.CONTROL_PLANE_ID: "morphik", ownership.CREATE_SEQ: text, ownership.INCARNATION: text})
+    )
     assert found is not None
     assert (found.create_seq, found.incarnation) == (number, number)
 
@@ -59,7 +68,7 @@ def test_a_number_of_up_to_eighteen_digits_is_read(text: str, number: int | None
     ],
 )
 def test_a_project_is_its_organizations_else_its_owners(names: dict[str, Any], ours: bool) -> None:
-    assert belongs_to(project(APP, **names), "org-1") is ours
+    assert is_in_organization(project(APP, **names), "org-1") is ours
 
 
 @pytest.mark.parametrize(
@@ -73,31 +82,31 @@ def test_a_project_is_its_organizations_else_its_owners(names: dict[str, Any], o
     ],
 )
 def test_the_name_of_an_app_is_known_by_its_id(name: str, ours: bool) -> None:
-    assert carries_name(project(APP, name=name), APP) is ours
+    assert has_app_name(project(APP, name=name), APP) is ours
 
 
-@pytest.mark.parametrize("key", [mark.PLANE, mark.APP_ID, mark.INCARNATION])
+@pytest.mark.parametrize("key", [ownership.CONTROL_PLANE_ID, ownership.APP_ID, ownership.INCARNATION])
 def test_an_annotation_that_says_something_else_proves_nothing(key: str) -> None:
-    assert carries_annotation(_orphaned(br=WHOLE), APP, PLANE)
-    assert not carries_annotation(_orphaned(br=WHOLE | {key: "another"}), APP, PLANE)
-    assert made_by(_orphaned(br=WHOLE | {key: "another"}), APP, PLANE, [INTENT]) is None
+    assert has_app_annotations(_orphaned(br=WHOLE), APP, PLANE)
+    assert not has_app_annotations(_orphaned(br=WHOLE | {key: "another"}), APP, PLANE)
+    assert matching_intent(_orphaned(br=WHOLE | {key: "another"}), APP, PLANE, [INTENT]) is None
 
 
 def test_one_branch_that_is_marked_is_enough() -> None:
     """Branches that people made carry what they like."""
     some = _orphaned(a=OF_SOMEBODY, b=WHOLE, c={})
-    assert carries_annotation(some, APP, PLANE)
-    assert made_by(some, APP, PLANE, [INTENT]) == INTENT
+    assert has_app_annotations(some, APP, PLANE)
+    assert matching_intent(some, APP, PLANE, [INTENT]) == INTENT
 
 
 def test_without_annotations_nothing_is_proven() -> None:
-    assert not carries_annotation(_orphaned(), APP, PLANE)
-    assert not carries_annotation(_orphaned(br=OF_SOMEBODY), APP, PLANE)
-    assert made_by(_orphaned(), APP, PLANE, [INTENT]) is None
+    assert not has_app_annotations(_orphaned(), APP, PLANE)
+    assert not has_app_annotations(_orphaned(br=OF_SOMEBODY), APP, PLANE)
+    assert matching_intent(_orphaned(), APP, PLANE, [INTENT]) is None
 
 
 def test_of_several_creates_that_one_counts_whose_nonce_is_carried() -> None:
     other = CreateIntent(5, 1, "nonce-5", "open", NOW)
-    assert made_by(_orphaned(br=WHOLE), APP, PLANE, [other, INTENT]) == INTENT
-    assert made_by(_orphaned(br=WHOLE), APP, PLANE, [other]) is None
-    assert made_by(_orphaned(br=WHOLE), APP, PLANE, []) is None
+    assert matching_intent(_orphaned(br=WHOLE), APP, PLANE, [other, INTENT]) == INTENT
+    assert matching_intent(_orphaned(br=WHOLE), APP, PLANE, [other]) is None
+    assert matching_intent(_orphaned(br=WHOLE), APP, PLANE, []) is None

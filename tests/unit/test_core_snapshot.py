@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from reconciler.core.snapshot import CreateIntent, Credentials, Next
+from reconciler.core.context import CreateIntent, Credentials, Result
 from specs.status import Reason
 from tests.addresses import checked
 from tests.unit.core_passes import snapshot
@@ -17,9 +17,9 @@ OTHER = Credentials(checked("postgresql://a:b@other/app"), None)
 
 
 def test_credentials_are_the_same_by_their_direct_uri() -> None:
-    assert ONE.same_as(Credentials(ONE.connection_uri, checked("postgresql://a:b@pooler/app")))
-    assert not ONE.same_as(OTHER)
-    assert not ONE.same_as(None)
+    assert ONE.has_same_uri(Credentials(ONE.connection_uri, checked("postgresql://a:b@pooler/app")))
+    assert not ONE.has_same_uri(OTHER)
+    assert not ONE.has_same_uri(None)
 
 
 def test_the_newest_intent_of_unknown_outcome_counts() -> None:
@@ -42,9 +42,9 @@ def test_the_newest_refused_intent_counts() -> None:
 )
 def test_the_time_since_the_record_is_never_negative(recorded: datetime | None, seconds: float) -> None:
     """The clock of the catalog may have been set back since."""
-    assert snapshot(app(Reason.AVAILABLE, project_recorded_at=recorded)).since_recorded == seconds
+    assert snapshot(app(Reason.AVAILABLE, project_recorded_at=recorded)).seconds_since_recorded == seconds
 
 
 def test_what_comes_next_is_neither_a_failure_nor_in_the_background_unless_it_is_said() -> None:
-    plain = Next(1.0)
-    assert (plain.failed, plain.background, plain.took) == (False, False, None)
+    plain = Result(1.0)
+    assert (plain.backoff, plain.low_priority, plain.create_seconds) == (False, False, None)

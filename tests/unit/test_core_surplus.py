@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from reconciler.core import effects as e
-from reconciler.core.snapshot import CreateIntent, Next
+from reconciler.core.context import CreateIntent, Result
 from reconciler.errors import (
     CatalogUnavailable,
     LeaseLost,
@@ -27,8 +27,8 @@ UNPROVEN = project(OF, id="p-2")
 
 def test_the_first_candidate_comes_first() -> None:
     done = passed(OF, Neon(alive=(THERE, UNPROVEN)), surplus_ids=("p-2", "p-3"))
-    assert e.DropSurplus("p-2", report=True) in done.effects
-    assert done.again == Next(0.0)
+    assert e.DismissDuplicate("p-2", report=True) in done.effects
+    assert done.again == Result(0.0)
 
 
 def test_what_is_not_proven_is_told_once_with_its_reason() -> None:
@@ -41,15 +41,15 @@ REFUSALS = (MutationsSuspended("the budget of the sweeps is used up"), neon_erro
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_what_holds_up_a_surplus_does_not_hold_up_the_app_that_lives(refusal: ReconcileError) -> None:
-    neon = Neon(alive=(THERE, UNPROVEN), errors={e.DropSurplus: refusal})
+    neon = Neon(alive=(THERE, UNPROVEN), errors={e.DismissDuplicate: refusal})
     lives = passed(OF, neon, surplus_ids=("p-2",), attempts=3)
     assert "ListEndpoints" in lives.kinds
     assert lives.again is not None
-    assert lives.again.failed
+    assert lives.again.backoff
     gone = app(Reason.AVAILABLE, deleted_at=OF.created_at, delete_requested_at=OF.created_at)
     again = passed(gone, neon, surplus_ids=("p-2",)).again
     assert again is not None
-    assert again.failed
+    assert again.backoff
 
 
 def test_a_young_surplus_waits_and_its_app_does_not() -> None:
@@ -59,11 +59,11 @@ def test_a_young_surplus_waits_and_its_app_does_not() -> None:
     neon = Neon(alive=(THERE, young), marks={"p-2": mark(OF, intent)})
     done = passed(OF, neon, intents=(intent,), surplus_ids=("p-2",))
     assert "ListEndpoints" in done.kinds
-    assert done.again == Next(3630.0, background=True)
+    assert done.again == Result(3630.0, low_priority=True)
 
 
 @pytest.mark.parametrize("error", [LeaseLost("lost"), CatalogUnavailable("gone"), RateLimitExhausted("none left")])
 def test_who_may_not_go_on_leaves_the_app_too(error: ReconcileError) -> None:
-    done = passed(OF, Neon(alive=(THERE, UNPROVEN), errors={e.DropSurplus: error}), surplus_ids=("p-2",))
+    done = passed(OF, Neon(alive=(THERE, UNPROVEN), errors={e.DismissDuplicate: error}), surplus_ids=("p-2",))
     assert "ListEndpoints" not in done.kinds
-    assert done.error is error or done.again == Next(3.0, background=True)
+    assert done.error is error or done.again == Result(3.0, low_priority=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.desired import project_to_create
-from reconciler.core.snapshot import CreateIntent, Plane
-from reconciler.core.sweep import Verdict, compare
+from reconciler.core.context import ControlPlane, CreateIntent
+from reconciler.core.diff import project_to_create
+from reconciler.core.fleet.resync import FleetDiff, diff_fleet
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes
 from specs.neon import Project, ProjectListing, UnreadableProject
@@ -33,7 +33,7 @@ def app(number: int, **changes: Any) -> AppMetadata:
 
 def project(of: AppMetadata, **changes: Any) -> Project:
     intent = CreateIntent(1, 1, "n", "open", NOW)
-    sent = project_to_create(of, Plane("morphik", "c", 30, ()), intent, "org-1").model_dump(mode="json")
+    sent = project_to_create(of, ControlPlane("morphik", "c", 30, ()), intent, "org-1").model_dump(mode="json")
     return Project.model_validate(sent | {"id": of.project_id or "p-x", "created_at": LONG_AGO} | changes)
 
 
@@ -49,22 +49,22 @@ def merged(
     unavailable: tuple[str, ...] = (),
     reported: set[str] | None = None,
     unreadable: tuple[UnreadableProject, ...] = (),
-) -> Verdict:
+) -> FleetDiff:
     listing = ProjectListing(projects=tuple(projects), unavailable_project_ids=unavailable, unreadable=unreadable)
-    return compare(rows, listing, reported=reported or set(), listed_from=NOW, settle=SETTLE)
+    return diff_fleet(rows, listing, known_orphans=reported or set(), listed_from=NOW, settle_window=SETTLE)
 
 
 def test_a_fleet_as_it_shall_be_gives_nothing_to_do() -> None:
     rows = [app(n) for n in range(50)]
     verdict = merged(rows, [project(row) for row in rows])
-    assert verdict == Verdict((), (), (), (), None, complete=True)
+    assert verdict == FleetDiff((), (), (), (), None, complete=True)
 
 
 def test_absence_counts_only_in_a_complete_list() -> None:
     rows = [app(1), app(2)]
     assert merged(rows, [project(rows[0])]).missing == (rows[1].app_id,)
     partial = merged(rows, [project(rows[0])], unavailable=("p-2",))
-    assert (partial.missing, partial.stop, partial.complete) == ((), None, False)
+    assert (partial.missing, partial.stop_reason, partial.complete) == ((), None, False)
 
 
 @pytest.mark.parametrize(
@@ -97,19 +97,19 @@ def test_many_at_once_stop_everything(fleet: int, gone: int, stops: bool) -> Non
     """More than the larger of five apps and a tenth."""
     rows = [app(n) for n in range(fleet)]
     verdict = merged(rows, [project(row) for row in rows[gone:]])
-    assert (verdict.stop is not None) == stops
+    assert (verdict.stop_reason is not None) == stops
 
 
 def test_a_partial_list_stops_nothing() -> None:
     rows = [app(n) for n in range(100)]
-    assert merged(rows, [], unavailable=("p-0",)).stop is None
+    assert merged(rows, [], unavailable=("p-0",)).stop_reason is None
 
 
 def test_apps_that_were_just_recorded_are_not_missing() -> None:
     """A list may lag behind what it lists; and what does not count for the stop must not be called missing either."""
     rows = [app(n, project_recorded_at=NOW - timedelta(seconds=5)) for n in range(20)]
     verdict = merged(rows, [])
-    assert (verdict.stop, verdict.missing) == (None, ())
+    assert (verdict.stop_reason, verdict.missing) == (None, ())
     assert merged([app(1, project_recorded_at=NOW + timedelta(seconds=1))], []).missing == ()
 
 
@@ -141,22 +141,22 @@ def test_what_the_app_says_and_the_list_denies_is_looked_at() -> None:
 
 def test_deleting_and_lost_apps_are_neither_missing_nor_counted() -> None:
     rows = [app(n, delete_requested_at=NOW) for n in range(20)] + [app(30, status=AppStatus.LOST)]
-    assert merged(rows, []) == Verdict((), (), (), (), None, complete=True)
+    assert merged(rows, []) == FleetDiff((), (), (), (), None, complete=True)
 
 
 def test_what_a_claim_holds_is_not_missing_and_is_seen_when_it_is_there_again() -> None:
     rows = [app(n, held_for="recovery", app_name="other") for n in range(20)]
     gone = merged(rows, [])
-    assert (gone.missing, gone.stop) == ((), None)
+    assert (gone.missing, gone.stop_reason) == ((), None)
     assert merged(rows, [project(app(0))]).drifted == (rows[0].app_id,)
 
 
 def test_an_app_whose_owner_is_not_confirmed_is_left_alone() -> None:
     """Neither missing nor drifted nor with a surplus: nothing could be done about it."""
     rows = [app(n, held_for="owner") for n in range(20)]
-    assert merged(rows, []) == Verdict((), (), (), (), None, complete=True)
+    assert merged(rows, []) == FleetDiff((), (), (), (), None, complete=True)
     changed = [project(rows[0], name="x"), project(rows[1]), project(rows[1], id="p-late")]
-    assert merged(rows, changed) == Verdict((), (), (), (), None, complete=True)
+    assert merged(rows, changed) == FleetDiff((), (), (), (), None, complete=True)
 
 
 def test_a_lost_app_that_is_there_again_is_looked_at() -> None:
@@ -167,27 +167,27 @@ def test_a_lost_app_that_is_there_again_is_looked_at() -> None:
 def test_a_second_project_with_an_apps_name_is_a_candidate_for_a_surplus() -> None:
     row = app(1)
     verdict = merged([row], [project(row), project(row, id="p-late")])
-    assert verdict.surplus == ((row.app_id, "p-late"),)
-    assert merged([row], [project(row), project(row, id="p-late")], reported={"p-late"}).surplus == ()
+    assert verdict.duplicates == ((row.app_id, "p-late"),)
+    assert merged([row], [project(row), project(row, id="p-late")], reported={"p-late"}).duplicates == ()
 
 
 def test_an_app_without_a_recorded_project_has_no_surplus_yet() -> None:
     """Its project is about to be adopted."""
     row = app(1, project_id=None)
-    assert merged([row], [project(row, id="p-new")]).surplus == ()
+    assert merged([row], [project(row, id="p-new")]).duplicates == ()
 
 
 def test_a_deleted_apps_live_project_is_looked_at() -> None:
     row = app(1, delete_requested_at=LONG_AGO, deleted_at=LONG_AGO, status=AppStatus.DELETED)
-    assert merged([row], [project(row)]).surplus == ((row.app_id, "p-1"),)
+    assert merged([row], [project(row)]).duplicates == ((row.app_id, "p-1"),)
 
 
 def test_what_was_held_of_a_deleted_app_and_is_gone_is_looked_at() -> None:
     held = _said(ConditionType.SYNCED, Reason.HELD)
     deleted = app(1, status=AppStatus.DELETED, delete_requested_at=LONG_AGO, deleted_at=LONG_AGO, conditions=(held,))
-    assert merged([deleted], []).surplus == ((deleted.app_id, "p-1"),)
-    assert merged([deleted], [], unavailable=("p-2",)).surplus == ()
-    assert merged([deleted.model_copy(update={"conditions": ()})], []).surplus == ()
+    assert merged([deleted], []).duplicates == ((deleted.app_id, "p-1"),)
+    assert merged([deleted], [], unavailable=("p-2",)).duplicates == ()
+    assert merged([deleted.model_copy(update={"conditions": ()})], []).duplicates == ()
 
 
 def test_a_project_without_a_row_is_an_orphan_and_a_foreign_name_is_nothing() -> None:

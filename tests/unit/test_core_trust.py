@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from reconciler.core.snapshot import Credentials
-from reconciler.core.trust import AddressNotAllowed, AddressRule, CheckedURI, host_allowed, pooled
+from reconciler.core.context import Credentials
+from reconciler.core.host_allow_list import AddressNotAllowed, AddressRule, CheckedURI, is_host_allowed, pooled_uri
 
 RULE = AddressRule((".neon.tech", "db.example", "localhost", "127.0.0.1"), "app_x", "app")
 URI = "postgresql://app_x:secret@ep-one.neon.tech/app?sslmode=require"
@@ -37,8 +37,8 @@ def _checked(text: str) -> CheckedURI:
 )
 def test_a_host_ends_as_one_of_the_suffixes_or_is_a_whole_name(host: str, allowed: bool) -> None:
     for suffixes in ((".neon.tech", "db.example"), ("DB.example", ".Neon.tech")):
-        assert host_allowed(host, suffixes) is allowed
-    assert host_allowed(host, ()) is False
+        assert is_host_allowed(host, suffixes) is allowed
+    assert is_host_allowed(host, ()) is False
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,14 @@ def test_ports_tell_addresses_apart() -> None:
 @pytest.mark.parametrize("pooler", ["no host", "evil.example", "ep.neon.tech,evil", "127.0.0.1:1,@ep.neon.tech", ""])
 def test_a_pooler_host_that_is_not_allowed_is_refused(pooler: str) -> None:
     with pytest.raises(AddressNotAllowed):
-        pooled(SecretStr(URI), pooler, RULE)
+        pooled_uri(SecretStr(URI), pooler, RULE)
 
 
 def test_the_pooled_uri_is_the_same_at_the_host_of_the_pooler() -> None:
-    through = pooled(SecretStr(URI), "ep-one-pooler.neon.tech", RULE)
+    through = pooled_uri(SecretStr(URI), "ep-one-pooler.neon.tech", RULE)
     assert through == _checked(URI.replace("ep-one", "ep-one-pooler"))
     with pytest.raises(AddressNotAllowed):
-        pooled(SecretStr("nonsense"), "ep-one-pooler.neon.tech", RULE)
+        pooled_uri(SecretStr("nonsense"), "ep-one-pooler.neon.tech", RULE)
 
 
 def test_two_uris_of_different_logins_are_no_credentials() -> None:
@@ -149,8 +149,8 @@ def test_no_other_module_parses_or_publishes_a_connection_uri() -> None:
     """mypy holds the rest: ``Credentials`` and ``ProbeDatabase`` take a ``CheckedURI``, whose constructor checks."""
     assert set(_calls("CheckedURI")) == {
         "reconciler/catalog/record.py",
-        "reconciler/core/create.py",
-        "reconciler/core/maintain.py",
-        "reconciler/core/trust.py",
+        "reconciler/core/stages/create.py",
+        "reconciler/core/stages/sync.py",
+        "reconciler/core/host_allow_list.py",
     }
-    assert set(_calls("from_postgresql")) == {"api/documents.py", "reconciler/core/trust.py"}
+    assert set(_calls("from_postgresql")) == {"api/documents.py", "reconciler/core/host_allow_list.py"}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from reconciler.core import effects as e
-from reconciler.core.find import NotYetKnown, find_created
-from reconciler.core.snapshot import CreateIntent, Credentials, Next
+from reconciler.core.context import CreateIntent, Credentials, Result
+from reconciler.core.stages.create_lookup import Inconclusive, find_created_project
 from specs.neon import Branch, Endpoint, UnreadableProject
 from specs.status import Reason
 from tests.addresses import checked
@@ -33,17 +33,17 @@ OLD = CreateIntent(1, 1, "n", "open", NOW - timedelta(seconds=300), NOW - timede
     ],
 )
 def test_the_project_of_a_create_may_be_an_item_that_cannot_be_read(odd: UnreadableProject, concluded: bool) -> None:
-    done = driven(find_created(snapshot(NEW, intents=(OLD,)), ORG, OLD), Neon(unreadable=(odd,)))
-    assert (e.NoteAbsence(1, proven=True) in done.effects) is concluded
+    done = driven(find_created_project(snapshot(NEW, intents=(OLD,)), ORG, OLD), Neon(unreadable=(odd,)))
+    assert (e.RecordAbsence(1, confirmed=True) in done.effects) is concluded
     outcome: object = done.again
-    assert isinstance(outcome, NotYetKnown) is not concluded
+    assert isinstance(outcome, Inconclusive) is not concluded
 
 
 def test_a_project_whose_annotations_cannot_be_read_may_be_the_one_of_the_create() -> None:
     made = Neon(alive=(project(NEW, id="p-1"),), unreadable_branches=1)
-    done = driven(find_created(snapshot(NEW, intents=(OLD,)), ORG, OLD), made)
+    done = driven(find_created_project(snapshot(NEW, intents=(OLD,)), ORG, OLD), made)
     outcome: object = done.again
-    assert (isinstance(outcome, NotYetKnown), done.changes) == (True, [])
+    assert (isinstance(outcome, Inconclusive), done.changes) == (True, [])
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,19 @@ def test_a_project_whose_annotations_cannot_be_read_may_be_the_one_of_the_create
 )
 def test_a_recorded_project_may_be_an_item_that_cannot_be_read(odd: UnreadableProject, concluded: bool) -> None:
     done = passed(SERVED, Neon(unreadable=(odd,)), confirmed_missing=True)
-    assert (e.ConfirmAccess(fresh=True) in done.effects) is concluded
+    assert (e.VerifyAccess(fresh=True) in done.effects) is concluded
     gone = passed(SERVED.model_copy(update={"delete_requested_at": NOW}), Neon(unreadable=(odd,)))
-    assert (e.ConfirmAccess(fresh=True) in gone.effects) is concluded
+    assert (e.VerifyAccess(fresh=True) in gone.effects) is concluded
 
 
 def test_a_branch_that_cannot_be_read_may_be_the_default_one() -> None:
     other = Branch(id="br-2", name="b")
     done = passed(SERVED, Neon(alive=(project(SERVED),), branches=(other,), unreadable_branches=1))
-    assert (done.changes, done.synced, done.again) == ([], ("Unknown", Reason.OUTCOME_UNKNOWN), Next(1.0, failed=True))
+    assert (done.changes, done.synced, done.again) == (
+        [],
+        ("Unknown", Reason.OUTCOME_UNKNOWN),
+        Result(1.0, backoff=True),
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +94,7 @@ def test_a_project_whose_annotations_cannot_be_read_is_neither_deleted_nor_given
         of, named = SERVED.model_copy(update={"delete_requested_at": NOW}), project(SERVED, name="renamed")
     done = passed(of, Neon(alive=(project(SERVED), named)[-1:], unreadable_branches=1), **changes)
     assert not any(effect.mutates for effect in done.effects)
-    assert e.DropSurplus("p-7", report=True) not in done.effects
+    assert e.DismissDuplicate("p-7", report=True) not in done.effects
     assert not done.told or done.synced != ("False", Reason.NOT_PROVEN_OURS)
 
 

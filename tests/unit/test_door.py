@@ -16,7 +16,7 @@ from reconciler.errors import (
     NeonUnavailable,
     ProjectsUnexamined,
 )
-from reconciler.shell.door import DOUBT_SECONDS, SHORTEST_SECONDS, Door
+from reconciler.runtime.guards.circuit_breaker import MIN_OPEN_SECONDS, RECHECK_SECONDS, CircuitBreaker
 
 
 class Time:
@@ -33,11 +33,11 @@ def _error(kind: type[NeonAPIError], status: int | None = None, retry_after: flo
     return kind(method="GET", route="/projects", detail="", status=status, retry_after=retry_after)
 
 
-def _opened() -> tuple[Time, Door]:
+def _opened() -> tuple[Time, CircuitBreaker]:
     clock = Time()
-    door = Door(clock, lambda: 0.5)
-    door.open("org-1")
-    clock.now += DOUBT_SECONDS + 1
+    door = CircuitBreaker(clock, lambda: 0.5)
+    door.record_success("org-1")
+    clock.now += RECHECK_SECONDS + 1
     return clock, door
 
 
@@ -45,32 +45,32 @@ def _opened() -> tuple[Time, Door]:
 def test_a_failure_that_may_be_neons_has_the_door_ask(kind: type[NeonAPIError]) -> None:
     """Once; and not again before some time has passed."""
     clock, door = _opened()
-    door.heard(_error(kind))
-    assert door.known(fresh=False) is None
-    door.open("org-1")
-    clock.now += DOUBT_SECONDS - 1
-    door.heard(_error(kind))
-    assert door.known(fresh=False) == "org-1"
+    door.record_failure(_error(kind))
+    assert door.check(fresh=False) is None
+    door.record_success("org-1")
+    clock.now += RECHECK_SECONDS - 1
+    door.record_failure(_error(kind))
+    assert door.check(fresh=False) == "org-1"
 
 
 @pytest.mark.parametrize("kind", [NeonLocked, NeonRateLimited, NeonInvalidRequest])
 def test_what_is_about_one_request_alone_leaves_the_door_open(kind: type[NeonAPIError]) -> None:
     _, door = _opened()
-    door.heard(_error(kind))
-    assert door.known(fresh=False) == "org-1"
+    door.record_failure(_error(kind))
+    assert door.check(fresh=False) == "org-1"
 
 
 def test_a_neon_that_is_down_is_asked_ever_less_often() -> None:
     """Up to the longest back-off; meanwhile every pass is told what was met."""
     clock, door = _opened()
-    door.heard(_error(NeonUnavailable, 503))
+    door.record_failure(_error(NeonUnavailable, 503))
     pauses = []
     for _ in range(12):
-        assert door.known(fresh=False) is None
-        door.close(_error(NeonUnavailable, 503))
+        assert door.check(fresh=False) is None
+        door.trip(_error(NeonUnavailable, 503))
         began = clock.now
         with pytest.raises(NeonUnavailable):
-            door.known(fresh=False)
+            door.check(fresh=False)
         while _is_closed(door):
             clock.now += 0.5
         pauses.append(clock.now - began)
@@ -81,30 +81,30 @@ def test_a_neon_that_is_down_is_asked_ever_less_often() -> None:
 def test_close_projects_left_to_examine_does_not_lengthen_the_pause() -> None:
     """A new catalog with many look-alikes examines the next batch soon."""
     clock, door = _opened()
-    door.forget()
+    door.reset()
     for left in range(12, 0, -1):
-        door.close(ProjectsUnexamined(left))
+        door.trip(ProjectsUnexamined(left))
         with pytest.raises(ProjectsUnexamined):
-            door.known(fresh=False)
-        clock.now += SHORTEST_SECONDS
-        assert door.known(fresh=False) is None
+            door.check(fresh=False)
+        clock.now += MIN_OPEN_SECONDS
+        assert door.check(fresh=False) is None
 
 
 def test_an_answer_that_asks_for_a_day_holds_all_passes_back_for_a_minute() -> None:
     """And none of them for longer by itself: each would wait for as long as it is told."""
     clock, door = _opened()
-    door.heard(_error(NeonUnavailable, 503))
-    door.close(_error(NeonUnavailable, 503, retry_after=86_400.0))
+    door.record_failure(_error(NeonUnavailable, 503))
+    door.trip(_error(NeonUnavailable, 503, retry_after=86_400.0))
     with pytest.raises(NeonUnavailable) as raised:
-        door.known(fresh=False)
+        door.check(fresh=False)
     assert raised.value.retry_after is None
     clock.now += CAP_SECONDS
     assert not _is_closed(door)
 
 
-def _is_closed(door: Door) -> bool:
+def _is_closed(door: CircuitBreaker) -> bool:
     try:
-        door.known(fresh=False)
+        door.check(fresh=False)
     except NeonAPIError:
         return True
     return False

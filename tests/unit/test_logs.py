@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from api.commands.logs import LEVELS, JsonFormatter, TextFormatter, configure, redact_credentials
-from reconciler.logs import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Troubles, bound, fields
+from reconciler.logging import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, RepeatSuppressor, log_context, log_extra
 from specs.settings import LogSettings, SettingsError
 
 log = logging.getLogger("tests.said")
@@ -40,13 +40,13 @@ def _lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def _record(message: str, *arguments: object, **named: object) -> logging.LogRecord:
-    return log.makeRecord(log.name, logging.WARNING, __file__, 1, message, arguments, None, extra=fields(**named))
+    return log.makeRecord(log.name, logging.WARNING, __file__, 1, message, arguments, None, extra=log_extra(**named))
 
 
 def test_a_line_is_one_json_object(stream: io.StringIO) -> None:
     """Time, level, severity, logger, message and fields; a line break in a message is none in the output."""
-    with bound(reconcile_id="r1", app_id="a1"):
-        log.warning("two\nlines of %s", "prose", extra=fields(project_id="p-1", absent=None, number=2))
+    with log_context(reconcile_id="r1", app_id="a1"):
+        log.warning("two\nlines of %s", "prose", extra=log_extra(project_id="p-1", absent=None, number=2))
     [said] = _lines(stream)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said.pop("time"))
     assert said == {
@@ -63,8 +63,8 @@ def test_a_line_is_one_json_object(stream: io.StringIO) -> None:
 
 def test_a_field_takes_nobodys_place(stream: io.StringIO) -> None:
     """Neither the message's nor the severity's; a record's own field goes before the task's."""
-    with bound(app_id="of the task"):
-        log.info("said", extra=fields(message="other", severity="none", app_id="own"))
+    with log_context(app_id="of the task"):
+        log.info("said", extra=log_extra(message="other", severity="none", app_id="own"))
     [said] = _lines(stream)
     assert (said["message"], said["severity"], said["app_id"]) == ("said", "INFO", "own")
 
@@ -85,7 +85,7 @@ def test_fields_stay_with_their_task(stream: io.StringIO) -> None:
     """Two at once do not mix, and what a task starts inherits; nothing is left behind."""
 
     async def one(name: str) -> None:
-        with bound(reconcile_id=name):
+        with log_context(reconcile_id=name):
             await asyncio.sleep(0)
             await asyncio.create_task(_say(name))
         log.info("after %s", name)
@@ -182,40 +182,40 @@ def test_a_lasting_trouble_is_said_at_growing_intervals(stream: io.StringIO, clo
     """Once a second for a day: said at the beginning, then at 30 s, 90 s and so on, at last once an hour; nothing is
     forgotten, and its end is said once.
     """
-    troubles = Troubles(log, clock=clock)
+    troubles = RepeatSuppressor(log, clock=clock)
     for second in range(86_400):
         clock.now = float(second)
-        troubles.met("catalog", logging.WARNING, f"the catalog is away, try {second}", second=second)
+        troubles.report("catalog", logging.WARNING, f"the catalog is away, try {second}", second=second)
     for _ in range(3):
-        troubles.over("catalog", "the catalog answers")
+        troubles.resolve("catalog", "the catalog answers")
     *warnings, end = _lines(stream)
     said_at = [warning["second"] for warning in warnings]
     assert said_at[:4] == [0, 30, 90, 210]
-    assert said_at[-1] - said_at[-2] == LONGEST_PAUSE_SECONDS
+    assert said_at[-1] - said_at[-2] == MAX_PAUSE_SECONDS
     assert len(warnings) < 40
     told = len(warnings) + sum(warning.get("repeated", 0) for warning in warnings)
-    assert 86_400 - LONGEST_PAUSE_SECONDS <= told <= 86_400
+    assert 86_400 - MAX_PAUSE_SECONDS <= told <= 86_400
     assert (end["level"], end["message"]) == ("info", "the catalog answers")
 
 
 def test_a_trouble_that_comes_and_goes_does_not_flood(stream: io.StringIO, clock: _Clock) -> None:
     """Each of its two sides is said once until the pause is over; after a pause without it, it is news."""
-    troubles = Troubles(log, clock=clock)
+    troubles = RepeatSuppressor(log, clock=clock)
     for _ in range(100):
-        troubles.met("Neon", logging.WARNING, "away")
-        troubles.over("Neon", "there")
+        troubles.report("Neon", logging.WARNING, "away")
+        troubles.resolve("Neon", "there")
         clock.now += 0.1
     assert [said["message"] for said in _lines(stream)] == ["away", "there"]
     clock.now += 2 * FIRST_PAUSE_SECONDS
-    troubles.met("Neon", logging.WARNING, "away")
+    troubles.report("Neon", logging.WARNING, "away")
     assert [said["message"] for said in _lines(stream)] == ["away", "there", "away"]
 
 
 def test_troubles_are_told_apart(stream: io.StringIO, clock: _Clock) -> None:
     """By name; the end of one that was not there is not said."""
-    troubles = Troubles(log, clock=clock)
-    troubles.over("key", "the key is good")
-    troubles.met("Neon", logging.WARNING, "away")
-    troubles.met("defect", logging.ERROR, "a defect", error=ZeroDivisionError("by nothing"))
+    troubles = RepeatSuppressor(log, clock=clock)
+    troubles.resolve("key", "the key is good")
+    troubles.report("Neon", logging.WARNING, "away")
+    troubles.report("defect", logging.ERROR, "a defect", error=ZeroDivisionError("by nothing"))
     assert [said["message"] for said in _lines(stream)] == ["away", "a defect"]
     assert "ZeroDivisionError: by nothing" in _lines(stream)[1]["exception"]

@@ -11,12 +11,12 @@ from typing import Any, cast
 import apscheduler.schedulers.base
 import pytest
 
-from reconciler import daemon
 from reconciler.catalog.fleet import FleetCatalog
 from reconciler.errors import CatalogUnavailable
-from reconciler.shell.periods import Every, MonotonicZone, ResyncWatch
-from reconciler.shell.rounds import Rounds
-from reconciler.telemetry.witness import Witness
+from reconciler.runtime import daemon
+from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.periods import Every, MonotonicZone, ResyncWatch
+from reconciler.telemetry.recorder import Recorder
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -49,7 +49,7 @@ def test_rounds_go_on_when_the_wall_clock_is_set(monkeypatch: pytest.MonkeyPatch
         async def keys() -> None:
             runs["keys"].release()
 
-        rounds = cast("Rounds", SimpleNamespace(sweep=sweep, audit=audit, keys=keys))
+        rounds = cast("PeriodicJobs", SimpleNamespace(sweep=sweep, audit=audit, keys=keys))
         scheduler = daemon._schedule(rounds, 0.02)
         try:
             for each in runs.values():
@@ -93,13 +93,13 @@ class _Fleet:
 def test_a_resync_that_is_overdue_is_reported_and_its_return_too(cause: str, caplog: pytest.LogCaptureFixture) -> None:
     """After three periods without one, at ERROR; a clock of the catalog that is set back is a resync like any other."""
     caplog.set_level(logging.INFO)
-    fleet, clock, witness = _Fleet(), [1000.0], Witness()
+    fleet, clock, witness = _Fleet(), [1000.0], Recorder()
     watch = ResyncWatch(cast("FleetCatalog", fleet), 300.0, witness, clock=lambda: clock[0])
 
     def looked(seconds: float) -> list[tuple[int, str]]:
         caplog.clear()
         clock[0] += seconds
-        asyncio.run(watch.look())
+        asyncio.run(watch.check())
         return [(record.levelno, record.getMessage()) for record in caplog.records]
 
     fleet.finished = None if cause == "never a round" else NOW

@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from api.metrics import documented
 from reconciler.core import effects as e
-from reconciler.core.budget import Terms
-from reconciler.core.snapshot import Credentials, Progress
+from reconciler.core.context import Credentials, StatusUpdate
+from reconciler.core.rate_limit import BucketConfig
 from reconciler.errors import (
     MutationsSuspended,
     NeonAPIError,
@@ -27,15 +27,15 @@ from reconciler.errors import (
 )
 from reconciler.neon import codec
 from reconciler.neon.wire import OUTCOMES, NeonCall, NeonExchange, NeonRequest
-from reconciler.telemetry.metrics import LoopMetrics
-from reconciler.telemetry.neon import ROUTES, Level
-from reconciler.telemetry.witness import Watch, Witness
+from reconciler.telemetry.neon_metrics import ROUTES, TokenEstimate
+from reconciler.telemetry.reconcile_metrics import ReconcileMetrics
+from reconciler.telemetry.recorder import ReconcileRecorder, Recorder
 from specs.metadata import AppMetadata
 from specs.neon import ProjectUpdate
 from specs.status import AppStatus, Condition, ConditionType
 
 ASKED = datetime(2026, 1, 1, tzinfo=UTC)
-LOGGER = "reconciler.telemetry.witness"
+LOGGER = "reconciler.telemetry.recorder"
 
 
 def _app(**given: Any) -> AppMetadata:
@@ -55,7 +55,7 @@ def _app(**given: Any) -> AppMetadata:
     return AppMetadata(**(row | given))
 
 
-def _said(status: AppStatus, reason: str = "Held", **columns: datetime) -> Progress:
+def _said(status: AppStatus, reason: str = "Held", **columns: datetime) -> StatusUpdate:
     condition = Condition(
         type=ConditionType.SYNCED,
         status="False",
@@ -64,7 +64,7 @@ def _said(status: AppStatus, reason: str = "Held", **columns: datetime) -> Progr
         last_transition_time=ASKED,
         observed_generation=1,
     )
-    return Progress(status, (condition,), 1, columns)  # type: ignore[arg-type]  # the names are columns
+    return StatusUpdate(status, (condition,), 1, columns)  # type: ignore[arg-type]  # the names are columns
 
 
 def _exchange(status: int | None, failure: type[NeonAPIError] | None = None, *, whole: bool = True) -> NeonExchange:
@@ -78,11 +78,11 @@ class Seen:
         caplog.set_level(logging.DEBUG, LOGGER)
         self._caplog = caplog
         self.registry = CollectorRegistry()
-        self.witness = Witness(LoopMetrics(self.registry))
+        self.witness = Recorder(ReconcileMetrics(self.registry))
 
-    def watch(self, **given: Any) -> Watch:
+    def watch(self, **given: Any) -> ReconcileRecorder:
         """Who sees a pass over an app."""
-        return self.witness.watch(_app(**given))
+        return self.witness.for_app(_app(**given))
 
     def records(self) -> list[tuple[str, dict[str, Any]]]:
         """Level and fields of each record."""
@@ -159,7 +159,7 @@ def test_what_came_of_a_request(seen: Seen, exchange: NeonExchange, outcome: str
     """One of the known outcomes, counted once and timed."""
     assert exchange.outcome == outcome
     assert outcome in OUTCOMES
-    seen.witness.exchanged(exchange)
+    seen.witness.on_neon_response(exchange)
     counted = {
         each: seen.figure("neon_requests_total", method="GET", route="/projects", outcome=each) for each in OUTCOMES
     }
@@ -170,10 +170,10 @@ def test_what_came_of_a_request(seen: Seen, exchange: NeonExchange, outcome: str
 def test_the_shared_bucket_is_shown_as_it_was_seen_and_flows_full_again() -> None:
     """It holds what the terms say at most."""
     now = [0.0]
-    terms = Terms(rate=1, capacity=4, slice_seconds=1, slice_size=1)
-    level = Level(terms, clock=lambda: now[0])
+    terms = BucketConfig(rate=1, capacity=4, lease_seconds=1, lease_size=1)
+    level = TokenEstimate(terms, clock=lambda: now[0])
     assert level() == 4
-    level.is_now(0.5)
+    level.update(0.5)
     assert level() == 0.5
     now[0] = 2.0
     assert level() == 2.5
@@ -184,8 +184,8 @@ def test_the_shared_bucket_is_shown_as_it_was_seen_and_flows_full_again() -> Non
 def test_a_change_is_one_record(seen: Seen) -> None:
     """With the app, the project, what was done, what came of it, and the id that Neon knows it by."""
     watch = seen.watch(project_id="p-1")
-    with watch.changing(e.UpdateProject("p-1", ProjectUpdate(name="notes"))):
-        seen.witness.exchanged(_exchange(200))
+    with watch.mutation(e.UpdateProject("p-1", ProjectUpdate(name="notes"))):
+        seen.witness.on_neon_response(_exchange(200))
     [(level, fields)] = seen.records()
     assert fields.pop("duration_seconds") >= 0
     assert (level, fields) == (
@@ -212,7 +212,7 @@ def test_a_change_is_one_record(seen: Seen) -> None:
 def test_a_change_that_fails_is_one_record(seen: Seen, error: BaseException, outcome: str) -> None:
     """However it ends; nothing was repaired, and the error goes on."""
     watch = seen.watch(project_id="p-1")
-    with pytest.raises(type(error)), watch.changing(e.RecoverProject("p-1")):
+    with pytest.raises(type(error)), watch.mutation(e.RecoverProject("p-1")):
         raise error
     [(level, fields)] = seen.records()
     assert (level, fields["outcome"], fields["effect"]) == ("INFO", outcome, "RecoverProject")
@@ -233,7 +233,7 @@ def test_a_change_that_fails_is_one_record(seen: Seen, error: BaseException, out
 )
 def test_repairs_are_counted_by_kind(seen: Seen, effect: e.Effect[Any], kind: str | None) -> None:
     """A delete is one only of a project that is not the app's."""
-    with seen.watch(project_id="p-1").changing(effect):
+    with seen.watch(project_id="p-1").mutation(effect):
         pass
     kinds = ("settings", "recovered", "compute", "credentials", "surplus")
     assert {k: seen.figure("repairs_total", kind=k) for k in kinds} == {k: float(k == kind) for k in kinds}
@@ -242,9 +242,9 @@ def test_repairs_are_counted_by_kind(seen: Seen, effect: e.Effect[Any], kind: st
 def test_credentials_read_again_are_a_repair_once_there_were_some(seen: Seen) -> None:
     """The first ones are not."""
     effect = e.RecordCredentials(Credentials(None, None), _said(AppStatus.READY))  # type: ignore[arg-type]
-    seen.watch().wrote(effect)
+    seen.watch().on_recorded(effect)
     assert seen.figure("repairs_total", kind="credentials") == 0
-    seen.watch(connected_at=ASKED, status="ready").wrote(effect)
+    seen.watch(connected_at=ASKED, status="ready").on_recorded(effect)
     assert seen.figure("repairs_total", kind="credentials") == 1
 
 
@@ -264,8 +264,8 @@ def test_a_turn_is_one_line(seen: Seen, status: AppStatus, level: str | None) ->
     """Once in a pass, however often it is written, and never for an app that was so before; without any message."""
     watch = seen.watch(project_id="p-1", status="updating")
     for _ in range(2):
-        watch.wrote(e.Record(_said(status)))
-    seen.watch(status=status).wrote(e.Record(_said(status)))
+        watch.on_recorded(e.RecordStatus(_said(status)))
+    seen.watch(status=status).on_recorded(e.RecordStatus(_said(status)))
     records = seen.records()
     assert [found for found, _ in records] == ([] if level is None else [level])
     for _, fields in records:
@@ -276,11 +276,11 @@ def test_a_turn_is_one_line(seen: Seen, status: AppStatus, level: str | None) ->
 def test_times_to_ready_and_to_deleted(seen: Seen) -> None:
     """From the request, by the catalog's clock; ready counts the first time only."""
     first = _said(AppStatus.READY, connected_at=ASKED + timedelta(seconds=7))
-    seen.watch().wrote(e.Record(first))
-    seen.watch(connected_at=ASKED).wrote(e.Record(first))
+    seen.watch().on_recorded(e.RecordStatus(first))
+    seen.watch(connected_at=ASKED).on_recorded(e.RecordStatus(first))
     doomed = ASKED + timedelta(hours=1)
     gone = _said(AppStatus.DELETED, deleted_at=doomed + timedelta(seconds=3))
-    seen.watch(delete_requested_at=doomed).wrote(e.Record(gone))
+    seen.watch(delete_requested_at=doomed).on_recorded(e.RecordStatus(gone))
     assert seen.figure("time_to_ready_seconds_count") == seen.figure("time_to_deleted_seconds_count") == 1
     assert seen.figure("time_to_ready_seconds_sum") == 7
     assert seen.figure("time_to_deleted_seconds_sum") == 3
@@ -301,7 +301,7 @@ def test_times_to_ready_and_to_deleted(seen: Seen) -> None:
     ],
 )
 def test_what_is_about_the_whole_plane_is_said_once(
-    seen: Seen, meet: Callable[[Witness], None], level: str | None
+    seen: Seen, meet: Callable[[Recorder], None], level: str | None
 ) -> None:
     """An error when a person must act, a warning when it passes by itself; not once for every app."""
     for _ in range(50):

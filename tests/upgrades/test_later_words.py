@@ -10,9 +10,9 @@ import pytest
 from reconciler.catalog.rows import app_from_row
 from reconciler.catalog.work import intent_of
 from reconciler.core import effects as e
-from reconciler.core.mark import annotations_of
+from reconciler.core.context import ControlPlane, CreateIntent, ReconcileContext
+from reconciler.core.ownership import build_annotations
 from reconciler.core.reconcile import reconcile
-from reconciler.core.snapshot import CreateIntent, Plane, Snapshot
 from reconciler.errors import CatalogUnavailable
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
@@ -22,7 +22,7 @@ from specs.status import Condition, ConditionType, Reason, find_condition, set_c
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=1)
-PLANE = Plane("morphik", "catalog", 30, ())
+PLANE = ControlPlane("morphik", "catalog", 30, ())
 
 
 def _app(**changes: Any) -> AppMetadata:
@@ -38,16 +38,16 @@ def _intent(state: str) -> CreateIntent:
 
 def _performed(app: AppMetadata, intent: CreateIntent, *, surplus: tuple[str, ...] = ()) -> list[str]:
     """The effects of a pass over an app whose every project is the one that the intent made; at most six."""
-    snapshot = Snapshot(app, PLANE, NOW, 0, 0.5, "nonce", intents=(intent,), surplus_ids=surplus)
+    snapshot = ReconcileContext(app, PLANE, NOW, 0, 0.5, "nonce", intents=(intent,), surplus_ids=surplus)
     project = Project.model_validate(
         {"id": "p-1", "name": format_project_name(app.app_name, app.app_id), "created_at": LONG_AGO, "org_id": "org-1",
          "region_id": app.region, "pg_version": 17}
     )  # fmt: skip
     answers: dict[type, Any] = {
-        e.ConfirmAccess: "org-1",
+        e.VerifyAccess: "org-1",
         e.ListProjects: ProjectListing(projects=(project,)),
         e.GetProject: project,
-        e.ListBranches: BranchList(branches=(), annotations={"b": annotations_of(app, PLANE, intent)}),
+        e.ListBranches: BranchList(branches=(), annotations={"b": build_annotations(app, PLANE, intent)}),
     }
     steps, answer = reconcile(snapshot), None
     done: list[str] = []
@@ -67,7 +67,7 @@ def _performed(app: AppMetadata, intent: CreateIntent, *, surplus: tuple[str, ..
 def test_an_intent_in_a_later_state_may_have_taken_effect(changes: dict[str, Any]) -> None:
     """It is looked for, and its project adopted: no second one is made, and none is left behind by a delete."""
     done = _performed(_app(**changes), _intent("entrusted"))
-    assert done == ["ConfirmAccess", "ListProjects", "ListBranches", "RecordProject"]
+    assert done == ["VerifyAccess", "ListProjects", "ListBranches", "RecordProject"]
 
 
 def test_what_a_later_state_made_is_no_proven_surplus() -> None:
@@ -76,7 +76,7 @@ def test_what_a_later_state_made_is_no_proven_surplus() -> None:
     done = {state: _performed(app, _intent(state), surplus=("p-1",)) for state in ("absent", "entrusted")}
     assert "DeleteProject" in done["absent"]
     assert "DeleteProject" not in done["entrusted"]
-    assert done["entrusted"][-1] == "DropSurplus"
+    assert done["entrusted"][-1] == "DismissDuplicate"
 
 
 def test_a_condition_of_a_later_version_is_kept() -> None:

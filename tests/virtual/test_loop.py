@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler import logs
+from reconciler import logging
 from tests.virtual.ambient import WALL_START, ambient
 from tests.virtual.loop import Stuck, VirtualLoop
 
@@ -144,8 +144,8 @@ def test_clocks_of_hosts() -> None:
 
 
 def _time_of_the_product() -> Any:
-    return vars(logs)["time"]
+    return vars(logging)["time"]
 
 
 def _default_clock() -> Any:
-    return (logs.Troubles.__init__.__kwdefaults__ or {})["clock"]
+    return (logging.RepeatSuppressor.__init__.__kwdefaults__ or {})["clock"]

@@ -8,11 +8,11 @@ from datetime import timedelta
 from api.commands.doctor.catalog import check_clock_skew
 from api.commands.doctor.line import Line, State, failed, ok, skipped, warning
 from reconciler.catalog.inspect import Identity
-from reconciler.core.trust import host_allowed
+from reconciler.core.host_allow_list import is_host_allowed
 from reconciler.errors import NeonAPIError, NeonNotFound, NeonUnauthorized
 from reconciler.neon.client import NeonClient
 from reconciler.neon.reading import ReadOnlyTransport, organizations_with_plans, project_hosts, regions
-from reconciler.shell.access import LOOPBACK_API
+from reconciler.runtime.guards.organization import LOOPBACK_API
 from specs.names import parse_project_name
 from specs.settings import ControlPlaneSettings, ReconcilerSettings, is_loopback
 
@@ -171,7 +171,7 @@ class NeonChecks:
         hosts = {project.proxy_host for project in found if project.proxy_host}
         if not hosts:
             return skipped("database hosts", "no project to tell them by")
-        strange = sorted(host for host in hosts if not host_allowed(host, suffixes))
+        strange = sorted(host for host in hosts if not is_host_allowed(host, suffixes))
         if strange:
             says = f"{', '.join(strange)}: not of {', '.join(suffixes)}"
             return failed("database hosts", says, "if they are Neon's, add their ending to NEON_HOST_SUFFIXES")

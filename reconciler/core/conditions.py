@@ -1,0 +1,212 @@
+"""From what a pass learned to what is said about the app: conditions, status, events; nothing when nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from reconciler.core.backoff import CAP_SECONDS, full_jitter, slow_backoff
+from reconciler.core.context import Event, ReconcileContext, Result, StatusUpdate, TimestampColumn
+from reconciler.core.effects import EffectGenerator, RecordStatus, perform
+from reconciler.errors import (
+    AppDatabaseUnreachable,
+    InvalidNeonId,
+    MutationsSuspended,
+    NeonAPIError,
+    NeonIntermediaryAnswered,
+    NeonLimitReached,
+    NeonLocked,
+    NeonNotFound,
+    NeonOutcomeUnknown,
+    NeonProjectLimitReached,
+    NeonQuotaExceeded,
+    NeonRateLimited,
+    NeonRejected,
+    NeonRetryable,
+    NeonUnauthorized,
+    ProjectsUnexamined,
+    ReconcileError,
+)
+from specs.status import Condition, ConditionType, Reason, derive_status, find_condition, set_condition
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+# A lock or a lost answer passes by itself; it becomes news after so many passes.
+SILENT_ATTEMPTS = 3
+
+
+class ConditionUpdate(NamedTuple):
+    """One condition's new content; ``message`` is for the app's owner, ``operator_message`` for operators only."""
+
+    status: ConditionStatus
+    reason: Reason
+    message: str
+    operator_message: str | None = None
+
+
+UP_TO_DATE = ConditionUpdate("True", Reason.IN_SYNC, "The project is as it shall be.")
+UNREADABLE = ConditionUpdate(
+    "Unknown", Reason.OUTCOME_UNKNOWN, "Neon returned a list with items that cannot be read; retrying."
+)
+AVAILABLE = ConditionUpdate("True", Reason.AVAILABLE, "The database accepts connections.")
+
+
+def build_status_update(
+    ctx: ReconcileContext,
+    *,
+    ready: ConditionUpdate | None = None,
+    synced: ConditionUpdate | None = None,
+    timestamps: Mapping[TimestampColumn, datetime | None] | None = None,
+    events: tuple[Event, ...] = (),
+) -> StatusUpdate:
+    """The whole of what a pass says, with an event for each condition whose reason changed."""
+    app, conditions, recorded = ctx.app, ctx.app.conditions, list(events)
+    for kind, requested in ((ConditionType.READY, ready), (ConditionType.SYNCED, synced)):
+        if requested is None:
+            continue
+        detail = requested.operator_message
+        update = requested._replace(
+            message=_printable(requested.message), operator_message=None if detail is None else _printable(detail)
+        )
+        old = find_condition(conditions, kind)
+        if old is None or (old.status, old.reason) != (update.status, str(update.reason)):
+            recorded.append(Event(kind, update.reason, update.message))
+        conditions = set_condition(
+            conditions,
+            Condition(
+                type=kind,
+                status=update.status,
+                reason=update.reason,
+                message=update.message,
+                last_transition_time=ctx.now,
+                observed_generation=app.generation,
+                operator_message=update.operator_message,
+            ),
+        )
+    changed = {column: at for column, at in (timestamps or {}).items() if getattr(app, column) != at}
+    status = derive_status(
+        conditions,
+        deleting=app.delete_requested_at is not None,
+        deleted=(changed.get("deleted_at") or app.deleted_at) is not None,
+        recorded=app.project_id is not None,
+        connected=(changed.get("connected_at") or app.connected_at) is not None,
+    )
+    settled = ready is not None and ready.status == "True"
+    observed = app.generation if settled or "deleted_at" in changed else app.observed_generation
+    events_told = tuple(Event(each.type, each.reason, _printable(each.message)) for each in recorded)
+    return StatusUpdate(status, conditions, observed, changed, events_told)
+
+
+def record_if_changed(ctx: ReconcileContext, update: StatusUpdate) -> EffectGenerator[None]:
+    """Write it, unless the catalog says the same already."""
+    app = ctx.app
+    same = (update.status, update.conditions, update.observed_generation) == (
+        app.status,
+        app.conditions,
+        app.observed_generation,
+    )
+    if not same or update.timestamps or update.events:
+        yield from perform(RecordStatus(update))
+
+
+def record_error(ctx: ReconcileContext, error: ReconcileError) -> EffectGenerator[Result]:
+    """Say what went wrong and when to try again. Waits for a person are slow tries, never an end."""
+    update, result = condition_for_error(ctx, error)
+    if ctx.app.deleted_at is not None:
+        return result  # what is looked at beside a deleted app says nothing about it
+    silent = isinstance(error, NeonLocked | NeonOutcomeUnknown | NeonNotFound) and ctx.attempts < SILENT_ATTEMPTS
+    if isinstance(error, AppDatabaseUnreachable):
+        yield from record_if_changed(ctx, build_status_update(ctx, ready=update))
+    elif not silent:
+        yield from record_if_changed(ctx, build_status_update(ctx, synced=update))
+    return result
+
+
+def requeue_with_backoff(ctx: ReconcileContext, at_least: float | None = None) -> Result:
+    """Look again, ever later while it goes on; ``at_least`` so many seconds later."""
+    return Result(full_jitter(ctx.attempts, ctx.jitter, at_least), backoff=True)
+
+
+def condition_for_error(ctx: ReconcileContext, error: ReconcileError) -> tuple[ConditionUpdate, Result]:
+    """What an error means to a person, and the next try. Messages hold no times, ids of requests or credentials.
+
+    What Neon or this program says in an error may name the organization, the fleet or a setting: it is the operator's.
+    """
+    retry_after = error.retry_after if isinstance(error, NeonAPIError) else None
+    backoff = requeue_with_backoff(ctx, retry_after)
+    slow = Result(CAP_SECONDS * (0.5 + 0.5 * ctx.jitter), backoff=True)
+    match error:
+        case MutationsSuspended():
+            text = "Changes at Neon are suspended. Operator action required; the app resumes automatically after that."
+            return ConditionUpdate("False", Reason.MUTATION_STOPPED, text, str(error)), slow
+        case ProjectsUnexamined():
+            text = "The control plane examines the Neon organization before its first create. No action required."
+            return ConditionUpdate("False", Reason.MUTATION_STOPPED, text, str(error)), backoff
+        case AppDatabaseUnreachable():
+            return ConditionUpdate(
+                "False", Reason.CONNECTING, f"The database does not accept connections yet: {error}"
+            ), backoff
+        case NeonUnauthorized():
+            text = "Neon refused the control plane's API key. Operator action required."
+            return ConditionUpdate("False", Reason.NEON_UNAUTHORIZED, text, str(error)), backoff
+        case NeonLimitReached() | NeonQuotaExceeded():
+            return _limit_condition(error), Result(slow_backoff(ctx.attempts, ctx.jitter), backoff=True)
+        case NeonNotFound():
+            return ConditionUpdate(
+                "Unknown", Reason.OUTCOME_UNKNOWN, "Neon returned inconsistent responses; retrying."
+            ), backoff
+        case NeonRejected():
+            text = "Neon refused a request for this app. Operator action required."
+            return ConditionUpdate("False", Reason.NEON_REFUSED, text, str(error)), Result(
+                slow_backoff(ctx.attempts, ctx.jitter), backoff=True
+            )
+        case NeonRateLimited():
+            return ConditionUpdate(
+                "False", Reason.NEON_RATE_LIMITED, "Neon's request limit is reached; retrying."
+            ), backoff
+        case NeonLocked():
+            return ConditionUpdate(
+                "False", Reason.NEON_LOCKED, "Neon is busy with another operation; retrying."
+            ), backoff
+        case NeonRetryable():
+            return ConditionUpdate("False", Reason.NEON_UNAVAILABLE, "Neon is unavailable; retrying."), backoff
+        case NeonOutcomeUnknown():
+            return _lost_response_condition(error), backoff
+        case _:
+            return _on_hold_condition(error), slow
+
+
+def _lost_response_condition(error: NeonOutcomeUnknown) -> ConditionUpdate:
+    if isinstance(error, NeonIntermediaryAnswered):
+        text = "An intermediary answered in place of Neon; retrying."
+        detail = f"{error}. If this lasts, check NEON_API_URL and the proxies between the reconciler and Neon."
+        return ConditionUpdate("Unknown", Reason.NEON_UNAVAILABLE, text, detail)
+    return ConditionUpdate("Unknown", Reason.NEON_UNAVAILABLE, "Neon's response was lost or unreadable; retrying.")
+
+
+def _on_hold_condition(error: ReconcileError) -> ConditionUpdate:
+    detail = str(error)
+    if isinstance(error, InvalidNeonId):
+        detail = (
+            "The catalog records an id that Neon cannot have issued; no request was sent with it. "
+            "Correct the app's project_id in the catalog."
+        )
+    return ConditionUpdate("False", Reason.HELD, "The app cannot be reconciled. Operator action required.", detail)
+
+
+def _limit_condition(error: NeonLimitReached | NeonQuotaExceeded) -> ConditionUpdate:
+    """What the account or the project has no more of."""
+    match error:
+        case NeonProjectLimitReached():
+            reason, what = Reason.PROJECT_LIMIT_REACHED, "The Neon account's limit of projects is reached."
+        case NeonLimitReached():
+            reason, what = Reason.PLAN_LIMIT_REACHED, "A limit of the Neon account's plan is reached."
+        case _:
+            reason, what = Reason.QUOTA_EXCEEDED, "A consumption quota of the Neon account or project is used up."
+    text = f"{what} Operator action required; the app resumes automatically after that."
+    return ConditionUpdate("False", reason, text, str(error))
+
+
+def _printable(text: str) -> str:
+    """A text that repeats words of Neon's, as the catalog can hold it and a person read it."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)

@@ -1,0 +1,109 @@
+"""Desired state in Neon's words: the whole of it for a create, and the part that drifted for a repair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.core.context import ControlPlane, CreateIntent
+from reconciler.core.ownership import build_annotations
+from specs.metadata import AppMetadata
+from specs.names import BRANCH_NAME
+from specs.neon import (
+    ComputeSettings,
+    ComputeSettingsResponse,
+    DefaultBranchSpec,
+    EndpointCreate,
+    Project,
+    ProjectCreate,
+    ProjectSettings,
+    ProjectUpdate,
+    Quota,
+)
+
+# 0 asks for Neon's default, which is 300 seconds (Neon API reference, Projects); both are one value here.
+NEON_DEFAULT_SUSPEND_SECONDS = 300
+
+
+def compute_settings(app: AppMetadata) -> ComputeSettings:
+    """The size and idle time of an app's compute."""
+    return ComputeSettings(
+        autoscaling_limit_min_cu=app.min_cu,
+        autoscaling_limit_max_cu=app.max_cu,
+        suspend_timeout_seconds=_normalize_suspend(app.suspend_seconds),
+    )
+
+
+def project_to_create(app: AppMetadata, plane: ControlPlane, intent: CreateIntent, org_id: str) -> ProjectCreate:
+    """Everything about a new project, in the one call that makes it."""
+    return ProjectCreate(
+        name=app.project_name,
+        org_id=org_id,
+        region_id=app.region,
+        pg_version=app.pg_version,
+        store_passwords=True,
+        history_retention_seconds=app.history_retention_seconds,
+        default_endpoint_settings=compute_settings(app),
+        settings=ProjectSettings(quota=Quota(**app.quota)),
+        branch=DefaultBranchSpec(
+            name=BRANCH_NAME,
+            role_name=app.role,
+            database_name=app.database,
+            annotations=build_annotations(app, plane, intent),
+        ),
+    )
+
+
+def endpoint_to_create(app: AppMetadata, branch_id: str) -> EndpointCreate:
+    """The read-write compute of a branch that has none."""
+    return EndpointCreate(branch_id=branch_id, **compute_settings(app).model_dump())
+
+
+def diff_project(app: AppMetadata, project: Project) -> ProjectUpdate | None:
+    """What a PATCH must put back, or None.
+
+    Only fields that we set are compared, and what Neon does not report is not taken for a difference; an absent
+    quota is none.
+    """
+    update: dict[str, Any] = {}
+    if project.name != app.project_name:
+        update["name"] = app.project_name
+    if project.history_retention_seconds not in (None, app.history_retention_seconds):
+        update["history_retention_seconds"] = app.history_retention_seconds
+    if not _compute_matches(app, project.default_endpoint_settings):
+        update["default_endpoint_settings"] = compute_settings(app)
+    if project.quota != Quota(**app.quota):
+        update["settings"] = ProjectSettings(quota=Quota(**app.quota))
+    return ProjectUpdate(**update) if update else None
+
+
+def drifted_fields(update: ProjectUpdate) -> str:
+    """The names of the fields that a repair puts back."""
+    return ", ".join(sorted(field for field in type(update).model_fields if getattr(update, field) is not None))
+
+
+def immutable_drift(app: AppMetadata, project: Project) -> str | None:
+    """What differs and can never be changed in place, or None."""
+    differing = [
+        f"{name} is {actual}, not {wanted}"
+        for name, actual, wanted in (
+            ("the region", project.region_id, app.region),
+            ("the Postgres version", project.pg_version, app.pg_version),
+        )
+        if actual != wanted
+    ]
+    return "; ".join(differing) or None
+
+
+def _compute_matches(app: AppMetadata, seen: ComputeSettingsResponse) -> bool:
+    return (
+        seen.autoscaling_limit_min_cu in (None, app.min_cu)
+        and seen.autoscaling_limit_max_cu in (None, app.max_cu)
+        and (
+            seen.suspend_timeout_seconds is None
+            or _normalize_suspend(seen.suspend_timeout_seconds) == _normalize_suspend(app.suspend_seconds)
+        )
+    )
+
+
+def _normalize_suspend(seconds: int) -> int:
+    return 0 if seconds == NEON_DEFAULT_SUSPEND_SECONDS else seconds

@@ -1,0 +1,187 @@
+"""Delete until Neon says gone.
+
+An app is deleted when its project is in Neon's list of recoverable ones, or in no list at all, or never existed. What
+is not proven ours is never deleted: the app's condition says so and a person must look.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from reconciler.core.backoff import CAP_SECONDS
+from reconciler.core.conditions import (
+    UNREADABLE,
+    ConditionUpdate,
+    build_status_update,
+    record_if_changed,
+    requeue_with_backoff,
+)
+from reconciler.core.context import Event, ReconcileContext, Result
+from reconciler.core.effects import (
+    AuthorizeMutation,
+    DeleteProject,
+    EffectGenerator,
+    GetProject,
+    ListBranches,
+    ListProjects,
+    RecordStatus,
+    UnprotectBranch,
+    VerifyAccess,
+    perform,
+)
+from reconciler.core.ownership import has_app_annotations, has_app_name, is_in_organization
+from reconciler.core.stages.create import adopt_project
+from reconciler.core.stages.create_lookup import (
+    AmbiguousMatch,
+    ConfirmedAbsent,
+    ForeignOrganizationMatch,
+    Match,
+    find_created_project,
+)
+from reconciler.core.stages.missing import (
+    confirm_absent,
+    find_by_id,
+    first_missed_at,
+    recovery_in_flight_since,
+    remaining_seconds,
+)
+from reconciler.errors import NeonInvalidRequest, NeonNotFound
+from specs.neon import Project
+from specs.status import Reason
+
+# Longer than Neon's recovery window of seven days, so that a project brought back is still known.
+TOMBSTONE_RETENTION = timedelta(days=8)
+POLL_SECONDS = 0.5
+_AWAITING_CONFIRMATION = ConditionUpdate(
+    "False", Reason.DELETE_REQUESTED, "Neon's lists may not say yet what becomes of the project; looking again."
+)
+
+
+def delete(ctx: ReconcileContext) -> EffectGenerator[Result]:
+    """Take the app's project away, by at most one change."""
+    if ctx.app.project_id is None and ctx.open_intent is None:
+        return (yield from _mark_deleted(ctx, None))
+    org_id = yield from perform(VerifyAccess())
+    if ctx.app.project_id is None:
+        return (yield from _resolve_pending_create(ctx, org_id))
+    try:
+        project = yield from perform(GetProject(ctx.app.project_id))
+    except NeonNotFound:
+        return (yield from _confirm_deletion(ctx, ctx.app.project_id))
+    if project.deleted_at is not None:
+        return (yield from _confirm_deletion(ctx, ctx.app.project_id))
+    proven = yield from _is_owned(ctx, org_id, project)
+    if proven is None:
+        yield from record_if_changed(ctx, build_status_update(ctx, synced=UNREADABLE))
+        return requeue_with_backoff(ctx, POLL_SECONDS)
+    if not proven:
+        text = (
+            "The project belongs to another organization, or carries neither the app's name nor its annotations; it is "
+            "not deleted. An operator must look."
+        )
+        yield from record_if_changed(
+            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.NOT_PROVEN_OURS, text))
+        )
+        return Result(CAP_SECONDS, backoff=True)
+    return (yield from _request_deletion(ctx, project))
+
+
+def _resolve_pending_create(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
+    """A create of unknown outcome: its project is found and then deleted, or proven never to come."""
+    intent = ctx.open_intent
+    assert intent is not None  # noqa: S101 - the caller looked
+    outcome = yield from find_created_project(ctx, org_id, intent)
+    match outcome:
+        case Match():
+            yield from perform(adopt_project(ctx, outcome, org_id))
+            return Result(0.0)
+        case ConfirmedAbsent():
+            return Result(0.0)
+        case AmbiguousMatch() | ForeignOrganizationMatch():
+            yield from record_if_changed(ctx, build_status_update(ctx, synced=outcome.condition))
+            return outcome.requeue
+        case _:
+            return outcome.requeue
+
+
+def _is_owned(ctx: ReconcileContext, org_id: str, project: Project) -> EffectGenerator[bool | None]:
+    """Whether it may be deleted; None where its annotations cannot be read."""
+    if not is_in_organization(project, org_id):
+        return False
+    if has_app_name(project, ctx.app):
+        return True
+    branches = yield from perform(ListBranches(project.id))
+    if has_app_annotations(branches, ctx.app, ctx.control_plane):
+        return True
+    return None if branches.unreadable else False
+
+
+def _request_deletion(ctx: ReconcileContext, project: Project) -> EffectGenerator[Result]:
+    yield from perform(AuthorizeMutation())
+    try:
+        yield from perform(DeleteProject(project.id))
+    except NeonNotFound:
+        return requeue_with_backoff(ctx, POLL_SECONDS)
+    except NeonInvalidRequest:
+        return (yield from _unprotect(ctx, project))
+    return (yield from _confirm_deletion(ctx, project.id))
+
+
+def _unprotect(ctx: ReconcileContext, project: Project) -> EffectGenerator[Result]:
+    """A protected branch blocks the deletion of its project (Neon API reference, Branches)."""
+    branches = yield from perform(ListBranches(project.id))
+    protected = next((branch for branch in branches.branches if branch.protected), None)
+    if protected is None and branches.unreadable:
+        yield from record_if_changed(ctx, build_status_update(ctx, synced=UNREADABLE))
+        return requeue_with_backoff(ctx, 1.0)
+    if protected is None:
+        text = "Neon refused to delete the project; an operator must look."
+        yield from record_if_changed(
+            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.NEON_REFUSED, text))
+        )
+        return Result(CAP_SECONDS, backoff=True)
+    yield from perform(AuthorizeMutation())
+    yield from perform(UnprotectBranch(project.id, protected.id))
+    told = Event("BranchUnprotected", "DeleteRequested", "A protected branch blocked the deletion that was asked for.")
+    yield from record_if_changed(ctx, build_status_update(ctx, events=(told,)))
+    return requeue_with_backoff(ctx, POLL_SECONDS)
+
+
+def _confirm_deletion(ctx: ReconcileContext, project_id: str) -> EffectGenerator[Result]:
+    deleted = yield from perform(ListProjects(project_id, recoverable=True))
+    found = find_by_id(deleted, project_id)
+    if found is not None:
+        since = recovery_in_flight_since(ctx)
+        if since is None:
+            return (yield from _mark_deleted(ctx, found.recoverable_until))
+        yield from record_if_changed(
+            ctx, build_status_update(ctx, ready=_AWAITING_CONFIRMATION, timestamps={"missing_since": since})
+        )
+        return Result(remaining_seconds(ctx, since))
+    if not (yield from confirm_absent(project_id, deleted)):
+        return requeue_with_backoff(ctx, POLL_SECONDS)
+    # As long as above: a recover may arrive between two looks, and a list lag behind it.
+    since = first_missed_at(ctx, Reason.DELETE_REQUESTED)
+    if since is None or ctx.now < since + 2 * ctx.settle_window:
+        yield from record_if_changed(
+            ctx, build_status_update(ctx, ready=_AWAITING_CONFIRMATION, timestamps={"missing_since": since or ctx.now})
+        )
+        return Result(remaining_seconds(ctx, since or ctx.now))
+    # Nothing but absence says so, and while everything is stopped absence is what is not believed.
+    yield from perform(AuthorizeMutation())
+    return (yield from _mark_deleted(ctx, None))
+
+
+def _mark_deleted(ctx: ReconcileContext, recoverable_until: datetime | None) -> EffectGenerator[Result]:
+    said = build_status_update(
+        ctx,
+        ready=ConditionUpdate("False", Reason.DELETED, "The app is deleted."),
+        synced=ConditionUpdate("True", Reason.IN_SYNC, "Nothing is left of it at Neon but what can be recovered."),
+        timestamps={
+            "deleted_at": ctx.now,
+            "recoverable_until": recoverable_until,
+            "tombstone_until": ctx.now + TOMBSTONE_RETENTION,
+        },
+    )
+    yield from perform(RecordStatus(said))
+    return Result(0.0 if ctx.surplus_ids else None)

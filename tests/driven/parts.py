@@ -77,7 +77,7 @@ class Parts:
 
     @classmethod
     async def probe(cls, uri: CheckedURI) -> None:
-        """``tenant_db.probe``."""
+        """``app_database.probe``."""
         world = cls.world
         await asyncio.sleep(world.chance.uniform(0.05, 0.5))
         if not world.neon.connects(uri.get_secret_value()):
@@ -171,7 +171,7 @@ def parts() -> Iterator[Ambient]:
         "Database": Parts.database,
         "require_current_schema": Parts.schema,
         "NeonClient": Parts.client,
-        "tenant_db": SimpleNamespace(probe=Parts.probe),
+        "probe": SimpleNamespace(probe=Parts.probe),
         "NotificationListener": NotificationListener,
         "AsyncIOScheduler": Scheduler,
         "ResyncWatch": ResyncWatch,

@@ -174,10 +174,10 @@ _ARGUMENTS: dict[type, Callable[[Any], Any]] = {
     e.UpdateProject: lambda s: c.number_of(s.project_id),
     e.RecoverProject: lambda s: c.number_of(s.project_id),
     e.DeleteProject: lambda s: c.number_of(s.project_id),
-    e.OpenIntent: lambda s: m.NONE if s.again is None else s.again - 1,
-    e.AuthorizeMutation: lambda s: s.swept,
+    e.OpenIntent: lambda s: m.NONE if s.reuse_create_seq is None else s.reuse_create_seq - 1,
+    e.AuthorizeMutation: lambda s: s.automatic,
     e.MarkIntentRejected: lambda s: s.create_seq - 1,
-    e.RecordAbsence: lambda s: (s.create_seq - 1, s.proven),
+    e.RecordAbsence: lambda s: (s.create_seq - 1, s.confirmed),
     e.DismissDuplicate: lambda s: (c.number_of(s.project_id), s.report),
 }
 

@@ -48,13 +48,13 @@ _STATEMENTS: dict[type, Callable[[FleetCatalog, Claimed, Any], Any]] = {
     Release: lambda c, of, s: c.release(of.lease, s.outcome),
     e.DecryptCredentials: lambda c, of, _: c.open_seal(of.app),
     e.OpenIntent: lambda c, of, s: c.open_intent(of.lease, s),
-    e.AuthorizeMutation: lambda c, of, s: c.permit(of.lease, swept=s.swept),
+    e.AuthorizeMutation: lambda c, of, s: c.permit(of.lease, swept=s.automatic),
     e.MarkIntentRejected: lambda c, of, s: c.settle_intent(of.lease, s.create_seq, "refused", absent=False),
     e.RecordAbsence: lambda c, of, s: c.settle_intent(
-        of.lease, s.create_seq, "absent" if s.proven else "open", absent=True
+        of.lease, s.create_seq, "absent" if s.confirmed else "open", absent=True
     ),
     e.RecordProject: lambda c, of, s: c.record_project(of.lease, of.app, s),
-    e.RecordCredentials: lambda c, of, s: c.record(of.lease, s.progress, s.credentials),
-    e.RecordStatus: lambda c, of, s: c.record(of.lease, s.progress),
+    e.RecordCredentials: lambda c, of, s: c.record(of.lease, s.update, s.credentials),
+    e.RecordStatus: lambda c, of, s: c.record(of.lease, s.update),
     e.DismissDuplicate: lambda c, of, s: c.drop_surplus(of.lease, s.project_id, report=s.report),
 }

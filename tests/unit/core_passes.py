@@ -160,7 +160,7 @@ class Passed:
 
 def snapshot(of: AppMetadata, **changes: Any) -> ReconcileContext:
     """What a pass over an app knows; chance takes the half, and nothing failed before."""
-    fields: dict[str, Any] = {"plane": PLANE, "now": NOW, "attempts": 0, "jitter": 0.5, "nonce": "nonce"}
+    fields: dict[str, Any] = {"control_plane": PLANE, "now": NOW, "attempts": 0, "jitter": 0.5, "nonce": "nonce"}
     return ReconcileContext(of, **fields | changes)
 
 

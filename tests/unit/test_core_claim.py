@@ -179,14 +179,14 @@ def test_what_is_gone_is_held_while_there_is_doubt(changes: dict[str, object], m
     rows = [_row(A, **({"project_id": "p-9"} | changes))]
     found: dict[Project, OwnershipAnnotations | None] = {_project("c" * 24): None}
     assert bool(_plan(rows, found).missing) == missing
-    assert _plan(rows, found, doubt=None).missing == ()
+    assert _plan(rows, found, quarantine_reason=None).missing == ()
 
 
 def test_other_planes_are_nobodys_business_and_other_catalogs_are_set_aside() -> None:
     claim = _plan(
         [],
         {
-            _project(A): _mark(A, plane="another"),
+            _project(A): _mark(A, control_plane_id="another"),
             _project(B, "p-2"): _mark(B, catalog_id="theirs", create_seq=40),
             _project("c" * 24, "p-3"): _mark("c" * 24, catalog_id="theirs", create_seq=30),
             _project("d" * 24, "p-4"): None,
@@ -197,10 +197,10 @@ def test_other_planes_are_nobodys_business_and_other_catalogs_are_set_aside() ->
 
 
 def test_a_claim_without_a_doubt_says_so_and_finds_one_itself() -> None:
-    calm = {"doubt": None}
+    calm = {"quarantine_reason": None}
     assert _plan([], {_project(A): _mark(A, create_seq=9)}, **calm).quarantine_reason is None
     assert "create number 12" in str(_plan([], {_project(A): _mark(A)}, **calm).quarantine_reason)
-    assert "was restored" in str(_plan([], {}, doubt=None, server="there").quarantine_reason)
+    assert "was restored" in str(_plan([], {}, quarantine_reason=None, server="there").quarantine_reason)
 
 
 def test_what_no_row_records_is_read() -> None:

@@ -50,7 +50,7 @@ def test_a_project_is_made_by_one_request_and_recorded_with_its_uri() -> None:
 
 
 def test_a_new_project_is_first_looked_at_when_most_were_done_of_late() -> None:
-    assert passed(NEW, Neon(created=MADE), pace=AdaptivePollInterval((4.0,))).again == Result(4.0)
+    assert passed(NEW, Neon(created=MADE), poll_interval=AdaptivePollInterval((4.0,))).again == Result(4.0)
 
 
 def test_a_create_asks_for_everything_at_once() -> None:

@@ -59,11 +59,11 @@ def test_a_catalog_that_was_never_looked_over_is_where_it_is() -> None:
     [
         ({}, None),
         ({"create_seq": 10}, "create number 10"),
-        ({"create_seq": 10, "plane": "another"}, None),
+        ({"create_seq": 10, "control_plane_id": "another"}, None),
         ({"create_seq": None}, None),
         ({"catalog_id": None, "create_seq": 10}, None),
         ({"catalog_id": "theirs", "create_seq": 1}, "another catalog, theirs"),
-        ({"catalog_id": "theirs", "create_seq": 1, "plane": "another"}, None),
+        ({"catalog_id": "theirs", "create_seq": 1, "control_plane_id": "another"}, None),
     ],
 )
 def test_a_mark_is_evidence(changes: dict[str, object], said: str | None) -> None:
@@ -104,11 +104,11 @@ UNUSED = replace(STANDING, last_create_seq=0, verified_at=None)
     [
         (UNUSED, {"catalog_id": "theirs", "create_seq": 1}, NOW - timedelta(days=900), "by another catalog, theirs"),
         (UNUSED, {"catalog_id": "theirs", "create_seq": 1}, NOW, "by another catalog, theirs"),
-        (UNUSED, {"catalog_id": "theirs", "create_seq": 1, "plane": "another"}, NOW, None),
+        (UNUSED, {"catalog_id": "theirs", "create_seq": 1, "control_plane_id": "another"}, NOW, None),
         (UNUSED, {"catalog_id": "theirs", "create_seq": None}, NOW, None),
         (UNUSED, {"catalog_id": None, "create_seq": 1}, NOW, None),
         (UNUSED, {"create_seq": 1}, NOW - timedelta(days=900), "remembers only 0"),
-        (UNUSED, {"create_seq": 1, "plane": "the former one"}, NOW, "remembers only 0"),
+        (UNUSED, {"create_seq": 1, "control_plane_id": "the former one"}, NOW, "remembers only 0"),
         (replace(UNUSED, promoted_at=NOW), {"catalog_id": "theirs", "create_seq": 1}, STANDING.created_at, None),
         (replace(UNUSED, last_create_seq=1), {"catalog_id": "theirs", "create_seq": 1}, STANDING.created_at, None),
         (
@@ -117,7 +117,7 @@ UNUSED = replace(STANDING, last_create_seq=0, verified_at=None)
             NOW,
             None,
         ),
-        (replace(UNUSED, promoted_at=NOW), {"create_seq": 1, "plane": "another"}, NOW, None),
+        (replace(UNUSED, promoted_at=NOW), {"create_seq": 1, "control_plane_id": "another"}, NOW, None),
     ],
 )
 def test_evidence_unused_catalog_stops_at_another_catalog_of_any_age(
@@ -138,7 +138,7 @@ def test_suspects_unused_catalog_are_of_every_age_until_a_look_is_kept() -> None
     old = NOW - timedelta(days=900)
     listing = ProjectListing(projects=(_project(1, at=old), _project(2), _project(3, name="foreign", at=old)))
     assert [project.id for project in unverified_projects(UNUSED, listing)] == ["p-2", "p-1"]
-    for used in ({"looked_at": NOW}, {"high_water": 1}, {"claimed_at": NOW}):
+    for used in ({"verified_at": NOW}, {"last_create_seq": 1}, {"promoted_at": NOW}):
         assert [project.id for project in unverified_projects(replace(UNUSED, **used), listing)] == ["p-2"]
 
 

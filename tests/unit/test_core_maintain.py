@@ -52,7 +52,7 @@ def test_two_failures_do_not_make_a_new_project_one_that_somebody_may_have_chang
 
 def test_running_operations_are_waited_for_at_the_pace_of_late() -> None:
     running = Neon(alive=(project(SERVED),), held=HELD, operations=(_operation("running"),))
-    assert passed(FRESH, running, pace=AdaptivePollInterval((6.0,))).again == Result(2.0)
+    assert passed(FRESH, running, poll_interval=AdaptivePollInterval((6.0,))).again == Result(2.0)
     assert passed(SERVED, Neon(alive=running.alive, operations=running.operations)).again == Result(1.0)
     failed = passed(FRESH, Neon(held=HELD, operations=(_operation("failed"), _operation("running"))))
     assert (failed.ready, failed.again) == (("False", Reason.OPERATION_FAILED), Result(1.0, backoff=True))

@@ -290,14 +290,14 @@ def test_times_to_ready_and_to_deleted(seen: Seen) -> None:
 @pytest.mark.parametrize(
     ("meet", "level"),
     [
-        (lambda w: w.failed(NeonUnauthorized(method="GET", route="/projects", detail="no", status=401)), "ERROR"),
-        (lambda w: w.failed(MutationsSuspended("many projects vanished")), "ERROR"),
-        (lambda w: w.failed(MutationsSuspended("sweeps may delete 10"), budget=True), "WARNING"),
-        (lambda w: w.exchanged(_exchange(503)), "WARNING"),
-        (lambda w: w.exchanged(_exchange(None, NeonNotSent, whole=False)), "WARNING"),
-        (lambda w: w.failed(NeonLocked(method="GET", route="/projects", detail="busy", status=423)), None),
-        (lambda w: w.exchanged(_exchange(404)), None),
-        (lambda w: w.exchanged(_exchange(None, whole=False)), None),
+        (lambda w: w.on_error(NeonUnauthorized(method="GET", route="/projects", detail="no", status=401)), "ERROR"),
+        (lambda w: w.on_error(MutationsSuspended("many projects vanished")), "ERROR"),
+        (lambda w: w.on_error(MutationsSuspended("sweeps may delete 10"), budget=True), "WARNING"),
+        (lambda w: w.on_neon_response(_exchange(503)), "WARNING"),
+        (lambda w: w.on_neon_response(_exchange(None, NeonNotSent, whole=False)), "WARNING"),
+        (lambda w: w.on_error(NeonLocked(method="GET", route="/projects", detail="busy", status=423)), None),
+        (lambda w: w.on_neon_response(_exchange(404)), None),
+        (lambda w: w.on_neon_response(_exchange(None, whole=False)), None),
     ],
 )
 def test_what_is_about_the_whole_plane_is_said_once(

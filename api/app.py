@@ -29,7 +29,7 @@ def create_app(context: ApiContext) -> Starlette:
     Raises:
         SettingsError: ``TRUSTED_PROXIES`` is wrong.
     """
-    waiting = Waiting(context.catalog.statuses)
+    waiting = Waiting(context.catalog.get_many)
     nudge = WakeupNotifier(context.catalog.notify)
     measured, exposition = (
         HttpMetrics(context.registry),

@@ -17,10 +17,10 @@ from api.context import ApiContext
 from api.nudge import WakeupNotifier
 from api.provisioning import AppCreator, AppProvisioningService, owner_limits
 from api.waiting import Waiting
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
 from reconciler.catalog.database import Database
-from reconciler.catalog.revocations import RevocationCatalog
-from reconciler.catalog.seal import Sealer
+from reconciler.catalog.encryption import Sealer
+from reconciler.catalog.revocations import RevocationStore
 from specs.names import app_id_from_bytes
 from specs.settings import (
     ApiSettings,
@@ -56,11 +56,11 @@ def compose(settings: ServeSettings, registry: CollectorRegistry | None = None) 
     """
     database = Database(settings.catalog.database_url.get_secret_value())
     context = ApiContext(
-        catalog=AppCatalog(database),
+        catalog=AppStore(database),
         database=database,
         sealer=Sealer(settings.seal.keys()),
         tokens=TokenVerifier(settings.tokens),
-        revocations=TokenRevocations(RevocationCatalog(database).minimums),
+        revocations=TokenRevocations(RevocationStore(database).minimums),
         plane=settings.plane,
         http=settings.http,
         new_app_id=new_app_id,
@@ -80,8 +80,8 @@ async def provisioning_service(
     ``await service.provision_new_app(user_id, app_name)``.
     """
     database = Database(catalog.database_url.get_secret_value())
-    apps = AppCatalog(database)
-    waiting, nudge = Waiting(apps.statuses), WakeupNotifier(apps.notify)
+    apps = AppStore(database)
+    waiting, nudge = Waiting(apps.get_many), WakeupNotifier(apps.notify)
     provisioner = AppCreator(apps, plane, limits=owner_limits(http), new_app_id=new_app_id, nudge=nudge)
     await database.open()
     try:

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from api.auth.revocations import TokenRevocations
 from api.auth.tokens import TokenVerifier
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
 from reconciler.catalog.database import Database
-from reconciler.catalog.seal import Sealer
+from reconciler.catalog.encryption import Sealer
 from specs.settings import ApiSettings, ControlPlaneSettings, MetricsSettings
 
 
@@ -32,7 +32,7 @@ class ApiContext:
         registry: what the process measures; shown on ``/metrics``, with the API's own metrics added.
     """
 
-    catalog: AppCatalog
+    catalog: AppStore
     database: Database
     sealer: Sealer
     tokens: TokenVerifier

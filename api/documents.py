@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from reconciler.catalog.apps import AppEvent
 from reconciler.catalog.cursors import APPS_CURSOR, EVENTS_CURSOR
-from reconciler.catalog.seal import DecryptionFailed, Sealer, UriColumn
+from reconciler.catalog.encryption import DecryptionFailed, Sealer, UriColumn
 from reconciler.logging import RepeatSuppressor
 from specs import status
 from specs.metadata import AppMetadata

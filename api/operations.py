@@ -53,7 +53,7 @@ _URI = {
 }
 _WAITING = _CONDITION | {
     "status": "False",
-    "reason": "Waiting",
+    "reason": "Queued",
     "message": "Waiting for a reconciler to take the app up; nothing is to be done.",
     "last_transition_time": _MADE,
     "observed_generation": 0,

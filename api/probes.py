@@ -36,7 +36,7 @@ async def ready(database: Database) -> Response:
     try:
         async with asyncio.timeout(READY_SECONDS):
             current = await schema_is_current(database)
-            ended_by = await CatalogIdentityStore(database).ended_by() if current else None
+            ended_by = await CatalogIdentityStore(database).resume_command() if current else None
     except TimeoutError:
         raise unavailable("The catalog does not answer.") from None
     if not current:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from reconciler.catalog.refusals import (
+from reconciler.catalog.errors import (
     CreateLimitReached,
     IdempotencyKeyReused,
     InvalidCursor,

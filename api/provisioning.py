@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from api.documents import morphik_uri
 from api.waiting import MAX_WAIT_SECONDS, Waiting, is_settled
-from reconciler.catalog.apps import AppCatalog, Created
+from reconciler.catalog.apps import AppStore, CreateResult
+from reconciler.catalog.encryption import Sealer
 from reconciler.catalog.limits import OwnerLimits
-from reconciler.catalog.seal import Sealer
 from reconciler.errors import ReconcileError
 from specs.app import AppRequest, DesiredApp
 from specs.metadata import AppMetadata
@@ -95,7 +95,7 @@ class AppCreator:
 
     def __init__(
         self,
-        catalog: AppCatalog,
+        catalog: AppStore,
         plane: ControlPlaneSettings,
         *,
         limits: OwnerLimits,
@@ -110,7 +110,7 @@ class AppCreator:
 
     async def create(
         self, owner_id: str, request: AppRequest, *, idempotency_key: str | None, request_id: str | None
-    ) -> Created:
+    ) -> CreateResult:
         """Write the app's row, or find the one that the same request wrote.
 
         A region that is not offered now may have been when the same request came first, so the app is looked for.
@@ -130,7 +130,7 @@ class AppCreator:
             )
             if found is None:
                 raise InvalidAppRequest("region", f"must be one of {', '.join(self._plane.neon_regions)}")
-            return Created(found, created=False)
+            return CreateResult(found, created=False)
         created = await self._catalog.create(
             owner_id,
             desired,
@@ -160,7 +160,7 @@ class AppProvisioningService:
     def __init__(
         self,
         provisioner: AppCreator,
-        catalog: AppCatalog,
+        catalog: AppStore,
         sealer: Sealer,
         waiting: Waiting,
         *,

@@ -15,8 +15,8 @@ class AppMetadata(BaseModel):
     """An app as the catalog knows it. Secrets are sealed bytes, and stay out of ``repr``.
 
     Times are aware. ``min_cu`` and ``max_cu`` are Neon compute units; ``*_seconds`` are seconds; ``quota`` maps the
-    fields of Neon's quota object to their limits, an absent one being unlimited. ``held_for`` is what a person has to
-    say first: whose a rebuilt app is (``owner``), or whether a project that vanished shall be recovered (``recovery``).
+    fields of Neon's quota object to their limits, an absent one being unlimited. ``hold_reason`` is what an operator
+    must confirm first: the owner of a rebuilt app (``owner``), or the recovery of a missing project (``recovery``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,7 +55,7 @@ class AppMetadata(BaseModel):
     deleted_at: datetime | None = None
     recoverable_until: datetime | None = None
     tombstone_until: datetime | None = None
-    held_for: Literal["owner", "recovery"] | None = None
+    hold_reason: Literal["owner", "recovery"] | None = None
 
     @property
     def project_name(self) -> str:
@@ -79,7 +79,7 @@ class AppMetadata(BaseModel):
             self.connection_uri_sealed is not None
             and self.connected_at is not None
             and self.delete_requested_at is None
-            and self.held_for != "owner"
+            and self.hold_reason != "owner"
         )
 
     def as_shown_to_owner(self) -> AppMetadata:

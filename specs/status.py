@@ -43,48 +43,48 @@ class Reason(StrEnum):
     """Why a condition is as it is. Each names whose turn it is in its message."""
 
     # Ready
-    WAITING = "Waiting"
+    QUEUED = "Queued"
     OPERATIONS_RUNNING = "OperationsRunning"
     OPERATION_FAILED = "OperationFailed"
     CONNECTING = "Connecting"
     AVAILABLE = "Available"
     ENDPOINT_MISSING = "EndpointMissing"
     CREDENTIALS_MISSING = "CredentialsMissing"
-    HOST_NOT_BELIEVED = "HostNotBelieved"
+    HOST_NOT_ALLOWED = "HostNotAllowed"
     PROJECT_MISSING = "ProjectMissing"
     RECOVERING = "Recovering"
     PROJECT_LOST = "ProjectLost"
     DELETE_REQUESTED = "DeleteRequested"
     DELETED = "Deleted"
     # Synced
-    IN_SYNC = "InSync"
+    UP_TO_DATE = "UpToDate"
     IMMUTABLE_DRIFT = "ImmutableDrift"
     OUTCOME_UNKNOWN = "OutcomeUnknown"
     NEON_UNAVAILABLE = "NeonUnavailable"
     NEON_LOCKED = "NeonLocked"
     NEON_RATE_LIMITED = "NeonRateLimited"
     NEON_UNAUTHORIZED = "NeonUnauthorized"
-    NEON_REFUSED = "NeonRefused"
+    NEON_REJECTED = "NeonRejected"
     PROJECT_LIMIT_REACHED = "ProjectLimitReached"
     PLAN_LIMIT_REACHED = "PlanLimitReached"
     QUOTA_EXCEEDED = "QuotaExceeded"
-    MUTATION_STOPPED = "MutationStopped"
-    NOT_PROVEN_OURS = "NotProvenOurs"
-    HELD = "Held"
+    MUTATIONS_SUSPENDED = "MutationsSuspended"
+    OWNERSHIP_UNVERIFIED = "OwnershipUnverified"
+    ON_HOLD = "OnHold"
     OWNER_UNCONFIRMED = "OwnerUnconfirmed"
 
 
 # A person must act before the loop can go on.
 MANUAL_ACTION_REASONS = frozenset(
     {
-        Reason.NEON_REFUSED,
+        Reason.NEON_REJECTED,
         Reason.PROJECT_LIMIT_REACHED,
         Reason.PLAN_LIMIT_REACHED,
         Reason.QUOTA_EXCEEDED,
         Reason.OPERATION_FAILED,
         Reason.IMMUTABLE_DRIFT,
-        Reason.NOT_PROVEN_OURS,
-        Reason.HELD,
+        Reason.OWNERSHIP_UNVERIFIED,
+        Reason.ON_HOLD,
         Reason.OWNER_UNCONFIRMED,
     }
 )
@@ -158,6 +158,6 @@ def derive_status(
         return AppStatus.DEGRADED
     return (
         AppStatus.PROVISIONING
-        if recorded or (ready is not None and ready.reason != Reason.WAITING)
+        if recorded or (ready is not None and ready.reason != Reason.QUEUED)
         else AppStatus.PENDING
     )

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.rows import dict_row
 
-from reconciler.catalog.apps import AppCatalog, Created
+from reconciler.catalog.apps import AppStore, CreateResult
 from reconciler.catalog.database import Database
+from reconciler.catalog.encryption import Sealer
 from reconciler.catalog.limits import OwnerLimits
-from reconciler.catalog.seal import Sealer
 from specs.app import DesiredApp
 from specs.names import app_id_from_bytes
 
@@ -39,17 +39,17 @@ async def opened(url: str, **options: Any) -> AsyncIterator[Database]:
         await database.close()
 
 
-def with_catalog(url: str, use: Callable[[AppCatalog], Awaitable[Result]]) -> Result:
+def with_catalog(url: str, use: Callable[[AppStore], Awaitable[Result]]) -> Result:
     """What ``use`` returns, in a loop of its own."""
 
     async def run() -> Result:
         async with opened(url) as database:
-            return await use(AppCatalog(database))
+            return await use(AppStore(database))
 
     return asyncio.run(run())
 
 
-async def create(catalog: AppCatalog, name: str = "notes", owner: str = "alice", **changes: Any) -> Created:
+async def create(catalog: AppStore, name: str = "notes", owner: str = "alice", **changes: Any) -> CreateResult:
     """Ask for an app; ``changes`` go to ``AppCatalog.create``, ``max_apps`` and ``max_creates`` as its limits."""
     given: dict[str, Any] = {
         "given": DesiredApp.model_fields,

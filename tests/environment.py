@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from reconciler.catalog import database, migrate, wakeup
+from reconciler.catalog import database, listener, migrate
 from reconciler.catalog.address import validated_url
 
 HOSTILE = os.environ.get("TEST_ENVIRONMENT") == "hostile"
@@ -163,7 +163,7 @@ def environment(address: str) -> Iterator[None]:
     program = pgbouncer()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "validated_url", lambda url: validated_url(of_product(url, *POOLER)))
-        for module in (migrate, wakeup):
+        for module in (migrate, listener):
             patch.setattr(module, "validated_url", lambda url: validated_url(of_product(url)))
         if program is None:
             yield

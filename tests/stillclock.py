@@ -36,7 +36,7 @@ DELETE FROM orphan_projects;
 DELETE FROM catalog_identity;
 INSERT INTO catalog_identity DEFAULT VALUES;
 DELETE FROM periodic_jobs;
-INSERT INTO periodic_jobs (name) VALUES ('sweep'), ('audit'), ('keys');
+INSERT INTO periodic_jobs (name) VALUES ('resync'), ('deep_resync'), ('expire_idempotency_keys');
 DELETE FROM request_budget;
 INSERT INTO request_budget DEFAULT VALUES;
 SELECT setval('lease_tokens', 1, false);

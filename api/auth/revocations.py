@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from api.auth.claims import InvalidToken, Principal, Refusal
-from reconciler.catalog.together import Batcher
+from reconciler.catalog.batcher import Batcher
 
 # A revocation counts everywhere within a minute: what was read is used for half of it.
 KEEP_SECONDS = 30.0

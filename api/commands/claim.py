@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from reconciler.catalog.address import load_catalog_settings
-from reconciler.catalog.budget import BudgetCatalog
-from reconciler.catalog.claim import Claimed, PromotionRejected, PromotionStore
+from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.catalog.database import Database
-from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.seal import Sealer
+from reconciler.catalog.encryption import Sealer
+from reconciler.catalog.promotion import PromotionRejected, PromotionResult, PromotionStore
+from reconciler.catalog.rate_limit import RateLimitStore
 from reconciler.core.ownership import OwnershipAnnotations, parse_annotations
 from reconciler.core.rate_limit import BucketConfig, Priority
 from reconciler.core.recovery.catalog_identity import CatalogIdentity
@@ -59,7 +59,7 @@ async def claim(*, act: bool) -> str:
     plane = ControlPlaneSettings.load()
     sealer = Sealer(EncryptionSettings.load().keys()) if act else None
     async with _opened() as database, _neon(database) as client:
-        fleet = FleetCatalog(database, owner="operator", lease_seconds=1)
+        fleet = ControlPlaneStore(database, owner="operator", lease_seconds=1)
         loop = ReconcilerSettings.load()
         access = OrganizationGuard(
             client,
@@ -75,7 +75,7 @@ async def claim(*, act: bool) -> str:
             lines += ["", "Nothing was changed. If this catalog is the right one: morphik-apps claim --yes", advice]
         else:
             catalog = PromotionStore(database)
-            done = await catalog.claim(seen.claim, seen.standing, sealer, org_id=seen.org_id, at=seen.at)
+            done = await catalog.promote(seen.claim, seen.standing, sealer, org_id=seen.org_id, at=seen.at)
             lines += ["", *_done(done)]
     return "".join(f"{line}\n" for line in lines)
 
@@ -83,8 +83,10 @@ async def claim(*, act: bool) -> str:
 async def confirm(app_id: str, owner_id: str) -> str:
     """Let a held app go on, as this owner's; what to print. Raises PromotionRejected, CatalogUnavailable."""
     async with _opened() as database:
-        held_for = await PromotionStore(database).confirm(app_id, owner_id)
-    next_step = "its credentials are read now" if held_for == "owner" else "its project is recovered by the next sweeps"
+        hold_reason = await PromotionStore(database).confirm_owner(app_id, owner_id)
+    next_step = (
+        "its credentials are read now" if hold_reason == "owner" else "its project is recovered by the next sweeps"
+    )
     return f"{app_id} is {owner_id!r}'s; {next_step}\n"
 
 
@@ -105,19 +107,19 @@ async def _neon(database: Database) -> AsyncIterator[NeonClient]:
     terms = BucketConfig.from_limits(
         requests_per_minute=loop.neon_requests_per_minute, burst=loop.neon_burst_per_second
     )
-    budget = RateLimiter(BudgetCatalog(database, terms), terms)
+    budget = RateLimiter(RateLimitStore(database, terms), terms)
     proxy = egress_proxy(loop.neon_api_url, loop)
     async with NeonClient(
         loop.neon_api_url, loop.neon_api_key, timeout_seconds=loop.neon_timeout_seconds, proxy=proxy
     ) as client:
         try:
-            yield client.through(PriorityGate(budget, Priority.USER))
+            yield client.with_gate(PriorityGate(budget, Priority.USER))
         finally:
             await budget.aclose()
 
 
 async def look(
-    client: NeonClient, access: OrganizationGuard, fleet: FleetCatalog, catalog: PromotionStore, plane: str
+    client: NeonClient, access: OrganizationGuard, fleet: ControlPlaneStore, catalog: PromotionStore, plane: str
 ) -> Seen:
     """Compare the whole of Neon's list with the catalog, with the annotations of all that no row records.
 
@@ -126,7 +128,7 @@ async def look(
         MutationsSuspended: the settings are not those that the catalog works with.
         NeonAPIError, CatalogUnavailable: something did not answer.
     """
-    if await fleet.pins() is None:
+    if await fleet.binding() is None:
         raise PromotionRejected("this catalog has made nothing at Neon yet, so there is nothing to claim")
     org_id, at = await access.organization(), await fleet.clock()
     listing = await client.list_all_projects(org_id=org_id)
@@ -147,7 +149,7 @@ async def look(
                 f"Neon's list of the branches of {project.id} cannot be read at the moment; try again"
             )
     nonces = await catalog.nonces([mark.app_id for mark in marks.values() if mark is not None and mark.app_id])
-    standing = await fleet.identity.standing()
+    standing = await fleet.identity.read()
     return Seen(standing, plan_recovery(standing, plane, rows, listing, marks, nonces), org_id, at)
 
 
@@ -176,8 +178,8 @@ def _describe(seen: Seen, plane: str) -> Iterator[str]:
         yield f"another catalog has projects here: {catalog_id}, its last create is number {create_seq}"
 
 
-def _done(done: Claimed) -> Iterator[str]:
+def _done(done: PromotionResult) -> Iterator[str]:
     yield "Claimed: this catalog is the right one, and changes at Neon go on."
-    yield f"rebuilt {len(done.rebuilt)}, remembered {len(done.remembered)}, held {len(done.held)}"
-    if done.rebuilt or done.held:
+    yield f"rebuilt {len(done.rebuilt)}, remembered {len(done.remembered)}, held {len(done.on_hold)}"
+    if done.rebuilt or done.on_hold:
         yield "Each rebuilt or held app waits for: morphik-apps claim --confirm APP_ID OWNER"

@@ -36,8 +36,8 @@ from api.connections.pool import Connections
 from api.metrics import MetricsEndpoint
 from api.probes import probes
 from reconciler.catalog.address import load_catalog_settings
+from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.catalog.database import Database
-from reconciler.catalog.fleet import FleetCatalog
 from reconciler.catalog.migrate import migrate
 from reconciler.core.recovery.catalog_identity import server_change
 from reconciler.errors import ReconcileError
@@ -197,9 +197,9 @@ def _resume(_parsed: argparse.Namespace) -> None:
         database = Database(load_catalog_settings().database_url.get_secret_value())
         await database.open()
         try:
-            fleet = FleetCatalog(database, owner="operator", lease_seconds=1)
+            fleet = ControlPlaneStore(database, owner="operator", lease_seconds=1)
             until = await fleet.override_stop()
-            standing = await fleet.identity.standing()
+            standing = await fleet.identity.read()
             goes_on = standing.quarantine_reason is None and server_change(standing) is None
             _say(
                 "changes at Neon go on" if goes_on else "which catalog is the right one is in doubt: morphik-apps claim"

@@ -7,7 +7,7 @@ import logging
 
 from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.database import Database
-from reconciler.catalog.revocations import LARGEST_VERSION, RevocationCatalog
+from reconciler.catalog.revocations import MAX_VERSION, RevocationStore
 from reconciler.logging import log_extra
 from specs.names import OWNER_LENGTH, is_owner_id
 
@@ -23,13 +23,13 @@ async def revoke_tokens(owner_id: str, below: int, *, allow_lower: bool) -> str:
     """
     if not is_owner_id(owner_id):
         raise ValueError(f"OWNER must be 1 to {OWNER_LENGTH} printable characters")
-    if not 0 <= below <= LARGEST_VERSION:
-        raise ValueError(f"--below must be a number from 0 to {LARGEST_VERSION}")
+    if not 0 <= below <= MAX_VERSION:
+        raise ValueError(f"--below must be a number from 0 to {MAX_VERSION}")
     operator = _operator()
     database = Database(load_catalog_settings().database_url.get_secret_value(), max_size=1)
     await database.open()
     try:
-        changed = await RevocationCatalog(database).revoke_below(
+        changed = await RevocationStore(database).revoke_below(
             owner_id, below, operator=operator, allow_lower=allow_lower
         )
     finally:

@@ -2,19 +2,19 @@
 -- depends:
 
 -- Who this catalog is. A copy of it (a restore, a clone, a failover that lost commits) is recognised by
--- catalog_id and high_water, which every project made from here carries in its annotations.
+-- catalog_id and last_create_seq, which every project made from here carries in its annotations.
 CREATE TABLE catalog_identity (
     singleton              boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     catalog_id             uuid NOT NULL DEFAULT gen_random_uuid(),
-    high_water             bigint NOT NULL DEFAULT 0,
+    last_create_seq             bigint NOT NULL DEFAULT 0,
     control_plane_id       text,
     neon_api_url           text,
     org_id                 text,
     mutation_stopped_at    timestamptz,
     mutation_stop_reason   text,
     stop_overridden_until  timestamptz,
-    sweep_deletes_since    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    sweep_deletes          integer NOT NULL DEFAULT 0,
+    automatic_deletes_since    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    automatic_deletes          integer NOT NULL DEFAULT 0,
     created_at             timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -68,12 +68,12 @@ CREATE INDEX app_metadata_tombstone ON app_metadata (tombstone_until) WHERE tomb
 CREATE TABLE app_work (
     app_id            text PRIMARY KEY REFERENCES app_metadata ON DELETE CASCADE,
     due_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
-    rank_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    priority_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     lane              smallint NOT NULL DEFAULT 0,
     attempts          integer NOT NULL DEFAULT 0,
-    wakes             bigint NOT NULL DEFAULT 0,
+    wake_count             bigint NOT NULL DEFAULT 0,
     confirmed_missing boolean NOT NULL DEFAULT false,
-    surplus_ids       text[] NOT NULL DEFAULT '{}',
+    duplicate_ids       text[] NOT NULL DEFAULT '{}',
     lease_owner       text,
     lease_token       bigint NOT NULL DEFAULT 0,
     lease_expires_at  timestamptz
@@ -91,7 +91,7 @@ CREATE TABLE create_intents (
     create_seq       bigint NOT NULL,
     incarnation      integer NOT NULL,
     nonce            text NOT NULL,
-    state            text NOT NULL CHECK (state IN ('open', 'refused', 'recorded', 'absent')),
+    state            text NOT NULL CHECK (state IN ('open', 'rejected', 'recorded', 'absent')),
     sent_at          timestamptz NOT NULL,
     first_absent_at  timestamptz,
     PRIMARY KEY (app_id, create_seq)
@@ -142,7 +142,7 @@ CREATE TABLE periodic_jobs (
     lease_expires_at  timestamptz
 );
 
-INSERT INTO periodic_jobs (name) VALUES ('sweep'), ('audit');
+INSERT INTO periodic_jobs (name) VALUES ('resync'), ('deep_resync');
 
 -- Projects with our mark that no row names: reported, never touched.
 CREATE TABLE orphan_projects (

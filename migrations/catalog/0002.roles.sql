@@ -25,7 +25,7 @@ BEGIN
           UPDATE (app_name, min_cu, max_cu, suspend_seconds, history_retention_seconds, quota, generation, updated_at,
                   delete_requested_at)
         ON app_metadata TO morphik_apps_api;
-    GRANT INSERT (app_id), UPDATE (due_at, rank_at, lane, attempts, wakes) ON app_work TO morphik_apps_api;
+    GRANT INSERT (app_id), UPDATE (due_at, priority_at, lane, attempts, wake_count) ON app_work TO morphik_apps_api;
     GRANT INSERT ON app_events, idempotency_keys TO morphik_apps_api;
 
     GRANT SELECT ON app_metadata, app_work, app_events, create_intents, catalog_identity, periodic_jobs,

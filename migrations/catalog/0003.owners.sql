@@ -55,7 +55,7 @@ BEGIN
     VALUES (new_app_id, new_owner_id, new_app_name, new_region, new_pg_version, new_min_cu, new_max_cu,
             new_suspend_seconds, new_history_retention_seconds, new_quota,
             jsonb_build_array(jsonb_build_object(
-                'type', 'Ready', 'status', 'False', 'reason', 'Waiting', 'message', said,
+                'type', 'Ready', 'status', 'False', 'reason', 'Queued', 'message', said,
                 'last_transition_time', made_at, 'observed_generation', 0)),
             made_at, made_at);
     INSERT INTO app_work (app_id) VALUES (new_app_id);

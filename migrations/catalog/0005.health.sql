@@ -4,9 +4,9 @@
 
 -- A round is one look at the whole fleet: a sweep's one run, the audit's dozen.
 ALTER TABLE periodic_jobs
-    ADD COLUMN round_started_at timestamptz,
-    ADD COLUMN round_finished_at timestamptz,
-    ADD COLUMN round_seconds double precision;
+    ADD COLUMN cycle_started_at timestamptz,
+    ADD COLUMN cycle_finished_at timestamptz,
+    ADD COLUMN cycle_seconds double precision;
 
 CREATE INDEX app_metadata_unconverged ON app_metadata (created_at)
     WHERE deleted_at IS NULL AND (status <> 'ready' OR observed_generation < generation);
@@ -14,7 +14,7 @@ CREATE INDEX app_metadata_unconverged ON app_metadata (created_at)
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'morphik_apps_api') THEN
-        GRANT SELECT (name, round_finished_at, round_seconds) ON periodic_jobs TO morphik_apps_api;
+        GRANT SELECT (name, cycle_finished_at, cycle_seconds) ON periodic_jobs TO morphik_apps_api;
         GRANT SELECT (project_id) ON orphan_projects TO morphik_apps_api;
         GRANT SELECT ON _yoyo_migration TO morphik_apps_reconciler;
     END IF;

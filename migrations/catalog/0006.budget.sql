@@ -11,10 +11,10 @@ CREATE TABLE request_budget (
     -- Neon refused a request for there being too many: nothing is sent before.
     closed_until      timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- What work that waits for others has a right to, and when it last asked.
-    repairs_owed      double precision NOT NULL DEFAULT 0,
-    repairs_asked_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    sweeps_owed       double precision NOT NULL DEFAULT 0,
-    sweeps_asked_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+    repair_credit      double precision NOT NULL DEFAULT 0,
+    repair_requested_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    resync_credit       double precision NOT NULL DEFAULT 0,
+    resync_requested_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 INSERT INTO request_budget DEFAULT VALUES;

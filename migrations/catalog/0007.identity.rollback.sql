@@ -6,7 +6,7 @@ BEGIN
 END
 $$;
 DROP FUNCTION server_identity;
-ALTER TABLE app_metadata DROP COLUMN held_for;
+ALTER TABLE app_metadata DROP COLUMN hold_reason;
 ALTER TABLE catalog_identity
-    DROP COLUMN server_identity, DROP COLUMN looked_start, DROP COLUMN looked_at, DROP COLUMN doubted_at,
-    DROP COLUMN doubt_reason, DROP COLUMN set_aside, DROP COLUMN claimed_at;
+    DROP COLUMN server_identity, DROP COLUMN verified_server_start, DROP COLUMN verified_at, DROP COLUMN quarantined_at,
+    DROP COLUMN quarantine_reason, DROP COLUMN retired_catalogs, DROP COLUMN promoted_at;

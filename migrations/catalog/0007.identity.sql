@@ -2,22 +2,22 @@
 -- depends: 0006.budget
 
 -- server_identity: the server that the catalog belongs to; null until the first look at Neon.
--- looked_start, looked_at: the start of that server under which Neon's list was last compared with the catalog, and when.
--- doubted_at, doubt_reason: whether this is the right catalog is not certain; only a person's claim ends that.
--- set_aside: other catalogs under the same plane that a person declared to be no more, each with its last create.
+-- verified_server_start, verified_at: the start of that server under which Neon's list was last compared with the catalog, and when.
+-- quarantined_at, quarantine_reason: whether this is the right catalog is not certain; only a person's claim ends that.
+-- retired_catalogs: other catalogs under the same plane that a person declared to be no more, each with its last create.
 ALTER TABLE catalog_identity
     ADD COLUMN server_identity  text,
-    ADD COLUMN looked_start     timestamptz,
-    ADD COLUMN looked_at        timestamptz,
-    ADD COLUMN doubted_at       timestamptz,
-    ADD COLUMN doubt_reason     text,
-    ADD COLUMN set_aside        jsonb NOT NULL DEFAULT '{}',
-    ADD COLUMN claimed_at       timestamptz;
+    ADD COLUMN verified_server_start     timestamptz,
+    ADD COLUMN verified_at        timestamptz,
+    ADD COLUMN quarantined_at       timestamptz,
+    ADD COLUMN quarantine_reason     text,
+    ADD COLUMN retired_catalogs        jsonb NOT NULL DEFAULT '{}',
+    ADD COLUMN promoted_at       timestamptz;
 
 -- What a person has to say about an app after a claim: owner (the row was rebuilt; whose is it?), recovery (its project
 -- was deleted while nobody knew by whom; shall it be recovered?). Not validated, so that no row is read for it.
-ALTER TABLE app_metadata ADD COLUMN held_for text;
-ALTER TABLE app_metadata ADD CONSTRAINT app_metadata_held_for CHECK (held_for IN ('owner', 'recovery')) NOT VALID;
+ALTER TABLE app_metadata ADD COLUMN hold_reason text;
+ALTER TABLE app_metadata ADD CONSTRAINT app_metadata_held_for CHECK (hold_reason IN ('owner', 'recovery')) NOT VALID;
 
 -- What the server says of itself. A dump that was restored, a copy and a clone differ in system, database or table; a
 -- failover and a recovery to a point in time in the timeline; a branch at Neon in its name. What may not be asked is "-".

@@ -6,7 +6,7 @@ BEGIN
     END IF;
 END
 $$;
-DELETE FROM periodic_jobs WHERE name = 'keys';
+DELETE FROM periodic_jobs WHERE name = 'expire_idempotency_keys';
 
 CREATE OR REPLACE FUNCTION create_apps(wanted jsonb) RETURNS TABLE (number integer, made_at timestamptz) LANGUAGE plpgsql AS $$
 BEGIN

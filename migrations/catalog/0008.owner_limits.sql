@@ -96,7 +96,7 @@ BEGIN
         VALUES (w.app_id, w.owner_id, w.app_name, w.region, w.pg_version, w.min_cu, w.max_cu, w.suspend_seconds,
                 w.history_retention_seconds, w.quota,
                 jsonb_build_array(jsonb_build_object(
-                    'type', 'Ready', 'status', 'False', 'reason', 'Waiting', 'message', w.waiting,
+                    'type', 'Ready', 'status', 'False', 'reason', 'Queued', 'message', w.waiting,
                     'last_transition_time', made_at, 'observed_generation', 0)),
                 made_at, made_at);
         INSERT INTO app_work (app_id) VALUES (w.app_id);
@@ -117,7 +117,7 @@ BEGIN
 END
 $$;
 
-INSERT INTO periodic_jobs (name) VALUES ('keys');
+INSERT INTO periodic_jobs (name) VALUES ('expire_idempotency_keys');
 
 DO $$
 BEGIN

@@ -13,19 +13,19 @@ from psycopg.errors import UniqueViolation
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
-from reconciler.catalog.cursors import after_app, app_position, event_position
+from reconciler.catalog.batcher import Batcher
+from reconciler.catalog.cursors import decode_app_cursor, decode_event_cursor, encode_app_cursor
 from reconciler.catalog.database import Connection, Database
-from reconciler.catalog.limits import MAX_KEYS, OwnerLimits, seconds_until_create
-from reconciler.catalog.refusals import (
+from reconciler.catalog.errors import (
     CreateLimitReached,
     IdempotencyKeyReused,
     KeyLimitReached,
     LimitReached,
     NameTaken,
 )
+from reconciler.catalog.limits import MAX_KEYS, OwnerLimits, seconds_until_create
 from reconciler.catalog.rows import app_from_row, app_from_values
 from reconciler.catalog.statements import load
-from reconciler.catalog.together import Batcher
 from reconciler.errors import CatalogUnavailable
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
@@ -33,9 +33,9 @@ from specs.status import AppStatus, Condition, ConditionType, Reason
 
 _log = logging.getLogger(__name__)
 _SQL = load("apps")
-_TRIES = 5
-_MOST_AT_ONCE = 50
-WAITING = "Waiting for a reconciler to take the app up; nothing is to be done."
+_MAX_ATTEMPTS = 5
+_MAX_BATCH_SIZE = 50
+QUEUED_MESSAGE = "Waiting for a reconciler to take the app up; nothing is to be done."
 
 
 class _Conflict(Exception):
@@ -43,7 +43,7 @@ class _Conflict(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Created:
+class CreateResult:
     """The app of a create, and whether this request made it."""
 
     app: AppMetadata
@@ -51,7 +51,7 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sought:
+class _CreateRequest:
     """What a create looks for before it writes: an app by its key or by its name."""
 
     owner_id: str
@@ -61,7 +61,7 @@ class _Sought:
     fingerprint: bytes | None
 
     @property
-    def named(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         """The parameters of statements."""
         return {"owner_id": self.owner_id, "app_name": self.desired.app_name, "key": self.key}
 
@@ -100,13 +100,15 @@ class EventPage:
     next_cursor: str | None
 
 
-class AppCatalog:
+class AppStore:
     """The apps, as the API sees them. Every method raises CatalogUnavailable when the catalog does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._make: Batcher[dict[str, Any], datetime | None] = Batcher(self._make_all, most=_MOST_AT_ONCE)
-        self._read: Batcher[tuple[str, str], AppMetadata | None] = Batcher(self._read_all, most=_MOST_AT_ONCE)
+        self._create_batcher: Batcher[dict[str, Any], datetime | None] = Batcher(
+            self._create_each, most=_MAX_BATCH_SIZE
+        )
+        self._get_batcher: Batcher[tuple[str, str], AppMetadata | None] = Batcher(self._get_batch, most=_MAX_BATCH_SIZE)
 
     async def create(
         self,
@@ -119,7 +121,7 @@ class AppCatalog:
         fingerprint: bytes | None,
         limits: OwnerLimits,
         request_id: str | None,
-    ) -> Created:
+    ) -> CreateResult:
         """Write the desired row, or find the app that the same request made before.
 
         Args:
@@ -142,26 +144,26 @@ class AppCatalog:
             "owner_id": owner_id,
             "key": idempotency_key,
             "app_id": app_id,
-            "waiting": WAITING,
+            "waiting": QUEUED_MESSAGE,
             "request_id": request_id,
             "fingerprint": None if fingerprint is None else fingerprint.hex(),
             "max_apps": limits.apps,
             "max_creates": limits.creates_per_day,
             "max_keys": MAX_KEYS,
         }
-        sought = _Sought(owner_id, desired, given, idempotency_key, fingerprint)
-        for _ in range(_TRIES):
+        sought = _CreateRequest(owner_id, desired, given, idempotency_key, fingerprint)
+        for _ in range(_MAX_ATTEMPTS):
             try:
-                known = await self._known(sought)
+                known = await self._find_by_idempotency_key(sought)
                 if known is not None:
-                    return Created(known, created=False)
-                made_at = await self._make(wanted)
+                    return CreateResult(known, created=False)
+                made_at = await self._create_batcher(wanted)
                 if made_at is not None:
-                    return Created(_new_app(desired, wanted, made_at), created=True)
-                existing = await self._existing(sought)
+                    return CreateResult(_new_app(desired, wanted, made_at), created=True)
+                existing = await self._find_living(sought)
                 if existing is not None:
-                    return Created(existing, created=False)
-                await self._judge_limits(sought, limits)
+                    return CreateResult(existing, created=False)
+                await self._check_limits(sought, limits)
             except (UniqueViolation, _Conflict):
                 # A create of the same name or key committed after this one had looked.
                 continue
@@ -177,29 +179,29 @@ class AppCatalog:
         fingerprint: bytes | None,
     ) -> AppMetadata | None:
         """The app that ``create`` would find; None where it would write one. Raises as ``create`` does."""
-        sought = _Sought(owner_id, desired, given, idempotency_key, fingerprint)
-        for _ in range(_TRIES):
+        sought = _CreateRequest(owner_id, desired, given, idempotency_key, fingerprint)
+        for _ in range(_MAX_ATTEMPTS):
             try:
-                return await self._known(sought) or await self._existing(sought)
+                return await self._find_by_idempotency_key(sought) or await self._find_living(sought)
             except (UniqueViolation, _Conflict):
                 continue
         raise CatalogUnavailable("creates of one name or key keep meeting each other")
 
-    async def _known(self, sought: _Sought) -> AppMetadata | None:
+    async def _find_by_idempotency_key(self, sought: _CreateRequest) -> AppMetadata | None:
         if sought.key is None:
             return None
         async with self._database.connection() as connection:
-            row = await _one(connection, "find_key", sought.named)
+            row = await _one(connection, "find_key", sought.parameters)
         if row is None:
             return None
         if row["fingerprint"] != sought.fingerprint:
             raise IdempotencyKeyReused
         return _app(row)
 
-    async def _existing(self, sought: _Sought) -> AppMetadata | None:
+    async def _find_living(self, sought: _CreateRequest) -> AppMetadata | None:
         """The living app of the name, for which the key stands from now on; None when there is none."""
         async with self._database.connection() as connection:
-            row = await _one(connection, "find_living", sought.named)
+            row = await _one(connection, "find_living", sought.parameters)
             if row is None:
                 return None
             app = _app(row)
@@ -208,18 +210,18 @@ class AppCatalog:
                 raise NameTaken(app.app_id, differing)
             if sought.key is None:
                 return app
-            values = sought.named | {"app_id": app.app_id, "fingerprint": sought.fingerprint, "max_keys": MAX_KEYS}
+            values = sought.parameters | {"app_id": app.app_id, "fingerprint": sought.fingerprint, "max_keys": MAX_KEYS}
             if await _one(connection, "remember_key", values) is not None:
                 return app
-            counts = await _one(connection, "owner_counts", sought.named)
+            counts = await _one(connection, "owner_counts", sought.parameters)
         if counts is not None and counts["keys"] >= MAX_KEYS:
             await self._count_keys(sought)
         raise _Conflict
 
-    async def _judge_limits(self, sought: _Sought, limits: OwnerLimits) -> None:
+    async def _check_limits(self, sought: _CreateRequest, limits: OwnerLimits) -> None:
         """Raise the refusal for the limit that is reached; none is where something has changed meanwhile."""
         async with self._database.connection() as connection:
-            counts = await _one(connection, "owner_counts", sought.named)
+            counts = await _one(connection, "owner_counts", sought.parameters)
         if counts is None:
             return
         if counts["living"] >= limits.apps:
@@ -230,28 +232,28 @@ class AppCatalog:
         if sought.key is not None and counts["keys"] >= MAX_KEYS:
             await self._count_keys(sought)
 
-    async def _count_keys(self, sought: _Sought) -> None:
+    async def _count_keys(self, sought: _CreateRequest) -> None:
         """Make the count of the owner's living keys exact; raises KeyLimitReached where the limit is reached."""
         async with self._database.transaction() as connection:
             # A statement of its own: the count must see what was committed while this waited for the lock.
-            await connection.execute(_SQL["lock_owner"], sought.named)
-            counted = await _exactly_one(connection, "count_keys", sought.named)
+            await connection.execute(_SQL["lock_owner"], sought.parameters)
+            counted = await _exactly_one(connection, "count_keys", sought.parameters)
         if counted["keys"] >= MAX_KEYS:
             raise KeyLimitReached(MAX_KEYS, counted["seconds"])
 
-    async def _make_all(self, wanted: Sequence[dict[str, Any]]) -> Sequence[datetime | Exception | None]:
+    async def _create_each(self, wanted: Sequence[dict[str, Any]]) -> Sequence[datetime | Exception | None]:
         """When each app was made. What cannot be made along with others is tried alone, so that it harms no other."""
         try:
-            return await self._make_at_once(wanted)
+            return await self._create_batch(wanted)
         except psycopg.Error as error:
             if len(wanted) == 1:
                 return [error]
         alone: list[datetime | Exception | None] = []
         for one in wanted:
-            alone += await self._make_all([one])
+            alone += await self._create_each([one])
         return alone
 
-    async def _make_at_once(self, wanted: Sequence[dict[str, Any]]) -> Sequence[datetime | None]:
+    async def _create_batch(self, wanted: Sequence[dict[str, Any]]) -> Sequence[datetime | None]:
         numbered = Jsonb([one | {"number": number} for number, one in enumerate(wanted)])
         made: list[datetime | None] = [None] * len(wanted)
         async with self._database.connection() as connection:
@@ -262,16 +264,16 @@ class AppCatalog:
 
     async def get(self, owner_id: str, app_id: str) -> AppMetadata | None:
         """One app of an owner; None when there is none, it is another owner's, or its tombstone is over."""
-        return await self._read((owner_id, app_id))
+        return await self._get_batcher((owner_id, app_id))
 
-    async def _read_all(self, asked: Sequence[tuple[str, str]]) -> Sequence[AppMetadata | None]:
-        pairs = [*dict.fromkeys(asked)]
+    async def _get_batch(self, requests: Sequence[tuple[str, str]]) -> Sequence[AppMetadata | None]:
+        pairs = [*dict.fromkeys(requests)]
         values = {"owner_ids": [owner_id for owner_id, _ in pairs], "app_ids": [app_id for _, app_id in pairs]}
         async with self._database.connection() as connection:
             cursor = await connection.cursor(row_factory=tuple_row).execute(_SQL["get"], values, binary=True)
             apps = [app_from_values(row).as_shown_to_owner() for row in await cursor.fetchall()]
         found = {(app.owner_id, app.app_id): app for app in apps}
-        return [found.get(one) for one in asked]
+        return [found.get(one) for one in requests]
 
     async def list(
         self,
@@ -288,7 +290,7 @@ class AppCatalog:
         Raises:
             InvalidCursor: the cursor came from elsewhere.
         """
-        at, after = app_position(cursor) if cursor is not None else (None, None)
+        at, after = decode_app_cursor(cursor) if cursor is not None else (None, None)
         values = {"owner_id": owner_id, "status": status and status.value, "name": name, "limit": limit + 1}
         values["only_app"] = only_app
         async with self._database.connection() as connection:
@@ -297,7 +299,7 @@ class AppCatalog:
         if len(apps) <= limit:
             return Page(apps, None)
         last = apps[limit - 1]
-        return Page(apps[:limit], after_app(last.created_at, last.app_id))
+        return Page(apps[:limit], encode_app_cursor(last.created_at, last.app_id))
 
     async def request_delete(self, owner_id: str, app_id: str, request_id: str | None) -> AppMetadata | None:
         """Mark an app for deletion; None when ``get`` would say None. An app marked before comes back unchanged."""
@@ -312,7 +314,7 @@ class AppCatalog:
             if app.delete_requested_at is not None:
                 return app
             values = named | {"now": row["now"], "request_id": request_id}
-            await connection.execute(_SQL["leave_place"], named)
+            await connection.execute(_SQL["decrement_app_count"], named)
             marked = _app(await _exactly_one(connection, "request_delete", values))
             await connection.execute(_SQL["record_delete_requested"], values | {"generation": marked.generation})
             await connection.execute(_SQL["wake"], {"app_id": app_id})
@@ -320,7 +322,7 @@ class AppCatalog:
 
     async def events(self, owner_id: str, app_id: str, *, limit: int, cursor: str | None) -> EventPage | None:
         """An app's history, newest first; None when ``get`` would say None. Raises InvalidCursor."""
-        before = event_position(cursor) if cursor is not None else None
+        before = decode_event_cursor(cursor) if cursor is not None else None
         if await self.get(owner_id, app_id) is None:
             return None
         async with self._database.connection() as connection:
@@ -331,10 +333,10 @@ class AppCatalog:
             return EventPage(events, None)
         return EventPage(events[:limit], str(events[limit - 1].event_id))
 
-    async def statuses(self, app_ids: Iterable[str]) -> dict[str, AppMetadata]:
+    async def get_many(self, app_ids: Iterable[str]) -> dict[str, AppMetadata]:
         """Many apps in one query, whoever owns them; ids without a row are left out."""
         async with self._database.connection() as connection:
-            found = await connection.execute(_SQL["statuses"], {"app_ids": [*app_ids]})
+            found = await connection.execute(_SQL["get_many"], {"app_ids": [*app_ids]})
             return {row["app_id"]: _app(row) for row in await found.fetchall()}
 
     async def notify(self) -> None:
@@ -351,8 +353,8 @@ def _new_app(desired: DesiredApp, wanted: dict[str, Any], made_at: datetime) -> 
     waiting = Condition(
         type=ConditionType.READY,
         status="False",
-        reason=Reason.WAITING,
-        message=WAITING,
+        reason=Reason.QUEUED,
+        message=QUEUED_MESSAGE,
         last_transition_time=made_at,
         observed_generation=0,
     )

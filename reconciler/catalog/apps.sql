@@ -56,7 +56,7 @@ SELECT app_id, m.owner_id, app_name, region, pg_version, min_cu, max_cu, suspend
        quota, incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions,
        observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
        data_key_sealed, data_key_wrapped_by, data_key_version, connection_uri_sealed, pooled_uri_sealed,
-       connected_at, missing_since, deleted_at, recoverable_until, tombstone_until, held_for
+       connected_at, missing_since, deleted_at, recoverable_until, tombstone_until, hold_reason
 FROM unnest(%(owner_ids)s::text[], %(app_ids)s::text[]) AS asked (owner, app)
 JOIN app_metadata m ON m.owner_id = asked.owner
     AND (m.owner_id, m.app_id) >= (asked.owner, asked.app) AND (m.owner_id, m.app_id) <= (asked.owner, asked.app)
@@ -102,7 +102,7 @@ WHERE app_id = %(app_id)s AND owner_id = %(owner_id)s
   AND (tombstone_until IS NULL OR tombstone_until > clock_timestamp())
 FOR NO KEY UPDATE
 
--- name: leave_place
+-- name: decrement_app_count
 -- One living app less; before the app's row is changed, since a create holds the owner's row when it waits for a name.
 UPDATE app_owners SET living = living - 1 WHERE owner_id = %(owner_id)s AND living > 0
 
@@ -122,9 +122,9 @@ VALUES (%(app_id)s, 'DeleteRequested', 'Requested', 'the app''s deletion was ask
 -- name: wake
 -- Work for an app that a person asked for; while somebody holds the lease, that worker sees the counter on release.
 UPDATE app_work
-SET wakes = wakes + 1, lane = 0, attempts = 0,
+SET wake_count = wake_count + 1, lane = 0, attempts = 0,
     due_at = CASE WHEN lease_expires_at > clock_timestamp() THEN due_at ELSE clock_timestamp() END,
-    rank_at = CASE WHEN lease_expires_at > clock_timestamp() THEN rank_at ELSE clock_timestamp() END
+    priority_at = CASE WHEN lease_expires_at > clock_timestamp() THEN priority_at ELSE clock_timestamp() END
 WHERE app_id = %(app_id)s
 
 -- name: events
@@ -135,7 +135,7 @@ WHERE app_id = %(app_id)s AND (%(before)s::bigint IS NULL OR event_id < %(before
 ORDER BY event_id DESC
 LIMIT %(limit)s
 
--- name: statuses
+-- name: get_many
 -- Many apps at once, for everybody who waits.
 SELECT * FROM app_metadata WHERE app_id = ANY(%(app_ids)s)
 

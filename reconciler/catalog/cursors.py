@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from reconciler.catalog.refusals import InvalidCursor
+from reconciler.catalog.errors import InvalidCursor
 from specs.names import APP_ID_PATTERN
 
 APPS_CURSOR = rf"^[0-9]{{1,16}}-{APP_ID_PATTERN}$"
@@ -22,12 +22,12 @@ _APPS = re.compile(APPS_CURSOR)
 _EVENTS = re.compile(EVENTS_CURSOR)
 
 
-def after_app(created_at: datetime, app_id: str) -> str:
+def encode_app_cursor(created_at: datetime, app_id: str) -> str:
     """The cursor of the page behind an app."""
     return f"{(created_at - _EPOCH) // timedelta(microseconds=1)}-{app_id}"
 
 
-def app_position(cursor: str) -> tuple[datetime, str]:
+def decode_app_cursor(cursor: str) -> tuple[datetime, str]:
     """What ``after_app`` was given; raises InvalidCursor."""
     if not _APPS.fullmatch(cursor):
         raise InvalidCursor
@@ -35,7 +35,7 @@ def app_position(cursor: str) -> tuple[datetime, str]:
     return _EPOCH + timedelta(microseconds=int(microseconds)), app_id
 
 
-def event_position(cursor: str) -> int:
+def decode_event_cursor(cursor: str) -> int:
     """The id of an event; raises InvalidCursor."""
     if not _EVENTS.fullmatch(cursor):
         raise InvalidCursor

@@ -30,7 +30,7 @@ from reconciler.errors import CatalogUnavailable
 
 Row = dict[str, Any]
 
-BLOCK_SECONDS = 30.0
+MAX_HOLD_SECONDS = 30.0
 # A connection that worked so lately is not asked again whether it does: under load that would double the questions.
 SKIP_CHECK_SECONDS = 1.0
 # An undefined table, function or column: the catalog was not migrated yet.
@@ -136,7 +136,7 @@ class Database:
         *,
         max_size: int = 10,
         timeout_seconds: float = 5,
-        block_seconds: float = BLOCK_SECONDS,
+        block_seconds: float = MAX_HOLD_SECONDS,
         setting: str = "DATABASE_URL",
     ) -> None:
         self._block_seconds = block_seconds
@@ -210,7 +210,7 @@ class Database:
             reason = type(error).__name__ if self._failure is None else reason_of(self._failure)
             raise CatalogUnavailable(f"the catalog did not answer ({reason}; see {self._setting})") from error
         except psycopg.Error as error:
-            said = unavailable(error)
+            said = classify_error(error)
             if said is None:
                 raise
             raise said from error
@@ -250,7 +250,7 @@ async def _check(connection: Connection) -> None:
         await AsyncCursor(connection).execute(f"{session.READ_COMMITTED}; COMMIT")
 
 
-def unavailable(error: psycopg.Error) -> CatalogUnavailable | None:
+def classify_error(error: psycopg.Error) -> CatalogUnavailable | None:
     """What an error says about the catalog as a whole; None when it is about one statement only.
 
     The message holds no text of the server or of libpq, which may repeat values.

@@ -26,9 +26,9 @@ class CatalogIdentityStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def standing(self) -> CatalogIdentity:
+    async def read(self) -> CatalogIdentity:
         """What is known at this moment."""
-        rows = await self._rows("standing", {})
+        rows = await self._rows("read_identity", {})
         if not rows:
             raise CatalogUnavailable("the catalog's identity is gone; restore it from a back-up")
         return CatalogIdentity(**rows[0])
@@ -40,23 +40,23 @@ class CatalogIdentityStore:
             return set()
         return {row["project_id"] for row in await self._rows("unrecorded", {"project_ids": wanted})}
 
-    async def looked(self, standing: CatalogIdentity, at: datetime | None) -> bool:
+    async def record_verified(self, identity: CatalogIdentity, at: datetime | None) -> bool:
         """Keep that Neon's list of that time, None for a partial one, agrees; False where all is another by now."""
         parameters = {
-            "server": standing.server,
-            "started": standing.server_started_at,
-            "claimed_at": standing.promoted_at,
+            "server": identity.server,
+            "started": identity.server_started_at,
+            "promoted_at": identity.promoted_at,
             "at": at,
         }
-        return bool(await self._rows("looked", parameters))
+        return bool(await self._rows("record_verified", parameters))
 
-    async def doubt(self, standing: CatalogIdentity, reason: str) -> bool:
+    async def quarantine(self, identity: CatalogIdentity, reason: str) -> bool:
         """Stop every change until a person's claim; whether that is news."""
-        return bool(await self._rows("doubt", {"reason": reason, "claimed_at": standing.promoted_at}))
+        return bool(await self._rows("quarantine", {"reason": reason, "promoted_at": identity.promoted_at}))
 
-    async def ended_by(self) -> str | None:
+    async def resume_command(self) -> str | None:
         """The command by which a person ends the stop of every change; None where nothing is stopped."""
-        for row in await self._rows("stopped", {}):
+        for row in await self._rows("stop_state", {}):
             if row["doubted"]:
                 return "morphik-apps claim"
             if row["stopped"]:

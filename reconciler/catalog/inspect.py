@@ -35,9 +35,9 @@ class Server:
 
     version: str
     major: int
-    takes_writes: bool
+    is_writable: bool
     encoding: str
-    ahead: timedelta
+    clock_skew: timedelta
     uncertainty: timedelta
 
 
@@ -61,7 +61,7 @@ class Schema:
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
+class Privileges:
     """What the login may do in the catalog."""
 
     login: str
@@ -83,7 +83,7 @@ class Identity:
     stop_reason: str | None
     projects: int
     unused: bool
-    doubted: bool
+    quarantined: bool
 
 
 class CatalogInspector:
@@ -109,9 +109,9 @@ class CatalogInspector:
         return Server(
             version=str(row["version"]).split(" ", 1)[0],
             major=row["number"] // 10_000,
-            takes_writes=not row["standby"],
+            is_writable=not row["standby"],
             encoding=row["encoding"],
-            ahead=row["now"] - (before + half),
+            clock_skew=row["now"] - (before + half),
             uncertainty=half,
         )
 
@@ -130,10 +130,10 @@ class CatalogInspector:
             lock_row=held[0]["pid"] if held else None,
         )
 
-    async def rights(self) -> Rights:
+    async def privileges(self) -> Privileges:
         """What the login may do."""
         async with self._reading() as connection:
-            return Rights(**await _one(connection, "rights"))
+            return Privileges(**await _one(connection, "privileges"))
 
     async def identity(self) -> Identity:
         """The catalog's identity and pins."""

@@ -32,7 +32,7 @@ SELECT migration_id FROM _yoyo_migration ORDER BY 1
 -- Which process holds yoyo's own lock, if any does.
 SELECT pid FROM yoyo_lock WHERE locked = 1
 
--- name: rights
+-- name: privileges
 -- What this login may do: what the API needs, and what a daemon needs.
 SELECT current_user AS login,
        has_any_column_privilege('app_metadata', 'INSERT') AND has_any_column_privilege('app_work', 'INSERT')
@@ -46,9 +46,9 @@ SELECT current_user AS login,
 -- Which catalog this is, what it works with, whether changes are stopped, whether it has begun no create and was never
 -- claimed, and how many projects it has recorded.
 SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id,
-       high_water = 0 AND claimed_at IS NULL AS unused, doubted_at IS NOT NULL AS doubted,
+       last_create_seq = 0 AND promoted_at IS NULL AS unused, quarantined_at IS NOT NULL AS doubted,
        coalesce(
-           doubt_reason,
+           quarantine_reason,
            CASE WHEN server_identity <> server_identity(tableoid)
                 THEN 'the catalog is on another server than before; see what morphik-apps claim says' END,
            mutation_stop_reason

@@ -25,7 +25,7 @@ from yoyo.migrations import MigrationList, default_migration_table
 
 from reconciler.catalog import session
 from reconciler.catalog.address import validated_url
-from reconciler.catalog.database import Database, unavailable
+from reconciler.catalog.database import Database, classify_error
 from reconciler.catalog.statements import load
 from reconciler.errors import CatalogUnavailable, ReconcileError
 
@@ -95,7 +95,7 @@ def migrate(url: str, *, source: str = _SOURCE, patience_seconds: float = PATIEN
             backend.pin()
             return _apply_all(backend, source, patience_seconds)
     except psycopg.Error as error:
-        said = unavailable(error)
+        said = classify_error(error)
         if said is None:
             raise MigrationRefused(
                 f"Postgres refused a migration (SQLSTATE {error.sqlstate}), of which nothing was done; see its log"
@@ -123,7 +123,7 @@ def _apply_all(backend: _Backend, source: str, patience_seconds: float) -> list[
 def _apply_next(backend: _Backend, migrations: MigrationList) -> str | None:
     """Apply the first that is missing; its id, or None where nothing is missing."""
     with backend.transaction():
-        for name in ("starter_timeout", "lock", "lock_timeout"):
+        for name in ("migrator_timeout", "lock", "lock_timeout"):
             backend.execute(_SQL[name])
         try:
             if internalmigrations.needs_upgrading(backend):
@@ -143,7 +143,7 @@ def _apply_next(backend: _Backend, migrations: MigrationList) -> str | None:
 def _refused(backend: _Backend) -> MigrationRefused:
     """What the login lacks; the transaction is over."""
     schema = backend.schema_name
-    creates, login, database = backend.connection.execute(_SQL["rights"], {"schema": schema}).fetchone()
+    creates, login, database = backend.connection.execute(_SQL["privileges"], {"schema": schema}).fetchone()
     if creates:
         return MigrationRefused(
             f"the login {login} may not change what another role owns in the schema {schema}; run migrate as the role "
@@ -158,7 +158,7 @@ def _refused(backend: _Backend) -> MigrationRefused:
 def _lock_refused(backend: _Backend, refused: int, *, left: float, error: psycopg.Error) -> None:
     """Let everybody pass for a while; raises CatalogUnavailable where no patience is left."""
     with backend.transaction():
-        pids = [str(row[0]) for row in backend.execute(_SQL["holders"]).fetchall()]
+        pids = [str(row[0]) for row in backend.execute(_SQL["lock_holders"]).fetchall()]
     by = f" by {' and '.join(pids)} (pid in pg_stat_activity)" if pids else ""
     if left <= 0:
         raise CatalogUnavailable(

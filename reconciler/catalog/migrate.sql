@@ -1,8 +1,8 @@
--- name: rights
+-- name: privileges
 -- Whether this login may make tables where the catalog is.
 SELECT has_schema_privilege(%(schema)s, 'CREATE') AS creates, current_user AS login, current_database() AS name
 
--- name: starter_timeout
+-- name: migrator_timeout
 -- Waiting for another starter holds up nobody.
 SET LOCAL lock_timeout = '60s'
 
@@ -14,7 +14,7 @@ SELECT pg_advisory_xact_lock(7164531902)
 -- Who waits for a table's lock has everybody else queue behind, readers too: so a migration waits this long at a time.
 SET LOCAL lock_timeout = '2s'
 
--- name: holders
+-- name: lock_holders
 -- Who holds locks on tables of this database, the longest first: what a migration waited for, the moment after.
 SELECT l.pid
 FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)

@@ -10,7 +10,7 @@ from reconciler.catalog.statements import load
 from reconciler.errors import ReconcileError
 
 # JSON numbers are exact up to here in every reader.
-LARGEST_VERSION = 2**53 - 1
+MAX_VERSION = 2**53 - 1
 _SQL = load("revocations")
 
 
@@ -36,7 +36,7 @@ class MinimumChange:
     minimum: int
 
 
-class RevocationCatalog:
+class RevocationStore:
     """The minimums. Every method raises CatalogUnavailable when the catalog does not answer."""
 
     def __init__(self, database: Database) -> None:

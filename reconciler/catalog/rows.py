@@ -12,7 +12,7 @@ from specs.metadata import AppMetadata
 from specs.status import AppStatus, Condition, derive_status
 
 _FIELDS = tuple(AppMetadata.model_fields)
-_WORDS = frozenset(AppStatus)
+_KNOWN_STATUSES = frozenset(AppStatus)
 
 
 def app_from_row(row: Mapping[str, Any]) -> AppMetadata:
@@ -36,7 +36,7 @@ def app_from_values(values: Sequence[Any]) -> AppMetadata:
 
 def app_from_fields(fields: dict[str, Any]) -> AppMetadata:
     """The app in some fields of ``AppMetadata``. A status that only a later version knows reads as this one's word."""
-    if fields["status"] in _WORDS:
+    if fields["status"] in _KNOWN_STATUSES:
         return AppMetadata.model_validate(fields)
     app = AppMetadata.model_validate(fields | {"status": AppStatus.PENDING})
     status = derive_status(

@@ -44,7 +44,7 @@ class ConditionUpdate(NamedTuple):
     operator_message: str | None = None
 
 
-UP_TO_DATE = ConditionUpdate("True", Reason.IN_SYNC, "The project is as it shall be.")
+UP_TO_DATE = ConditionUpdate("True", Reason.UP_TO_DATE, "The project is as it shall be.")
 UNREADABLE = ConditionUpdate(
     "Unknown", Reason.OUTCOME_UNKNOWN, "Neon returned a list with items that cannot be read; retrying."
 )
@@ -138,10 +138,10 @@ def condition_for_error(ctx: ReconcileContext, error: ReconcileError) -> tuple[C
     match error:
         case MutationsSuspended():
             text = "Changes at Neon are suspended. Operator action required; the app resumes automatically after that."
-            return ConditionUpdate("False", Reason.MUTATION_STOPPED, text, str(error)), slow
+            return ConditionUpdate("False", Reason.MUTATIONS_SUSPENDED, text, str(error)), slow
         case ProjectsUnexamined():
             text = "The control plane examines the Neon organization before its first create. No action required."
-            return ConditionUpdate("False", Reason.MUTATION_STOPPED, text, str(error)), backoff
+            return ConditionUpdate("False", Reason.MUTATIONS_SUSPENDED, text, str(error)), backoff
         case AppDatabaseUnreachable():
             return ConditionUpdate(
                 "False", Reason.CONNECTING, f"The database does not accept connections yet: {error}"
@@ -157,7 +157,7 @@ def condition_for_error(ctx: ReconcileContext, error: ReconcileError) -> tuple[C
             ), backoff
         case NeonRejected():
             text = "Neon refused a request for this app. Operator action required."
-            return ConditionUpdate("False", Reason.NEON_REFUSED, text, str(error)), Result(
+            return ConditionUpdate("False", Reason.NEON_REJECTED, text, str(error)), Result(
                 slow_backoff(ctx.attempts, ctx.jitter), backoff=True
             )
         case NeonRateLimited():
@@ -191,7 +191,7 @@ def _on_hold_condition(error: ReconcileError) -> ConditionUpdate:
             "The catalog records an id that Neon cannot have issued; no request was sent with it. "
             "Correct the app's project_id in the catalog."
         )
-    return ConditionUpdate("False", Reason.HELD, "The app cannot be reconciled. Operator action required.", detail)
+    return ConditionUpdate("False", Reason.ON_HOLD, "The app cannot be reconciled. Operator action required.", detail)
 
 
 def _limit_condition(error: NeonLimitReached | NeonQuotaExceeded) -> ConditionUpdate:

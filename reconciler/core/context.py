@@ -41,7 +41,7 @@ class CreateIntent:
     create_seq: int
     incarnation: int
     nonce: str
-    state: Literal["open", "refused", "recorded", "absent"]
+    state: Literal["open", "rejected", "recorded", "absent"]
     sent_at: datetime
     first_absent_at: datetime | None = None
 
@@ -102,7 +102,7 @@ class ReconcileContext:
         jitter: a random number in [0, 1) for this pass.
         nonce: a random text for this pass.
         confirmed_missing: a sweep saw that the recorded project is missing while the fleet as a whole is there.
-        surplus_ids: projects that a sweep took for a surplus of this app.
+        duplicate_ids: projects that a sweep took for a surplus of this app.
         pace: how long Neon took lately for what this daemon asked for.
     """
 
@@ -114,19 +114,19 @@ class ReconcileContext:
     nonce: str
     intents: tuple[CreateIntent, ...] = ()
     confirmed_missing: bool = False
-    surplus_ids: tuple[str, ...] = ()
+    duplicate_ids: tuple[str, ...] = ()
     poll_interval: AdaptivePollInterval = field(default_factory=AdaptivePollInterval)
 
     @property
     def open_intent(self) -> CreateIntent | None:
         """The newest intent whose outcome is unknown; so is a state that only a later version knows."""
-        unknown = (i for i in self.current_intents if i.state not in ("refused", "recorded", "absent"))
+        unknown = (i for i in self.current_intents if i.state not in ("rejected", "recorded", "absent"))
         return max(unknown, key=lambda i: i.create_seq, default=None)
 
     @property
     def refused_intent(self) -> CreateIntent | None:
         """The newest intent that was definitely not carried out."""
-        return max((i for i in self.current_intents if i.state == "refused"), key=lambda i: i.create_seq, default=None)
+        return max((i for i in self.current_intents if i.state == "rejected"), key=lambda i: i.create_seq, default=None)
 
     @property
     def current_intents(self) -> tuple[CreateIntent, ...]:

@@ -42,19 +42,19 @@ def reconcile(ctx: ReconcileContext) -> EffectGenerator[Result]:
 
 def _reconcile_app(ctx: ReconcileContext) -> EffectGenerator[Result]:
     app = ctx.app
-    if app.held_for == "owner":
+    if app.hold_reason == "owner":
         yield from record_if_changed(ctx, build_status_update(ctx, synced=OWNER_UNCONFIRMED))
         return Result(None)
     if app.delete_requested_at is not None and app.deleted_at is None:
         return (yield from delete(ctx))
-    if app.deleted_at is not None and not ctx.surplus_ids:
+    if app.deleted_at is not None and not ctx.duplicate_ids:
         return Result(None)
     org_id = yield from perform(VerifyAccess())
     if app.deleted_at is not None:
         return (yield from delete_duplicates(ctx, org_id))
     if app.project_id is None:
         return (yield from create(ctx, org_id))
-    if not ctx.surplus_ids:
+    if not ctx.duplicate_ids:
         return (yield from sync_project(ctx, org_id, app.project_id))
     # Whatever becomes of it, the app itself is not held up.
     beside = yield from delete_duplicates(ctx, org_id)

@@ -20,9 +20,9 @@ from pydantic import SecretStr
 
 from reconciler.errors import NeonAPIError, NeonOutcomeUnknown
 from reconciler.neon import codec
-from reconciler.neon.resend import RETRY_WINDOW_SECONDS, NoGate, RequestGate, retry_delay
+from reconciler.neon.protocol import CompletedRequest, NeonCall, NeonRequest
+from reconciler.neon.retry import RETRY_WINDOW_SECONDS, NoGate, RequestGate, retry_delay
 from reconciler.neon.transport import MAX_BODY_BYTES, NeonTransport, error_of
-from reconciler.neon.wire import NeonCall, NeonExchange, NeonRequest
 from specs.neon import (
     AuthDetails,
     Branch,
@@ -80,7 +80,7 @@ class NeonClient:
         proxy: str | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         request_ids: Callable[[], str] | None = None,
-        on_request: Callable[[NeonExchange], None] | None = None,
+        on_request: Callable[[CompletedRequest], None] | None = None,
         gate: RequestGate | None = None,
     ) -> None:
         self._gate: RequestGate = gate or NoGate()
@@ -110,7 +110,7 @@ class NeonClient:
         """Closes all connections; the client cannot be used again."""
         await self._transport.aclose()
 
-    def through(self, gate: RequestGate) -> NeonClient:
+    def with_gate(self, gate: RequestGate) -> NeonClient:
         """The same client, with the same connections, whose requests pass another gate."""
         other = copy.copy(self)
         other._gate = gate  # noqa: SLF001 - one of this class
@@ -136,7 +136,7 @@ class NeonClient:
                     await self._gate.on_rate_limited(error.retry_after)
                 left = min(began + RETRY_WINDOW_SECONDS - time.monotonic(), self._gate.retry_window(request))
                 jitter = random.random()  # noqa: S311 - spreads requests, guards nothing
-                pause = retry_delay(error, request, resends=resends, jitter=jitter, left=left)
+                pause = retry_delay(error, request, retries=resends, jitter=jitter, left=left)
                 if pause is None:
                     raise
             resends += 1
@@ -210,9 +210,9 @@ class NeonClient:
                 )
             cursor = page.cursor
             if cursor in cursors:
-                raise _endless(call.request)
+                raise _pagination_error(call.request)
             cursors.add(cursor)
-        raise _endless(codec.list_projects(org_id=org_id).request)
+        raise _pagination_error(codec.list_projects(org_id=org_id).request)
 
     # Inside a project
 
@@ -246,8 +246,8 @@ class NeonClient:
             if cursor is None:
                 return BranchList(branches=tuple(branches.values()), annotations=annotations, unreadable=unreadable)
             if cursor in cursors:
-                raise _endless(call.request)
-        raise _endless(codec.list_branches(project_id).request)
+                raise _pagination_error(call.request)
+        raise _pagination_error(codec.list_branches(project_id).request)
 
     async def list_endpoints(self, project_id: str) -> tuple[Endpoint, ...]:
         """All computes of a project."""
@@ -307,5 +307,5 @@ def _is_last(page: ProjectPage, *, searching: bool) -> bool:
     return searching and number < codec.PROJECTS_PER_PAGE and not page.unavailable_project_ids
 
 
-def _endless(request: NeonRequest) -> NeonAPIError:
+def _pagination_error(request: NeonRequest) -> NeonAPIError:
     return error_of(request, NeonOutcomeUnknown, "the pages of the list do not end")

@@ -1,7 +1,7 @@
 """What each call of Neon's API is, and what its answer means. Pure: nothing here sends anything.
 
 A function per call builds a `NeonCall`: the request and the reader of its answer. `decode` turns an answer into the
-model, or raises what it says about the world (`reconciler.neon.wire`). Whatever carries the bytes, a network or a
+model, or raises what it says about the world (`reconciler.neon.protocol`). Whatever carries the bytes, a network or a
 simulator, goes through these two, so both mean the same.
 
 Source: Neon OpenAPI document v2 (routes, parameters, bodies).
@@ -16,8 +16,8 @@ from typing import Any, Final
 from pydantic import BaseModel, SecretStr
 
 from reconciler.errors import InvalidNeonId
-from reconciler.neon import answers
-from reconciler.neon.wire import CONNECTION_URI_ROUTE, NeonCall, NeonRequest, decode, parse_retry_after
+from reconciler.neon import decoders
+from reconciler.neon.protocol import CONNECTION_URI_ROUTE, NeonCall, NeonRequest, decode, parse_retry_after
 from specs.neon import (
     AuthDetails,
     BranchCreate,
@@ -105,7 +105,7 @@ def _request(
     return NeonRequest(method, route, route.format(**ids), chosen, body, method != "GET")
 
 
-def _sent(model: BaseModel, *, exclude: set[str] | None = None) -> dict[str, Any]:
+def _dump(model: BaseModel, *, exclude: set[str] | None = None) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude_none=True, exclude=exclude)
 
 
@@ -125,55 +125,55 @@ def list_projects(
         "limit": str(limit),
         "recoverable": "true" if recoverable else None,
     }
-    return NeonCall(_request("GET", "/projects", params=params), answers.projects)
+    return NeonCall(_request("GET", "/projects", params=params), decoders.projects)
 
 
 def get_project(project_id: str) -> NeonCall[Project]:
     """One project; a deleted one is absent."""
     request = _request("GET", _PROJECT, project_id=project_id)
-    return NeonCall(request, answers.project(project_id))
+    return NeonCall(request, decoders.project(project_id))
 
 
 def create_project(spec: ProjectCreate) -> NeonCall[CreateProjectResponse]:
     """A new project. Sent twice it makes two: Neon has no idempotency key and names are not unique."""
-    request = _request("POST", "/projects", body={"project": _sent(spec)})
+    request = _request("POST", "/projects", body={"project": _dump(spec)})
     return NeonCall(request, CreateProjectResponse.model_validate)
 
 
 def update_project(project_id: str, spec: ProjectUpdate) -> NeonCall[UpdateProjectResponse]:
     """Sets what is not None in the spec."""
-    request = _request("PATCH", _PROJECT, body={"project": _sent(spec)}, project_id=project_id)
-    return NeonCall(request, answers.of_project(UpdateProjectResponse, project_id))
+    request = _request("PATCH", _PROJECT, body={"project": _dump(spec)}, project_id=project_id)
+    return NeonCall(request, decoders.of_project(UpdateProjectResponse, project_id))
 
 
 def delete_project(project_id: str) -> NeonCall[Project]:
     """Deletes a project, recoverably for 7 days; answered by 422 while any branch of it is protected."""
     request = _request("DELETE", _PROJECT, project_id=project_id)
-    return NeonCall(request, answers.project(project_id))
+    return NeonCall(request, decoders.project(project_id))
 
 
 def recover_project(project_id: str) -> NeonCall[RecoverProjectResponse]:
     """Brings a deleted project back with its branches, computes and connection strings (beta)."""
     request = _request("POST", "/projects/{project_id}/recover", project_id=project_id)
-    return NeonCall(request, answers.of_project(RecoverProjectResponse, project_id))
+    return NeonCall(request, decoders.of_project(RecoverProjectResponse, project_id))
 
 
 def list_branches(project_id: str, cursor: str | None = None) -> NeonCall[BranchList]:
     """One page of a project's branches, with their annotations."""
     params = {"cursor": cursor, "limit": str(BRANCHES_PER_PAGE)}
     request = _request("GET", "/projects/{project_id}/branches", params=params, project_id=project_id)
-    return NeonCall(request, answers.branches(project_id))
+    return NeonCall(request, decoders.branches(project_id))
 
 
 def create_branch(project_id: str, spec: BranchCreate) -> NeonCall[CreateBranchResponse]:
     """A new branch, with a compute only where the spec asks for one."""
-    body: dict[str, Any] = {"branch": _sent(spec, exclude={"annotations", "with_compute"})}
+    body: dict[str, Any] = {"branch": _dump(spec, exclude={"annotations", "with_compute"})}
     if spec.with_compute:
         body["endpoints"] = [{"type": "read_write"}]
     if spec.annotations:
         body["annotation_value"] = dict(spec.annotations)
     request = _request("POST", "/projects/{project_id}/branches", body=body, project_id=project_id)
-    return NeonCall(request, answers.created_branch(project_id))
+    return NeonCall(request, decoders.created_branch(project_id))
 
 
 def update_branch(project_id: str, branch_id: str, *, protected: bool) -> NeonCall[UpdateBranchResponse]:
@@ -181,27 +181,27 @@ def update_branch(project_id: str, branch_id: str, *, protected: bool) -> NeonCa
     route = "/projects/{project_id}/branches/{branch_id}"
     body = {"branch": {"protected": protected}}
     request = _request("PATCH", route, body=body, project_id=project_id, branch_id=branch_id)
-    return NeonCall(request, answers.changed_branch(project_id, branch_id))
+    return NeonCall(request, decoders.updated_branch(project_id, branch_id))
 
 
 def list_endpoints(project_id: str) -> NeonCall[tuple[Endpoint, ...]]:
     """All computes of a project; Neon does not page them."""
     request = _request("GET", "/projects/{project_id}/endpoints", project_id=project_id)
-    return NeonCall(request, answers.endpoints(project_id))
+    return NeonCall(request, decoders.endpoints(project_id))
 
 
 def create_endpoint(project_id: str, spec: EndpointCreate) -> NeonCall[EndpointResponse]:
     """A compute for a branch that has none."""
     route = "/projects/{project_id}/endpoints"
-    request = _request("POST", route, body={"endpoint": _sent(spec)}, project_id=project_id)
-    return NeonCall(request, answers.changed_endpoint(project_id))
+    request = _request("POST", route, body={"endpoint": _dump(spec)}, project_id=project_id)
+    return NeonCall(request, decoders.endpoint_response(project_id))
 
 
 def list_operations(project_id: str, limit: int = 100) -> NeonCall[tuple[Operation, ...]]:
     """The latest operations of a project, newest first."""
     route = "/projects/{project_id}/operations"
     request = _request("GET", route, params={"limit": str(limit)}, project_id=project_id)
-    return NeonCall(request, answers.operations(project_id))
+    return NeonCall(request, decoders.operations(project_id))
 
 
 def get_connection_uri(
@@ -222,13 +222,13 @@ def get_connection_uri(
         "pooled": "true" if pooled else None,
     }
     request = _request("GET", CONNECTION_URI_ROUTE, params=params, project_id=project_id)
-    return NeonCall(request, answers.uri)
+    return NeonCall(request, decoders.uri)
 
 
 def list_organizations() -> NeonCall[tuple[Organization, ...]]:
     """The organizations that the key may see; an organization's key sees its own."""
     request = _request("GET", "/users/me/organizations")
-    return NeonCall(request, answers.organizations)
+    return NeonCall(request, decoders.organizations)
 
 
 def get_auth() -> NeonCall[AuthDetails]:

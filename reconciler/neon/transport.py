@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from reconciler.egress import failure_of, http_client
 from reconciler.errors import NeonAPIError, NeonIntermediaryAnswered, NeonNotSent, NeonOutcomeUnknown
-from reconciler.neon.wire import NeonCall, NeonExchange, NeonRequest, decode
+from reconciler.neon.protocol import CompletedRequest, NeonCall, NeonRequest, decode
 
 T = TypeVar("T")
 
@@ -33,16 +33,16 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 _CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0)
 
 
-class _TooLong(Exception):
+class _BodyTooLarge(Exception):
     """The body is longer than what is read."""
 
 
-class _Encoded(Exception):
+class _EncodedBody(Exception):
     """The body has a content coding."""
 
 
 @dataclass(slots=True)
-class _Answer:
+class _PartialResponse:
     """What has arrived so far; it outlives the exception that ended the reading."""
 
     status: int | None = None
@@ -78,7 +78,7 @@ class NeonTransport:
         proxy: str | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         request_ids: Callable[[], str] | None = None,
-        on_request: Callable[[NeonExchange], None] | None = None,
+        on_request: Callable[[CompletedRequest], None] | None = None,
     ) -> None:
         self.base_url = _checked_base_url(base_url)
         self._timeout = timeout_seconds
@@ -108,7 +108,7 @@ class NeonTransport:
             asyncio.CancelledError: passes through; the outcome then is unknown too.
         """
         request_id = self._request_ids()
-        answer = _Answer()
+        answer = _PartialResponse()
         failure: tuple[type[NeonAPIError], str] | None = None
         began = time.monotonic()
         try:
@@ -118,33 +118,40 @@ class NeonTransport:
             failure = NeonNotSent, f"no connection ({failure_of(problem)})"
         except TimeoutError:
             failure = NeonOutcomeUnknown, f"no whole answer within {self._timeout:g} s"
-        except _TooLong:
+        except _BodyTooLarge:
             failure = NeonOutcomeUnknown, f"the answer is longer than {self._max_body_bytes} bytes"
-        except _Encoded:
+        except _EncodedBody:
             failure = NeonIntermediaryAnswered, "an intermediary answered: the body has a Content-Encoding"
         except (httpx.HTTPError, OSError) as problem:
             failure = NeonOutcomeUnknown, f"the connection failed ({type(problem).__name__})"
         except BaseException:
-            self._ended(call.request, request_id, answer, began, None)
+            self._completed(call.request, request_id, answer, began, None)
             raise
         # Outside of the handlers: a transport's exception carries the request and with it the key.
         try:
             result = _read(call, request_id, answer, failure)
         except NeonAPIError as error:
             no_answer = failure is not None or isinstance(error, NeonIntermediaryAnswered)
-            self._ended(call.request, request_id, answer, began, type(error) if no_answer else None)
+            self._completed(call.request, request_id, answer, began, type(error) if no_answer else None)
             raise
-        self._ended(call.request, request_id, answer, began, None)
+        self._completed(call.request, request_id, answer, began, None)
         return result
 
-    def _ended(
-        self, request: NeonRequest, request_id: str, answer: _Answer, began: float, failure: type[NeonAPIError] | None
+    def _completed(
+        self,
+        request: NeonRequest,
+        request_id: str,
+        answer: _PartialResponse,
+        began: float,
+        failure: type[NeonAPIError] | None,
     ) -> None:
         if self._on_request is not None:
             seconds = time.monotonic() - began
-            self._on_request(NeonExchange(request, request_id, answer.status, seconds, answer.whole, failure=failure))
+            self._on_request(
+                CompletedRequest(request, request_id, answer.status, seconds, answer.whole, failure=failure)
+            )
 
-    async def _exchange(self, request: NeonRequest, request_id: str, answer: _Answer) -> None:
+    async def _exchange(self, request: NeonRequest, request_id: str, answer: _PartialResponse) -> None:
         headers = {"X-Request-ID": request_id}
         content = None
         if request.body is not None:
@@ -160,17 +167,19 @@ class NeonTransport:
             answer.headers, answer.status = response.headers, response.status_code
             codings = response.headers.get_list("content-encoding", split_commas=True)
             if any(coding.strip().lower() not in ("", "identity") for coding in codings):
-                raise _Encoded
+                raise _EncodedBody
             body = bytearray()
             # Nothing is left to decode, so these are the bytes as they arrived.
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > self._max_body_bytes:
-                    raise _TooLong
+                    raise _BodyTooLarge
             answer.body, answer.whole = bytes(body), True
 
 
-def _read(call: NeonCall[T], request_id: str, answer: _Answer, failure: tuple[type[NeonAPIError], str] | None) -> T:
+def _read(
+    call: NeonCall[T], request_id: str, answer: _PartialResponse, failure: tuple[type[NeonAPIError], str] | None
+) -> T:
     if failure is not None:
         raise error_of(call.request, *failure, status=answer.status, request_id=request_id)
     return decode(call, answer.status or 0, answer.headers, answer.body, request_id, datetime.now(UTC))

@@ -16,14 +16,14 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from prometheus_client import CollectorRegistry
 
 from reconciler.app_database import probe
-from reconciler.catalog.budget import BudgetCatalog
+from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.catalog.database import Database
-from reconciler.catalog.fleet import FleetCatalog
+from reconciler.catalog.encryption import Sealer
+from reconciler.catalog.listener import NotificationListener
 from reconciler.catalog.migrate import require_current_schema
-from reconciler.catalog.record import StatusStore
-from reconciler.catalog.seal import Sealer
-from reconciler.catalog.wakeup import NotificationListener
-from reconciler.catalog.work import WorkQueue
+from reconciler.catalog.rate_limit import RateLimitStore
+from reconciler.catalog.status_store import StatusStore
+from reconciler.catalog.work_queue import WorkQueue
 from reconciler.core.context import ControlPlane
 from reconciler.core.rate_limit import BucketConfig, Priority
 from reconciler.egress_proxy import egress_proxy
@@ -89,9 +89,9 @@ class Daemon:
         await database.open()
         measured = self._witness.metrics.neon
         budget = RateLimiter(
-            BudgetCatalog(database, self._terms),
+            RateLimitStore(database, self._terms),
             self._terms,
-            on_level=measured.budget.update,
+            on_level=measured.tokens.update,
             on_wait=measured.rate_limit_waited,
         )
         try:
@@ -103,7 +103,7 @@ class Daemon:
 
     async def _work(self, database: Database, client: NeonClient, budget: RateLimiter) -> None:
         loop, owner = self._loop, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        fleet = FleetCatalog(database, owner=owner, lease_seconds=loop.lease_seconds)
+        fleet = ControlPlaneStore(database, owner=owner, lease_seconds=loop.lease_seconds)
         plane = ControlPlane(
             control_plane_id=self._plane.control_plane_id,
             catalog_id=await _wait_for_catalog(database, fleet),
@@ -111,7 +111,7 @@ class Daemon:
             host_suffixes=loop.host_suffixes,
         )
         access = OrganizationGuard(
-            client.through(PriorityGate(budget, Priority.USER)),
+            client.with_gate(PriorityGate(budget, Priority.USER)),
             fleet,
             org_id=loop.neon_org_id,
             neon_api_url=loop.neon_api_url,
@@ -125,7 +125,7 @@ class Daemon:
         work = WorkQueue(database, owner=owner, lease_seconds=loop.lease_seconds)
         worker = Worker(work, driver, lease_seconds=loop.lease_seconds, witness=self._witness)
         rounds = PeriodicJobs(
-            client.through(PriorityGate(budget, Priority.RESYNC)),
+            client.with_gate(PriorityGate(budget, Priority.RESYNC)),
             access,
             fleet,
             driver,
@@ -155,7 +155,7 @@ class Daemon:
 
 def _schedule(rounds: PeriodicJobs, period: float) -> AsyncIOScheduler:
     scheduler = AsyncIOScheduler(timezone=MonotonicZone())
-    for name in ("sweep", "audit", "keys"):
+    for name in ("resync", "deep_resync", "expire_idempotency_keys"):
         scheduler.add_job(
             getattr(rounds, name),
             Every(period, jitter=period * 0.1, first=min(1.0, period)),
@@ -180,7 +180,7 @@ async def _verify_at_startup(access: OrganizationGuard, witness: Recorder) -> No
             return
 
 
-async def _wait_for_catalog(database: Database, fleet: FleetCatalog) -> str:
+async def _wait_for_catalog(database: Database, fleet: ControlPlaneStore) -> str:
     """Wait for a catalog that answers, and whose schema is at least this program's: before that nothing is touched."""
     troubles = RepeatSuppressor(log)
     while True:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from reconciler.catalog.fleet import FleetCatalog, Job
-from reconciler.catalog.work import Claimed, Lease
+from reconciler.catalog.control_plane_store import ControlPlaneStore, Job
+from reconciler.catalog.work_queue import Lease, WorkItem
 from reconciler.core.context import ControlPlane
 from reconciler.core.fleet.resync import FleetDiff, diff_fleet
 from reconciler.core.ownership import CONTROL_PLANE_ID
@@ -67,7 +67,7 @@ class PeriodicJobs:
         self,
         client: NeonClient,
         access: OrganizationGuard,
-        fleet: FleetCatalog,
+        fleet: ControlPlaneStore,
         driver: Reconciler,
         plane: ControlPlane,
         *,
@@ -91,15 +91,15 @@ class PeriodicJobs:
 
     async def resync(self) -> None:
         """Compare Neon's list with the catalog and wake what differs; never raises for the world's sake."""
-        await self._run("sweep", self._resync)
+        await self._run("resync", self._resync)
 
     async def deep_resync(self) -> None:
-        """Look at the next apps as a pass would, and wake those for which it would act; raises like ``sweep``."""
-        await self._run("audit", self._deep_resync)
+        """Look at the next apps as a pass would, and wake those for which it would act; raises like ``resync``."""
+        await self._run("deep_resync", self._deep_resync)
 
     async def expire_idempotency_keys(self) -> None:
-        """Drop idempotency keys that have expired; raises like ``sweep``."""
-        await self._run("keys", self._expire_keys)
+        """Drop idempotency keys that have expired; raises like ``resync``."""
+        await self._run("expire_idempotency_keys", self._expire_keys)
 
     async def stop(self) -> None:
         """Break off what is running and give its job back."""
@@ -109,7 +109,7 @@ class PeriodicJobs:
         await asyncio.gather(*self._running, return_exceptions=True)
         try:
             async with asyncio.timeout(RELEASE_TIMEOUT_SECONDS):
-                await self._fleet.give_back_jobs()
+                await self._fleet.release_jobs()
         except (ReconcileError, TimeoutError):
             log.warning("the leases of the rounds are left to expire")
 
@@ -143,7 +143,7 @@ class PeriodicJobs:
     async def _resync(self, _job: Job, place: _Checkpoint) -> None:
         verdict = await self._compare()
         await self._apply(verdict)
-        await self._fleet.bury()
+        await self._fleet.purge_tombstones()
         place.complete = verdict.complete
 
     async def _compare(self) -> FleetDiff:
@@ -153,7 +153,7 @@ class PeriodicJobs:
         self._report_unreadable(listing)
         await self._split_brain.verify_listing(standing, listing, listed_from)
         rows = [row async for row in self._fleet.rows()]
-        reported = await self._fleet.reported()
+        reported = await self._fleet.known_orphans()
         if listing.is_complete:
             gone = reported - listing.seen_ids
             if gone:
@@ -184,18 +184,18 @@ class PeriodicJobs:
             await self._fleet.stop(verdict.stop_reason)
             self._recorder.on_error(MutationsSuspended(verdict.stop_reason))
             return
-        if verdict.complete and verdict.stop_reason is None and await self._fleet.lift_stop():
+        if verdict.complete and verdict.stop_reason is None and await self._fleet.clear_stop():
             log.info("the fleet is there again; changes at Neon go on")
         findings = self._recorder.metrics.findings
         for finding, found in (
             ("drifted", verdict.drifted),
             ("missing", verdict.missing),
-            ("surplus", verdict.duplicates),
+            ("duplicate", verdict.duplicates),
         ):
             findings.labels(finding).inc(len(found))
         await self._fleet.wake(verdict.drifted)
         await self._fleet.wake(verdict.missing, missing=True)
-        await self._fleet.name_surplus(verdict.duplicates)
+        await self._fleet.enqueue_duplicates(verdict.duplicates)
         for project in verdict.orphans[:MAX_ORPHAN_CHECKS]:
             await self._report_orphan(project)
 
@@ -218,15 +218,15 @@ class PeriodicJobs:
 
     async def _deep_resync(self, job: Job, place: _Checkpoint) -> None:
         number = math.ceil(await self._fleet.count_connected() / DEEP_RESYNC_PERIODS)
-        rows = await self._fleet.audit_rows(job.position, number)
+        rows = await self._fleet.deep_resync_rows(job.checkpoint, number)
         # Where the fleet ends in these rows; behind that, the next look at it begins.
         end = len(rows) if len(rows) < number or number == 0 else None
         if end is not None:
-            rows += await self._fleet.audit_rows("", number - end)
+            rows += await self._fleet.deep_resync_rows("", number - end)
         place.complete = end == 0
         now = await self._fleet.clock()
         for done, app in enumerate(rows, start=1):
-            claimed = Claimed(Lease(app.app_id, 0, 0), app, now, 0, (), confirmed_missing=False, surplus_ids=())
+            claimed = WorkItem(Lease(app.app_id, 0, 0), app, now, 0, (), confirmed_missing=False, duplicate_ids=())
             if await self._has_drift(claimed):
                 await self._fleet.wake([app.app_id])
             place.position, place.complete = app.app_id, end is not None and done >= end
@@ -240,7 +240,7 @@ class PeriodicJobs:
             if following is None:
                 return
 
-    async def _has_drift(self, claimed: Claimed) -> bool:
+    async def _has_drift(self, claimed: WorkItem) -> bool:
         app: AppMetadata = claimed.app
         try:
             return await self._reconciler.has_drift(claimed)
@@ -253,7 +253,7 @@ class PeriodicJobs:
     @asynccontextmanager
     async def _renewing_lease(self, job: Job) -> AsyncIterator[_Checkpoint]:
         """Keep the job's lease, and its place, until the block ends."""
-        place, holder = _Checkpoint(job.position), asyncio.current_task()
+        place, holder = _Checkpoint(job.checkpoint), asyncio.current_task()
 
         async def renew() -> None:
             while True:
@@ -275,4 +275,4 @@ class PeriodicJobs:
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
-            await self._fleet.finish_job(job, place.position, whole=place.complete)
+            await self._fleet.finish_job(job, place.position, complete=place.complete)

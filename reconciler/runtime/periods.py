@@ -12,7 +12,7 @@ from typing import Final
 
 from apscheduler.triggers.base import BaseTrigger
 
-from reconciler.catalog.fleet import FleetCatalog
+from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.errors import ReconcileError
 from reconciler.logging import RepeatSuppressor
 from reconciler.telemetry.recorder import Recorder
@@ -89,7 +89,7 @@ class ResyncWatch:
     """
 
     def __init__(
-        self, fleet: FleetCatalog, period: float, witness: Recorder, *, clock: Callable[[], float] = time.monotonic
+        self, fleet: ControlPlaneStore, period: float, witness: Recorder, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._fleet = fleet
         self._period = period
@@ -108,7 +108,7 @@ class ResyncWatch:
     async def check(self) -> None:
         """Look once; never raises for the catalog's sake."""
         try:
-            last = await self._fleet.round_finished("sweep")
+            last = await self._fleet.job_finished_at("resync")
         except ReconcileError:
             last = self._last
         if last != self._last:

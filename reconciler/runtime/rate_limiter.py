@@ -17,8 +17,8 @@ from typing import Protocol
 
 from reconciler.core.rate_limit import MAX_CLOSED_SECONDS, BucketConfig, Grant, Priority
 from reconciler.errors import CatalogUnavailable, NeonNotSent, RateLimitExhausted
-from reconciler.neon.resend import RETRY_WINDOW_SECONDS
-from reconciler.neon.wire import NeonRequest
+from reconciler.neon.protocol import NeonRequest
+from reconciler.neon.retry import RETRY_WINDOW_SECONDS
 
 # How long a repair waits for its turn before it makes room for another app's pass.
 REPAIR_WAIT_TIMEOUT_SECONDS = 1.0

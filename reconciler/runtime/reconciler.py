@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from reconciler.catalog.record import StatusStore
-from reconciler.catalog.work import Claimed
+from reconciler.catalog.status_store import StatusStore
+from reconciler.catalog.work_queue import WorkItem
 from reconciler.core import effects as e
 from reconciler.core.context import ControlPlane, ReconcileContext, Result
 from reconciler.core.host_allow_list import CheckedURI
@@ -66,7 +66,7 @@ class Reconciler:
         self._control_plane = plane
         self._poll_interval = AdaptivePollInterval()
 
-    async def run(self, claimed: Claimed) -> Result:
+    async def run(self, claimed: WorkItem) -> Result:
         """One pass over a claimed app.
 
         Raises:
@@ -94,7 +94,7 @@ class Reconciler:
         finally:
             steps.close()
 
-    async def has_drift(self, claimed: Claimed) -> bool:
+    async def has_drift(self, claimed: WorkItem) -> bool:
         """Whether a pass would do more than look; reads Neon, writes nothing and wakes no compute.
 
         Raises:
@@ -117,7 +117,7 @@ class Reconciler:
             steps.close()
         return True
 
-    def _context(self, claimed: Claimed) -> ReconcileContext:
+    def _context(self, claimed: WorkItem) -> ReconcileContext:
         return ReconcileContext(
             app=claimed.app,
             control_plane=self._control_plane,
@@ -127,7 +127,7 @@ class Reconciler:
             nonce=secrets.token_hex(16),
             intents=claimed.intents,
             confirmed_missing=claimed.confirmed_missing,
-            surplus_ids=claimed.surplus_ids,
+            duplicate_ids=claimed.duplicate_ids,
             poll_interval=self._poll_interval,
         )
 
@@ -147,12 +147,12 @@ READ_EFFECTS = (
 class _EffectHandler:
     """The effects of one pass, each change of Neon under a permission of its own."""
 
-    def __init__(self, world: Dependencies, plane: ControlPlane, claimed: Claimed, urgency: Priority) -> None:
+    def __init__(self, world: Dependencies, plane: ControlPlane, claimed: WorkItem, urgency: Priority) -> None:
         self._dependencies = world
         self._control_plane = plane
         self._item = claimed
         self._gate = PriorityGate(world.rate_limiter, urgency, claimed.app.owner_id)
-        self._client = world.client.through(self._gate)
+        self._client = world.client.with_gate(self._gate)
         self._recorder = world.recorder.for_app(claimed.app)
         self._authorized = False
         self._org_id: str | None = None
@@ -216,7 +216,7 @@ class _EffectHandler:
                 )
             case e.DecryptCredentials():
                 app = self._item.app
-                return self._dependencies.status_store.open_seal(app, self._control_plane.address_rule(app))
+                return self._dependencies.status_store.decrypt_credentials(app, self._control_plane.address_rule(app))
         raise TypeError(f"no such look: {effect}")
 
     async def _mutate(self, effect: e.Effect[Any]) -> Any:
@@ -245,11 +245,11 @@ class _EffectHandler:
                 return await self._authorize(partial(records.open_intent, lease, effect), SEND_MARGIN_SECONDS)
             case e.AuthorizeMutation(swept):
                 within = min(MUTATION_WINDOW_SECONDS, self._dependencies.send_within_seconds)
-                return await self._authorize(partial(records.permit, lease, swept=swept), within)
+                return await self._authorize(partial(records.authorize_mutation, lease, automatic=swept), within)
             case e.MarkIntentRejected(create_seq):
-                return await records.refuse_intent(lease, create_seq)
+                return await records.mark_intent_rejected(lease, create_seq)
             case e.RecordAbsence(create_seq, proven):
-                return await records.note_absence(lease, create_seq, proven=proven)
+                return await records.record_absence(lease, create_seq, confirmed=proven)
             case e.RecordProject():
                 return await records.record_project(lease, app, effect, self._recorder.request_id)
             case e.RecordCredentials(credentials, progress):
@@ -257,5 +257,5 @@ class _EffectHandler:
             case e.RecordStatus(progress):
                 return await records.record(lease, progress, self._recorder.request_id)
             case e.DismissDuplicate(project_id, report):
-                return await records.drop_surplus(lease, project_id, report=report)
+                return await records.dismiss_duplicate(lease, project_id, report=report)
         raise TypeError(f"no such effect: {effect}")

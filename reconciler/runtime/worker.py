@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from types import TracebackType
 
-from reconciler.catalog.work import Claimed, Lease, WorkQueue
+from reconciler.catalog.work_queue import Lease, WorkItem, WorkQueue
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.context import Result
 from reconciler.errors import CatalogUnavailable, LeaseLost
@@ -89,9 +89,9 @@ class Worker:
                 return POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.01, due))
         return POLL_SECONDS
 
-    async def _reconcile_one(self, claimed: Claimed) -> None:
+    async def _reconcile_one(self, claimed: WorkItem) -> None:
         """One pass and the end of its lease, under an id that is on every record made meanwhile."""
-        began, ended = time.monotonic(), "broken_off"
+        began, ended = time.monotonic(), "cancelled"
         with log_context(reconcile_id=secrets.token_hex(8), app_id=claimed.app.app_id):
             try:
                 ended, outcome = await self._run(claimed)
@@ -102,7 +102,7 @@ class Worker:
                 self._tasks.pop(claimed.lease, None)
                 self._woken.set()
 
-    async def _run(self, claimed: Claimed) -> tuple[str, Result]:
+    async def _run(self, claimed: WorkItem) -> tuple[str, Result]:
         """How the pass ended, and when to look again."""
         try:
             outcome = await self._reconciler.run(claimed)
@@ -115,10 +115,10 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a defect must cost its own app a slow retry, never the daemon
             defect = f"{type(error).__name__} in {_origin(error.__traceback__)}"
             self._troubles.report(defect, logging.ERROR, "a pass failed by a defect; report it", error=error)
-            return "defect", Result(CAP_SECONDS, backoff=True)
+            return "internal_error", Result(CAP_SECONDS, backoff=True)
         if outcome.backoff:
             return "failed", outcome
-        return "settled" if outcome.requeue_after is None else "again", outcome
+        return "converged" if outcome.requeue_after is None else "requeued", outcome
 
     async def _release(self, lease: Lease, outcome: Result) -> None:
         try:
@@ -152,7 +152,7 @@ class Worker:
         await asyncio.gather(*passes, return_exceptions=True)
         try:
             async with asyncio.timeout(RELEASE_TIMEOUT_SECONDS):
-                await self._work.give_back()
+                await self._work.release_all()
         except (CatalogUnavailable, TimeoutError):
             log.warning("%d leases are left to expire", len(passes))
 

@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from reconciler.catalog.database import Database
-from reconciler.catalog.health import Health, JobStats, LaneStats, StatusStats, read_stats
+from reconciler.catalog.stats import FleetStats, JobStats, LaneStats, StatusStats, read_stats
 from reconciler.errors import CatalogUnavailable
 from reconciler.logging import RepeatSuppressor
 from specs.status import AppStatus
@@ -24,8 +24,8 @@ from specs.status import AppStatus
 CACHE_SECONDS = 5.0
 WAIT_TIMEOUT_SECONDS = 2.0
 
-LANES: Final = ((0, "people"), (1, "background"))
-JOBS: Final = ("sweep", "audit")
+LANES: Final = ((0, "user"), (1, "background"))
+JOBS: Final = ("resync", "deep_resync")
 UNCONVERGED: Final = tuple(status for status in AppStatus if status not in (AppStatus.READY, AppStatus.DELETED))
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,8 @@ class CatalogCollector(Collector):
         self._database = database
         self._clock = clock
         self._patience_seconds = patience_seconds
-        self._query: asyncio.Task[Health] | None = None
-        self._stats: Health | None = None
+        self._query: asyncio.Task[FleetStats] | None = None
+        self._stats: FleetStats | None = None
         self._refreshed_at = 0.0
         self._troubles = RepeatSuppressor(log)
         registry.register(self)
@@ -100,11 +100,11 @@ class CatalogCollector(Collector):
 
 def describe_all() -> Iterator[GaugeMetricFamily]:
     """Every metric that is made of the catalog's figures, for its name and text."""
-    nothing = Health({}, {}, dict.fromkeys(JOBS, JobStats(0, 0)), stopped=False, orphans=0)
+    nothing = FleetStats({}, {}, dict.fromkeys(JOBS, JobStats(0, 0)), stopped=False, orphans=0)
     return _families(nothing)
 
 
-def _consume_exception(asked: asyncio.Task[Health]) -> None:
+def _consume_exception(asked: asyncio.Task[FleetStats]) -> None:
     """Whoever asked may be gone: an error that nobody hears would be logged when the task is forgotten."""
     if not asked.cancelled():
         asked.exception()
@@ -114,7 +114,7 @@ def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"morphik_apps_{name}", text, labels=labels)
 
 
-def _families(health: Health | None) -> Iterator[GaugeMetricFamily]:
+def _families(health: FleetStats | None) -> Iterator[GaugeMetricFamily]:
     answers = _gauge("catalog_up", "Whether the catalog answered; without it, all figures of the catalog are left out.")
     answers.add_metric((), health is not None)
     yield answers
@@ -122,7 +122,7 @@ def _families(health: Health | None) -> Iterator[GaugeMetricFamily]:
         yield from (*_app_metrics(health), *_queue_metrics(health), *_control_plane_metrics(health))
 
 
-def _app_metrics(health: Health) -> tuple[GaugeMetricFamily, ...]:
+def _app_metrics(health: FleetStats) -> tuple[GaugeMetricFamily, ...]:
     apps = _gauge("apps", "Apps by status; deleted ones while they are known.", "status")
     oldest = _gauge(
         "oldest_unconverged_seconds",
@@ -136,7 +136,7 @@ def _app_metrics(health: Health) -> tuple[GaugeMetricFamily, ...]:
     return apps, oldest
 
 
-def _queue_metrics(health: Health) -> tuple[GaugeMetricFamily, ...]:
+def _queue_metrics(health: FleetStats) -> tuple[GaugeMetricFamily, ...]:
     depth = _gauge("queue_depth", "Apps that are due and that no daemon works on, by lane.", "lane")
     oldest = _gauge("queue_oldest_seconds", "For how long the oldest of them has been due; 0 without one.", "lane")
     held = _gauge("leases_held", "Apps that daemons work on.")
@@ -144,29 +144,29 @@ def _queue_metrics(health: Health) -> tuple[GaugeMetricFamily, ...]:
         figures = health.lanes.get(lane, _NO_WORK)
         depth.add_metric((name,), figures.due)
         oldest.add_metric((name,), figures.oldest_seconds)
-    held.add_metric((), sum(figures.held for figures in health.lanes.values()))
+    held.add_metric((), sum(figures.leased for figures in health.lanes.values()))
     return depth, oldest, held
 
 
-def _control_plane_metrics(health: Health) -> tuple[GaugeMetricFamily, ...]:
-    stopped = _gauge("mutation_stopped", "Whether every change at Neon is stopped until a person acts.")
+def _control_plane_metrics(health: FleetStats) -> tuple[GaugeMetricFamily, ...]:
+    stopped = _gauge("mutations_suspended", "Whether every change at Neon is stopped until a person acts.")
     stopped.add_metric((), health.stopped)
     doubted = _gauge(
-        "catalog_in_doubt",
+        "catalog_quarantined",
         "Whether the catalog may not be the right one, or lacks commits: restored, copied or failed over. Nothing is "
         "changed at Neon until a person claims it.",
     )
-    doubted.add_metric((), health.doubted)
+    doubted.add_metric((), health.quarantined)
     orphans = _gauge("orphan_projects", "Projects at Neon that carry our mark and that no app names.")
     orphans.add_metric((), health.orphans)
     age = _gauge(
-        "round_age_seconds",
+        "job_age_seconds",
         "Since the whole fleet was last looked at (before the first time: since the catalog was made), by round: sweep "
         "(Neon's list) or audit (each project in depth).",
-        "round",
+        "job",
     )
-    took = _gauge("round_duration_seconds", "How long the last such look took; 0 before the first.", "round")
+    took = _gauge("job_duration_seconds", "How long the last such look took; 0 before the first.", "job")
     for name in JOBS:
-        age.add_metric((name,), health.rounds[name].age_seconds)
-        took.add_metric((name,), health.rounds[name].seconds)
+        age.add_metric((name,), health.jobs[name].age_seconds)
+        took.add_metric((name,), health.jobs[name].seconds)
     return stopped, doubted, orphans, age, took

@@ -9,7 +9,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from reconciler.core.rate_limit import BucketConfig, Priority
-from reconciler.neon.wire import OUTCOMES, NeonExchange
+from reconciler.neon.protocol import OUTCOMES, CompletedRequest
 
 BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 
@@ -79,18 +79,18 @@ class NeonMetrics:
             buckets=BUCKETS,
             registry=registry,
         )
-        self.budget = TokenEstimate(terms)
+        self.tokens = TokenEstimate(terms)
         left = Gauge(
-            "morphik_apps_neon_budget_requests",
+            "morphik_apps_neon_rate_limit_tokens",
             "Requests that all processes together may send to Neon at once: what this process saw in the shared bucket "
             "when it last took from it, and what has flowed in since.",
             registry=registry,
         )
-        left.set_function(self.budget)
+        left.set_function(self.tokens)
         self._waits = Histogram(
-            "morphik_apps_neon_budget_wait_seconds",
+            "morphik_apps_neon_rate_limit_wait_seconds",
             "How long this process's requests waited for their turn in the shared budget, by urgency.",
-            ("urgency",),
+            ("priority",),
             buckets=BUCKETS,
             registry=registry,
         )
@@ -101,7 +101,7 @@ class NeonMetrics:
             for outcome in OUTCOMES:
                 self._requests.labels(method, route, outcome)
 
-    def observe(self, exchange: NeonExchange) -> None:
+    def observe(self, exchange: CompletedRequest) -> None:
         """One request has ended."""
         request = exchange.request
         self._requests.labels(request.method, request.route, exchange.outcome).inc()

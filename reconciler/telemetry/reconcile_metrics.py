@@ -10,9 +10,17 @@ from reconciler.core.rate_limit import BucketConfig
 from reconciler.telemetry.neon_metrics import NeonMetrics
 from specs.settings import NEON_BURST_PER_SECOND, NEON_REQUESTS_PER_MINUTE
 
-REPAIRS: Final = ("settings", "recovered", "compute", "credentials", "surplus")
-FINDINGS: Final = ("drifted", "missing", "surplus", "orphan", "unreadable")
-RECONCILE_OUTCOMES: Final = ("settled", "again", "failed", "lease_lost", "catalog_unavailable", "defect", "broken_off")
+REPAIRS: Final = ("settings", "recovered", "compute", "credentials", "duplicate")
+FINDINGS: Final = ("drifted", "missing", "duplicate", "orphan", "unreadable")
+RECONCILE_OUTCOMES: Final = (
+    "converged",
+    "requeued",
+    "failed",
+    "lease_lost",
+    "catalog_unavailable",
+    "internal_error",
+    "cancelled",
+)
 
 _DEFAULT_CONFIG: Final = BucketConfig.from_limits(
     requests_per_minute=NEON_REQUESTS_PER_MINUTE, burst=NEON_BURST_PER_SECOND
@@ -63,7 +71,7 @@ class ReconcileMetrics:
             registry=registry,
         )
         self.findings = Counter(
-            "morphik_apps_sweep_findings_total",
+            "morphik_apps_resync_findings_total",
             "What this process's sweeps found: apps drifted or missing, surplus and new orphan projects; again in each "
             "sweep until it is put right.",
             ("finding",),
@@ -75,14 +83,14 @@ class ReconcileMetrics:
             registry=registry,
         )
         self.reconciles = Counter(
-            "morphik_apps_passes_total",
+            "morphik_apps_reconcile_total",
             "Passes of this process over an app, by outcome: settled, again (it waits for something), failed (tried "
             "again later), lease_lost, catalog_unavailable, defect, broken_off (the process stops).",
             ("outcome",),
             registry=registry,
         )
         self.reconcile_duration = Histogram(
-            "morphik_apps_pass_duration_seconds",
+            "morphik_apps_reconcile_duration_seconds",
             "How long this process's passes took.",
             buckets=_RECONCILE_BUCKETS,
             registry=registry,

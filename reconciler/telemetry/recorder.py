@@ -19,7 +19,7 @@ from reconciler.core import effects as e
 from reconciler.core.context import StatusUpdate
 from reconciler.errors import MutationsSuspended, NeonUnauthorized, ReconcileError
 from reconciler.logging import RepeatSuppressor, log_extra
-from reconciler.neon.wire import NeonExchange
+from reconciler.neon.protocol import CompletedRequest
 from reconciler.telemetry.reconcile_metrics import ReconcileMetrics
 from specs.metadata import AppMetadata
 from specs.neon import CreateProjectResponse
@@ -40,7 +40,7 @@ _REPAIRS: dict[type[e.Effect[Any]], str] = {
     e.RecoverProject: "recovered",
     e.CreateEndpoint: "compute",
 }
-_CONTROL_PLANE_REASONS = frozenset({Reason.MUTATION_STOPPED, Reason.NEON_UNAUTHORIZED})
+_CONTROL_PLANE_REASONS = frozenset({Reason.MUTATIONS_SUSPENDED, Reason.NEON_UNAUTHORIZED})
 _request_id: ContextVar[str | None] = ContextVar("neon_request_id", default=None)
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Recorder:
         """Who sees one pass over an app."""
         return ReconcileRecorder(app, self.metrics)
 
-    def on_neon_response(self, exchange: NeonExchange) -> None:
+    def on_neon_response(self, exchange: CompletedRequest) -> None:
         """A request to Neon has ended; what the client calls."""
         self.metrics.neon.observe(exchange)
         _request_id.set(exchange.request_id)
@@ -189,7 +189,7 @@ class ReconcileRecorder:
     def _count_repair(self, effect: e.Effect[Any]) -> None:
         kind = _REPAIRS.get(type(effect))
         if isinstance(effect, e.DeleteProject) and effect.project_id != self._app.project_id:
-            kind = "surplus"
+            kind = "duplicate"
         if kind is not None:
             self._metrics.repairs.labels(kind).inc()
 

@@ -7,18 +7,18 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from reconciler.catalog.apps import AppCatalog
-from reconciler.catalog.budget import BudgetCatalog
-from reconciler.catalog.claim import PromotionStore
+from reconciler.catalog.apps import AppStore
+from reconciler.catalog.control_plane_store import Binding, ControlPlaneStore, Job
 from reconciler.catalog.database import Database
-from reconciler.catalog.fleet import FleetCatalog, Job, Pins
-from reconciler.catalog.health import read_stats
+from reconciler.catalog.errors import LimitReached
 from reconciler.catalog.inspect import CatalogInspector
 from reconciler.catalog.limits import MAX_KEYS, OwnerLimits
-from reconciler.catalog.record import StatusStore
-from reconciler.catalog.refusals import LimitReached
-from reconciler.catalog.revocations import RevocationCatalog
-from reconciler.catalog.work import Claimed, WorkQueue
+from reconciler.catalog.promotion import PromotionStore
+from reconciler.catalog.rate_limit import RateLimitStore
+from reconciler.catalog.revocations import RevocationStore
+from reconciler.catalog.stats import read_stats
+from reconciler.catalog.status_store import StatusStore
+from reconciler.catalog.work_queue import WorkItem, WorkQueue
 from reconciler.core.context import Credentials, Result, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.rate_limit import BucketConfig, Priority
@@ -55,16 +55,16 @@ class Hands:
     def __init__(self, database: Database, clock: StillClock) -> None:
         self.database = database
         self._clock = clock
-        self.apps = AppCatalog(database)
+        self.apps = AppStore(database)
         self.work = WorkQueue(database, owner="d", lease_seconds=LEASE)
         self.records = StatusStore(database, SEALER, lease_seconds=LEASE)
-        self.fleet = FleetCatalog(database, owner="d", lease_seconds=LEASE)
-        self.budget = BudgetCatalog(database, TERMS)
+        self.fleet = ControlPlaneStore(database, owner="d", lease_seconds=LEASE)
+        self.budget = RateLimitStore(database, TERMS)
         self.inspector = CatalogInspector(database)
         self.claims = PromotionStore(database)
-        self.revocations = RevocationCatalog(database)
-        self.held: dict[str, Claimed] = {}
-        self.job = Job("sweep", 0, "")
+        self.revocations = RevocationStore(database)
+        self.held: dict[str, WorkItem] = {}
+        self.job = Job("resync", 0, "")
 
     async def create(
         self, name: str, key: str | None = None, app_id: str | None = None, max_apps: int = 100, owner: str = "alice"
@@ -98,14 +98,14 @@ class Hands:
             "UPDATE app_metadata SET tombstone_until = now() - interval '1 s' WHERE delete_requested_at IS NOT NULL"
         )
         await self.create("waiting")
-        self._clock.rows("UPDATE app_metadata SET held_for = 'owner' WHERE app_name = 'waiting'")
+        self._clock.rows("UPDATE app_metadata SET hold_reason = 'owner' WHERE app_name = 'waiting'")
         self._clock.rows(f"INSERT INTO app_owners (owner_id, living, keys) VALUES ('carol', 0, {MAX_KEYS})")
         await self.fleet.report_orphan(_project("project-lost"))
-        await self.fleet.pin(Pins(ORG, "https://neon", "morphik"))
-        job = await self.fleet.claim_job("sweep", 60)
+        await self.fleet.bind(Binding(ORG, "https://neon", "morphik"))
+        job = await self.fleet.claim_job("resync", 60)
         assert job is not None
         self.job = job
-        self.standing = await self.fleet.identity.standing()
+        self.standing = await self.fleet.identity.read()
 
     async def create_too_many(self) -> None:
         """POST by an owner who has as many apps as the owner may have."""
@@ -127,7 +127,7 @@ class Hands:
             last_create_seq=8,
         )
         at = self.standing.created_at
-        await self.claims.claim(claim, self.standing, SEALER, org_id=ORG, at=at)
+        await self.claims.promote(claim, self.standing, SEALER, org_id=ORG, at=at)
 
     async def record_project(self, name: str, project_id: str) -> None:
         """The project of an app that is being created."""
@@ -166,7 +166,7 @@ CALLS: Mapping[str, Call] = {
     "list": lambda h: h.apps.list("alice", status=None, name=None, limit=2, cursor=None),
     "request_delete": lambda h: h.apps.request_delete("alice", IDS["ready"], None),
     "events": lambda h: h.apps.events("alice", IDS["ready"], limit=2, cursor=None),
-    "statuses": lambda h: h.apps.statuses([IDS["ready"]]),
+    "statuses": lambda h: h.apps.get_many([IDS["ready"]]),
     "notify": lambda h: h.apps.notify(),
     "minimums": lambda h: h.revocations.minimums(["alice"]),
     "revoke_below": lambda h: h.revocations.revoke_below("alice", 7, operator="operator"),
@@ -175,57 +175,57 @@ CALLS: Mapping[str, Call] = {
     "next_due": lambda h: h.work.next_due(),
     "renew": lambda h: h.work.renew([h.held["creating"].lease]),
     "release": lambda h: h.work.release(h.held["creating"].lease, Result(1.0)),
-    "give_back": lambda h: h.work.give_back(),
+    "give_back": lambda h: h.work.release_all(),
     # A pass
-    "permit": lambda h: h.records.permit(h.held["creating"].lease, swept=False),
-    "permit of a sweep": lambda h: h.records.permit(h.held["creating"].lease, swept=True),
+    "permit": lambda h: h.records.authorize_mutation(h.held["creating"].lease, automatic=False),
+    "permit of a sweep": lambda h: h.records.authorize_mutation(h.held["creating"].lease, automatic=True),
     "open_intent": lambda h: h.records.open_intent(h.held["claimed"].lease, OpenIntent("nonce", None)),
-    "refuse_intent": lambda h: h.records.refuse_intent(h.held["creating"].lease, 2),
-    "note_absence": lambda h: h.records.note_absence(h.held["creating"].lease, 2, proven=False),
+    "refuse_intent": lambda h: h.records.mark_intent_rejected(h.held["creating"].lease, 2),
+    "note_absence": lambda h: h.records.record_absence(h.held["creating"].lease, 2, confirmed=False),
     "record": lambda h: h.records.record(h.held["creating"].lease, _SAID),
     "record_project": lambda h: h.record_project("creating", "project-new"),
-    "drop_surplus": lambda h: h.records.drop_surplus(h.held["creating"].lease, "project-x", report=True),
+    "drop_surplus": lambda h: h.records.dismiss_duplicate(h.held["creating"].lease, "project-x", report=True),
     # A round
     "catalog_id": lambda h: h.fleet.catalog_id(),
-    "pin": lambda h: h.fleet.pin(Pins(ORG, "https://neon", "morphik")),
-    "take_plane": lambda h: h.fleet.take_plane("another"),
+    "pin": lambda h: h.fleet.bind(Binding(ORG, "https://neon", "morphik")),
+    "take_plane": lambda h: h.fleet.set_control_plane_id("another"),
     "stop": lambda h: h.fleet.stop("all is gone"),
-    "lift_stop": lambda h: h.fleet.lift_stop(),
+    "lift_stop": lambda h: h.fleet.clear_stop(),
     "override_stop": lambda h: h.fleet.override_stop(),
     "stop_overridden": lambda h: h.fleet.stop_overridden(),
     "clock": lambda h: h.fleet.clock(),
     "rows": lambda h: h.rows(),
-    "audit_rows": lambda h: h.fleet.audit_rows("", 10),
+    "audit_rows": lambda h: h.fleet.deep_resync_rows("", 10),
     "count_connected": lambda h: h.fleet.count_connected(),
-    "witnesses": lambda h: h.fleet.witnesses("", "", 3),
+    "witnesses": lambda h: h.fleet.sample_recorded_projects("", "", 3),
     "wake": lambda h: h.fleet.wake([IDS["ready"]], missing=True),
-    "name_surplus": lambda h: h.fleet.name_surplus([(IDS["ready"], "project-x")]),
-    "reported": lambda h: h.fleet.reported(),
+    "name_surplus": lambda h: h.fleet.enqueue_duplicates([(IDS["ready"], "project-x")]),
+    "reported": lambda h: h.fleet.known_orphans(),
     "report_orphan": lambda h: h.fleet.report_orphan(_project("project-new")),
     "forget_orphans": lambda h: h.fleet.forget_orphans([]),
-    "round_finished": lambda h: h.fleet.round_finished("sweep"),
-    "claim_job": lambda h: h.fleet.claim_job("audit", 60),
+    "round_finished": lambda h: h.fleet.job_finished_at("resync"),
+    "claim_job": lambda h: h.fleet.claim_job("deep_resync", 60),
     "renew_job": lambda h: h.fleet.renew_job(h.job),
-    "finish_job": lambda h: h.fleet.finish_job(h.job, whole=True),
-    "give_back_jobs": lambda h: h.fleet.give_back_jobs(),
-    "bury": lambda h: h.fleet.bury(),
+    "finish_job": lambda h: h.fleet.finish_job(h.job, complete=True),
+    "give_back_jobs": lambda h: h.fleet.release_jobs(),
+    "bury": lambda h: h.fleet.purge_tombstones(),
     "expire_keys": lambda h: h.fleet.expire_keys(("", "")),
     # Which catalog this is, and a person's claim
-    "standing": lambda h: h.fleet.identity.standing(),
+    "standing": lambda h: h.fleet.identity.read(),
     "unrecorded": lambda h: h.fleet.identity.unrecorded(["project-ready", "project-x"]),
-    "looked": lambda h: h.fleet.identity.looked(h.standing, h.standing.created_at),
-    "doubt": lambda h: h.fleet.identity.doubt(h.standing, "commits were lost"),
-    "ended_by": lambda h: h.fleet.identity.ended_by(),
+    "looked": lambda h: h.fleet.identity.record_verified(h.standing, h.standing.created_at),
+    "doubt": lambda h: h.fleet.identity.quarantine(h.standing, "commits were lost"),
+    "ended_by": lambda h: h.fleet.identity.resume_command(),
     "nonces": lambda h: h.claims.nonces([IDS["creating"]]),
     "claim the catalog": lambda h: h.claim(),
-    "confirm": lambda h: h.claims.confirm(IDS["waiting"], "bob"),
+    "confirm": lambda h: h.claims.confirm_owner(IDS["waiting"], "bob"),
     # The budget, the metrics, the doctor
     "lease": lambda h: h.budget.lease({Priority.USER: 1}),
     "close": lambda h: h.budget.close(1.0),
     "read_stats": lambda h: read_stats(h.database),
     "server": lambda h: h.inspector.server(),
     "schema": lambda h: h.inspector.schema(),
-    "rights": lambda h: h.inspector.rights(),
+    "rights": lambda h: h.inspector.privileges(),
     "identity": lambda h: h.inspector.identity(),
     "wrapping_keys": lambda h: h.inspector.wrapping_keys(),
     "wrapped": lambda h: h.inspector.wrapped("none", 3),

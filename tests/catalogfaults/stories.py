@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from reconciler.catalog.health import read_stats
+from reconciler.catalog.stats import read_stats
 from specs.names import app_id_from_bytes, format_project_name
 from specs.status import AppStatus
 from tests.catalogfaults.whole import Story, Whole
@@ -25,7 +25,7 @@ async def create(whole: Whole, begin: Begin) -> None:
     whole.expect(app_id, AppStatus.READY)
     for look in (
         partial(whole.apps.get, "alice", app_id),
-        partial(whole.apps.statuses, [app_id]),
+        partial(whole.apps.get_many, [app_id]),
         partial(whole.apps.list, "alice", status=None, name=None, limit=9, cursor=None),
         partial(whole.apps.events, "alice", app_id, limit=9, cursor=None),
         partial(read_stats, whole.database),

@@ -65,17 +65,17 @@ async def no_transaction(self: Database) -> AsyncIterator[Connection]:
 
 OFF: dict[str, tuple[str, Kind, Callable[[pytest.MonkeyPatch], None]]] = {
     "conflicts told apart": (
-        "record.record",
+        "status_store.record",
         Kind.SERIALIZATION,
         lambda patch: patch.setattr(database, "_CONFLICTS", frozenset()),
     ),
     "a standby told apart": (
-        "record.record",
+        "status_store.record",
         Kind.READ_ONLY,
         lambda patch: patch.setattr(database, "_UNAVAILABLE_STATES", frozenset()),
     ),
     "connections given back": (
-        "record.record",
+        "status_store.record",
         Kind.CUT_BEFORE,
         lambda patch: patch.setattr(AsyncConnectionPool, "putconn", _leak),
     ),

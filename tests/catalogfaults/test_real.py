@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 import psycopg
 import pytest
 
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
 from reconciler.catalog.database import Database
-from reconciler.catalog.work import WorkQueue
+from reconciler.catalog.work_queue import WorkQueue
 from reconciler.errors import CatalogUnavailable
 from tests.catalogs import create, execute, opened
 from tests.environment import with_options
@@ -26,13 +26,13 @@ _WAITING = """
 SELECT 1 FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'morphik-apps' AND wait_event_type = 'Lock'
 """
-Use = Callable[[Database, AppCatalog], Awaitable[None]]
+Use = Callable[[Database, AppStore], Awaitable[None]]
 
 
 def _run(url: str, use: Use, **options: float) -> None:
     async def run() -> None:
         async with opened(url, **options) as database, asyncio.timeout(60):
-            await use(database, AppCatalog(database))
+            await use(database, AppStore(database))
 
     asyncio.run(run())
 
@@ -60,7 +60,7 @@ def test_a_standby_is_read_and_nothing_is_claimed() -> None:
             Folder(server, "kept").as_replica()
             server.start()
 
-        async def use(database: Database, apps: AppCatalog) -> None:
+        async def use(database: Database, apps: AppStore) -> None:
             work = WorkQueue(database, owner="d", lease_seconds=60)
             app_id = (await create(apps)).app.app_id
             await asyncio.to_thread(become_standby)
@@ -82,7 +82,7 @@ def test_a_standby_is_read_and_nothing_is_claimed() -> None:
 
 
 def test_a_backend_that_is_ended_while_it_waits_has_done_nothing(catalog_url: str) -> None:
-    async def use(_database: Database, apps: AppCatalog) -> None:
+    async def use(_database: Database, apps: AppStore) -> None:
         app_id = (await create(apps)).app.app_id
         with _locked(catalog_url):
             asked = asyncio.create_task(apps.request_delete("alice", app_id, None))
@@ -101,7 +101,7 @@ def test_a_backend_that_is_ended_while_it_waits_has_done_nothing(catalog_url: st
 def test_a_limit_that_an_operator_set_ends_no_wait(catalog_url: str, setting: str) -> None:
     """The product's own limit holds."""
 
-    async def use(_database: Database, apps: AppCatalog) -> None:
+    async def use(_database: Database, apps: AppStore) -> None:
         app_id = (await create(apps)).app.app_id
         with _locked(catalog_url):
             asked = asyncio.create_task(apps.request_delete("alice", app_id, None))
@@ -113,7 +113,7 @@ def test_a_limit_that_an_operator_set_ends_no_wait(catalog_url: str, setting: st
 
 
 def test_a_wait_that_is_too_long_is_broken_off(catalog_url: str) -> None:
-    async def use(_database: Database, apps: AppCatalog) -> None:
+    async def use(_database: Database, apps: AppStore) -> None:
         app_id = (await create(apps)).app.app_id
         with _locked(catalog_url), pytest.raises(CatalogUnavailable, match=r"in time|57014"):
             await apps.request_delete("alice", app_id, None)
@@ -125,7 +125,7 @@ def test_a_wait_that_is_too_long_is_broken_off(catalog_url: str) -> None:
 def test_two_that_wait_for_each_other_are_parted(catalog_url: str) -> None:
     """A person's own transaction takes the rows in the other order; one of the two is broken off."""
 
-    async def use(_database: Database, apps: AppCatalog) -> None:
+    async def use(_database: Database, apps: AppStore) -> None:
         app_id = (await create(apps)).app.app_id
         async with await psycopg.AsyncConnection.connect(catalog_url) as person:
             await person.execute("SET deadlock_timeout = '60s'")
@@ -147,7 +147,7 @@ def test_a_server_with_no_room_for_another_connection(postgres: TestServer, cata
     execute(catalog_url, f"CREATE ROLE {role} LOGIN PASSWORD 'p' CONNECTION LIMIT 1")
     url = catalog_url.replace(postgres.url.partition("//")[2].partition("@")[0], f"{role}:p")
 
-    async def use(_database: Database, apps: AppCatalog) -> None:
+    async def use(_database: Database, apps: AppStore) -> None:
         async with await psycopg.AsyncConnection.connect(url):
             with pytest.raises(psycopg.OperationalError, match="too many connections"):
                 await psycopg.AsyncConnection.connect(url)

@@ -56,8 +56,13 @@ def _delete_in_parts(patch: pytest.MonkeyPatch) -> None:
 
 
 OFF: dict[str, tuple[str, str, Kind, Callable[[pytest.MonkeyPatch], None]]] = {
-    "open intents are looked after": ("create", "record.record_project", Kind.CUT_BEFORE, _open_intents_forgotten),
-    "the intent commits first": ("create", "record.open_intent", Kind.SERIALIZATION, intent_after_the_create),
+    "open intents are looked after": (
+        "create",
+        "status_store.record_project",
+        Kind.CUT_BEFORE,
+        _open_intents_forgotten,
+    ),
+    "the intent commits first": ("create", "status_store.open_intent", Kind.SERIALIZATION, intent_after_the_create),
     "a delete is one transaction": ("delete", "apps.record_delete_requested", Kind.DEADLOCK, _delete_in_parts),
 }
 

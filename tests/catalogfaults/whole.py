@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
+from reconciler.catalog.rate_limit import RateLimitStore
 from reconciler.core.context import ControlPlane
 from reconciler.core.rate_limit import BucketConfig, Priority
 from reconciler.errors import CatalogUnavailable
@@ -60,7 +60,7 @@ class Whole(Stage):
         clock.empty()
         clock.rows(f"UPDATE request_budget SET tokens = {TERMS.capacity}")
         # The projects' annotations name another catalog, which would stop one that has created nothing.
-        clock.rows("UPDATE catalog_identity SET high_water = 1")
+        clock.rows("UPDATE catalog_identity SET last_create_seq = 1")
         super().__init__(database, clock.url)
         self.apps = self._apps
         self.neon_now = START - SETTLE - 100
@@ -68,8 +68,8 @@ class Whole(Stage):
     def start(self) -> None:
         """Begin a life of the daemon, which works from the next wait on."""
         plane = ControlPlane(PLANE_ID, "catalog-1", SETTLE, (".neon.tech", "127.0.0.1", "localhost"))
-        self._budget = RateLimiter(BudgetCatalog(self.database, TERMS), TERMS)
-        client = self.client.through(PriorityGate(self._budget, Priority.RESYNC))
+        self._budget = RateLimiter(RateLimitStore(self.database, TERMS), TERMS)
+        client = self.client.with_gate(PriorityGate(self._budget, Priority.RESYNC))
         access = OrganizationGuard(
             client,
             self._fleet,

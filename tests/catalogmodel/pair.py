@@ -13,12 +13,12 @@ import pytest
 from psycopg.errors import UniqueViolation
 
 from reconciler.catalog import database as module
-from reconciler.catalog.apps import AppCatalog
-from reconciler.catalog.budget import BudgetCatalog
+from reconciler.catalog.apps import AppStore
+from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.catalog.database import Database
-from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.record import StatusStore
-from reconciler.catalog.work import Claimed, WorkQueue
+from reconciler.catalog.rate_limit import RateLimitStore
+from reconciler.catalog.status_store import StatusStore
+from reconciler.catalog.work_queue import WorkItem, WorkQueue
 from reconciler.core.rate_limit import BucketConfig
 from reconciler.errors import ReconcileError
 from tests.catalogmodel.state import real_state, twin_state
@@ -43,8 +43,8 @@ def same(answer: Any) -> Any:
 class Handle:
     """A lease as both know it, held or lost long ago."""
 
-    real: Claimed
-    twin: Claimed
+    real: WorkItem
+    twin: WorkItem
 
 
 class Pair:
@@ -61,11 +61,11 @@ class Pair:
         self.met: Counter[tuple[str, str]] = Counter()
         self._loop = loop
         self._database = Database(clock.url, max_size=1)
-        self.apps = AppCatalog(self._database)
+        self.apps = AppStore(self._database)
         self.records = StatusStore(self._database, SEALER, lease_seconds=LEASE)
-        self.budget = BudgetCatalog(self._database, TERMS)
+        self.budget = RateLimitStore(self._database, TERMS)
         self.work = {owner: WorkQueue(self._database, owner=owner, lease_seconds=LEASE) for owner in WORKERS}
-        self.fleets = {owner: FleetCatalog(self._database, owner=owner, lease_seconds=LEASE) for owner in WORKERS}
+        self.fleets = {owner: ControlPlaneStore(self._database, owner=owner, lease_seconds=LEASE) for owner in WORKERS}
         self.begin()
 
     def begin(self) -> None:
@@ -104,7 +104,7 @@ class Pair:
         if answer is not None:
             wanted = modelled(answer)
         assert got == wanted, f"{name}: the catalog says {got}, its twin {wanted}"
-        self.met[name, got[1] if isinstance(got, tuple) and got[:1] == ("refused",) else "answered"] += 1
+        self.met[name, got[1] if isinstance(got, tuple) and got[:1] == ("rejected",) else "answered"] += 1
         return answer
 
     def agree(self) -> None:
@@ -126,11 +126,11 @@ class Pair:
         try:
             answer = act()
         except ReconcileError as error:
-            return ("refused", type(error).__name__, str(error), sorted(vars(error).items())), None
+            return ("rejected", type(error).__name__, str(error), sorted(vars(error).items())), None
         except (UniqueViolation, AssertionError) as error:
             if isinstance(error, AssertionError) and "is recorded for two apps" not in str(error):
                 raise
-            return ("refused", "recorded twice"), None
+            return ("rejected", "recorded twice"), None
         return answer, answer
 
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from reconciler.catalog.work import Claimed, Lease
+from reconciler.catalog.work_queue import Lease, WorkItem
 from reconciler.core.context import Credentials, Event, Result, StatusUpdate, TimestampColumn
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.host_allow_list import CheckedURI
@@ -20,8 +20,8 @@ from tests.catalogmodel.state import plain, twin_row
 
 WORKER = st.sampled_from(WORKERS)
 PROJECTS = st.sampled_from([f"project-{number}" for number in range(6)])
-How: TypeAlias = Literal["refused", "open", "absent"]
-HOW: tuple[How, ...] = ("refused", "open", "absent")
+How: TypeAlias = Literal["rejected", "open", "absent"]
+HOW: tuple[How, ...] = ("rejected", "open", "absent")
 LATER = st.none() | st.sampled_from((0.0, 30.0, 86_400.0))
 COLUMNS: st.SearchStrategy[dict[TimestampColumn, float | None]] = st.dictionaries(
     st.sampled_from(("connected_at", "missing_since", "recoverable_until")), LATER, max_size=2
@@ -103,7 +103,7 @@ class Passes(Base):
     @rule(worker=WORKER)
     def give_back(self, worker: str) -> None:
         """A daemon that ends."""
-        self.pair.both("give_back", self.pair.work[worker].give_back(), lambda: self.pair.twin.give_back(worker))
+        self.pair.both("give_back", self.pair.work[worker].release_all(), lambda: self.pair.twin.give_back(worker))
 
     @precondition(lambda self: self.has_handles)
     @rule(which=WHICH, swept=st.booleans(), times=st.sampled_from((1, 1, 1, 11)))
@@ -113,7 +113,7 @@ class Passes(Base):
         for _ in range(times if swept else 1):
             self._write(
                 "permit",
-                self.pair.records.permit(handle.real.lease, swept=swept),
+                self.pair.records.authorize_mutation(handle.real.lease, automatic=swept),
                 lambda: self.pair.twin.permit(handle.twin.lease, swept=swept),
             )
 
@@ -123,7 +123,7 @@ class Passes(Base):
         """A create to come, or one that was refused and is sent again."""
         handle = self.handle(which)
         effect = OpenIntent(
-            f"nonce-{self.pair.twin.plane.high_water}", None if again is None else self._seq(handle, again)
+            f"nonce-{self.pair.twin.plane.last_create_seq}", None if again is None else self._seq(handle, again)
         )
         self._write(
             "open_intent",
@@ -139,10 +139,10 @@ class Passes(Base):
         lease, create_seq = handle.real.lease, self._seq(handle, seq)
         self._write(
             "settle_intent",
-            records.refuse_intent(lease, create_seq)
-            if how == "refused"
-            else records.note_absence(lease, create_seq, proven=how == "absent"),
-            lambda: self.pair.twin.settle_intent(handle.twin.lease, create_seq, how, absent=how != "refused"),
+            records.mark_intent_rejected(lease, create_seq)
+            if how == "rejected"
+            else records.record_absence(lease, create_seq, confirmed=how == "absent"),
+            lambda: self.pair.twin.settle_intent(handle.twin.lease, create_seq, how, absent=how != "rejected"),
         )
 
     @precondition(lambda self: self.has_handles)
@@ -199,7 +199,7 @@ class Passes(Base):
         handle = self.handle(which)
         self._write(
             "drop_surplus",
-            self.pair.records.drop_surplus(handle.real.lease, project, report=report),
+            self.pair.records.dismiss_duplicate(handle.real.lease, project, report=report),
             lambda: self.pair.twin.drop_surplus(handle.twin.lease, project, report=report),
         )
 
@@ -220,7 +220,7 @@ class Passes(Base):
         condition = Condition(
             type=ConditionType.READY,
             status="True" if status == AppStatus.READY else "False",
-            reason=Reason.WAITING,
+            reason=Reason.QUEUED,
             message="As the test says.",
             last_transition_time=now,
             observed_generation=generation,
@@ -235,10 +235,10 @@ class Passes(Base):
         intents = self.pair.twin.intents.get(handle.twin.lease.app_id, [])
         return intents[-1 - back].create_seq if back < len(intents) else 9999
 
-    def _seen(self, claimed: Claimed) -> tuple[object, ...]:
-        lease = Lease(claimed.lease.app_id, self.pair.tokens[claimed.lease.token], claimed.lease.wakes)
+    def _seen(self, claimed: WorkItem) -> tuple[object, ...]:
+        lease = Lease(claimed.lease.app_id, self.pair.tokens[claimed.lease.token], claimed.lease.wake_count)
         return (plain(claimed.app), lease, *self._rest(claimed)[1:])
 
-    def _rest(self, claimed: Claimed) -> tuple[object, ...]:
-        held = claimed.attempts, claimed.intents, claimed.confirmed_missing, claimed.surplus_ids
+    def _rest(self, claimed: WorkItem) -> tuple[object, ...]:
+        held = claimed.attempts, claimed.intents, claimed.confirmed_missing, claimed.duplicate_ids
         return (claimed.lease, claimed.at, *held)

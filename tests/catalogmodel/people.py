@@ -7,7 +7,7 @@ import hashlib
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from reconciler.catalog.apps import Created
+from reconciler.catalog.apps import CreateResult
 from reconciler.catalog.limits import OwnerLimits
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
@@ -67,7 +67,7 @@ class People(Base):
             seen=lambda made: (plain(made.app), made.created),
             modelled=lambda made: (twin_row(pair.twin, made.app), made.created),
         )
-        if isinstance(made, Created) and made.created:
+        if isinstance(made, CreateResult) and made.created:
             self.asked.append(app_id)
 
     @precondition(lambda self: self.has_apps)
@@ -102,7 +102,7 @@ class People(Base):
         )
         pair.both(
             "statuses",
-            pair.apps.statuses([app_id, "a" * 24]),
+            pair.apps.get_many([app_id, "a" * 24]),
             lambda: {app_id: twin.rows[app_id].as_shown_to_owner()} if app_id in twin.rows else {},
             seen=lambda rows: {each: plain(row) for each, row in rows.items()},
             modelled=lambda rows: {each: twin_row(twin, row) for each, row in rows.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from reconciler.catalog.fleet import Job, Pins
+from reconciler.catalog.control_plane_store import Binding, Job
 from reconciler.core.rate_limit import Priority
 from specs.metadata import AppMetadata
 from specs.names import format_project_name
@@ -15,7 +15,7 @@ from tests.catalogmodel.pair import TERMS, WORKERS
 from tests.catalogmodel.passes import PROJECTS, WORKER
 from tests.catalogmodel.state import SEALED, plain, twin_row
 
-JOBS = st.sampled_from(("sweep", "audit", "keys"))
+JOBS = st.sampled_from(("resync", "deep_resync", "expire_idempotency_keys"))
 REASONS = st.sampled_from(("all is gone", "half is gone"))
 
 
@@ -32,7 +32,7 @@ class ThePlane(Base):
         """What a sweep found to differ; an app may be named twice, and one may be buried."""
         app_ids = [self.app(each) for each in which]
         self.pair.both(
-            "fleet.wake",
+            "control_plane_store.wake",
             self.pair.fleets[WORKERS[0]].wake(app_ids, missing=missing),
             lambda: self.pair.twin.wake(self._standing(app_ids), missing=missing),
         )
@@ -44,7 +44,7 @@ class ThePlane(Base):
         pairs = [(self.app(which), project) for which, project in found]
         self.pair.both(
             "name_surplus",
-            self.pair.fleets[WORKERS[0]].name_surplus(pairs),
+            self.pair.fleets[WORKERS[0]].enqueue_duplicates(pairs),
             lambda: self.pair.twin.name_surplus([each for each in pairs if each[0] in self.pair.twin.rows]),
         )
 
@@ -58,7 +58,7 @@ class ThePlane(Base):
     @rule()
     def lift_stop(self) -> None:
         """The fleet is there again."""
-        self.pair.both("lift_stop", self.pair.fleets[WORKERS[0]].lift_stop(), self.pair.twin.lift_stop)
+        self.pair.both("lift_stop", self.pair.fleets[WORKERS[0]].clear_stop(), self.pair.twin.lift_stop)
 
     @precondition(sometimes)
     @rule()
@@ -70,10 +70,10 @@ class ThePlane(Base):
     @rule(org=st.sampled_from(("org-1", "org-2")))
     def pin(self, org: str) -> None:
         """The first change, or a daemon with another organization."""
-        pins = Pins(org, "https://neon", "morphik")
+        pins = Binding(org, "https://neon", "morphik")
         fleet, twin = self.pair.fleets[WORKERS[0]], self.pair.twin
-        self.pair.both("pins", fleet.pins(), lambda: twin.pinned)
-        self.pair.both("pin", fleet.pin(pins), lambda: twin.keep(pins))
+        self.pair.both("pins", fleet.binding(), lambda: twin.pinned)
+        self.pair.both("pin", fleet.bind(pins), lambda: twin.keep(pins))
 
     @precondition(sometimes)
     @rule(project=PROJECTS, which=WHICH)
@@ -95,7 +95,7 @@ class ThePlane(Base):
         """A complete list that shows only so much."""
         fleet, twin = self.pair.fleets[WORKERS[0]], self.pair.twin
         self.pair.both("forget_orphans", fleet.forget_orphans(seen), lambda: twin.forget_orphans(seen))
-        self.pair.both("reported", fleet.reported(), lambda: set(twin.orphans))
+        self.pair.both("reported", fleet.known_orphans(), lambda: set(twin.orphans))
 
     @precondition(sometimes)
     @rule(which=WHICH, besides=WHICH, limit=st.integers(1, 3))
@@ -112,7 +112,7 @@ class ThePlane(Base):
         )
         self.pair.both(
             "audit_rows",
-            fleet.audit_rows(start, limit),
+            fleet.deep_resync_rows(start, limit),
             lambda: twin.audit_rows(start, limit),
             seen=lambda rows: [plain(row) for row in rows],
             modelled=lambda rows: [twin_row(twin, row) for row in rows],
@@ -128,7 +128,7 @@ class ThePlane(Base):
     def bury(self) -> None:
         """What is beyond its tombstone goes."""
         before = len(self.pair.twin.rows)
-        self.pair.both("bury", self.pair.fleets[WORKERS[0]].bury(), self.pair.twin.bury)
+        self.pair.both("bury", self.pair.fleets[WORKERS[0]].purge_tombstones(), self.pair.twin.bury)
         self.pair.met["bury", "buried"] += len(self.pair.twin.rows) < before
 
     @precondition(sometimes)
@@ -165,7 +165,7 @@ class ThePlane(Base):
         job = self.jobs[-1 - which % len(self.jobs)]
         self.pair.both(
             "finish_job",
-            self.pair.fleets[WORKERS[0]].finish_job(job, position, whole=whole),
+            self.pair.fleets[WORKERS[0]].finish_job(job, position, complete=whole),
             lambda: self.pair.twin.end_job(job.name, job.token, position, whole=whole),
         )
 
@@ -174,14 +174,14 @@ class ThePlane(Base):
     def give_back_jobs(self, worker: str) -> None:
         """A daemon that ends."""
         fleet, twin = self.pair.fleets[worker], self.pair.twin
-        self.pair.both("give_back_jobs", fleet.give_back_jobs(), lambda: twin.give_back_jobs(worker))
+        self.pair.both("give_back_jobs", fleet.release_jobs(), lambda: twin.give_back_jobs(worker))
 
     @precondition(sometimes)
     @rule(wanted=st.dictionaries(st.sampled_from(Priority), st.integers(0, 12), max_size=3))
     def lease_requests(self, wanted: dict[Priority, int]) -> None:
         """A slice of the request budget."""
         self.pair.both(
-            "budget.lease",
+            "rate_limit.lease",
             self.pair.budget.lease(wanted),
             lambda: self.pair.twin.lease_requests(wanted, TERMS),
         )
@@ -190,7 +190,9 @@ class ThePlane(Base):
     @rule(seconds=st.sampled_from((0.5, 30.0)))
     def close_budget(self, seconds: float) -> None:
         """Neon refused a request for there being too many."""
-        self.pair.both("budget.close", self.pair.budget.close(seconds), lambda: self.pair.twin.close_budget(seconds))
+        self.pair.both(
+            "rate_limit.close", self.pair.budget.close(seconds), lambda: self.pair.twin.close_budget(seconds)
+        )
 
     async def _expire_keys(self) -> None:
         after: tuple[str, str] | None = ("", "")
@@ -204,7 +206,7 @@ class ThePlane(Base):
         return [row async for row in self.pair.fleets[WORKERS[0]].rows()]
 
     async def _witnesses(self, start: str, besides: str, limit: int) -> list[str]:
-        found = await self.pair.fleets[WORKERS[0]].witnesses(start, besides, limit)
+        found = await self.pair.fleets[WORKERS[0]].sample_recorded_projects(start, besides, limit)
         return [str(each) for each in found]
 
     async def _claim_job(self, worker: str, name: str, period: float) -> Job | None:

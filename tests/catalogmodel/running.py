@@ -19,14 +19,14 @@ from tests.postgres import TestServer
 from tests.statements import statements
 from tests.stillclock import still_clock
 
-FILES = ("apps", "work", "record", "fleet", "budget")
+FILES = ("apps", "work_queue", "status_store", "control_plane_store", "rate_limit")
 # By name, why a statement of these files need not run here.
 _MANY_KEYS = "a thousand keys are too many for a run; tests/integration/test_owner_limits.py has them"
 EXEMPT: Mapping[str, str] = {
     "apps.lock_owner": _MANY_KEYS,
     "apps.count_keys": _MANY_KEYS,
-    "fleet.round_finished": "read by the watch of the resync alone, which no simulation has",
-    "fleet.take_plane": "a daemon's first opening, which the pair does not have",
+    "control_plane_store.job_finished_at": "read by the watch of the resync alone, which no simulation has",
+    "control_plane_store.set_control_plane_id": "a daemon's first opening, which the pair does not have",
 }
 # What must have happened at least once for a run to have shown anything, by operation.
 WANTED: Mapping[str, tuple[str, ...]] = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.catalog.rows import app_from_row
-from reconciler.catalog.work import intent_of
+from reconciler.catalog.work_queue import intent_from_row
 from reconciler.core.context import Credentials
 from reconciler.core.rate_limit import Priority
 from specs.metadata import AppMetadata
@@ -21,24 +21,24 @@ State = dict[str, Any]
 SEALED = ("data_key_sealed", "data_key_wrapped_by", "connection_uri_sealed", "pooled_uri_sealed")
 
 _WORK = """
-SELECT app_id, extract(epoch FROM due_at)::float8 AS due, extract(epoch FROM rank_at)::float8 AS rank, lane, attempts,
-       wakes, confirmed_missing, surplus_ids, lease_owner, lease_token,
+SELECT app_id, extract(epoch FROM due_at)::float8 AS due, extract(epoch FROM priority_at)::float8 AS rank, lane,
+       attempts, wake_count, confirmed_missing, duplicate_ids, lease_owner, lease_token,
        extract(epoch FROM lease_expires_at)::float8 AS expires
 FROM app_work
 """
 _EVENTS = "SELECT app_id, type, reason, message, actor, generation, at FROM app_events ORDER BY event_id"
 _PLANE = """
-SELECT high_water, org_id, neon_api_url, control_plane_id, mutation_stop_reason AS reason,
+SELECT last_create_seq, org_id, neon_api_url, control_plane_id, mutation_stop_reason AS reason,
        extract(epoch FROM mutation_stopped_at)::float8 AS stopped,
-       extract(epoch FROM stop_overridden_until)::float8 AS overridden, sweep_deletes,
-       extract(epoch FROM sweep_deletes_since)::float8 AS since
+       extract(epoch FROM stop_overridden_until)::float8 AS overridden, automatic_deletes,
+       extract(epoch FROM automatic_deletes_since)::float8 AS since
 FROM catalog_identity
 """
 _JOBS = """
 SELECT name, extract(epoch FROM started_at)::float8 AS started, extract(epoch FROM finished_at)::float8 AS finished,
        position, lease_owner, lease_token, extract(epoch FROM lease_expires_at)::float8 AS expires,
-       extract(epoch FROM round_started_at)::float8 AS began, extract(epoch FROM round_finished_at)::float8 AS whole,
-       round_seconds
+       extract(epoch FROM cycle_started_at)::float8 AS began, extract(epoch FROM cycle_finished_at)::float8 AS whole,
+       cycle_seconds
 FROM periodic_jobs
 """
 
@@ -50,7 +50,7 @@ def real_state(clock: StillClock, tokens: Mapping[int, int]) -> State:
         row["lease_token"] = tokens[row["lease_token"]]
     intents: dict[str, list[Any]] = {app_id: [] for app_id in work}
     for row in clock.rows("SELECT * FROM create_intents ORDER BY create_seq"):
-        intents[row["app_id"]].append(intent_of(row))
+        intents[row["app_id"]].append(intent_from_row(row))
     return {
         "apps": {row["app_id"]: plain(app_from_row(row)) for row in clock.rows("SELECT * FROM app_metadata")},
         "work": {app_id: tuple(row.values()) for app_id, row in work.items()},
@@ -110,12 +110,12 @@ def _work(twin: Twin, app_id: str) -> tuple[object, ...]:
     return (
         app_id,
         work.due_at,
-        work.rank_at,
+        work.priority_at,
         work.lane,
         work.attempts,
-        work.wakes,
+        work.wake_count,
         work.confirmed_missing,
-        work.surplus_ids,
+        work.duplicate_ids,
         twin.holders.get(app_id),
         work.lease_token,
         work.lease_expires_at,
@@ -136,7 +136,14 @@ def _plane(twin: Twin) -> tuple[object, ...]:
     plane, pins = twin.plane, twin.pinned
     kept = (None, None, None) if pins is None else (pins.org_id, pins.neon_api_url, pins.control_plane_id)
     stopped = _time(plane.stopped_at), _time(plane.overridden_until)
-    return plane.high_water, *kept, plane.stop_reason, *stopped, plane.sweep_deletes, plane.sweep_deletes_since
+    return (
+        plane.last_create_seq,
+        *kept,
+        plane.stop_reason,
+        *stopped,
+        plane.automatic_deletes,
+        plane.automatic_deletes_since,
+    )
 
 
 def _job(twin: Twin, name: str) -> tuple[object, ...]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from reconciler.catalog.apps import Created
-from reconciler.catalog.fleet import Pins
+from reconciler.catalog.apps import CreateResult
+from reconciler.catalog.control_plane_store import Binding
+from reconciler.catalog.errors import CreateLimitReached, IdempotencyKeyReused, LimitReached, NameTaken
 from reconciler.catalog.limits import OwnerLimits
-from reconciler.catalog.refusals import CreateLimitReached, IdempotencyKeyReused, LimitReached, NameTaken
-from reconciler.catalog.work import Claimed, Lease
+from reconciler.catalog.work_queue import Lease, WorkItem
 from reconciler.core.context import Event, Result
 from reconciler.core.rate_limit import BucketConfig, Credit, Grant, Priority, TokenBucket, take_tokens
 from reconciler.errors import LeaseLost
@@ -58,7 +58,7 @@ class Twin(FleetCatalog):
         self.counted: dict[str, int] = {}
         self.holders: dict[str, str] = {}
         self.history: list[History] = []
-        self.pinned: Pins | None = None
+        self.pinned: Binding | None = None
         self.rounds = {name: Round() for name in self.jobs}
         self.bucket = TokenBucket(0.0, clock.date, clock.date, {kind: Credit(0.0, clock.date) for kind in _OWED})
 
@@ -74,13 +74,13 @@ class Twin(FleetCatalog):
         key: str | None,
         fingerprint: bytes | None,
         limits: OwnerLimits,
-    ) -> Created:
+    ) -> CreateResult:
         """``AppCatalog.create``."""
         known = None if key is None else self.keys.get((owner, key))
         if known is not None and self._lives(known[2]):
             if known[0] != fingerprint:
                 raise IdempotencyKeyReused
-            return Created(self.rows[known[1]].as_shown_to_owner(), created=False)
+            return CreateResult(self.rows[known[1]].as_shown_to_owner(), created=False)
         for row in self.rows.values():
             if (row.owner_id, row.app_name, row.delete_requested_at) == (owner, desired.app_name, None):
                 return self._found(row, desired, given, key, fingerprint)
@@ -95,16 +95,16 @@ class Twin(FleetCatalog):
         self.created[owner] = [*recent, hour]
         self.create_app(app_id, owner, desired)
         self._remember(owner, key, fingerprint, app_id)
-        return Created(self.rows[app_id], created=True)
+        return CreateResult(self.rows[app_id], created=True)
 
     def _found(
         self, row: AppMetadata, desired: DesiredApp, given: Collection[str], key: str | None, fingerprint: bytes | None
-    ) -> Created:
+    ) -> CreateResult:
         differing = sorted(name for name in given if getattr(row, name) != getattr(desired, name))
         if differing:
             raise NameTaken(row.app_id, tuple(differing))
         self._remember(row.owner_id, key, fingerprint, row.app_id)
-        return Created(row.as_shown_to_owner(), created=False)
+        return CreateResult(row.as_shown_to_owner(), created=False)
 
     def _remember(self, owner: str, key: str | None, fingerprint: bytes | None, app_id: str) -> None:
         if key is not None:
@@ -147,7 +147,7 @@ class Twin(FleetCatalog):
 
     # Leases
 
-    def take(self, owner: str, limit: int) -> list[Claimed]:
+    def take(self, owner: str, limit: int) -> list[WorkItem]:
         """``claim`` by one of several."""
         claimed = self.claim(limit)
         self.holders |= {each.lease.app_id: owner for each in claimed}
@@ -164,7 +164,7 @@ class Twin(FleetCatalog):
         """``give_back``."""
         for app_id in [app_id for app_id, holder in self.holders.items() if holder == owner]:
             work = self.work[app_id]
-            work.lease_expires_at, work.due_at, work.rank_at = None, self._clock.now, self._clock.now
+            work.lease_expires_at, work.due_at, work.priority_at = None, self._clock.now, self._clock.now
             del self.holders[app_id]
 
     def under_lease(self, act: Callable[[], T]) -> T:
@@ -176,7 +176,7 @@ class Twin(FleetCatalog):
 
     # The plane
 
-    def keep(self, pins: Pins) -> Pins:
+    def keep(self, pins: Binding) -> Binding:
         """``pin``."""
         self.pinned = self.pinned or pins
         self.pin(pins.org_id)

@@ -11,7 +11,7 @@ from typing import Any, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from reconciler import neon
-from reconciler.neon.wire import NeonCall
+from reconciler.neon.protocol import NeonCall
 from tests.conformance.document import Document
 
 _EXAMPLES: dict[type, object] = {str: "an-id", int: 1, bool: True}

@@ -20,7 +20,7 @@ from reconciler.local.neon.machine import LocalNeon
 from reconciler.local.neon.messages import LocalNeonOptions, Request
 from reconciler.local.neon.server import PREFIX, LocalNeonServer
 from reconciler.local.postgres import EmbeddedPostgres
-from reconciler.neon import codec, reading
+from reconciler.neon import codec, read_only
 from reconciler.neon.client import NeonClient
 from specs.neon import (
     BranchCreate,
@@ -81,10 +81,10 @@ async def _created(client: NeonClient, *, store_passwords: bool = True) -> Creat
 async def _every_call(client: NeonClient) -> None:
     org_id = (await client.list_organizations())[0].id
     assert (await client.get_auth()).account_id == org_id
-    assert [each.id for each in await client.send(reading.organizations_with_plans())] == [org_id]
+    assert [each.id for each in await client.send(read_only.organizations_with_plans())] == [org_id]
     with pytest.raises(NeonUnauthorized):
-        await client.send(reading.regions(org_id))
-    assert await client.send(reading.project_hosts(org_id, 1)) == ()
+        await client.send(read_only.regions(org_id))
+    assert await client.send(read_only.project_hosts(org_id, 1)) == ()
     made = await _created(client)
     project, main = made.project.id, made.branch.id
     await client.list_all_projects(org_id=org_id)

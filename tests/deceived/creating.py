@@ -63,7 +63,7 @@ async def the_key_is_anothers_and_its_list_is_empty(stage: Stage) -> None:
     app_id, _ = await unknown(stage)
     stage.lies += [unseen(), another_organization]
     await stage.long()
-    assert stage.reason(app_id) in {Reason.NEON_UNAUTHORIZED, Reason.MUTATION_STOPPED}
+    assert stage.reason(app_id) in {Reason.NEON_UNAUTHORIZED, Reason.MUTATIONS_SUSPENDED}
     await later(stage, app_id)
 
 
@@ -121,7 +121,7 @@ async def name_and_mark_are_copied_and_the_copy_looks_older(stage: Stage) -> Non
     copy = stage.copy(app_id, earlier=100)
     await stage.long()
     row = stage.row(app_id)
-    assert (row.status, row.project_id, stage.reason(app_id)) == (AppStatus.FAILED, None, Reason.NOT_PROVEN_OURS)
+    assert (row.status, row.project_id, stage.reason(app_id)) == (AppStatus.FAILED, None, Reason.OWNERSHIP_UNVERIFIED)
     for_owner = " ".join(condition.message for condition in row.conditions)
     for_operators = " ".join(condition.operator_message or "" for condition in row.conditions)
     assert {each: (each in for_owner, each in for_operators) for each in (project_id, copy)} == {

@@ -83,7 +83,7 @@ async def a_delete_while_the_create_is_unknown_and_copied(stage: Stage) -> None:
     copy = stage.copy(app_id, earlier=100)
     await stage.delete(app_id)
     await stage.long()
-    assert (stage.row(app_id).status, stage.reason(app_id)) == (AppStatus.DELETING, Reason.NOT_PROVEN_OURS)
+    assert (stage.row(app_id).status, stage.reason(app_id)) == (AppStatus.DELETING, Reason.OWNERSHIP_UNVERIFIED)
     stage.person("PATCH", f"/projects/{copy}", {"project": {"name": "a copy"}})
     await is_told_the_truth(stage, app_id, AppStatus.DELETED)
 
@@ -97,7 +97,7 @@ async def what_is_recorded_carries_nothing_of_ours_any_more(stage: Stage) -> Non
     stage.kept.add(project_id)
     await stage.delete(app_id)
     await patiently(stage)
-    assert stage.reason(app_id) == Reason.NOT_PROVEN_OURS
+    assert stage.reason(app_id) == Reason.OWNERSHIP_UNVERIFIED
 
 
 @story(any_organization, "deleted: DELETE")
@@ -107,4 +107,4 @@ async def what_is_recorded_belongs_to_another_organization(stage: Stage) -> None
     await stage.delete(app_id)
     stage.lies.append(moved(project_id))
     await patiently(stage)
-    assert (stage.reason(app_id), stage.lives(project_id)) == (Reason.NOT_PROVEN_OURS, True)
+    assert (stage.reason(app_id), stage.lives(project_id)) == (Reason.OWNERSHIP_UNVERIFIED, True)

@@ -13,7 +13,7 @@ from reconciler.core.context import ControlPlane, CreateIntent, ReconcileContext
 from reconciler.core.fleet import resync
 from reconciler.core.ownership import matching_intent
 from reconciler.core.stages import create, create_lookup, delete, duplicates, missing, sync
-from reconciler.neon import wire
+from reconciler.neon import protocol
 from reconciler.neon.client import NeonClient
 from reconciler.runtime.guards.organization import OrganizationGuard
 from specs.metadata import AppMetadata
@@ -66,12 +66,12 @@ def no_witnesses(patch: pytest.MonkeyPatch) -> None:
 
 def scope_not_read(patch: pytest.MonkeyPatch) -> None:
     """A 404 is a 404, whatever it says."""
-    honest = wire._kind
+    honest = protocol._error_class
 
-    def kind(request: wire.NeonRequest, status: int, code: str, message: str) -> type[errors.NeonAPIError]:
+    def kind(request: protocol.NeonRequest, status: int, code: str, message: str) -> type[errors.NeonAPIError]:
         return honest(request, status, code, message.replace("not allowed", ""))
 
-    patch.setattr(wire, "_kind", kind)
+    patch.setattr(protocol, "_error_class", kind)
     no_witnesses(patch)
 
 

@@ -16,12 +16,12 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
+from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.catalog.database import Database
-from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.record import StatusStore
 from reconciler.catalog.rows import app_from_row
-from reconciler.catalog.work import WorkQueue
+from reconciler.catalog.status_store import StatusStore
+from reconciler.catalog.work_queue import WorkQueue
 from reconciler.core.context import ControlPlane, Result
 from reconciler.errors import LeaseLost
 from reconciler.local.neon.machine import LocalNeon
@@ -86,8 +86,8 @@ class Stage:
         self._seen_calls = 0
         self.client = NeonClient("http://localhost/api/v2", "k", transport=httpx.MockTransport(self._carry))
         self._looking = psycopg.connect(url, autocommit=True, row_factory=dict_row)
-        self._apps = AppCatalog(database)
-        self._fleet = FleetCatalog(database, owner="d", lease_seconds=LEASE)
+        self._apps = AppStore(database)
+        self._fleet = ControlPlaneStore(database, owner="d", lease_seconds=LEASE)
         self._records = StatusStore(database, SEALER, lease_seconds=LEASE)
         self._work = WorkQueue(database, owner="d", lease_seconds=LEASE)
         self.start()
@@ -172,7 +172,7 @@ class Stage:
 
     def name_surplus(self, app_id: str, project_id: str) -> None:
         """As if a sweep had named a project as a candidate for a surplus of an app."""
-        self._sql(f"UPDATE app_work SET surplus_ids = array['{project_id}'] WHERE app_id = '{app_id}'")
+        self._sql(f"UPDATE app_work SET duplicate_ids = array['{project_id}'] WHERE app_id = '{app_id}'")
 
     def row(self, app_id: str) -> AppMetadata:
         """An app's row."""

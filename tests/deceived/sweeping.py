@@ -50,7 +50,7 @@ async def a_sweeps_list_still_shows_a_deleted_project(stage: Stage) -> None:
     await stage.until(app_id, AppStatus.DELETED)
     stage.lies.append(listed(document))
     await stage.sweep()
-    if stage.reason(app_id) == Reason.HELD:
+    if stage.reason(app_id) == Reason.ON_HOLD:
         stage.wrong.append("held: brought back by nobody")
     await is_told_the_truth(stage, app_id, AppStatus.DELETED)
 

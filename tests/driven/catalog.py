@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from reconciler.catalog.fleet import Job, Pins
-from reconciler.catalog.work import Claimed, Lease
+from reconciler.catalog.control_plane_store import Binding, Job
+from reconciler.catalog.work_queue import Lease, WorkItem
 from reconciler.core.context import CreateIntent, Credentials, Result, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.host_allow_list import AddressRule
@@ -22,7 +22,7 @@ from tests.virtual.loop import HOST
 
 
 class WorkQueue:
-    """Stands in for ``reconciler.catalog.work.WorkQueue``."""
+    """Stands in for ``reconciler.catalog.work_queue.WorkQueue``."""
 
     def __init__(self, database: Database, *, owner: str, lease_seconds: float) -> None:
         del lease_seconds  # the table's own
@@ -31,11 +31,11 @@ class WorkQueue:
         self._owner = owner
         database.world.owner_of[HOST.get()] = owner
 
-    async def claim(self, limit: int) -> list[Claimed]:
+    async def claim(self, limit: int) -> list[WorkItem]:
         """Take up to ``limit`` due apps."""
         world, table, host = self._database.world, self._table, HOST.get()
 
-        def claim() -> tuple[list[Claimed], int]:
+        def claim() -> tuple[list[WorkItem], int]:
             # What takes effect while the process stands still is found out about too late.
             return self._claim(limit), -1 if world.loop.is_paused(host) else world.troubles[host]
 
@@ -46,7 +46,7 @@ class WorkQueue:
         table.claims |= {one.lease.app_id: (host, troubles) for one in claimed}
         return claimed
 
-    def _claim(self, limit: int) -> list[Claimed]:
+    def _claim(self, limit: int) -> list[WorkItem]:
         world, table = self._database.world, self._table
         owned = set(table.owners)
         taken = table.claim_for(self._owner, limit)
@@ -78,11 +78,11 @@ class WorkQueue:
 
     async def give_back(self) -> None:
         """Let others have every app of this process at once."""
-        await self._database.run("give_back", lambda: self._table.give_back(self._owner))
+        await self._database.run("release_all", lambda: self._table.give_back(self._owner))
 
 
 class StatusStore:
-    """Stands in for ``reconciler.catalog.record.StatusStore``."""
+    """Stands in for ``reconciler.catalog.status_store.StatusStore``."""
 
     def __init__(self, database: Database, sealer: object, *, lease_seconds: float) -> None:
         del sealer, lease_seconds
@@ -96,7 +96,7 @@ class StatusStore:
             self._table.permit(lease, swept=swept)
             self._database.world.on_permit(lease.app_id)
 
-        await self._database.run("permit", permit)
+        await self._database.run("authorize_mutation", permit)
 
     async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
         """Commit the intent to create."""
@@ -106,13 +106,13 @@ class StatusStore:
     async def refuse_intent(self, lease: Lease, create_seq: int) -> None:
         """The request of this intent was definitely not carried out."""
         await self._database.run(
-            "settle_intent", lambda: self._table.settle_intent(lease, create_seq, "refused", absent=False)
+            "update_intent", lambda: self._table.settle_intent(lease, create_seq, "rejected", absent=False)
         )
 
     async def note_absence(self, lease: Lease, create_seq: int, *, proven: bool) -> None:
         """A complete list did not show the intent's project."""
         await self._database.run(
-            "settle_intent",
+            "update_intent",
             lambda: self._table.settle_intent(lease, create_seq, "absent" if proven else "open", absent=True),
         )
 
@@ -137,7 +137,9 @@ class StatusStore:
 
     async def drop_surplus(self, lease: Lease, project_id: str, *, report: bool) -> None:
         """Forget a candidate for a surplus."""
-        await self._database.run("drop_surplus", lambda: self._table.drop_surplus(lease, project_id, report=report))
+        await self._database.run(
+            "dismiss_duplicate", lambda: self._table.drop_surplus(lease, project_id, report=report)
+        )
 
     def open_seal(self, app: AppMetadata, _rule: AddressRule) -> Credentials | None:
         """The recorded URIs, opened."""
@@ -154,7 +156,7 @@ class CatalogIdentityStore:
 
     async def standing(self) -> CatalogIdentity:
         """What is known at this moment."""
-        return await self._run("standing", self._table.standing)
+        return await self._run("read_identity", self._table.standing)
 
     async def unrecorded(self, project_ids: Iterable[str]) -> set[str]:
         """Those of some projects that no row records."""
@@ -163,7 +165,7 @@ class CatalogIdentityStore:
 
     async def looked(self, standing: CatalogIdentity, at: datetime | None) -> bool:
         """Keep that Neon's list agrees."""
-        return await self._run("looked", lambda: self._table.looked(standing, at))
+        return await self._run("record_verified", lambda: self._table.looked(standing, at))
 
     async def doubt(self, _standing: CatalogIdentity, reason: str) -> bool:
         """Nothing here was restored, copied or lost."""
@@ -172,7 +174,7 @@ class CatalogIdentityStore:
 
 
 class FleetCatalog:
-    """Stands in for ``reconciler.catalog.fleet.FleetCatalog``."""
+    """Stands in for ``reconciler.catalog.control_plane_store.FleetCatalog``."""
 
     def __init__(self, database: Database, *, owner: str, lease_seconds: float) -> None:
         del lease_seconds
@@ -184,20 +186,20 @@ class FleetCatalog:
 
     async def catalog_id(self) -> str:
         """Which catalog this is."""
-        return await self._run("identity", lambda: CATALOG_ID)
+        return await self._run("binding", lambda: CATALOG_ID)
 
-    async def pins(self) -> Pins | None:
+    async def pins(self) -> Binding | None:
         """What is kept."""
-        return await self._run("identity", self._table.pins)
+        return await self._run("binding", self._table.pins)
 
-    async def pin(self, pins: Pins) -> Pins:
+    async def pin(self, pins: Binding) -> Binding:
         """Keep these if nothing is kept yet."""
-        await self._run("pin", lambda: self._table.keep_pins(pins))
+        await self._run("bind", lambda: self._table.keep_pins(pins))
         return await self.pins() or pins
 
     async def take_plane(self, _control_plane_id: str) -> bool:
         """No catalog is in doubt here."""
-        return await self._run("take_plane", lambda: False)
+        return await self._run("set_control_plane_id", lambda: False)
 
     async def stop(self, reason: str) -> bool:
         """Stop every change at Neon."""
@@ -205,7 +207,7 @@ class FleetCatalog:
 
     async def lift_stop(self) -> bool:
         """End a stop."""
-        return await self._run("lift_stop", self._table.lift_stop)
+        return await self._run("clear_stop", self._table.lift_stop)
 
     async def stop_overridden(self) -> bool:
         """Whether an operator's word holds."""
@@ -217,12 +219,12 @@ class FleetCatalog:
 
     async def rows(self) -> AsyncIterator[AppMetadata]:
         """Every app that is not beyond its tombstone."""
-        for row in await self._run("sweep_rows", self._table.sweep_rows):
+        for row in await self._run("resync_rows", self._table.sweep_rows):
             yield row
 
     async def audit_rows(self, after: str, limit: int) -> list[AppMetadata]:
         """The next settled apps."""
-        return await self._run("audit_rows", lambda: self._table.audit_rows(after, limit))
+        return await self._run("deep_resync_rows", lambda: self._table.audit_rows(after, limit))
 
     async def count_connected(self) -> int:
         """How many apps a deep round has."""
@@ -230,7 +232,7 @@ class FleetCatalog:
 
     async def witnesses(self, start: str, besides: str, limit: int) -> list[str]:
         """Projects that a good key must see."""
-        return await self._run("witnesses", lambda: self._table.witnesses(start, besides, limit))
+        return await self._run("sample_projects", lambda: self._table.witnesses(start, besides, limit))
 
     async def wake(self, app_ids: Sequence[str], *, missing: bool = False) -> None:
         """Have these apps looked at soon."""
@@ -241,11 +243,11 @@ class FleetCatalog:
         """Hand candidates to the passes of their apps."""
         pairs = list(found)
         if pairs:
-            await self._run("name_surplus", lambda: self._table.name_surplus(pairs))
+            await self._run("enqueue_duplicates", lambda: self._table.name_surplus(pairs))
 
     async def reported(self) -> set[str]:
         """Projects that were reported before."""
-        return await self._run("reported", lambda: set(self._table.orphans))
+        return await self._run("known_orphans", lambda: set(self._table.orphans))
 
     async def report_orphan(self, project: Project) -> bool:
         """Keep a project that no row names."""
@@ -275,11 +277,11 @@ class FleetCatalog:
 
     async def give_back_jobs(self) -> None:
         """Let others have every job of this process at once."""
-        await self._run("give_back_jobs", lambda: self._table.give_back_jobs(self._owner))
+        await self._run("release_jobs", lambda: self._table.give_back_jobs(self._owner))
 
     async def bury(self) -> None:
         """No run is as long as a tombstone stands."""
-        await self._run("bury", lambda: None)
+        await self._run("purge_tombstones", lambda: None)
 
     async def expire_keys(self, after: tuple[str, str]) -> tuple[str, str] | None:
         """Users of a run send no idempotency keys."""
@@ -289,7 +291,7 @@ class FleetCatalog:
 
 
 class BudgetCatalog:
-    """Stands in for ``reconciler.catalog.budget.BudgetCatalog``."""
+    """Stands in for ``reconciler.catalog.rate_limit.BudgetCatalog``."""
 
     def __init__(self, database: Database, terms: BucketConfig) -> None:
         del terms

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from reconciler.catalog.database import BLOCK_SECONDS
+from reconciler.catalog.database import MAX_HOLD_SECONDS
 from reconciler.errors import CatalogUnavailable, ReconcileError
 from tests.driven.faults import BEFALLS, Fault
 from tests.driven.world import World
@@ -54,7 +54,7 @@ class Database:
             raise CatalogUnavailable("the catalog did not answer")
         patience: float | None = None
         if fault is Fault.CATALOG_SLOW:
-            seconds, patience = chance.uniform(0.3, 1.2 * BLOCK_SECONDS), BLOCK_SECONDS
+            seconds, patience = chance.uniform(0.3, 1.2 * MAX_HOLD_SECONDS), MAX_HOLD_SECONDS
             world.busy(world.clock.now + seconds)
         answer: asyncio.Future[T] = world.loop.create_future()
         late = chance.uniform(0.0005, 0.02) if chance.random() < 0.2 else 0.0

@@ -128,7 +128,7 @@ class Rules:
         recorded = [row.app_id for row in world.table.rows.values() if row.project_id == sent.project_id]
         if recorded or sent.method != "DELETE":
             return recorded
-        named = [app_id for app_id, work in world.table.work.items() if sent.project_id in work.surplus_ids]
+        named = [app_id for app_id, work in world.table.work.items() if sent.project_id in work.duplicate_ids]
         return named or [mark[APP_ID] for project, mark in world.neon.ours() if project.id == sent.project_id]
 
 

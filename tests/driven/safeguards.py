@@ -14,8 +14,8 @@ import pytest
 
 from reconciler.errors import NeonAPIError
 from reconciler.neon import client, transport
-from reconciler.neon.resend import NoGate
-from reconciler.neon.wire import NeonRequest
+from reconciler.neon.protocol import NeonRequest
+from reconciler.neon.retry import NoGate
 from reconciler.runtime import rate_limiter, reconciler
 from reconciler.runtime.periodic_jobs import PeriodicJobs
 from reconciler.runtime.rate_limiter import Permit, PriorityGate, RateLimiter
@@ -142,7 +142,7 @@ def passes_outlive_the_process(patch: pytest.MonkeyPatch) -> None:
     """Leases are given back while passes go on."""
 
     async def drain(self: Worker) -> None:
-        await self._work.give_back()
+        await self._work.release_all()
         await asyncio.sleep(5)
 
     patch.setattr(Worker, "_drain", drain)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from reconciler.catalog.fleet import Pins
-from reconciler.catalog.work import Claimed, Lease
+from reconciler.catalog.control_plane_store import Binding
+from reconciler.catalog.work_queue import Lease, WorkItem
 from reconciler.core.context import Result
 from reconciler.core.rate_limit import BucketConfig, Credit, Grant, Priority, TokenBucket, take_tokens
 from reconciler.core.recovery.catalog_identity import CatalogIdentity
@@ -34,7 +34,7 @@ class Table(FleetCatalog):
         self.owners: dict[str, str] = {}
         self.claims: dict[str, tuple[str, int]] = {}
         self.job_owners: dict[str, str] = {}
-        self._pins: Pins | None = None
+        self._pins: Binding | None = None
         self._made_at = self._started = clock.date
         self._kept: str | None = None
         self._looked_at: datetime | None = None
@@ -61,13 +61,13 @@ class Table(FleetCatalog):
 
     # Leases
 
-    def claim_for(self, owner: str, limit: int) -> list[Claimed]:
+    def claim_for(self, owner: str, limit: int) -> list[WorkItem]:
         """``claim``."""
         claimed = self.claim(limit)
         self.owners |= {one.lease.app_id: owner for one in claimed}
         return claimed
 
-    def claimed(self, taken: list[Claimed]) -> list[Claimed]:
+    def claimed(self, taken: list[WorkItem]) -> list[WorkItem]:
         """``claimed``: what is there by now of what was taken."""
         return [
             replace(
@@ -91,7 +91,7 @@ class Table(FleetCatalog):
         for app_id in [app_id for app_id, holder in self.owners.items() if holder == owner]:
             del self.owners[app_id]
             work = self.work[app_id]
-            work.lease_expires_at, work.due_at, work.rank_at = None, self._clock.now, self._clock.now
+            work.lease_expires_at, work.due_at, work.priority_at = None, self._clock.now, self._clock.now
 
     def held_by(self, owner: str) -> list[str]:
         """The apps and jobs whose leases an owner holds."""
@@ -100,11 +100,11 @@ class Table(FleetCatalog):
 
     # The fleet
 
-    def pins(self) -> Pins | None:
+    def pins(self) -> Binding | None:
         """``identity``."""
         return self._pins
 
-    def keep_pins(self, pins: Pins) -> None:
+    def keep_pins(self, pins: Binding) -> None:
         """``pin``."""
         if self._pins is None:
             self._pins = pins
@@ -155,7 +155,7 @@ class Table(FleetCatalog):
         """``standing``."""
         return CatalogIdentity(
             catalog_id=CATALOG_ID,
-            last_create_seq=self.plane.high_water,
+            last_create_seq=self.plane.last_create_seq,
             created_at=self._made_at,
             server=SERVER,
             server_started_at=self._started,

@@ -20,12 +20,12 @@ from tests.virtual.ambient import Ambient
 ROOT = Path(__file__).parents[2]
 SEEDS = 1500
 STATEMENTS = {
-    "schema", "identity", "standing", "unrecorded", "looked",
-    "pin", "take_plane", "clock", "sweep_rows", "reported", "report_orphan", "forget_orphans", "bury", "expire_keys",
-    "claim_job", "renew_job", "finish_job", "give_back_jobs", "audit_rows", "count_connected", "witnesses",
-    "stop", "lift_stop", "stop_overridden", "wake", "name_surplus", "drop_surplus",
-    "claim", "claimed", "next_due", "renew", "release", "give_back",
-    "permit", "open_intent", "settle_intent", "record", "record_project",
+    "schema", "binding", "read_identity", "unrecorded", "record_verified",
+    "bind", "set_control_plane_id", "clock", "resync_rows", "known_orphans", "report_orphan", "forget_orphans", "purge_tombstones", "expire_keys",
+    "claim_job", "renew_job", "finish_job", "release_jobs", "deep_resync_rows", "count_connected", "sample_projects",
+    "stop", "clear_stop", "stop_overridden", "wake", "enqueue_duplicates", "dismiss_duplicate",
+    "claim", "claimed", "next_due", "renew", "release", "release_all",
+    "authorize_mutation", "open_intent", "update_intent", "record", "record_project",
     "lease_budget", "close_budget",
 }  # fmt: skip
 REQUESTS = {

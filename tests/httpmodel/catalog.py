@@ -14,7 +14,7 @@ SELECT (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.app_id) FROM app_metadata a) AS 
        (SELECT jsonb_agg(to_jsonb(i) ORDER BY i.create_seq) FROM create_intents i) AS intents,
        (SELECT jsonb_agg(to_jsonb(e) ORDER BY e.event_id) FROM app_events e) AS events,
        (SELECT jsonb_agg(to_jsonb(o) ORDER BY o.project_id) FROM orphan_projects o) AS orphans,
-       (SELECT high_water FROM catalog_identity) AS creates
+       (SELECT last_create_seq FROM catalog_identity) AS creates
 """
 
 

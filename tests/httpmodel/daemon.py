@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.record import StatusStore
-from reconciler.catalog.work import Claimed, WorkQueue
+from reconciler.catalog.control_plane_store import ControlPlaneStore
+from reconciler.catalog.status_store import StatusStore
+from reconciler.catalog.work_queue import WorkItem, WorkQueue
 from reconciler.core.context import ControlPlane
 from reconciler.core.host_allow_list import CheckedURI
 from reconciler.errors import AppDatabaseUnreachable
@@ -62,7 +62,7 @@ class Daemon:
             request_ids=lambda: f"{name}-{len(door.sent)}",
             on_request=self.witness.on_neon_response,
         )
-        fleet = FleetCatalog(database, owner=name, lease_seconds=LEASE)
+        fleet = ControlPlaneStore(database, owner=name, lease_seconds=LEASE)
         plane = ControlPlane(PLANE_ID, CATALOG_ID, SETTLE, (".neon.tech",))
         access = OrganizationGuard(
             client,
@@ -88,9 +88,9 @@ class Daemon:
             await self._pass(one)
         return bool(claimed)
 
-    async def _pass(self, claimed: Claimed) -> None:
+    async def _pass(self, claimed: WorkItem) -> None:
         await self.worker._reconcile_one(claimed)
-        defects = self.witness.metrics.reconciles.labels("defect")._value.get()
+        defects = self.witness.metrics.reconciles.labels("internal_error")._value.get()
         assert not defects, "a pass failed by a defect"
 
     async def round(self) -> None:

@@ -18,10 +18,10 @@ from api.bodies import parse_object
 from api.documents import app_document
 from api.guard import Guard
 from api.problems import FORBIDDEN
-from reconciler.catalog import apps, record
-from reconciler.catalog.apps import AppCatalog, Created
-from reconciler.catalog.record import StatusStore
-from reconciler.catalog.work import Lease
+from reconciler.catalog import apps, status_store
+from reconciler.catalog.apps import AppStore, CreateResult
+from reconciler.catalog.status_store import StatusStore
+from reconciler.catalog.work_queue import Lease
 from reconciler.core.context import Event
 from reconciler.core.effects import RecordProject
 from reconciler.core.stages import create, delete
@@ -84,22 +84,22 @@ def _property(name: str, value: Callable[[AppMetadata], bool]) -> Spoil:
 
 
 def _get_anybodys(patch: pytest.MonkeyPatch) -> None:
-    async def get(catalog: AppCatalog, _owner_id: str, app_id: str) -> AppMetadata | None:
-        return (await catalog.statuses([app_id])).get(app_id)
+    async def get(catalog: AppStore, _owner_id: str, app_id: str) -> AppMetadata | None:
+        return (await catalog.get_many([app_id])).get(app_id)
 
-    patch.setattr(AppCatalog, "get", get)
+    patch.setattr(AppStore, "get", get)
 
 
 def _tell_of_others(patch: pytest.MonkeyPatch) -> None:
-    honest = AppCatalog.get
+    honest = AppStore.get
 
-    async def get(catalog: AppCatalog, owner_id: str, app_id: str) -> AppMetadata | None:
+    async def get(catalog: AppStore, owner_id: str, app_id: str) -> AppMetadata | None:
         app = await honest(catalog, owner_id, app_id)
-        if app is None and await catalog.statuses([app_id]):
+        if app is None and await catalog.get_many([app_id]):
             raise FORBIDDEN("This app is not yours.")
         return app
 
-    patch.setattr(AppCatalog, "get", get)
+    patch.setattr(AppStore, "get", get)
 
 
 def _app_token_for_any(patch: pytest.MonkeyPatch) -> None:
@@ -122,12 +122,12 @@ def _uri_for_readers(patch: pytest.MonkeyPatch) -> None:
 
 def _created_with(patch: pytest.MonkeyPatch, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Every create with other arguments."""
-    honest = AppCatalog.create
+    honest = AppStore.create
 
-    async def create_(catalog: AppCatalog, owner_id: str, desired: Any, **named: Any) -> Created:
+    async def create_(catalog: AppStore, owner_id: str, desired: Any, **named: Any) -> CreateResult:
         return await honest(catalog, owner_id, desired, **(named | changed(named)))
 
-    patch.setattr(AppCatalog, "create", create_)
+    patch.setattr(AppStore, "create", create_)
 
 
 def _key_for_any_body(patch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ MUTANTS = (
     ),
     Mutant(
         "everything is observed before it is",
-        _statement(record, "record", "greatest(a.observed_generation, %(observed_generation)s)", "a.generation"),
+        _statement(status_store, "record", "greatest(a.observed_generation, %(observed_generation)s)", "a.generation"),
     ),
     Mutant("a delete wakes nobody", _statement(apps, "wake", "WHERE app_id", "WHERE false AND app_id")),
     Mutant("a deleted app is shown for ever", _statement(apps, "get", "m.tombstone_until >", "now() <")),

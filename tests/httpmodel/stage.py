@@ -18,7 +18,7 @@ from api.app import create_app
 from api.auth.revocations import TokenRevocations
 from api.auth.tokens import TokenVerifier
 from api.context import ApiContext
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
 from specs.names import app_id_from_bytes
 from specs.settings import NEON_REGIONS, ApiSettings, ControlPlaneSettings, TokenSettings
 from tests.catalogs import SEALER
@@ -37,7 +37,7 @@ MOST_STEPS = 500
 Result = TypeVar("Result")
 
 
-class QuietCatalog(AppCatalog):
+class QuietCatalog(AppStore):
     """Gives no hints: here nobody listens."""
 
     async def notify(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from reconciler.runtime.guards import split_brain
 from tests.identity.house import House, Neon
 
-FORGET_SERVER = "UPDATE catalog_identity SET server_identity = NULL, looked_start = NULL"
+FORGET_SERVER = "UPDATE catalog_identity SET server_identity = NULL, verified_server_start = NULL"
 """The statement that makes a catalog forget on which server it was."""
 
 

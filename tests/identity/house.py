@@ -11,12 +11,12 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
+from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.catalog.database import SKIP_CHECK_SECONDS, Database
-from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.record import StatusStore
 from reconciler.catalog.rows import app_from_row
-from reconciler.catalog.work import WorkQueue
+from reconciler.catalog.status_store import StatusStore
+from reconciler.catalog.work_queue import WorkQueue
 from reconciler.core.context import ControlPlane, Result
 from reconciler.core.ownership import CATALOG, CONTROL_PLANE_ID, CREATE_SEQ
 from reconciler.errors import CatalogUnavailable, LeaseLost
@@ -127,8 +127,8 @@ class House:
         database = Database(self.url)
         await database.open()
         self._stack.push_async_callback(database.close)
-        self._apps = AppCatalog(database)
-        self.fleet = FleetCatalog(database, owner="d", lease_seconds=LEASE)
+        self._apps = AppStore(database)
+        self.fleet = ControlPlaneStore(database, owner="d", lease_seconds=LEASE)
         self.records = StatusStore(database, SEALER, lease_seconds=LEASE)
         self.work = WorkQueue(database, owner="d", lease_seconds=LEASE)
         self._catalog_id = await self.fleet.catalog_id()
@@ -230,8 +230,8 @@ class House:
 
     def doubt(self) -> str | None:
         """Why the catalog is in doubt."""
-        [row] = self.sql("SELECT doubt_reason FROM catalog_identity")
-        reason: str | None = row["doubt_reason"]
+        [row] = self.sql("SELECT quarantine_reason FROM catalog_identity")
+        reason: str | None = row["quarantine_reason"]
         return reason
 
     def sql(self, statement: str) -> list[dict[str, Any]]:

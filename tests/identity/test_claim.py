@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from api.commands.claim import Seen, look
-from reconciler.catalog.claim import Claimed, PromotionRejected, PromotionStore
 from reconciler.catalog.database import Database
+from reconciler.catalog.promotion import PromotionRejected, PromotionResult, PromotionStore
 from reconciler.core.effects import OpenIntent
 from reconciler.errors import LeaseLost
 from specs.status import AppStatus, ConditionType
@@ -26,12 +26,12 @@ async def _seen(house: House, database: Database) -> Seen:
     return await look(house.client, house.access, house.fleet, PromotionStore(database), PLANE_ID)
 
 
-async def claimed(house: House) -> tuple[Seen, Claimed]:
+async def claimed(house: House) -> tuple[Seen, PromotionResult]:
     """What ``morphik-apps claim --yes`` does."""
     async with opened(house.url) as database:
         seen = await _seen(house, database)
         catalog = PromotionStore(database)
-        done = await catalog.claim(seen.claim, seen.standing, SEALER, org_id=seen.org_id, at=seen.at)
+        done = await catalog.promote(seen.claim, seen.standing, SEALER, org_id=seen.org_id, at=seen.at)
     house.restart()
     return seen, done
 
@@ -39,7 +39,7 @@ async def claimed(house: House) -> tuple[Seen, Claimed]:
 async def confirmed(house: House, app_id: str, owner_id: str) -> str:
     """What ``morphik-apps claim --confirm`` does."""
     async with opened(house.url) as database:
-        return await PromotionStore(database).confirm(app_id, owner_id)
+        return await PromotionStore(database).confirm_owner(app_id, owner_id)
 
 
 def restored(
@@ -74,11 +74,11 @@ def test_a_lost_app_is_rebuilt_and_serves_once_its_owner_is_confirmed(postgres: 
         await house.long()
         assert house.doubt()
         seen, done = await claimed(house)
-        assert done == Claimed(tuple(lost), (), ())
+        assert done == PromotionResult(tuple(lost), (), ())
         assert seen.claim.last_create_seq == 2
         await house.long()
         row = house.row(lost[0])
-        assert (row.status, row.held_for, row.owner_id, row.app_name) == (AppStatus.FAILED, "owner", "alice", "lost")
+        assert (row.status, row.hold_reason, row.owner_id, row.app_name) == (AppStatus.FAILED, "owner", "alice", "lost")
         assert house.reason(lost[0]) == "OwnerUnconfirmed"
         assert not row.can_expose_uri
         assert house.doubt() is None
@@ -91,8 +91,8 @@ def test_a_lost_app_is_rebuilt_and_serves_once_its_owner_is_confirmed(postgres: 
         assert SEALER.decrypt_uri(row, "connection_uri") is not None
         await house.long()
         assert neon.changes == []  # not even drift: it was rebuilt as it is
-        [new] = house.sql("SELECT high_water FROM catalog_identity")
-        assert new["high_water"] == 2
+        [new] = house.sql("SELECT last_create_seq FROM catalog_identity")
+        assert new["last_create_seq"] == 2
         await house.delete(lost[0])
         await house.until(lost[0], AppStatus.DELETED)
 
@@ -137,10 +137,10 @@ def test_what_was_deleted_since_is_held_until_a_person_speaks(
 
     async def after(house: House) -> None:
         _, done = await claimed(house)
-        assert done == Claimed((), (), (apps[0],))
+        assert done == PromotionResult((), (), (apps[0],))
         await house.long()
         assert neon.changes == []
-        assert house.row(apps[0]).held_for == "recovery"
+        assert house.row(apps[0]).hold_reason == "recovery"
         assert house.reason(apps[0], ConditionType.READY) == "ProjectMissing"
         if word == "recover":
             with pytest.raises(PromotionRejected):
@@ -174,14 +174,16 @@ def test_an_app_that_forgot_its_create_adopts_the_project_and_makes_no_second(
         await house.passes(3)
         if not remembered:
             # Without the intents that a claim remembers.
-            house.sql("UPDATE catalog_identity SET server_identity = NULL, doubted_at = NULL, doubt_reason = NULL")
-            house.sql("UPDATE catalog_identity SET high_water = 9")
+            house.sql(
+                "UPDATE catalog_identity SET server_identity = NULL, quarantined_at = NULL, quarantine_reason = NULL"
+            )
+            house.sql("UPDATE catalog_identity SET last_create_seq = 9")
             house.restart()
             await house.until(apps[0], AppStatus.READY)
             assert len(neon.of(apps[0])) == 2
             return
         _, done = await claimed(house)
-        assert done == Claimed((), (apps[0],), ())
+        assert done == PromotionResult((), (apps[0],), ())
         await house.until(apps[0], AppStatus.READY)
         assert neon.of(apps[0]) == [house.row(apps[0]).project_id]
         assert neon.changes == []
@@ -205,7 +207,7 @@ def test_what_cannot_be_rebuilt_is_said_and_left_alone(postgres: TestServer, cat
     async def after(house: House) -> None:
         await house.ask("taken")
         seen, done = await claimed(house)
-        assert done == Claimed((), (), ())
+        assert done == PromotionResult((), (), ())
         why = [text for _, text in seen.claim.skipped]
         assert len(why) == 4
         assert sum("has another living app of its name" in text for text in why) == 1
@@ -229,7 +231,7 @@ def test_a_claim_again_changes_nothing_more(postgres: TestServer, catalog_url: s
         await claimed(house)
         events = house.sql("SELECT count(*) AS events FROM app_events")
         seen, done = await claimed(house)
-        assert (seen.claim.quarantine_reason, done) == (None, Claimed((), (), ()))
+        assert (seen.claim.quarantine_reason, done) == (None, PromotionResult((), (), ()))
         assert house.sql("SELECT count(*) AS events FROM app_events") == events
 
     restored(postgres, catalog_url, neon, before=lambda house: house.ready("kept"), since=since, after=after)
@@ -243,9 +245,9 @@ def test_two_claims_at_once_are_one(postgres: TestServer, catalog_url: str) -> N
         async with opened(house.url) as database:
             catalog = PromotionStore(database)
             first, second = await _seen(house, database), await _seen(house, database)
-            await catalog.claim(first.claim, first.standing, SEALER, org_id=first.org_id, at=first.at)
+            await catalog.promote(first.claim, first.standing, SEALER, org_id=first.org_id, at=first.at)
             with pytest.raises(PromotionRejected, match="somebody else"):
-                await catalog.claim(second.claim, second.standing, SEALER, org_id=second.org_id, at=second.at)
+                await catalog.promote(second.claim, second.standing, SEALER, org_id=second.org_id, at=second.at)
 
     restored(
         postgres,
@@ -285,7 +287,9 @@ def test_no_daemon_and_no_api_can_claim(postgres: TestServer, catalog_url: str, 
             seen = await _seen(house, database)
         async with opened(with_options(house.url, f"-c role={role}")) as database:
             with pytest.raises(PromotionRejected, match="this login"):
-                await PromotionStore(database).claim(seen.claim, seen.standing, SEALER, org_id=seen.org_id, at=seen.at)
+                await PromotionStore(database).promote(
+                    seen.claim, seen.standing, SEALER, org_id=seen.org_id, at=seen.at
+                )
 
     restored(
         postgres, catalog_url, neon, before=lambda h: h.ready("kept"), since=lambda h: h.ready("lost"), after=after
@@ -310,7 +314,7 @@ def test_another_catalog_that_was_set_aside_is_no_doubt_until_it_makes_something
             await house.ready("ours")
             await house.sweep()
             assert house.doubt() is None
-            second.sql("UPDATE catalog_identity SET doubted_at = NULL, doubt_reason = NULL")
+            second.sql("UPDATE catalog_identity SET quarantined_at = NULL, quarantine_reason = NULL")
             await second.ready("theirs again")
             await house.sweep()
             assert "another catalog" in str(house.doubt())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.catalog.work import Lease
+from reconciler.catalog.work_queue import Lease
 from reconciler.core.effects import OpenIntent
 from reconciler.core.recovery.catalog_identity import CatalogIdentity
 from reconciler.errors import CatalogUnverified, LeaseLost, NeonOutcomeUnknown
@@ -18,13 +18,13 @@ def test_a_doubt_from_before_a_claim_does_not_outlive_it(catalog_url: str) -> No
 
     async def story() -> None:
         async with House(catalog_url, Neon()) as house:
-            before: CatalogIdentity = await house.fleet.identity.standing()
-            house.sql("UPDATE catalog_identity SET claimed_at = now()")
-            assert not await house.fleet.identity.doubt(before, "as it was")
-            assert not await house.fleet.identity.looked(before, before.created_at)
-            now = await house.fleet.identity.standing()
-            assert await house.fleet.identity.doubt(now, "as it is")
-            assert not await house.fleet.identity.doubt(now, "once more")
+            before: CatalogIdentity = await house.fleet.identity.read()
+            house.sql("UPDATE catalog_identity SET promoted_at = now()")
+            assert not await house.fleet.identity.quarantine(before, "as it was")
+            assert not await house.fleet.identity.record_verified(before, before.created_at)
+            now = await house.fleet.identity.read()
+            assert await house.fleet.identity.quarantine(now, "as it is")
+            assert not await house.fleet.identity.quarantine(now, "once more")
 
     told(story)
 
@@ -33,7 +33,7 @@ def test_tokens_after_a_doubt_are_beyond_all_that_may_have_been_given_out(catalo
     async def story() -> None:
         async with House(catalog_url, Neon()) as house:
             [before] = house.sql("SELECT nextval('lease_tokens') AS token")
-            await house.fleet.identity.doubt(await house.fleet.identity.standing(), "lost")
+            await house.fleet.identity.quarantine(await house.fleet.identity.read(), "lost")
             [after] = house.sql("SELECT nextval('lease_tokens') AS token")
             assert after["token"] > before["token"] + 1_000_000
 
@@ -52,12 +52,13 @@ def test_the_statement_that_commits_an_intent_looks_at_the_server_too(
             [claimed] = await house.work.claim(1)
             monkeypatch.setattr(house.records, "permit", _permit)
             kept = house.sql("SELECT server_identity FROM catalog_identity")[0]["server_identity"]
-            for wrong in ("server_identity = 'elsewhere'", "looked_start = now()", "doubted_at = now()"):
+            for wrong in ("server_identity = 'elsewhere'", "verified_server_start = now()", "quarantined_at = now()"):
                 house.sql(f"UPDATE catalog_identity SET {wrong}")
                 with pytest.raises(LeaseLost):
                     await house.records.open_intent(claimed.lease, OpenIntent("nonce", None))
                 house.sql(
-                    f"UPDATE catalog_identity SET doubted_at = NULL, looked_start = pg_postmaster_start_time(), "
+                    "UPDATE catalog_identity SET quarantined_at = NULL, "
+                    "verified_server_start = pg_postmaster_start_time(), "
                     f"server_identity = '{kept}'"
                 )
             await house.records.open_intent(claimed.lease, OpenIntent("nonce", None))
@@ -78,11 +79,15 @@ def test_a_change_is_refused_on_a_server_that_was_not_looked_over(catalog_url: s
             await house.ready("before")
             await house.ask()
             [claimed] = await house.work.claim(1)
-            await house.records.permit(claimed.lease, swept=False)
-            for wrong in ("server_identity = 'elsewhere'", "looked_start = now()", "looked_start = NULL"):
+            await house.records.authorize_mutation(claimed.lease, automatic=False)
+            for wrong in (
+                "server_identity = 'elsewhere'",
+                "verified_server_start = now()",
+                "verified_server_start = NULL",
+            ):
                 house.sql(f"UPDATE catalog_identity SET {wrong}")
                 with pytest.raises(CatalogUnverified):
-                    await house.records.permit(claimed.lease, swept=False)
+                    await house.records.authorize_mutation(claimed.lease, automatic=False)
 
     told(story)
 
@@ -94,13 +99,13 @@ def test_a_daemon_changes_nothing_in_another_catalog_than_it_was_started_over(ca
     async def story() -> None:
         async with House(catalog_url, neon) as house:
             await house.ready("before")
-            house.sql("UPDATE catalog_identity SET catalog_id = gen_random_uuid(), looked_start = now()")
+            house.sql("UPDATE catalog_identity SET catalog_id = gen_random_uuid(), verified_server_start = now()")
             neon.changes.clear()
             app_id = await house.ask("after")
             await house.passes(4)
             assert neon.changes == []
             assert house.doubt() is None
-            assert house.reason(app_id) == "MutationStopped"
+            assert house.reason(app_id) == "MutationsSuspended"
 
     told(story)
 
@@ -122,7 +127,7 @@ def test_a_list_that_lacks_what_no_row_records_is_no_look_until_the_third(
                 return partial
 
             monkeypatch.setattr(house.client, "list_all_projects", listed)
-            [before] = house.sql("SELECT looked_at FROM catalog_identity")
+            [before] = house.sql("SELECT verified_at FROM catalog_identity")
             if known:
                 await lookout.verify(ORG)
             else:
@@ -130,8 +135,8 @@ def test_a_list_that_lacks_what_no_row_records_is_no_look_until_the_third(
                     with pytest.raises(NeonOutcomeUnknown):
                         await lookout.verify(ORG)
                 await lookout.verify(ORG)
-            [after] = house.sql("SELECT looked_at FROM catalog_identity")
-            assert (before["looked_at"] < after["looked_at"]) == known
+            [after] = house.sql("SELECT verified_at FROM catalog_identity")
+            assert (before["verified_at"] < after["verified_at"]) == known
 
     told(story)
 

@@ -44,7 +44,7 @@ def test_a_copy_beside_the_catalog_with_the_same_key_changes_nothing(
                     return
                 assert neon.changes == []
                 assert "another database" in str(staging.doubt())
-                assert staging.reason(new) == "MutationStopped"
+                assert staging.reason(new) == "MutationsSuspended"
                 assert [row.app_id async for row in staging.fleet.rows()]
             async with House(catalog_url, neon) as production:
                 await production.ready("from production")
@@ -140,11 +140,11 @@ def test_what_one_comparison_leaves_the_next_ones_examine(postgres: TestServer, 
                 put_back(catalog_url, yesterday)
             for number in range(2 * split_brain.MAX_CALLS + 1):
                 neon.neighbor(number)
-            [before] = house.sql("SELECT looked_at FROM catalog_identity")
+            [before] = house.sql("SELECT verified_at FROM catalog_identity")
             examined = 0
             while house.doubt() is None:
                 neon.reads.clear()
-                [after] = house.sql("SELECT looked_at FROM catalog_identity")
+                [after] = house.sql("SELECT verified_at FROM catalog_identity")
                 assert after == before
                 await house.sweep()
                 looks = [path for path in neon.reads if path.endswith("/branches")]
@@ -197,7 +197,7 @@ def test_no_resume_and_no_good_sweep_ends_a_doubt(postgres: TestServer, catalog_
                 reason = house.doubt()
                 assert reason
                 await house.fleet.override_stop()
-                await house.fleet.lift_stop()
+                await house.fleet.clear_stop()
                 house.restart()
                 await house.sweep()
                 assert house.doubt() == reason

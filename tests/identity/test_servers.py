@@ -58,13 +58,13 @@ def test_a_server_that_was_started_again_is_looked_at_and_goes_on(server: TestSe
     async def story() -> None:
         async with House(url, neon) as house:
             await house.ready("before")
-            [before] = house.sql("SELECT looked_start FROM catalog_identity")
+            [before] = house.sql("SELECT verified_server_start FROM catalog_identity")
             server.stop()
             server.start()
             await house.disconnected()
             await house.ready("after")
-            [after] = house.sql("SELECT looked_start FROM catalog_identity")
-            assert before["looked_start"] < after["looked_start"]
+            [after] = house.sql("SELECT verified_server_start FROM catalog_identity")
+            assert before["verified_server_start"] < after["verified_server_start"]
             assert house.doubt() is None
 
     told(story)

@@ -53,7 +53,7 @@ async def _stopped(new: House, neon: Neon, other: str) -> None:
     assert f"another catalog, {other}" in str(new.doubt())
     synced = find_condition(new.row(app_id).conditions, "Synced")
     assert synced is not None
-    assert (synced.reason, synced.operator_message) == ("MutationStopped", new.doubt())
+    assert (synced.reason, synced.operator_message) == ("MutationsSuspended", new.doubt())
     assert other not in synced.message
     assert new.sql("SELECT FROM create_intents") == []
 
@@ -127,7 +127,7 @@ def test_another_control_plane_id_hides_no_loss_of_the_catalog_itself(catalog_ur
     async def story() -> None:
         async with House(catalog_url, neon) as house:
             await house.ready("lost")
-            house.sql("UPDATE catalog_identity SET high_water = 0, looked_at = NULL")
+            house.sql("UPDATE catalog_identity SET last_create_seq = 0, verified_at = NULL")
             house.sql("DELETE FROM app_metadata")
             house.restart()
             with pytest.raises(MutationsSuspended, match="remembers only 0"):
@@ -176,7 +176,7 @@ def test_new_catalog_examines_all_in_batches_once_and_then_creates(catalog_url: 
                     await lookout.verify(ORG)
                 calls = [path for path in neon.reads if path.endswith("/branches")]
                 assert len(calls) == min(split_brain.MAX_CALLS, neighbors - (batch - 1) * split_brain.MAX_CALLS)
-            house.sql("UPDATE catalog_identity SET looked_at = looked_at + interval '2 hours'")
+            house.sql("UPDATE catalog_identity SET verified_at = verified_at + interval '2 hours'")
             neon.reads.clear()
             await house.ready("ours")
             assert not [path for path in neon.reads if path.endswith("/branches") and len(neon.living()) == neighbors]

@@ -17,9 +17,9 @@ from api.app import create_app
 from api.auth.revocations import TokenRevocations
 from api.auth.tokens import TokenVerifier
 from api.context import ApiContext
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
 from reconciler.catalog.database import Database
-from reconciler.catalog.revocations import RevocationCatalog
+from reconciler.catalog.revocations import RevocationStore
 from specs.settings import NEON_REGIONS, ApiSettings, ControlPlaneSettings, TokenSettings
 from tests.catalogs import SEALER, new_app_id
 from tests.described import acheck_response
@@ -42,11 +42,11 @@ def api_context(url: str, **http: Any) -> ApiContext:
     """A context over the catalog at ``url``; ``http`` changes ApiSettings."""
     database = Database(url, timeout_seconds=2)
     return ApiContext(
-        catalog=AppCatalog(database),
+        catalog=AppStore(database),
         database=database,
         sealer=SEALER,
         tokens=TokenVerifier(TokenSettings.model_construct(jwt_secret_key=SecretStr(SECRET))),
-        revocations=TokenRevocations(RevocationCatalog(database).minimums),
+        revocations=TokenRevocations(RevocationStore(database).minimums),
         plane=ControlPlaneSettings.model_construct(neon_regions=NEON_REGIONS),
         http=ApiSettings.model_construct(**http),
         new_app_id=new_app_id,

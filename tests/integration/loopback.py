@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from reconciler import errors
 from reconciler.neon.client import NeonClient
-from reconciler.neon.resend import NoGate
-from reconciler.neon.wire import NeonExchange, NeonRequest
+from reconciler.neon.protocol import CompletedRequest, NeonRequest
+from reconciler.neon.retry import NoGate
 
 KEY = "napi_hidden1"
 
@@ -134,7 +134,7 @@ def run(script: Script, use: Use, **options: Any) -> tuple[object, Loopback, See
     seen: Seen = []
     options.setdefault("gate", Once())
 
-    def count(exchange: NeonExchange) -> None:
+    def count(exchange: CompletedRequest) -> None:
         seen.append((exchange.request.route, exchange.status))
 
     async def main() -> tuple[object, Loopback, Seen]:

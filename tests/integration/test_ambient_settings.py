@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
 from reconciler.catalog.database import SKIP_CHECK_SECONDS, Database
-from reconciler.catalog.health import read_stats
 from reconciler.catalog.inspect import CatalogInspector
+from reconciler.catalog.listener import NotificationListener
 from reconciler.catalog.migrate import MigrationRefused, migrate, schema_is_current
-from reconciler.catalog.wakeup import NotificationListener
-from reconciler.catalog.work import WorkQueue
+from reconciler.catalog.stats import read_stats
+from reconciler.catalog.work_queue import WorkQueue
 from reconciler.core.context import Result
 from tests.catalogs import create, execute, opened
 from tests.environment import PgBouncer, of_product, pgbouncer
@@ -50,7 +50,7 @@ def _set(url: str, name: str, setting: str, value: str) -> None:
 
 async def _live(database: Database) -> None:
     """What a request and a pass do to the catalog, and what they see."""
-    apps = AppCatalog(database)
+    apps = AppStore(database)
     work = WorkQueue(database, owner="worker", lease_seconds=2.5)
     assert await schema_is_current(database)
     key = {"idempotency_key": "key ☕", "fingerprint": b"\x00\\\xff'"}
@@ -110,7 +110,7 @@ def test_many_creates_at_once_meet_no_serialization_failure(postgres: TestServer
 
     async def run() -> None:
         async with opened(catalog_url) as database:
-            catalogs = [AppCatalog(database) for _ in range(20)]
+            catalogs = [AppStore(database) for _ in range(20)]
             await asyncio.gather(*(create(catalog, f"app-{number}") for number, catalog in enumerate(catalogs)))
 
     asyncio.run(run())
@@ -155,7 +155,7 @@ def test_a_wake_up_arrives_whatever_the_database_sets(catalog_url: str) -> None:
             async with asyncio.timeout(30), opened(catalog_url) as database:
                 await woken.wait()
                 woken.clear()
-                await AppCatalog(database).notify()
+                await AppStore(database).notify()
                 await woken.wait()
         finally:
             listening.cancel()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
 from specs.metadata import AppMetadata
 from specs.uri import MorphikURI
 from tests.catalogs import NEON_URI, execute, make_ready, new_app_id
@@ -52,7 +52,7 @@ def test_a_post_writes_the_row_and_answers_at_once(client: ApiClient) -> None:
     assert (app["app_name"], app["region"], app["pg_version"], app["generation"]) == ("notes", "aws-us-east-1", 17, 1)
     assert app["compute"] == {"min_cu": 0.25, "max_cu": 2.0, "suspend_seconds": 300}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[0-9:.]+Z", app["created_at"])
-    assert app["conditions"][0]["reason"] == "Waiting"
+    assert app["conditions"][0]["reason"] == "Queued"
     assert client.get(response.headers["location"]).json() == app
 
 
@@ -155,16 +155,16 @@ def test_an_idempotency_key_of_another_form_is_a_400(client: ApiClient, key: str
 
 def test_a_wait_holds_the_answer_until_the_app_has_settled(catalog_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
-    really = AppCatalog.statuses
+    really = AppStore.get_many
 
-    async def reconciled_while_somebody_waits(catalog: AppCatalog, app_ids: Iterable[str]) -> dict[str, AppMetadata]:
+    async def reconciled_while_somebody_waits(catalog: AppStore, app_ids: Iterable[str]) -> dict[str, AppMetadata]:
         ids = [*app_ids]
         looked.append(len(ids))
         if len(looked) == 2:
             make_ready(catalog_url, ids[0])
         return await really(catalog, ids)
 
-    monkeypatch.setattr(AppCatalog, "statuses", reconciled_while_somebody_waits)
+    monkeypatch.setattr(AppStore, "get_many", reconciled_while_somebody_waits)
     with client_over(api_context(catalog_url)) as client:
         response = client.post("/ee/apps", json=NAMED, headers={"Prefer": "wait=60"})
         assert (response.status_code, response.headers["preference-applied"]) == (201, "wait=60")
@@ -362,7 +362,7 @@ def test_readyz_says_whether_the_schema_is_current(
     client: ApiClient, catalog_url: str, empty_database_url: str
 ) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
-    for column, command in (("mutation_stopped_at", "resume"), ("doubted_at", "claim")):
+    for column, command in (("mutation_stopped_at", "resume"), ("quarantined_at", "claim")):
         execute(catalog_url, f"UPDATE catalog_identity SET {column} = now()")
         stopped = client.get("/readyz").json()
         assert stopped["status"] == "ready"
@@ -376,7 +376,7 @@ def test_an_error_of_ours_tells_nothing(client: ApiClient, monkeypatch: pytest.M
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("postgresql://user:hidden@host")
 
-    monkeypatch.setattr(AppCatalog, "list", broken)
+    monkeypatch.setattr(AppStore, "list", broken)
     response = client.get("/ee/apps")
     _problem(response, 500, "internal-error")
     assert "hidden" not in response.text

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from reconciler.catalog.apps import AppCatalog, Created
-from reconciler.catalog.refusals import IdempotencyKeyReused, InvalidCursor, LimitReached, NameTaken
+from reconciler.catalog.apps import AppStore, CreateResult
+from reconciler.catalog.errors import IdempotencyKeyReused, InvalidCursor, LimitReached, NameTaken
 from reconciler.errors import CatalogUnavailable
 from specs.app import DesiredApp
 from specs.status import AppStatus
@@ -27,7 +27,7 @@ def test_a_create_writes_row_work_and_history(catalog_url: str) -> None:
     app = made.app
     assert made.created
     assert (app.status, app.generation, app.observed_generation) == (AppStatus.PENDING, 1, 0)
-    assert [(c.type, c.status, c.reason) for c in app.conditions] == [("Ready", "False", "Waiting")]
+    assert [(c.type, c.status, c.reason) for c in app.conditions] == [("Ready", "False", "Queued")]
     work = _work(catalog_url, app.app_id)
     assert (work["due"], work["lane"], work["attempts"], work["lease_owner"]) == (True, 0, 0, None)
     page = with_catalog(catalog_url, lambda c: c.events("alice", app.app_id, limit=10, cursor=None))
@@ -38,7 +38,7 @@ def test_a_create_writes_row_work_and_history(catalog_url: str) -> None:
 
 
 def test_the_same_again_is_the_same_app(catalog_url: str) -> None:
-    async def twice(catalog: AppCatalog) -> tuple[Created, Created]:
+    async def twice(catalog: AppStore) -> tuple[CreateResult, CreateResult]:
         return await create(catalog), await create(catalog)
 
     first, second = with_catalog(catalog_url, twice)
@@ -56,7 +56,7 @@ def test_the_same_name_with_other_fields_is_taken(catalog_url: str) -> None:
 
 
 def test_a_deleted_app_releases_its_name_at_once(catalog_url: str) -> None:
-    async def again(catalog: AppCatalog) -> tuple[str, Created]:
+    async def again(catalog: AppStore) -> tuple[str, CreateResult]:
         first = await create(catalog)
         await catalog.request_delete("alice", first.app.app_id, None)
         return first.app.app_id, await create(catalog, desired=DesiredApp(app_name="notes", region="x", pg_version=16))
@@ -94,14 +94,14 @@ def test_a_key_with_another_body_is_refused_and_other_owners_have_their_own(cata
 
 
 def test_fifty_at_once_one_below_the_limit_make_exactly_one(catalog_url: str) -> None:
-    async def race(catalog: AppCatalog) -> list[Created | BaseException]:
+    async def race(catalog: AppStore) -> list[CreateResult | BaseException]:
         for number in range(4):
             await create(catalog, f"before-{number}", max_apps=5)
         wanted = (create(catalog, f"app-{number}", max_apps=5) for number in range(50))
         return await asyncio.gather(*wanted, return_exceptions=True)
 
     results = with_catalog(catalog_url, race)
-    assert sum(isinstance(result, Created) for result in results) == 1
+    assert sum(isinstance(result, CreateResult) for result in results) == 1
     assert sum(isinstance(result, LimitReached) for result in results) == 49
     assert execute(catalog_url, "SELECT count(*) AS n FROM app_metadata")[0]["n"] == 5
 
@@ -116,7 +116,7 @@ def test_deleting_apps_do_not_count_towards_the_limit(catalog_url: str) -> None:
 
 @pytest.mark.parametrize("key", [{}, KEY])
 def test_twenty_of_one_name_at_once_are_one_app(catalog_url: str, key: dict[str, Any]) -> None:
-    async def race(catalog: AppCatalog) -> list[Created]:
+    async def race(catalog: AppStore) -> list[CreateResult]:
         return await asyncio.gather(*(create(catalog, **key) for _ in range(20)))
 
     results = with_catalog(catalog_url, race)
@@ -128,7 +128,7 @@ def test_twenty_of_one_name_at_once_are_one_app(catalog_url: str, key: dict[str,
 def test_other_owners_see_nothing(catalog_url: str) -> None:
     app_id = with_catalog(catalog_url, create).app.app_id
 
-    async def look(catalog: AppCatalog) -> tuple[object, ...]:
+    async def look(catalog: AppStore) -> tuple[object, ...]:
         return (
             await catalog.get("bob", app_id),
             await catalog.request_delete("bob", app_id, None),
@@ -141,7 +141,7 @@ def test_other_owners_see_nothing(catalog_url: str) -> None:
 
 
 def test_pages_hold_everything_once_and_newest_first(catalog_url: str) -> None:
-    async def read(catalog: AppCatalog) -> tuple[list[str], list[str]]:
+    async def read(catalog: AppStore) -> tuple[list[str], list[str]]:
         made = [(await create(catalog, f"app-{number}")).app.app_id for number in range(7)]
         seen: list[str] = []
         cursor = None
@@ -158,14 +158,14 @@ def test_pages_hold_everything_once_and_newest_first(catalog_url: str) -> None:
 
 
 def test_apps_of_one_moment_are_not_lost_between_pages(catalog_url: str) -> None:
-    async def fill(catalog: AppCatalog) -> None:
+    async def fill(catalog: AppStore) -> None:
         for number in range(5):
             await create(catalog, f"app-{number}")
 
     with_catalog(catalog_url, fill)
     execute(catalog_url, "UPDATE app_metadata SET created_at = '2026-01-01'")
 
-    async def read(catalog: AppCatalog) -> int:
+    async def read(catalog: AppStore) -> int:
         first = await catalog.list("alice", status=None, name=None, limit=2, cursor=None)
         second = await catalog.list("alice", status=None, name=None, limit=3, cursor=first.next_cursor)
         return len({app.app_id for app in first.apps + second.apps})
@@ -174,7 +174,7 @@ def test_apps_of_one_moment_are_not_lost_between_pages(catalog_url: str) -> None
 
 
 def test_filters(catalog_url: str) -> None:
-    async def fill(catalog: AppCatalog) -> str:
+    async def fill(catalog: AppStore) -> str:
         await create(catalog, "one")
         app_id = (await create(catalog, "two")).app.app_id
         await create(catalog, "three", "bob")
@@ -199,7 +199,7 @@ def test_filters(catalog_url: str) -> None:
     "change", [lambda c: c[:-1], lambda c: "A" + c[1:], lambda c: c[:0], lambda c: c + "\u00e9", str.upper, "9".__add__]
 )
 def test_what_is_no_cursor_is_refused(catalog_url: str, change: Any) -> None:
-    async def read(catalog: AppCatalog) -> None:
+    async def read(catalog: AppStore) -> None:
         await create(catalog, "one")
         await create(catalog, "two")
         page = await catalog.list("alice", status=None, name=None, limit=1, cursor=None)
@@ -211,7 +211,7 @@ def test_what_is_no_cursor_is_refused(catalog_url: str, change: Any) -> None:
 
 
 def test_a_cursor_of_somebody_elses_list_shows_nothing_of_it(catalog_url: str) -> None:
-    async def read(catalog: AppCatalog) -> list[str]:
+    async def read(catalog: AppStore) -> list[str]:
         await create(catalog, "mine", owner="bob")
         for name in ("one", "two"):
             await create(catalog, name)
@@ -232,7 +232,7 @@ def test_a_delete_is_marked_once_and_wakes_the_work(catalog_url: str) -> None:
     assert (first.status, first.generation, first.can_expose_uri) == (AppStatus.DELETING, 2, False)
     assert [(c.type, c.status, c.reason) for c in first.conditions] == [("Ready", "False", "DeleteRequested")]
     work = _work(catalog_url, app.app_id)
-    assert (work["due"], work["lane"], work["attempts"], work["wakes"]) == (True, 0, 0, 1)
+    assert (work["due"], work["lane"], work["attempts"], work["wake_count"]) == (True, 0, 0, 1)
     page = with_catalog(catalog_url, lambda c: c.events("alice", app.app_id, limit=10, cursor=None))
     assert page is not None
     assert [event.type for event in page.events] == ["DeleteRequested", "Created"]
@@ -248,17 +248,17 @@ def test_a_wake_leaves_a_living_lease_alone(catalog_url: str, lease: str, due: b
     )
     with_catalog(catalog_url, lambda c: c.request_delete("alice", app.app_id, None))
     work = _work(catalog_url, app.app_id)
-    assert (work["due"], work["wakes"]) == (due, 1)
+    assert (work["due"], work["wake_count"]) == (due, 1)
 
 
 def test_deletes_at_once_are_one(catalog_url: str) -> None:
     app = with_catalog(catalog_url, create).app
 
-    async def race(catalog: AppCatalog) -> None:
+    async def race(catalog: AppStore) -> None:
         await asyncio.gather(*(catalog.request_delete("alice", app.app_id, None) for _ in range(10)))
 
     with_catalog(catalog_url, race)
-    assert _work(catalog_url, app.app_id)["wakes"] == 1
+    assert _work(catalog_url, app.app_id)["wake_count"] == 1
     assert execute(catalog_url, "SELECT generation FROM app_metadata")[0]["generation"] == 2
 
 
@@ -266,7 +266,7 @@ def test_a_delete_and_a_worker_that_records_do_not_wait_for_each_other_in_a_ring
     app = with_catalog(catalog_url, create).app
     waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
-    async def race(catalog: AppCatalog) -> None:
+    async def race(catalog: AppStore) -> None:
         async with await psycopg.AsyncConnection.connect(catalog_url) as worker:
             await worker.execute("SELECT 1 FROM app_work FOR NO KEY UPDATE")
             deleting = asyncio.create_task(catalog.request_delete("alice", app.app_id, None))
@@ -287,7 +287,7 @@ def test_a_tombstone_that_is_over_cannot_be_seen(catalog_url: str) -> None:
     assert with_catalog(catalog_url, lambda c: c.get("alice", app.app_id)) is not None
     execute(catalog_url, "UPDATE app_metadata SET tombstone_until = now() - interval '1 second'")
 
-    async def look(catalog: AppCatalog) -> tuple[object, ...]:
+    async def look(catalog: AppStore) -> tuple[object, ...]:
         return (
             await catalog.get("alice", app.app_id),
             await catalog.request_delete("alice", app.app_id, None),
@@ -305,7 +305,7 @@ def test_events_are_paged(catalog_url: str) -> None:
         " SELECT app_id, 'Type', n::text, '', 'reconciler', 1 FROM app_metadata, generate_series(1, 5) AS n",
     )
 
-    async def read(catalog: AppCatalog) -> list[str]:
+    async def read(catalog: AppStore) -> list[str]:
         first = await catalog.events("alice", app.app_id, limit=4, cursor=None)
         assert first is not None
         second = await catalog.events("alice", app.app_id, limit=4, cursor=first.next_cursor)
@@ -317,10 +317,10 @@ def test_events_are_paged(catalog_url: str) -> None:
 
 
 def test_statuses_of_many_and_the_hint(catalog_url: str) -> None:
-    async def use(catalog: AppCatalog) -> set[str]:
+    async def use(catalog: AppStore) -> set[str]:
         ids = [(await create(catalog, f"app-{number}")).app.app_id for number in range(3)]
         await catalog.notify()
-        found = await catalog.statuses([*ids, new_app_id()])
+        found = await catalog.get_many([*ids, new_app_id()])
         assert set(ids) == set(found)
         return set(found)
 
@@ -347,7 +347,7 @@ def test_a_server_that_restarts_is_found_again_and_a_hint_that_fails_is_ignored(
 
         async def use() -> None:
             async with opened(server.url, timeout_seconds=2) as database:
-                catalog = AppCatalog(database)
+                catalog = AppStore(database)
                 await asyncio.gather(*(create(catalog, f"app-{number}") for number in range(5)))
                 server.stop()
                 with pytest.raises(CatalogUnavailable):

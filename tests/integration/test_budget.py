@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.catalog.budget import BudgetCatalog
 from reconciler.catalog.database import Database
+from reconciler.catalog.rate_limit import RateLimitStore
 from reconciler.core.rate_limit import BucketConfig, Grant, Priority
 from reconciler.errors import CatalogUnavailable, NeonNotSent, NeonRateLimited, RateLimitExhausted
-from reconciler.neon.wire import NeonRequest
+from reconciler.neon.protocol import NeonRequest
 from reconciler.runtime.rate_limiter import PriorityGate, RateLimiter
 from tests.integration.loopback import Peer, Script, Seen, run
 from tests.plenty import Plenty
@@ -31,7 +31,7 @@ async def processes(url: str, number: int, terms: BucketConfig) -> AsyncIterator
     databases = [Database(url) for _ in range(number)]
     for database in databases:
         await database.open()
-    budgets = [RateLimiter(BudgetCatalog(database, terms), terms) for database in databases]
+    budgets = [RateLimiter(RateLimitStore(database, terms), terms) for database in databases]
     try:
         yield budgets
     finally:

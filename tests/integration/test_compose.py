@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from api.compose import provisioning_service
 from api.provisioning import InvalidAppRequest, ProvisioningTimedOut
-from reconciler.catalog.refusals import NameTaken
+from reconciler.catalog.errors import NameTaken
 from specs.settings import ApiSettings, CatalogSettings, ControlPlaneSettings, EncryptionSettings
 
 

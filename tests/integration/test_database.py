@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from reconciler.catalog import database as module
-from reconciler.catalog.apps import AppCatalog, Created
-from reconciler.catalog.refusals import LimitReached, NameTaken
+from reconciler.catalog.apps import AppStore, CreateResult
+from reconciler.catalog.errors import LimitReached, NameTaken
 from reconciler.errors import CatalogUnavailable
 from tests.catalogs import create, execute, opened, with_catalog
 from tests.environment import POOLER
@@ -24,7 +24,7 @@ WHERE datname = current_database() AND application_name = 'morphik-apps'
 def _after_a_kill(url: str) -> None:
     async def use() -> None:
         async with opened(url) as database:
-            catalog = AppCatalog(database)
+            catalog = AppStore(database)
             await catalog.get("alice", "a" * 24)
             await asyncio.to_thread(execute, url, _KILL)
             await catalog.get("alice", "a" * 24)
@@ -49,7 +49,7 @@ def test_the_count_of_living_apps_is_exact_after_creates_and_deletes_at_once(cat
     """Whoever meets whom: names taken, keys known, limits reached, deletes sent twice."""
     chance = random.Random(20261124)
 
-    async def one(catalog: AppCatalog, number: int) -> None:
+    async def one(catalog: AppStore, number: int) -> None:
         owner, name = f"owner-{number % 3}", f"app-{chance.randrange(8)}"
         key = {"idempotency_key": f"key-{name}", "fingerprint": name.encode()} if chance.random() < 0.4 else {}
         try:
@@ -59,7 +59,7 @@ def test_the_count_of_living_apps_is_exact_after_creates_and_deletes_at_once(cat
         if chance.random() < 0.6:
             await asyncio.gather(*(catalog.request_delete(owner, made.app.app_id, None) for _ in range(2)))
 
-    async def all_at_once(catalog: AppCatalog) -> None:
+    async def all_at_once(catalog: AppStore) -> None:
         await asyncio.gather(*(one(catalog, number) for number in range(200)))
 
     with_catalog(catalog_url, all_at_once)
@@ -77,7 +77,7 @@ def test_a_create_that_meets_another_process_harms_none_that_goes_along(catalog_
 
     async def use() -> list[bool]:
         async with opened(catalog_url) as database, await psycopg.AsyncConnection.connect(catalog_url) as other:
-            catalog = AppCatalog(database)
+            catalog = AppStore(database)
             await other.execute(
                 "SELECT create_app(%s, 'bob', 'same', 'r', 17, 1, 1, 1, 1, '{}', '', 9, NULL, NULL, NULL)", ["b" * 24]
             )
@@ -97,20 +97,20 @@ def test_a_create_that_meets_another_process_harms_none_that_goes_along(catalog_
 def test_a_create_that_cannot_be_carried_out_harms_none_that_goes_along(catalog_url: str) -> None:
     """Postgres refuses a NUL in any text, and with it the statement for all."""
 
-    async def use(catalog: AppCatalog) -> list[Created | BaseException]:
+    async def use(catalog: AppStore) -> list[CreateResult | BaseException]:
         owners = ("zoe", "alice", "b\x00b", "carol")
         return await asyncio.gather(*(create(catalog, "app", owner) for owner in owners), return_exceptions=True)
 
     made = with_catalog(catalog_url, use)
-    assert [type(one) for one in made[:2]] == [Created, Created]
+    assert [type(one) for one in made[:2]] == [CreateResult, CreateResult]
     assert isinstance(made[2], psycopg.DataError)
-    assert isinstance(made[3], Created)
+    assert isinstance(made[3], CreateResult)
 
 
 def test_owners_who_ask_at_the_same_moment_see_their_own_only(catalog_url: str) -> None:
     async def use() -> list[str | None]:
         async with opened(catalog_url) as database:
-            catalog = AppCatalog(database)
+            catalog = AppStore(database)
             mine = (await create(catalog, "mine", "alice")).app.app_id
             theirs = (await create(catalog, "theirs", "bob")).app.app_id
             asked = [("alice", mine), ("bob", mine), ("alice", theirs), ("bob", theirs), ("alice", "a" * 24)]

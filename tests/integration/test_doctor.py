@@ -18,8 +18,8 @@ from api.commands.cli import main
 from api.commands.doctor import examine
 from api.commands.doctor.line import Line, State
 from reconciler.catalog.database import Database
+from reconciler.catalog.encryption import key_id
 from reconciler.catalog.inspect import CatalogInspector
-from reconciler.catalog.seal import key_id
 from reconciler.errors import CatalogUnavailable
 from reconciler.local.neon.messages import LocalNeonOptions
 from tests.catalogs import create, execute, make_ready, with_catalog
@@ -264,7 +264,7 @@ def test_a_stop_another_catalog_and_missing_rights_fail(catalog_url: str, given:
     assert "too many" in _examined()["stop"].says
     execute(catalog_url, "UPDATE catalog_identity SET server_identity = 'system 1, database 2'")
     assert "on another server" in _examined()["stop"].says
-    execute(catalog_url, "UPDATE catalog_identity SET doubted_at = now(), doubt_reason = 'commits were lost'")
+    execute(catalog_url, "UPDATE catalog_identity SET quarantined_at = now(), quarantine_reason = 'commits were lost'")
     assert "commits were lost" in _examined()["stop"].says
     given(DATABASE_URL=with_options(catalog_url, "-c role=morphik_apps_reconciler"))
     assert "may reconcile and not serve" in _examined()["rights"].says

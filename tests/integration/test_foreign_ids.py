@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from reconciler.catalog import database as module
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
 from reconciler.catalog.statements import load
 from tests.catalogs import execute, with_catalog
 from tests.integration.api_client import api_context, bearer, client_over
@@ -23,7 +23,7 @@ from tests.statements import Run, TappedConnection, tapped
 from tests.upgrades.schemas import fill
 
 OWNER = "bob"
-Call = Callable[[AppCatalog, str], Awaitable[Any]]
+Call = Callable[[AppStore, str], Awaitable[Any]]
 CALLS: dict[str, Call] = {
     "get": lambda catalog, app_id: catalog.get(OWNER, app_id),
     "delete": lambda catalog, app_id: catalog.request_delete(OWNER, app_id, "request-1"),
@@ -109,7 +109,7 @@ def test_reads_together_do_not_read_what_another_asks_for(filled: str) -> None:
     assert beside_foreign == beside_unknown
     assert beside_foreign["Actual Rows"] == len(own)
 
-    async def together(catalog: AppCatalog) -> list[Any]:
+    async def together(catalog: AppStore) -> list[Any]:
         foreign = _foreign(filled)
         asked = [("bob", own[0]), ("owner-8", foreign), ("bob", foreign), ("owner-8", own[0]), ("bob", own[0])]
         return await asyncio.gather(*(catalog.get(*each) for each in asked))

@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry
 
 from api import metrics
 from api.metrics import documented
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
+from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.catalog.database import Database
-from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.health import read_stats
 from reconciler.catalog.statements import load
+from reconciler.catalog.stats import read_stats
 from reconciler.telemetry.catalog_metrics import CatalogCollector
 from reconciler.telemetry.reconcile_metrics import ReconcileMetrics
 from specs.status import AppStatus
@@ -54,7 +54,7 @@ def _apps(url: str, *names: str) -> list[str]:
     return [with_catalog(url, partial(create, name=name)).app.app_id for name in names]
 
 
-async def _delete(catalog: AppCatalog, app_id: str) -> None:
+async def _delete(catalog: AppStore, app_id: str) -> None:
     await catalog.request_delete("alice", app_id, None)
 
 
@@ -78,11 +78,11 @@ def test_every_series_is_there_before_anything_happens(catalog_url: str) -> None
         name if family.type != "counter" else f"{name}_total" for name, family in first.families.items()
     }
     assert first.of("apps", "status") == NOTHING_YET
-    assert first.of("queue_depth", "lane") == {"people": 0, "background": 0}
+    assert first.of("queue_depth", "lane") == {"user": 0, "background": 0}
     assert first("http_requests_total", method="POST", route="/ee/apps", status="2xx") == 0
     assert first("neon_requests_total", method="POST", route="/projects", outcome="unknown") == 0
     assert first("time_to_ready_seconds_count") == 0
-    assert first("neon_budget_requests") == 25
+    assert first("neon_rate_limit_tokens") == 25
 
 
 def test_no_label_tells_of_a_tenant(catalog_url: str) -> None:
@@ -185,16 +185,16 @@ def test_work_leases_stop_and_orphans(catalog_url: str) -> None:
     stopped = _figures(catalog_url)
     execute(catalog_url, "UPDATE catalog_identity SET stop_overridden_until = now() + interval '1 hour'")
     overridden = _figures(catalog_url)
-    execute(catalog_url, "UPDATE catalog_identity SET doubted_at = now(), doubt_reason = 'why'")
+    execute(catalog_url, "UPDATE catalog_identity SET quarantined_at = now(), quarantine_reason = 'why'")
     doubted = _figures(catalog_url)
 
-    assert before.of("queue_depth", "lane") == {"people": 2, "background": 1}
+    assert before.of("queue_depth", "lane") == {"user": 2, "background": 1}
     ages = {lane: age // 60 for lane, age in before.of("queue_oldest_seconds", "lane").items()}
-    assert ages == {"people": 5, "background": 60}
+    assert ages == {"user": 5, "background": 60}
     assert before("leases_held") == 1
     assert before("orphan_projects") == 2
-    assert [seen("mutation_stopped") for seen in (before, stopped, overridden, doubted)] == [0, 1, 0, 1]
-    assert [seen("catalog_in_doubt") for seen in (before, stopped, overridden, doubted)] == [0, 0, 0, 1]
+    assert [seen("mutations_suspended") for seen in (before, stopped, overridden, doubted)] == [0, 1, 0, 1]
+    assert [seen("catalog_quarantined") for seen in (before, stopped, overridden, doubted)] == [0, 0, 0, 1]
 
 
 def test_rounds_say_when_the_whole_fleet_was_seen(catalog_url: str) -> None:
@@ -202,7 +202,7 @@ def test_rounds_say_when_the_whole_fleet_was_seen(catalog_url: str) -> None:
 
     async def run(name: str, position: str, *, whole: bool, begun: str) -> None:
         async with opened(catalog_url) as database:
-            fleet = FleetCatalog(database, owner="d", lease_seconds=60)
+            fleet = ControlPlaneStore(database, owner="d", lease_seconds=60)
             job = await fleet.claim_job(name, 0)
             assert job is not None
             # What the claim has just begun was begun so long ago.
@@ -210,34 +210,34 @@ def test_rounds_say_when_the_whole_fleet_was_seen(catalog_url: str) -> None:
                 catalog_url,
                 f"""UPDATE periodic_jobs SET
                         started_at = now() - interval '{begun}',
-                        round_started_at = CASE
-                            WHEN round_started_at = started_at THEN now() - interval '{begun}' ELSE round_started_at
+                        cycle_started_at = CASE
+                            WHEN cycle_started_at = started_at THEN now() - interval '{begun}' ELSE cycle_started_at
                         END
                     WHERE name = '{name}'""",
             )
-            await fleet.finish_job(job, position, whole=whole)
+            await fleet.finish_job(job, position, complete=whole)
 
     execute(catalog_url, "UPDATE catalog_identity SET created_at = now() - interval '1 day'")
-    asyncio.run(run("sweep", "", whole=False, begun="1 hour"))
+    asyncio.run(run("resync", "", whole=False, begun="1 hour"))
     broke_off = _figures(catalog_url)
-    asyncio.run(run("sweep", "", whole=True, begun="1 minute"))
+    asyncio.run(run("resync", "", whole=True, begun="1 minute"))
     for position, begun in (("b", "2 hours"), ("c", "1 hour")):
-        asyncio.run(run("audit", position, whole=False, begun=begun))
+        asyncio.run(run("deep_resync", position, whole=False, begun=begun))
     halfway = _figures(catalog_url)
-    asyncio.run(run("audit", "a", whole=True, begun="1 minute"))
+    asyncio.run(run("deep_resync", "a", whole=True, begun="1 minute"))
     through = _figures(catalog_url)
 
     day = 24 * 3600
-    assert {name: age // day for name, age in broke_off.of("round_age_seconds", "round").items()} == {
-        "sweep": 1,
-        "audit": 1,
+    assert {name: age // day for name, age in broke_off.of("job_age_seconds", "round").items()} == {
+        "resync": 1,
+        "deep_resync": 1,
     }
-    assert broke_off.of("round_duration_seconds", "round") == {"sweep": 0, "audit": 0}
-    assert halfway("round_age_seconds", round="sweep") < 60  # type: ignore[operator]  # it is there, or this fails
-    assert (halfway("round_duration_seconds", round="sweep") or 0) // 60 == 1
-    assert (halfway("round_age_seconds", round="audit") or 0) // day == 1
-    assert (through("round_age_seconds", round="audit") or day) < 60
-    assert (through("round_duration_seconds", round="audit") or 0) // 60 == 120
+    assert broke_off.of("job_duration_seconds", "job") == {"resync": 0, "deep_resync": 0}
+    assert halfway("job_age_seconds", job="resync") < 60  # type: ignore[operator]  # it is there, or this fails
+    assert (halfway("job_duration_seconds", job="resync") or 0) // 60 == 1
+    assert (halfway("job_age_seconds", job="deep_resync") or 0) // day == 1
+    assert (through("job_age_seconds", job="deep_resync") or day) < 60
+    assert (through("job_duration_seconds", job="deep_resync") or 0) // 60 == 120
 
 
 @pytest.fixture
@@ -340,7 +340,7 @@ WITH made AS (
     FROM generate_series(1, 20000) AS n
     RETURNING app_id
 )
-INSERT INTO app_work (app_id, due_at, rank_at) SELECT app_id, 'infinity', 'infinity' FROM made
+INSERT INTO app_work (app_id, due_at, priority_at) SELECT app_id, 'infinity', 'infinity' FROM made
 """
 
 
@@ -349,7 +349,7 @@ def test_the_figures_cost_what_is_not_settled(catalog_url: str) -> None:
     execute(catalog_url, MANY)
     _apps(catalog_url, "one", "two")
     execute(catalog_url, "VACUUM ANALYZE app_metadata, app_work")
-    for name, statement in load("health").items():
+    for name, statement in load("stats").items():
         [row] = execute(catalog_url, f"EXPLAIN (FORMAT JSON) {statement}")
         scans = {(node["Node Type"], node.get("Relation Name")) for node in _nodes(row["QUERY PLAN"])}
         whole = {scan for scan in scans if scan[0] == "Seq Scan"} & {

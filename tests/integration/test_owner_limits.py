@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from reconciler.catalog.apps import AppCatalog, Created
-from reconciler.catalog.fleet import FleetCatalog
-from reconciler.catalog.limits import MAX_KEYS
-from reconciler.catalog.refusals import (
+from reconciler.catalog.apps import AppStore, CreateResult
+from reconciler.catalog.control_plane_store import ControlPlaneStore
+from reconciler.catalog.errors import (
     CreateLimitReached,
     IdempotencyKeyReused,
     KeyLimitReached,
     RequestRejected,
 )
+from reconciler.catalog.limits import MAX_KEYS
 from tests.catalogs import Result, create, execute, opened
 from tests.postgres import TestServer
 from tests.simulation.clock import START
@@ -46,22 +46,22 @@ def clock(still: StillClock) -> StillClock:
     return still
 
 
-def _use(clock: StillClock, use: Callable[[AppCatalog], Awaitable[Result]]) -> Result:
+def _use(clock: StillClock, use: Callable[[AppStore], Awaitable[Result]]) -> Result:
     async def run() -> Result:
         async with opened(clock.url) as database:
-            return await use(AppCatalog(database))
+            return await use(AppStore(database))
 
     return asyncio.run(run())
 
 
-async def _turn(catalog: AppCatalog, name: str = "turn", **changes: Any) -> None:
+async def _turn(catalog: AppStore, name: str = "turn", **changes: Any) -> None:
     """Create and delete."""
     made = await create(catalog, name, max_apps=1, max_creates=3, **changes)
     assert made.created
     await catalog.request_delete("alice", made.app.app_id, None)
 
 
-def _refused(clock: StillClock, kind: type[Any], use: Callable[[AppCatalog], Awaitable[object]]) -> float:
+def _refused(clock: StillClock, kind: type[Any], use: Callable[[AppStore], Awaitable[object]]) -> float:
     """For how many seconds a create is refused; the refusal has written nothing."""
     tables = ("app_metadata", "app_work", "app_events", "app_owners", "idempotency_keys")
     dump = " UNION ALL ".join(f"SELECT to_jsonb(t) - 'keys' AS row FROM {table} t" for table in tables)
@@ -89,12 +89,12 @@ def test_create_and_delete_in_turns_reaches_the_limit_of_a_day(clock: StillClock
 
 
 def test_the_limit_holds_for_creates_at_once_and_for_each_owner_alone(clock: StillClock) -> None:
-    async def race(catalog: AppCatalog) -> list[Created | BaseException]:
+    async def race(catalog: AppStore) -> list[CreateResult | BaseException]:
         wanted = [create(catalog, f"app-{n}", owner, max_creates=5) for n in range(20) for owner in ("alice", "bob")]
         return await asyncio.gather(*wanted, return_exceptions=True)
 
     results = _use(clock, race)
-    assert sum(isinstance(result, Created) for result in results) == 10
+    assert sum(isinstance(result, CreateResult) for result in results) == 10
     assert sum(isinstance(result, CreateLimitReached) for result in results) == 30
     assert clock.rows("SELECT DISTINCT creates FROM app_owners") == [{"creates": [5]}]
 
@@ -102,7 +102,7 @@ def test_the_limit_holds_for_creates_at_once_and_for_each_owner_alone(clock: Sti
 def test_what_creates_nothing_does_not_count(clock: StillClock) -> None:
     """The same POST, a replayed key, and a refused create, any number of times."""
 
-    async def use(catalog: AppCatalog) -> None:
+    async def use(catalog: AppStore) -> None:
         key: dict[str, Any] = {"idempotency_key": "k", "fingerprint": b"body"}
         for _ in range(5):
             await create(catalog, "one", max_apps=2, max_creates=2)
@@ -171,13 +171,13 @@ def test_keys_at_once_do_not_exceed_the_limit(clock: StillClock) -> None:
     clock.rows(FILL_KEYS.format(keys=MAX_KEYS - 5))
     clock.rows(f"UPDATE app_owners SET keys = {MAX_KEYS - 5}")
 
-    async def race(catalog: AppCatalog) -> list[Created | BaseException]:
+    async def race(catalog: AppStore) -> list[CreateResult | BaseException]:
         given: list[dict[str, Any]] = [{"idempotency_key": f"k-{n}", "fingerprint": b"body"} for n in range(20)]
         wanted = [create(catalog, "one" if n % 2 else f"app-{n}", **key) for n, key in enumerate(given)]
         return await asyncio.gather(*wanted, return_exceptions=True)
 
     results = _use(clock, race)
-    assert sum(isinstance(result, Created) for result in results) == 5
+    assert sum(isinstance(result, CreateResult) for result in results) == 5
     assert sum(isinstance(result, KeyLimitReached) for result in results) == 15
     assert clock.rows("SELECT count(*) AS n FROM idempotency_keys")[0]["n"] == MAX_KEYS
     assert first.created
@@ -185,7 +185,7 @@ def test_keys_at_once_do_not_exceed_the_limit(clock: StillClock) -> None:
 
 def test_expired_keys_are_dropped_page_by_page(clock: StillClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of a day ago and those of a clock far ahead; what lives stays, and a key that a create holds too."""
-    monkeypatch.setattr("reconciler.catalog.fleet.PAGE", 7)
+    monkeypatch.setattr("reconciler.catalog.control_plane_store.PAGE", 7)
     _use(clock, lambda c: create(c, "one", idempotency_key="living", fingerprint=b"body"))
     clock.rows(FILL_KEYS.format(keys=30))
     clock.rows("UPDATE idempotency_keys SET created_at = created_at - interval '1 hour' WHERE key <> 'living'")
@@ -194,7 +194,7 @@ def test_expired_keys_are_dropped_page_by_page(clock: StillClock, monkeypatch: p
     async def expire() -> int:
         pages, after = 0, ("", "")
         async with opened(clock.url) as database:
-            fleet = FleetCatalog(database, owner="d", lease_seconds=9)
+            fleet = ControlPlaneStore(database, owner="d", lease_seconds=9)
             while (following := await fleet.expire_keys(after)) is not None:
                 pages, after = pages + 1, following
         return pages

@@ -16,10 +16,10 @@ from api.provisioning import (
     ProvisionResult,
 )
 from api.waiting import Waiting
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
+from reconciler.catalog.encryption import DecryptionFailed
+from reconciler.catalog.errors import LimitReached, NameTaken
 from reconciler.catalog.limits import OwnerLimits
-from reconciler.catalog.refusals import LimitReached, NameTaken
-from reconciler.catalog.seal import DecryptionFailed
 from specs.metadata import AppMetadata
 from specs.settings import NEON_REGIONS, ControlPlaneSettings
 from specs.status import AppStatus
@@ -35,13 +35,13 @@ def provision(
 
     async def run() -> list[ProvisionResult]:
         async with opened(url) as database:
-            catalog = AppCatalog(database)
+            catalog = AppStore(database)
 
             async def statuses(app_ids: Iterable[str]) -> dict[str, AppMetadata]:
                 ids = [*app_ids]
                 for app_id in ids:
                     reconcile(app_id)
-                return await catalog.statuses(ids)
+                return await catalog.get_many(ids)
 
             waiting = Waiting(statuses, poll_seconds=0.001)
             plane = ControlPlaneSettings.model_construct(neon_regions=NEON_REGIONS)
@@ -88,7 +88,7 @@ def test_an_app_that_settles_without_a_uri_is_a_failure(catalog_url: str, status
 
     with pytest.raises(ProvisioningFailed) as caught:
         provision(catalog_url, ("alice", "notes", None), reconcile=fail)
-    assert (caught.value.status, caught.value.reason) == (status, "Waiting")
+    assert (caught.value.status, caught.value.reason) == (status, "Queued")
 
 
 def test_an_app_that_somebody_deletes_meanwhile_is_a_failure(catalog_url: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler import errors
 from reconciler.neon.client import NeonClient
-from reconciler.neon.resend import MAX_RETRIES, NoGate
+from reconciler.neon.retry import MAX_RETRIES, NoGate
 from specs import neon
 from tests.integration.loopback import Peer, Script, Use, project, run
 

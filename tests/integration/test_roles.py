@@ -7,16 +7,16 @@ import asyncio
 import psycopg
 import pytest
 
-from reconciler.catalog.apps import AppCatalog
-from reconciler.catalog.budget import BudgetCatalog
+from reconciler.catalog.apps import AppStore
+from reconciler.catalog.control_plane_store import Binding, ControlPlaneStore
 from reconciler.catalog.database import Database
-from reconciler.catalog.fleet import FleetCatalog, Pins
+from reconciler.catalog.encryption import Sealer
 from reconciler.catalog.limits import OwnerLimits
 from reconciler.catalog.migrate import schema_is_current
-from reconciler.catalog.record import StatusStore
-from reconciler.catalog.revocations import RevocationCatalog
-from reconciler.catalog.seal import Sealer
-from reconciler.catalog.work import WorkQueue
+from reconciler.catalog.rate_limit import RateLimitStore
+from reconciler.catalog.revocations import RevocationStore
+from reconciler.catalog.status_store import StatusStore
+from reconciler.catalog.work_queue import WorkQueue
 from reconciler.core.context import Event, Result, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.rate_limit import BucketConfig, Priority
@@ -40,8 +40,8 @@ async def _life(url: str) -> None:
     await loop.open()
     try:
         assert await schema_is_current(api)
-        apps = AppCatalog(api)
-        assert await RevocationCatalog(api).minimums(["o"]) == {}
+        apps = AppStore(api)
+        assert await RevocationStore(api).minimums(["o"]) == {}
         for key in ("k", "k", "another"):
             await apps.create(
                 "o",
@@ -53,21 +53,19 @@ async def _life(url: str) -> None:
                 limits=OwnerLimits(5, 5),
                 request_id=None,
             )
-        fleet = FleetCatalog(loop, owner="d", lease_seconds=9)
-        await fleet.pin(Pins("org-1", "https://x", "morphik"))
-        standing = await fleet.identity.standing()
-        assert await fleet.identity.looked(standing, standing.created_at)
+        fleet = ControlPlaneStore(loop, owner="d", lease_seconds=9)
+        await fleet.bind(Binding("org-1", "https://x", "morphik"))
+        standing = await fleet.identity.read()
+        assert await fleet.identity.record_verified(standing, standing.created_at)
         # Both logins read the server's words alike.
-        assert (
-            await FleetCatalog(api, owner="a", lease_seconds=9).identity.standing() == await fleet.identity.standing()
-        )
+        assert await ControlPlaneStore(api, owner="a", lease_seconds=9).identity.read() == await fleet.identity.read()
         work, records = (
             WorkQueue(loop, owner="d", lease_seconds=9),
             StatusStore(loop, Sealer((b"k" * 32,)), lease_seconds=9),
         )
         terms = BucketConfig.from_limits(requests_per_minute=700, burst=40)
-        await BudgetCatalog(loop, terms).lease({Priority.USER: 1})
-        await BudgetCatalog(loop, terms).close(1)
+        await RateLimitStore(loop, terms).lease({Priority.USER: 1})
+        await RateLimitStore(loop, terms).close(1)
         [claimed] = await work.claim(1)
         intent = await records.open_intent(claimed.lease, OpenIntent("nonce", None))
         said = StatusUpdate(AppStatus.PROVISIONING, (), 0, events=(Event("A", "B", "c"),))
@@ -75,11 +73,11 @@ async def _life(url: str) -> None:
         await records.record_project(claimed.lease, claimed.app, effect)
         assert await work.release(claimed.lease, Result(None))
         await apps.request_delete("o", APP_ID, None)
-        await fleet.bury()
+        await fleet.purge_tombstones()
         assert await fleet.expire_keys(("", "")) == ("o", "k")
         assert [row.app_id async for row in fleet.rows()] == [APP_ID]
-        assert await fleet.identity.doubt(await fleet.identity.standing(), "lost")
-        assert await fleet.identity.ended_by() == "morphik-apps claim"
+        assert await fleet.identity.quarantine(await fleet.identity.read(), "lost")
+        assert await fleet.identity.resume_command() == "morphik-apps claim"
     finally:
         await api.close()
         await loop.close()
@@ -112,8 +110,8 @@ def test_each_role_can_do_all_of_its_own_work(catalog_url: str) -> None:
         (RECONCILER, "UPDATE app_metadata SET app_name = 'x'"),
         (RECONCILER, "UPDATE app_metadata SET delete_requested_at = now()"),
         (RECONCILER, "UPDATE app_metadata SET generation = 7"),
-        (API, "UPDATE catalog_identity SET doubted_at = NULL"),
-        (RECONCILER, "UPDATE app_metadata SET held_for = NULL"),
+        (API, "UPDATE catalog_identity SET quarantined_at = NULL"),
+        (RECONCILER, "UPDATE app_metadata SET hold_reason = NULL"),
         (RECONCILER, "DELETE FROM app_events"),
         (RECONCILER, "UPDATE app_events SET message = 'x'"),
     ],
@@ -131,9 +129,9 @@ def test_two_daemons_that_start_at_once_agree_on_what_is_pinned(catalog_url: str
         database = Database(catalog_url)
         await database.open()
         try:
-            fleet = FleetCatalog(database, owner="d", lease_seconds=9)
-            offered = [Pins(f"org-{n}", "https://x", "morphik") for n in range(8)]
-            kept = await asyncio.gather(*(fleet.pin(pins) for pins in offered))
+            fleet = ControlPlaneStore(database, owner="d", lease_seconds=9)
+            offered = [Binding(f"org-{n}", "https://x", "morphik") for n in range(8)]
+            kept = await asyncio.gather(*(fleet.bind(pins) for pins in offered))
             assert len(set(kept)) == 1
             assert kept[0] in offered
         finally:

@@ -19,9 +19,9 @@ from starlette.routing import Route
 
 from api.commands.server import Server
 from api.commands.serving import listen
+from reconciler.catalog.control_plane_store import ControlPlaneStore, Job
 from reconciler.catalog.database import Database
-from reconciler.catalog.fleet import FleetCatalog, Job
-from reconciler.catalog.work import Claimed, WorkQueue
+from reconciler.catalog.work_queue import WorkItem, WorkQueue
 from reconciler.core.context import ControlPlane
 from reconciler.runtime.periodic_jobs import PeriodicJobs
 from reconciler.runtime.worker import Worker
@@ -77,13 +77,13 @@ class _BrokenOffWork(WorkQueue):
         super().__init__(database, owner="stopping", lease_seconds=60)
         self._taken = taken
 
-    async def claim(self, limit: int) -> list[Claimed]:
+    async def claim(self, limit: int) -> list[WorkItem]:
         await super().claim(limit)
         self._taken.set()
         return await asyncio.Future()
 
 
-class _BrokenOffFleet(FleetCatalog):
+class _BrokenOffFleet(ControlPlaneStore):
     """Jobs whose claims take place, and never return."""
 
     def __init__(self, database: Database, taken: asyncio.Event) -> None:
@@ -126,7 +126,7 @@ def test_a_job_whose_claim_was_broken_off_is_given_back(catalog_url: str) -> Non
     execute(
         catalog_url,
         "UPDATE periodic_jobs SET lease_owner = 'another', lease_expires_at = now() + interval '1 h' "
-        "WHERE name = 'audit'",
+        "WHERE name = 'deep_resync'",
     )
 
     async def use(database: Database, taken: asyncio.Event) -> None:
@@ -141,9 +141,9 @@ def test_a_job_whose_claim_was_broken_off_is_given_back(catalog_url: str) -> Non
     _broken_off(catalog_url, use)
     left = "SELECT name, lease_owner, lease_expires_at IS NULL AS free FROM periodic_jobs ORDER BY name"
     assert execute(catalog_url, left) == [
-        {"name": "audit", "lease_owner": "another", "free": False},
-        {"name": "keys", "lease_owner": None, "free": True},
-        {"name": "sweep", "lease_owner": None, "free": True},
+        {"name": "deep_resync", "lease_owner": "another", "free": False},
+        {"name": "expire_idempotency_keys", "lease_owner": None, "free": True},
+        {"name": "resync", "lease_owner": None, "free": True},
     ]
 
 
@@ -152,7 +152,7 @@ def test_a_round_that_begins_behind_the_end_claims_nothing(catalog_url: str) -> 
 
     async def use(database: Database, _taken: asyncio.Event) -> None:
         unused = cast("Any", None)
-        fleet = FleetCatalog(database, owner="stopping", lease_seconds=60)
+        fleet = ControlPlaneStore(database, owner="stopping", lease_seconds=60)
         rounds = PeriodicJobs(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=60)
         await rounds.stop()
         await rounds.resync()
@@ -163,7 +163,7 @@ def test_a_round_that_begins_behind_the_end_claims_nothing(catalog_url: str) -> 
     ]
 
 
-class _StuckFleet(FleetCatalog):
+class _StuckFleet(ControlPlaneStore):
     """A fleet that cannot be counted."""
 
     def __init__(self, database: Database, counting: asyncio.Event) -> None:
@@ -188,7 +188,7 @@ def test_a_round_that_another_daemon_has_taken_over_ends_without_a_fuss(catalog_
         await auditing
 
     _broken_off(catalog_url, use)
-    left = "SELECT lease_owner FROM periodic_jobs WHERE name = 'audit'"
+    left = "SELECT lease_owner FROM periodic_jobs WHERE name = 'deep_resync'"
     assert execute(catalog_url, left) == [{"lease_owner": "another"}]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from reconciler.catalog.apps import AppCatalog
-from reconciler.catalog.work import Claimed, WorkQueue
+from reconciler.catalog.apps import AppStore
+from reconciler.catalog.work_queue import WorkItem, WorkQueue
 from reconciler.core.context import Result
 from reconciler.core.rate_limit import Grant, Priority
 from reconciler.runtime.rate_limiter import RateLimiter
@@ -14,11 +14,11 @@ from tests.catalogs import create, execute, opened
 from tests.plenty import TERMS
 
 
-def _owners(claimed: list[Claimed]) -> list[str]:
+def _owners(claimed: list[WorkItem]) -> list[str]:
     return [one.app.owner_id for one in claimed]
 
 
-async def _ask(apps: AppCatalog, owner: str, number: int) -> None:
+async def _ask(apps: AppStore, owner: str, number: int) -> None:
     for each in range(number):
         await create(apps, f"app {each}", owner)
 
@@ -28,9 +28,9 @@ def test_the_first_of_each_owner_comes_before_the_second_of_another(catalog_url:
 
     async def main() -> None:
         async with opened(catalog_url) as database:
-            apps, work = AppCatalog(database), WorkQueue(database, owner="d", lease_seconds=60)
+            apps, work = AppStore(database), WorkQueue(database, owner="d", lease_seconds=60)
             await _ask(apps, "hot", 6)
-            execute(catalog_url, "UPDATE app_work SET rank_at = rank_at - interval '1 hour'")
+            execute(catalog_url, "UPDATE app_work SET priority_at = priority_at - interval '1 hour'")
             assert _owners(await work.claim(2)) == ["hot", "hot"]
             await _ask(apps, "alice", 2)
             await _ask(apps, "bob", 1)
@@ -47,13 +47,13 @@ def test_what_people_asked_for_comes_before_what_can_wait(catalog_url: str) -> N
 
     async def main() -> None:
         async with opened(catalog_url) as database:
-            apps, work = AppCatalog(database), WorkQueue(database, owner="d", lease_seconds=60)
+            apps, work = AppStore(database), WorkQueue(database, owner="d", lease_seconds=60)
             await _ask(apps, "bob", 1)
             [repair] = await work.claim(1)
             await work.release(repair.lease, Result(0.0, low_priority=True))
             await _ask(apps, "alice", 2)
             assert _owners(await work.claim(2)) == ["alice", "alice"]
-            execute(catalog_url, "UPDATE app_work SET rank_at = rank_at - interval '1 minute'")
+            execute(catalog_url, "UPDATE app_work SET priority_at = priority_at - interval '1 minute'")
             await _ask(apps, "alice", 2 + 1)
             assert _owners(await work.claim(1)) == ["bob"]
 

@@ -15,7 +15,7 @@ import psycopg
 
 from reconciler.errors import NeonRetryable
 from reconciler.neon.client import NeonClient
-from reconciler.neon.wire import RETRYABLE_STATUSES
+from reconciler.neon.protocol import RETRYABLE_STATUSES
 from specs.names import app_id_from_bytes, format_project_name, role_name
 from specs.neon import CreateProjectResponse
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from reconciler.errors import NeonAPIError, NeonNotFound, NeonRejected, ReconcileError
 from reconciler.neon.client import NeonClient
-from reconciler.neon.wire import NeonExchange
+from reconciler.neon.protocol import CompletedRequest
 from tests.live.context import Live, Untold
 from tests.live.registry import Entry, Finding, Verdict, entries
 from tests.live.report import Report
@@ -32,7 +32,7 @@ async def context(url: str, key: SecretStr, org_id: str, region: str, **figures:
     """
     done: set[tuple[str, str]] = set()
 
-    def count(exchange: NeonExchange) -> None:
+    def count(exchange: CompletedRequest) -> None:
         if exchange.outcome == "success":
             done.add((exchange.request.method, exchange.request.route))
 

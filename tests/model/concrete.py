@@ -62,7 +62,7 @@ class Sayings:
         waiting = Condition(
             type=ConditionType.READY,
             status="False",
-            reason=Reason.WAITING,
+            reason=Reason.QUEUED,
             message="Waiting.",
             last_transition_time=NOW,
             observed_generation=0,
@@ -144,7 +144,7 @@ def snapshot_of(row: m.Row, intents: tuple[m.Intent, ...], work: m.Work, sayings
         nonce="unwritten",
         intents=tuple(intent_of(number, intent) for number, intent in enumerate(intents)),
         confirmed_missing=work.confirmed,
-        surplus_ids=tuple(project_id(number) for number in work.surplus),
+        duplicate_ids=tuple(project_id(number) for number in work.surplus),
     )
 
 

@@ -95,7 +95,7 @@ class Program:
         """Whether a row that says this asks an operator to look at projects that are not proven."""
         if said not in self._asks:
             synced = find_condition(self.sayings.said(said)[1], Kind.SYNCED)
-            self._asks[said] = synced is not None and synced.reason == Reason.NOT_PROVEN_OURS
+            self._asks[said] = synced is not None and synced.reason == Reason.OWNERSHIP_UNVERIFIED
         return self._asks[said]
 
     def _add(self, claim: Claim, answers: tuple[Answer, ...]) -> int:

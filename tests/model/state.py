@@ -18,7 +18,7 @@ FREE, HELD, DEAD = "free", "held", "dead"
 NONE = -1
 
 # What became of an intent; the words of the catalog.
-OPEN, REFUSED, RECORDED, ABSENT = "open", "refused", "recorded", "absent"
+OPEN, REFUSED, RECORDED, ABSENT = "open", "rejected", "recorded", "absent"
 # A list did not show the project of an open intent: never, lately, or a second look ago.
 NOT_SEEN, SEEN_ABSENT, SECOND_DUE = 0, 1, 2
 # Since when the recorded project is missing.

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from reconciler.catalog.fleet import Job, Pins
-from reconciler.catalog.work import Claimed, Lease
+from reconciler.catalog.control_plane_store import Binding, Job
+from reconciler.catalog.work_queue import Lease, WorkItem
 from reconciler.core.context import CreateIntent, Credentials, Result, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.host_allow_list import AddressRule
@@ -67,7 +67,7 @@ class Work:
         self._shared = shared
         self._owner = owner
 
-    async def claim(self, limit: int) -> list[Claimed]:
+    async def claim(self, limit: int) -> list[WorkItem]:
         """Take due apps."""
         return await self._shared.run(lambda: self._shared.catalog.claim_for(self._owner, limit))
 
@@ -131,7 +131,7 @@ class Records:
 
     async def refuse_intent(self, lease: Lease, create_seq: int) -> None:
         """It was not carried out."""
-        await self._shared.run(lambda: self._shared.catalog.settle_intent(lease, create_seq, "refused", absent=False))
+        await self._shared.run(lambda: self._shared.catalog.settle_intent(lease, create_seq, "rejected", absent=False))
 
     async def note_absence(self, lease: Lease, create_seq: int, *, proven: bool) -> None:
         """It was not seen."""
@@ -173,11 +173,11 @@ class Whole:
         self._owner = owner
         self.identity = Identity(shared)
 
-    async def pins(self) -> Pins | None:
+    async def pins(self) -> Binding | None:
         """What is kept."""
         return await self._run(self._catalog.pins)
 
-    async def pin(self, pins: Pins) -> Pins:
+    async def pin(self, pins: Binding) -> Binding:
         """Keep these."""
         await self._run(lambda: self._catalog.keep_pins(pins))
         return await self.pins() or pins

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.catalog.work import Claimed, Lease
+from reconciler.catalog.work_queue import Lease, WorkItem
 from reconciler.core.context import CreateIntent, Credentials, Result
 from reconciler.core.rate_limit import BucketConfig
 from specs.app import DesiredApp
@@ -42,7 +42,7 @@ class LargeCatalog(Table):
         """``insert_app``."""
         super().create_app(app_id, owner_id, desired)
         made = self.work[app_id]
-        row = _Watched(made.due_at, made.rank_at)
+        row = _Watched(made.due_at, made.priority_at)
         self.work[app_id] = row
         row.on_plan = lambda: self._plan(app_id)
         self._plan(app_id)
@@ -51,9 +51,9 @@ class LargeCatalog(Table):
         """An app that has been there for long, and is settled."""
         self.intents[app_id] = [intent]
         self.rows[app_id] = self.rows[app_id].model_copy(update=columns | self._sealed(held))
-        self.work[app_id].due_at = self.work[app_id].rank_at = math.inf
+        self.work[app_id].due_at = self.work[app_id].priority_at = math.inf
 
-    def claim(self, limit: int) -> list[Claimed]:
+    def claim(self, limit: int) -> list[WorkItem]:
         """``claim``."""
         due = self._due()
         if not due:

@@ -112,7 +112,7 @@ class Fleet:
         budget = RateLimiter(Slices(self.shared), TERMS)
         whole: Any = Whole(self.shared, host)
         access = OrganizationGuard(
-            client.through(PriorityGate(budget, Priority.USER)),
+            client.with_gate(PriorityGate(budget, Priority.USER)),
             whole,
             org_id=ORG_ID,
             neon_api_url="http://localhost",
@@ -123,7 +123,7 @@ class Fleet:
         driver = Reconciler(Dependencies(client, budget, access, records, self.neon.probe, within, witness), PLANE)
         work: Any = Work(self.shared, host)
         worker = Worker(work, driver, lease_seconds=LEASE, witness=witness)
-        sweeping = client.through(PriorityGate(budget, Priority.RESYNC))
+        sweeping = client.with_gate(PriorityGate(budget, Priority.RESYNC))
         rounds = PeriodicJobs(
             sweeping, access, whole, driver, PLANE, resync_seconds=RESYNC, lease_seconds=LEASE, witness=witness
         )

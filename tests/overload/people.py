@@ -58,9 +58,9 @@ class People:
         catalog, neon = self._fleet.catalog, self._fleet.neon
         app_id = self.ask(owner_id)
         app = catalog.rows[app_id]
-        catalog.plane.high_water += 1
+        catalog.plane.last_create_seq += 1
         nonce = self._fleet.chance.randbytes(16).hex()
-        intent = CreateIntent(catalog.plane.high_water, 1, nonce, "recorded", then)
+        intent = CreateIntent(catalog.plane.last_create_seq, 1, nonce, "recorded", then)
         call = codec.create_project(project_to_create(app, PLANE, intent, ORG_ID))
         body = neon.found(Request("POST", "/projects", {}, call.request.body), then.timestamp())
         created: CreateProjectResponse = codec.decode(call, 201, {}, json.dumps(body).encode())

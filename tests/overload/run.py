@@ -9,7 +9,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from reconciler.catalog.work import Lease
+from reconciler.catalog.work_queue import Lease
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.stages.create_lookup import RECHECK_FRACTION
 from reconciler.neon.codec import PROJECTS_PER_PAGE

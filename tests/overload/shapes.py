@@ -164,7 +164,7 @@ def poison(share: float, creates: int, seconds: float) -> Story:
         run.note("usual_p99", p99(run, usual))
         run.note("healthy_p99", p99(run, good))
         for app_id in bad:
-            _says(run, app_id, Reason.NEON_REFUSED, "the settings are not accepted")
+            _says(run, app_id, Reason.NEON_REJECTED, "the settings are not accepted")
         if p99(run, good) > 1.5 * p99(run, usual):
             raise Broken(f"the others are ready after {p99(run, good):.1f} s, {p99(run, usual):.1f} without the bad")
         if run.figures["per_bad_and_minute"] > 1 / 5:

@@ -39,7 +39,7 @@ def _first_come_at_the_claim(patch: pytest.MonkeyPatch) -> None:
     def in_turn(self: LargeCatalog, planned: Any) -> list[str]:
         now = self._clock.now
         due = [app_id for app_id in planned if self.work[app_id].due_at <= now]
-        return sorted(due, key=lambda app_id: self.work[app_id].rank_at)
+        return sorted(due, key=lambda app_id: self.work[app_id].priority_at)
 
     patch.setattr(LargeCatalog, "_in_turn", in_turn)
 

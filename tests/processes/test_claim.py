@@ -36,10 +36,10 @@ def _goes_on(stage: Stage, neon: Neon, lost: Document, doomed: Document) -> None
     api, daemon = api_of(stage, stage.serve()), stage.reconcile()
     daemon.said("which catalog is the right one is in doubt")
     late = api.create("late")
-    assert "claim" not in api.until_reason(late, "MutationStopped")
+    assert "claim" not in api.until_reason(late, "MutationsSuspended")
     assert "morphik-apps claim" in for_operators(stage, late)
     assert "morphik-apps claim" in api.http.get("/readyz").json()["stopped"]
-    assert "morphik_apps_catalog_in_doubt 1.0" in api.http.get("/metrics").text
+    assert "morphik_apps_catalog_quarantined 1.0" in api.http.get("/metrics").text
     assert api.http.get(f"/ee/apps/{lost['app_id']}").status_code == 404
 
     resumed, examined, looked = stage.run("resume"), stage.run("doctor"), stage.run("claim")

@@ -41,7 +41,7 @@ def test_a_process_whose_clock_is_set_resyncs_and_serves_as_before(stage: Stage,
 
     def resyncs(more: int) -> None:
         finished = set[object]()
-        statement = "SELECT round_finished_at FROM periodic_jobs WHERE name = 'sweep'"
+        statement = "SELECT cycle_finished_at FROM periodic_jobs WHERE name = 'resync'"
 
         def look() -> bool:
             finished.add(rows(stage.environment["DATABASE_URL"], statement)[0][0])

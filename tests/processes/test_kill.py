@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from api.documents import app_document
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
 from specs.names import parse_project_name
 from tests.catalogs import SEALER, create, with_catalog
 from tests.postgres import TestServer, own_server
@@ -61,7 +61,7 @@ class Crashes:
         """A fresh catalog with one app that was asked for; ``number`` counts the effects of ``kind``, or all."""
         url = self._postgres.dsn(self._postgres.create_database(self._template))
         # Copies of one template would be one catalog; and one that has created nothing examines all projects first.
-        rows(url, "UPDATE catalog_identity SET catalog_id = gen_random_uuid(), high_water = 1")
+        rows(url, "UPDATE catalog_identity SET catalog_id = gen_random_uuid(), last_create_seq = 1")
         app = with_catalog(url, lambda catalog: create(catalog, f"number {number}", OWNER)).app
         return Case(number, after, url, app.app_id, self._mark(), kind)
 
@@ -91,7 +91,7 @@ class Crashes:
     def delete(self, cases: list[Case]) -> None:
         """Ask for every app's end."""
         for case in cases:
-            request = partial(AppCatalog.request_delete, owner_id=OWNER, app_id=case.app_id, request_id="request")
+            request = partial(AppStore.request_delete, owner_id=OWNER, app_id=case.app_id, request_id="request")
             assert with_catalog(case.url, request) is not None
 
     def _mark(self) -> Path:

@@ -36,7 +36,7 @@ def _after_sweeps(stage: Stage) -> None:
     seen: set[datetime] = set()
 
     def look() -> bool:
-        asked = "SELECT finished_at FROM periodic_jobs WHERE name = 'sweep' AND lease_expires_at IS NULL"
+        asked = "SELECT finished_at FROM periodic_jobs WHERE name = 'resync' AND lease_expires_at IS NULL"
         seen.update(at for (at,) in rows(stage.environment["DATABASE_URL"], asked))
         return len(seen) > SWEEPS
 
@@ -59,7 +59,7 @@ def test_many_projects_vanish_at_once(stage: Stage) -> None:
     until(lambda: _reason(stage), "the catalog says why everything stops")
     assert f"{APPS} of {APPS}" in _reason(stage)
     assert "morphik-apps resume" in _reason(stage)
-    assert api.until_reason(api.create("too late"), "MutationStopped")
+    assert api.until_reason(api.create("too late"), "MutationsSuspended")
     _after_sweeps(stage)
     assert neon.projects() == []
     assert daemon.alive
@@ -93,7 +93,7 @@ def test_the_key_answers_for_another_organization(stage: Stage) -> None:
     later = api.create("later")
     newcomer = stage.reconcile()
     newcomer.said("the daemon was started with org-of-somebody-else")
-    assert "org-of-somebody-else" not in api.until_reason(later, "MutationStopped")
+    assert "org-of-somebody-else" not in api.until_reason(later, "MutationsSuspended")
     assert "org-of-somebody-else" in for_operators(stage, later)
     _all_tried(stage)
     assert newcomer.alive

@@ -54,16 +54,16 @@ class Plane:
         """Have a pass look at each app, and wait until it has."""
 
         def passes() -> float:
-            return sum(self.scrape(self.daemon).of("passes_total", "outcome").values())
+            return sum(self.scrape(self.daemon).of("reconcile_total", "outcome").values())
 
         before = passes()
-        again = "UPDATE app_work SET wakes = wakes + 1, due_at = now(), rank_at = now()"
+        again = "UPDATE app_work SET wake_count = wake_count + 1, due_at = now(), priority_at = now()"
         rows(self.stage.environment["DATABASE_URL"], again)
         until(lambda: passes() > before, "a pass has looked")
 
     def rest(self) -> None:
         """Wait until some sweeps and audits have come and gone."""
-        asked = "SELECT round_finished_at FROM periodic_jobs WHERE name = 'audit'"
+        asked = "SELECT cycle_finished_at FROM periodic_jobs WHERE name = 'deep_resync'"
         seen = set()
 
         def look() -> bool:
@@ -100,7 +100,7 @@ def test_a_life_is_told_once(plane: Plane) -> None:
     assert resting.of("apps", "status")["ready"] == 1
     assert resting("time_to_ready_seconds_count") == 1
     assert resting("time_to_deleted_seconds_count") == 0
-    assert (resting("round_duration_seconds", round="sweep") or 0) > 0
+    assert (resting("job_duration_seconds", job="resync") or 0) > 0
 
     plane.neon.call("PATCH", f"/projects/{project['id']}", {"project": {"name": "somebody's own name"}})
     until(lambda: plane.neon.project(project["id"])["name"] == project["name"], "the name is put back")
@@ -119,7 +119,7 @@ def test_a_life_is_told_once(plane: Plane) -> None:
     after = plane.scrape(plane.daemon)
     assert before.series == after.series
     assert after("repairs_total", kind="settings") == 1
-    assert (after("sweep_findings_total", finding="drifted") or 0) >= 1
+    assert (after("resync_findings_total", finding="drifted") or 0) >= 1
     assert after("time_to_deleted_seconds_count") == 1
     for method, route in (
         ("POST", "/projects"),
@@ -127,8 +127,8 @@ def test_a_life_is_told_once(plane: Plane) -> None:
         ("DELETE", "/projects/{project_id}"),
     ):
         assert after("neon_requests_total", method=method, route=route, outcome="success") == 1
-    assert 0 < (after("neon_budget_requests") or 0) <= 40
-    assert after("passes_total", outcome="defect") == 0
+    assert 0 < (after("neon_rate_limit_tokens") or 0) <= 40
+    assert after("reconcile_total", outcome="internal_error") == 0
     _same_catalog(plane, after)
     _well_formed(plane, app, project)
 

@@ -15,26 +15,26 @@ from tests.stillclock import still_clock
 
 # Statements, each with a safeguard in it: all texts of it are taken out together.
 SAFEGUARDS = (
-    ("work.claim", "WHERE due_at <= now()", "WHERE w.due_at <= now()"),
-    ("work.claim", "PARTITION BY owner_id"),
-    ("work.release", "AND lease_token = %(token)s"),
-    ("work.renew", "AND w.lease_token = held.token"),
-    ("record.permit", "AND NOT plane.stopped"),
+    ("work_queue.claim", "WHERE due_at <= now()", "WHERE w.due_at <= now()"),
+    ("work_queue.claim", "PARTITION BY owner_id"),
+    ("work_queue.release", "AND lease_token = %(token)s"),
+    ("work_queue.renew", "AND w.lease_token = held.token"),
+    ("status_store.authorize_mutation", "AND NOT plane.stopped"),
     (
-        "record.spend_sweep_delete",
-        "WHERE sweep_deletes < %(budget)s OR sweep_deletes_since < now() - interval '1 hour'",
+        "status_store.spend_automatic_delete",
+        "WHERE automatic_deletes < %(budget)s OR automatic_deletes_since < now() - interval '1 hour'",
     ),
-    ("record.open_intent", "a.project_id IS NULL AND"),
-    ("record.settle_intent", "AND i.state NOT IN ('refused', 'recorded', 'absent')"),
-    ("record.record", "AND lease_token = %(token)s"),
-    ("record.record_project", "AND lease_token = %(token)s"),
-    ("record.drop_surplus", "AND lease_token = %(token)s"),
+    ("status_store.open_intent", "a.project_id IS NULL AND"),
+    ("status_store.update_intent", "AND i.state NOT IN ('rejected', 'recorded', 'absent')"),
+    ("status_store.record", "AND lease_token = %(token)s"),
+    ("status_store.record_project", "AND lease_token = %(token)s"),
+    ("status_store.dismiss_duplicate", "AND lease_token = %(token)s"),
     (
-        "fleet.claim_job",
+        "control_plane_store.claim_job",
         "AND (started_at IS NULL OR started_at > now() + interval '1 minute'",
         "OR started_at <= now() - make_interval(secs => %(period)s))",
     ),
-    ("fleet.bury", "WHERE tombstone_until < now()"),
+    ("control_plane_store.purge_tombstones", "WHERE tombstone_until < now()"),
 )
 
 

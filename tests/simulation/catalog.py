@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
-from reconciler.catalog.apps import WAITING
-from reconciler.catalog.record import SWEEP_DELETES_PER_HOUR
-from reconciler.catalog.work import (
+from reconciler.catalog.apps import QUEUED_MESSAGE
+from reconciler.catalog.status_store import SWEEP_DELETES_PER_HOUR
+from reconciler.catalog.work_queue import (
     AGEING_SECONDS,
     BACKGROUND_LANE,
     CLAIM_WINDOW,
     TENANT_SPACING_SECONDS,
-    Claimed,
     Lease,
+    WorkItem,
 )
 from reconciler.core.context import CreateIntent, Credentials, Event, Result, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
@@ -36,12 +36,12 @@ class Work:
     """A row of ``app_work``."""
 
     due_at: float
-    rank_at: float
+    priority_at: float
     lane: int = 0
     attempts: int = 0
-    wakes: int = 0
+    wake_count: int = 0
     confirmed_missing: bool = False
-    surplus_ids: list[str] = field(default_factory=list)
+    duplicate_ids: list[str] = field(default_factory=list)
     lease_token: int = 0
     lease_expires_at: float | None = None
 
@@ -50,13 +50,13 @@ class Work:
 class Plane:
     """The row of ``catalog_identity``; ``unseen`` is what its server's identity and start say."""
 
-    sweep_deletes_since: float
-    high_water: int = 0
+    automatic_deletes_since: float
+    last_create_seq: int = 0
     org_id: str | None = None
     stop_reason: str | None = None
     stopped_at: float = math.inf
     overridden_until: float = -math.inf
-    sweep_deletes: int = 0
+    automatic_deletes: int = 0
     doubt: str | None = None
     unseen: bool = False
 
@@ -85,7 +85,7 @@ class Catalog:
         self.work: dict[str, Work] = {}
         self.intents: dict[str, list[CreateIntent]] = {}
         self.events: list[tuple[str, str, str, str]] = []
-        self.plane = Plane(sweep_deletes_since=clock.now)
+        self.plane = Plane(automatic_deletes_since=clock.now)
         self.vault: dict[bytes, CheckedURI] = {}
         self.version = 0
         self.told = 0
@@ -100,8 +100,8 @@ class Catalog:
         waiting = Condition(
             type=ConditionType.READY,
             status="False",
-            reason=Reason.WAITING,
-            message=WAITING,
+            reason=Reason.QUEUED,
+            message=QUEUED_MESSAGE,
             last_transition_time=self._clock.date,
             observed_generation=0,
         )
@@ -126,14 +126,14 @@ class Catalog:
         self._update(app_id, delete_requested_at=now, generation=app.generation + 1)
         self._tell(app_id, (Event("DeleteRequested", "Requested", "the app's deletion was asked for"),))
         work = self.work[app_id]
-        work.wakes, work.lane, work.attempts = work.wakes + 1, 0, 0
+        work.wake_count, work.lane, work.attempts = work.wake_count + 1, 0, 0
         if work.lease_expires_at is None or work.lease_expires_at <= self._clock.now:
-            work.due_at = work.rank_at = self._clock.now
+            work.due_at = work.priority_at = self._clock.now
         self._changed()
 
     # Leases
 
-    def claim(self, limit: int) -> list[Claimed]:
+    def claim(self, limit: int) -> list[WorkItem]:
         """``claim``."""
         return [self._claim(app_id) for app_id in self._in_turn(self.work)[:limit]]
 
@@ -144,29 +144,29 @@ class Catalog:
         for app_id in planned:
             work = self.work[app_id]
             if work.due_at <= now:
-                due.append((work.rank_at, app_id))
+                due.append((work.priority_at, app_id))
             elif work.lease_expires_at is not None and work.lease_expires_at > now:
                 turns[self.rows[app_id].owner_id] += 1
         ranked: list[tuple[float, float, str]] = []
-        for rank_at, app_id in sorted(due)[:CLAIM_WINDOW]:
+        for priority_at, app_id in sorted(due)[:CLAIM_WINDOW]:
             owner_id = self.rows[app_id].owner_id
-            ranked.append((max(rank_at, now) + TENANT_SPACING_SECONDS * turns[owner_id], rank_at, app_id))
+            ranked.append((max(priority_at, now) + TENANT_SPACING_SECONDS * turns[owner_id], priority_at, app_id))
             turns[owner_id] += 1
         return [app_id for _, _, app_id in sorted(ranked)]
 
-    def _claim(self, app_id: str) -> Claimed:
+    def _claim(self, app_id: str) -> WorkItem:
         work, until = self.work[app_id], self._clock.now + self._lease_seconds
         self._token += 1
         work.lease_token, work.lease_expires_at, work.due_at = self._token, until, until
         self.version += 1
-        return Claimed(
-            lease=Lease(app_id, self._token, work.wakes),
+        return WorkItem(
+            lease=Lease(app_id, self._token, work.wake_count),
             app=self.rows[app_id],
             at=self._clock.date,
             attempts=work.attempts,
             intents=tuple(self.intents[app_id]),
             confirmed_missing=work.confirmed_missing,
-            surplus_ids=tuple(work.surplus_ids),
+            duplicate_ids=tuple(work.duplicate_ids),
         )
 
     def next_due(self) -> float:
@@ -186,16 +186,16 @@ class Catalog:
         work, now = self.work[lease.app_id], self._clock.now
         if not self._owns(work, lease) or work.lease_expires_at is None:
             return False
-        woken = work.wakes != lease.wakes
+        woken = work.wake_count != lease.wake_count
         work.lease_expires_at = None
         work.attempts = work.attempts + 1 if outcome.backoff and not woken else 0
         work.confirmed_missing = work.confirmed_missing and (outcome.requeue_after is not None or woken)
         if woken:
-            work.due_at, work.rank_at = now, now + work.lane * AGEING_SECONDS
+            work.due_at, work.priority_at = now, now + work.lane * AGEING_SECONDS
         else:
             work.lane = BACKGROUND_LANE if outcome.low_priority else 0
             after = math.inf if outcome.requeue_after is None else outcome.requeue_after
-            work.due_at, work.rank_at = now + after, now + after + work.lane * AGEING_SECONDS
+            work.due_at, work.priority_at = now + after, now + after + work.lane * AGEING_SECONDS
         self._wrote(lease)
         return True
 
@@ -203,7 +203,7 @@ class Catalog:
         """``give_back``, for one lease."""
         work = self.work[lease.app_id]
         if work.lease_token == lease.token and work.lease_expires_at is not None:
-            work.lease_expires_at, work.due_at, work.rank_at = None, self._clock.now, self._clock.now
+            work.lease_expires_at, work.due_at, work.priority_at = None, self._clock.now, self._clock.now
             self._changed()
 
     # What a pass writes
@@ -221,11 +221,11 @@ class Catalog:
         work.lease_expires_at = work.due_at = now + self._lease_seconds
         if not swept:
             return
-        fresh = plane.sweep_deletes_since < now - 3600
-        if not fresh and plane.sweep_deletes >= SWEEP_DELETES_PER_HOUR:
+        fresh = plane.automatic_deletes_since < now - 3600
+        if not fresh and plane.automatic_deletes >= SWEEP_DELETES_PER_HOUR:
             raise MutationsSuspended(f"sweeps may delete {SWEEP_DELETES_PER_HOUR} projects an hour, and have")
-        plane.sweep_deletes = 1 if fresh else plane.sweep_deletes + 1
-        plane.sweep_deletes_since = now if fresh else plane.sweep_deletes_since
+        plane.automatic_deletes = 1 if fresh else plane.automatic_deletes + 1
+        plane.automatic_deletes_since = now if fresh else plane.automatic_deletes_since
 
     def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
         """``permit``, then ``open_intent``."""
@@ -234,20 +234,20 @@ class Catalog:
         if app.project_id is not None or app.delete_requested_at is not None:
             raise LeaseLost(lease.app_id)
         if effect.reuse_create_seq is None:
-            self.plane.high_water += 1
-            made = CreateIntent(self.plane.high_water, app.incarnation, effect.nonce, "open", self._clock.date)
+            self.plane.last_create_seq += 1
+            made = CreateIntent(self.plane.last_create_seq, app.incarnation, effect.nonce, "open", self._clock.date)
             intents.append(made)
             self._wrote(lease)
             return made
         for index, intent in enumerate(intents):
-            if intent.create_seq == effect.reuse_create_seq and intent.state == "refused":
+            if intent.create_seq == effect.reuse_create_seq and intent.state == "rejected":
                 intents[index] = replace(intent, state="open", sent_at=self._clock.date, first_absent_at=None)
                 self._wrote(lease)
                 return intents[index]
         raise LeaseLost(lease.app_id)
 
     def settle_intent(
-        self, lease: Lease, create_seq: int, state: Literal["open", "refused", "absent"], *, absent: bool
+        self, lease: Lease, create_seq: int, state: Literal["open", "rejected", "absent"], *, absent: bool
     ) -> None:
         """``settle_intent``."""
         self._fence(lease)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, TypeAlias
 
-from reconciler.catalog.work import Claimed
+from reconciler.catalog.work_queue import WorkItem
 from reconciler.core.context import ReconcileContext
 from reconciler.core.poll_interval import AdaptivePollInterval
 from reconciler.core.reconcile import reconcile
@@ -56,7 +56,7 @@ class Daemon:
         self._poll_at = math.inf
         self.poll_soon(0.01)
         self.later(LEASE / 3, self._renew)
-        rounds: dict[str, Round] = {"sweep": sweep, "audit": audit}
+        rounds: dict[str, Round] = {"resync": sweep, "deep_resync": audit}
         for name, work in rounds.items():
             self.later(1.0 + world.chance.uniform(0, RESYNC * 0.1), partial(self._round, name, work))
 
@@ -193,7 +193,7 @@ class Daemon:
         """A statement that belongs to no pass."""
         return self.world.next_claim(self.name, Taken(Do(name, _nothing), "worker", of_a_pass=True))
 
-    def _snapshot(self, claimed: Claimed) -> ReconcileContext:
+    def _snapshot(self, claimed: WorkItem) -> ReconcileContext:
         chance = self.world.chance
         return ReconcileContext(
             app=claimed.app,
@@ -204,7 +204,7 @@ class Daemon:
             nonce=chance.randbytes(16).hex(),
             intents=claimed.intents,
             confirmed_missing=claimed.confirmed_missing,
-            surplus_ids=claimed.surplus_ids,
+            duplicate_ids=claimed.duplicate_ids,
             poll_interval=self.pace,
         )
 

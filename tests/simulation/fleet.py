@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reconciler.catalog.work import AGEING_SECONDS, Lease
+from reconciler.catalog.work_queue import AGEING_SECONDS, Lease
 from specs.metadata import AppMetadata
 from specs.status import AppStatus
 from tests.simulation.catalog import Catalog
@@ -29,7 +29,7 @@ class FleetCatalog(Catalog):
     def __init__(self, clock: Clock, lease_seconds: float) -> None:
         super().__init__(clock, lease_seconds)
         self.orphans: dict[str, str] = {}
-        self.jobs = {"sweep": Job(), "audit": Job(), "keys": Job()}
+        self.jobs = {"resync": Job(), "deep_resync": Job(), "expire_idempotency_keys": Job()}
 
     def pin(self, org_id: str) -> str:
         """``pin``."""
@@ -79,14 +79,14 @@ class FleetCatalog(Catalog):
             named.setdefault(app_id, []).append(project_id)
         for app_id, project_ids in named.items():
             work = self.work[app_id]
-            work.surplus_ids = sorted({*work.surplus_ids, *project_ids})
+            work.duplicate_ids = sorted({*work.duplicate_ids, *project_ids})
             self._wake(app_id)
 
     def drop_surplus(self, lease: Lease, project_id: str, *, report: bool) -> None:
         """``drop_surplus``."""
         self._fence(lease)
         work = self.work[lease.app_id]
-        work.surplus_ids = [each for each in work.surplus_ids if each != project_id]
+        work.duplicate_ids = [each for each in work.duplicate_ids if each != project_id]
         if report:
             self.orphans.setdefault(project_id, lease.app_id)
         self._wrote(lease)
@@ -136,12 +136,12 @@ class FleetCatalog(Catalog):
     def rebuilt(self, app_id: str) -> None:
         """A row as ``rebuild`` of the claim makes it."""
         gone = dict.fromkeys(("data_key_sealed", "connection_uri_sealed", "pooled_uri_sealed", "connected_at"))
-        self._update(app_id, held_for="owner", status=AppStatus.FAILED, **gone)
+        self._update(app_id, hold_reason="owner", status=AppStatus.FAILED, **gone)
         self._wake(app_id)
 
     def confirmed(self, app_id: str) -> None:
         """``confirm`` of the claim."""
-        self._update(app_id, held_for=None)
+        self._update(app_id, hold_reason=None)
         self._wake(app_id)
 
     def _connected(self) -> list[AppMetadata]:
@@ -153,9 +153,9 @@ class FleetCatalog(Catalog):
 
     def _wake(self, app_id: str) -> None:
         work, now = self.work[app_id], self._clock.now
-        work.wakes += 1
+        work.wake_count += 1
         work.lane = 1 if work.due_at == math.inf else work.lane
         if work.lease_expires_at is None or work.lease_expires_at <= now:
             work.due_at = min(work.due_at, now)
-        work.rank_at = min(work.rank_at, now + AGEING_SECONDS)
+        work.priority_at = min(work.priority_at, now + AGEING_SECONDS)
         self._changed()

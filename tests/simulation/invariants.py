@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from reconciler.catalog.work import Lease
+from reconciler.catalog.work_queue import Lease
 from reconciler.core import effects as e
 from reconciler.core.context import CreateIntent
 from reconciler.core.ownership import APP_ID, NONCE

@@ -18,7 +18,7 @@ from reconciler.local.neon.quirks import Quirks
 from reconciler.local.neon.state import Branch, Project
 from reconciler.local.neon.world import read_write
 from reconciler.neon import codec
-from reconciler.neon.wire import NeonCall, NeonRequest
+from reconciler.neon.protocol import NeonCall, NeonRequest
 from specs import neon as words
 from tests.simulation.clock import Clock
 from tests.simulation.faults import ANSWERS, RETRY_AFTER, UNREAD, Kind

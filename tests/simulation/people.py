@@ -254,7 +254,7 @@ def settle_copies(world: World, app_id: str) -> None:
     def told() -> bool:
         row = world.catalog.rows[app_id]
         said = find_condition(row.conditions, ConditionType.SYNCED)
-        unproven = said is not None and said.reason == Reason.NOT_PROVEN_OURS
+        unproven = said is not None and said.reason == Reason.OWNERSHIP_UNVERIFIED
         return unproven or row.project_id is not None or row.deleted_at is not None
 
     def act() -> None:

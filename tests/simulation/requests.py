@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core import effects as e
 from reconciler.errors import NeonNotSent
-from reconciler.neon.wire import NeonCall
+from reconciler.neon.protocol import NeonCall
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.simulation.faults import ANSWERS, LATENESS, UNREAD, Kind
 from tests.simulation.neon import Answered, call_of, unknown

@@ -27,16 +27,16 @@ Steps: TypeAlias = Generator[Step, Any, None]
 
 def sweep(world: World, name: str, held: Held) -> Steps:
     """Compare Neon's list with the catalog and wake what differs."""
-    claimed = yield Do("claim_job", lambda: world.catalog.claim_job("sweep", RESYNC * 0.8))
+    claimed = yield Do("claim_job", lambda: world.catalog.claim_job("resync", RESYNC * 0.8))
     if claimed is None:
         return
     token, _ = claimed
-    held.job = ("sweep", token)
+    held.job = ("resync", token)
     try:
         yield from _act(world, (yield from _compare(world)))
     except ReconcileError as error:
         world.note(name, f"broke off: {error}")
-    yield Do("finish_job", lambda: world.catalog.finish_job("sweep", token, ""))
+    yield Do("finish_job", lambda: world.catalog.finish_job("resync", token, ""))
 
 
 def _compare(world: World) -> Generator[Step, Any, FleetDiff]:
@@ -76,16 +76,16 @@ def _act(world: World, verdict: FleetDiff) -> Steps:
 
 def audit(world: World, name: str, held: Held) -> Steps:
     """Look at the next apps as a pass would, and wake those for which it would act."""
-    claimed = yield Do("claim_job", lambda: world.catalog.claim_job("audit", RESYNC * 0.8))
+    claimed = yield Do("claim_job", lambda: world.catalog.claim_job("deep_resync", RESYNC * 0.8))
     if claimed is None:
         return
     token, place = claimed
-    held.job = ("audit", token)
+    held.job = ("deep_resync", token)
     try:
         place = yield from _audit(world, place)
     except ReconcileError as error:
         world.note(name, f"broke off: {error}")
-    yield Do("finish_job", lambda: world.catalog.finish_job("audit", token, place))
+    yield Do("finish_job", lambda: world.catalog.finish_job("deep_resync", token, place))
 
 
 def _audit(world: World, place: str) -> Generator[Step, Any, str]:

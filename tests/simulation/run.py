@@ -22,7 +22,7 @@ from tests.simulation.world import LEASE, RESYNC, SETTLE, TIMEOUT, World
 
 # What the last look at a candidate for a surplus met stays said of a deleted app.
 SAID_OF_DELETED = {
-    Reason.IN_SYNC,
+    Reason.UP_TO_DATE,
     Reason.NEON_LOCKED,
     Reason.NEON_RATE_LIMITED,
     Reason.NEON_UNAUTHORIZED,
@@ -208,7 +208,7 @@ def differs(app: App) -> str | None:
     named = app.parsed if row.project_id is not None or row.deleted_at is not None else set()
     if not named <= app.world.catalog.orphans.keys():
         return "look-alikes are not reported"
-    if app.world.catalog.work[app.app_id].surplus_ids and not app.unproven:
+    if app.world.catalog.work[app.app_id].duplicate_ids and not app.unproven:
         return "candidates for a surplus are left"
     if app.expected == AppStatus.READY:
         return _not_ready(app) if len(living) == 1 else f"{len(living)} projects"
@@ -217,11 +217,11 @@ def differs(app: App) -> str | None:
         if len(living) != left or row.deleted_at is None:
             return f"{len(living)} projects of a deleted app"
         said = find_condition(row.conditions, ConditionType.SYNCED)
-        wrong = said is None or (said.reason != Reason.HELD if left else said.reason not in SAID_OF_DELETED)
+        wrong = said is None or (said.reason != Reason.ON_HOLD if left else said.reason not in SAID_OF_DELETED)
         return f"deleted, and says {said.reason if said else None}" if wrong else None
     if app.expected == AppStatus.DELETING:
         said = find_condition(row.conditions, ConditionType.SYNCED)
-        proven = said is None or said.reason != Reason.NOT_PROVEN_OURS or neon.living(row.project_id) is None
+        proven = said is None or said.reason != Reason.OWNERSHIP_UNVERIFIED or neon.living(row.project_id) is None
         return "deleted without proof, or silent about it" if proven else None
     return f"{len(living)} projects of a lost app" if living else None
 
@@ -239,7 +239,7 @@ def _not_ready(app: App) -> str | None:
         return "no URI"
     if held.connection_uri.get_secret_value() != neon.uri(project, row.role, row.database):
         return "another URI"
-    for kind, reason in ((ConditionType.READY, Reason.AVAILABLE), (ConditionType.SYNCED, Reason.IN_SYNC)):
+    for kind, reason in ((ConditionType.READY, Reason.AVAILABLE), (ConditionType.SYNCED, Reason.UP_TO_DATE)):
         said = find_condition(row.conditions, kind)
         if said is None or said.status != "True" or said.reason != reason:
             return f"{kind} is {said.reason if said else None}"

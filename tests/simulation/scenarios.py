@@ -121,7 +121,7 @@ def held_no_more(world: World) -> list[App]:
 
     def says_so() -> bool:
         said = find_condition(app.row.conditions, ConditionType.SYNCED)
-        return said is not None and said.reason == Reason.HELD
+        return said is not None and said.reason == Reason.ON_HOLD
 
     def over() -> bool:
         return app.held and (says_so() or world.neon.living(app.row.project_id) is None)
@@ -159,7 +159,7 @@ def claimed(world: World) -> list[App]:
     """A lost row is rebuilt by a claim, and held until an operator has said whose it is."""
     app = _one(world)
     app.when_ready(people.rebuild, "claims", 1.0)
-    app.then(lambda: app.row.held_for == "owner", people.confirm, "confirms", 100.0)
+    app.then(lambda: app.row.hold_reason == "owner", people.confirm, "confirms", 100.0)
     return [app]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from reconciler.catalog.work import Claimed
+from reconciler.catalog.work_queue import WorkItem
 from reconciler.core import effects as e
 from reconciler.errors import CatalogUnavailable, ReconcileError
 from tests.simulation.faults import Kind
@@ -44,12 +44,12 @@ def _statement(task: Task, step: Any) -> Any:
     return act(task.world.catalog, task.claimed, step)
 
 
-_STATEMENTS: dict[type, Callable[[FleetCatalog, Claimed, Any], Any]] = {
+_STATEMENTS: dict[type, Callable[[FleetCatalog, WorkItem, Any], Any]] = {
     Release: lambda c, of, s: c.release(of.lease, s.outcome),
     e.DecryptCredentials: lambda c, of, _: c.open_seal(of.app),
     e.OpenIntent: lambda c, of, s: c.open_intent(of.lease, s),
     e.AuthorizeMutation: lambda c, of, s: c.permit(of.lease, swept=s.automatic),
-    e.MarkIntentRejected: lambda c, of, s: c.settle_intent(of.lease, s.create_seq, "refused", absent=False),
+    e.MarkIntentRejected: lambda c, of, s: c.settle_intent(of.lease, s.create_seq, "rejected", absent=False),
     e.RecordAbsence: lambda c, of, s: c.settle_intent(
         of.lease, s.create_seq, "absent" if s.confirmed else "open", absent=True
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from reconciler.catalog.work import Claimed, Lease
+from reconciler.catalog.work_queue import Lease, WorkItem
 from reconciler.core import effects as e
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.context import Result
@@ -43,7 +43,7 @@ class Task:
         name: str,
         steps: Generator[Any, Any, Any],
         *,
-        claimed: Claimed | None = None,
+        claimed: WorkItem | None = None,
         held: Held | None = None,
     ) -> None:
         self.daemon = daemon

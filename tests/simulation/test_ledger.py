@@ -55,7 +55,7 @@ def test_rounds_ask_the_catalog_what_their_twins_ask() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "_fleet"
     }
-    twins = {TWINS.get(name, name) for verb in ("sweep", "audit") for name in effects()[verb]}
+    twins = {TWINS.get(name, name) for verb in ("resync", "deep_resync") for name in effects()[verb]}
     assert asked - NOT_OF_A_ROUND <= twins
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.catalog.work import Claimed, Lease
+from reconciler.catalog.work_queue import Lease, WorkItem
 from reconciler.core import effects as e
 from reconciler.core.context import CreateIntent, Result
 from tests.simulation import catalog as twin
@@ -63,7 +63,7 @@ def wake_lost(patch: pytest.MonkeyPatch) -> None:
     honest = Catalog.release
 
     def release(self: Catalog, lease: Lease, outcome: Result) -> bool:
-        return honest(self, replace(lease, wakes=self.work[lease.app_id].wakes), outcome)
+        return honest(self, replace(lease, wake_count=self.work[lease.app_id].wake_count), outcome)
 
     patch.setattr(Catalog, "release", release)
 
@@ -72,7 +72,7 @@ def lease_never_ends(patch: pytest.MonkeyPatch) -> None:
     """A lease is given back or held for ever."""
     honest = Catalog._claim
 
-    def claim(self: Catalog, app_id: str) -> Claimed:
+    def claim(self: Catalog, app_id: str) -> WorkItem:
         claimed = honest(self, app_id)
         self.work[app_id].due_at = math.inf
         return claimed

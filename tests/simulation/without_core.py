@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.catalog.work import Lease
+from reconciler.catalog.work_queue import Lease
 from reconciler.core import conditions, neon_operations
 from reconciler.core import effects as e
 from reconciler.core.context import ControlPlane, CreateIntent, Event, ReconcileContext, Result, StatusUpdate

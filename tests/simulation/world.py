@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from reconciler.catalog.work import Lease
+from reconciler.catalog.work_queue import Lease
 from reconciler.core.context import ControlPlane
 from reconciler.runtime.reconciler import MUTATION_WINDOW_SECONDS
 from specs.app import DesiredApp

@@ -19,7 +19,7 @@ from tests.soak.schedule import LEASE_SECONDS, SETTLE_SECONDS, SHORT_SECONDS, Si
 from tests.soak.stage import Stage, staged
 
 QUIET_SWEEPS = 3
-_SWEPT = "SELECT finished_at FROM periodic_jobs WHERE name = 'sweep' AND lease_expires_at IS NULL"
+_SWEPT = "SELECT finished_at FROM periodic_jobs WHERE name = 'resync' AND lease_expires_at IS NULL"
 
 
 def bound(size: Size) -> float:

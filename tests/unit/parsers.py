@@ -27,8 +27,8 @@ from api.problems import ProblemError
 from api.queries import AppsQuery, EventsQuery, read_query
 from api.routes import _idempotency_key
 from api.waiting import wait_seconds
-from reconciler.catalog.cursors import app_position, event_position
-from reconciler.catalog.refusals import InvalidCursor
+from reconciler.catalog.cursors import decode_app_cursor, decode_event_cursor
+from reconciler.catalog.errors import InvalidCursor
 from reconciler.core.fleet.resync import diff_fleet
 from reconciler.core.neon_operations import check_operations
 from reconciler.core.ownership import parse_annotations
@@ -36,7 +36,7 @@ from reconciler.errors import NeonAPIError
 from reconciler.local.neon.server import _query
 from reconciler.logging import log_extra
 from reconciler.neon import codec
-from reconciler.neon.reading import _date
+from reconciler.neon.read_only import _date
 from specs.app import AppRequest, DesiredApp
 from specs.names import is_app_id, parse_project_name
 from specs.neon import CreateProjectResponse, ProjectListing
@@ -101,7 +101,7 @@ def _read_projects(text: str) -> None:
 
 
 def _read_operations(text: str) -> None:
-    steps = check_operations(snapshot(app(Reason.IN_SYNC)), "p-1")
+    steps = check_operations(snapshot(app(Reason.UP_TO_DATE)), "p-1")
     next(steps)
     with contextlib.suppress(StopIteration):
         steps.send(_answered(codec.list_operations("p-1"), text))
@@ -154,9 +154,9 @@ PARSERS = FRAMING_PARSERS | {
         (ProblemError,),
     ),
     "cursor of apps": Parser(
-        app_position, ("9", "-", "a2", NUMBER), (("", "9", ""), ("1-", "a", "")), (InvalidCursor,)
+        decode_app_cursor, ("9", "-", "a2", NUMBER), (("", "9", ""), ("1-", "a", "")), (InvalidCursor,)
     ),
-    "cursor of events": Parser(event_position, ("9", "-", "a"), (("", "9", ""),), (InvalidCursor,)),
+    "cursor of events": Parser(decode_event_cursor, ("9", "-", "a"), (("", "9", ""),), (InvalidCursor,)),
     "content-type": Parser(
         lambda text: require_json(Headers({"content-type": text})),
         ("application/json", ";", "charset=utf-8", "=", " ", '"'),

@@ -170,7 +170,7 @@ def test_an_app_that_is_to_be_deleted_gets_its_create_back_too() -> None:
         ({}, True),
         ({"delete_requested_at": NOW}, False),
         ({"status": "lost"}, False),
-        ({"held_for": "recovery"}, False),
+        ({"hold_reason": "recovery"}, False),
         ({"project_id": None}, False),
         ({"project_id": "p-1"}, False),
     ],

@@ -19,12 +19,12 @@ from tests.addresses import checked
 from tests.unit.core_passes import ORG, POOLED, Neon, mark, neon_error, passed
 from tests.unit.test_core_recovering import LONG_AGO, NOW, URI, app, project
 
-NEW = app(Reason.WAITING, project_id=None, project_recorded_at=None, connected_at=None, conditions=())
+NEW = app(Reason.QUEUED, project_id=None, project_recorded_at=None, connected_at=None, conditions=())
 MADE = project(NEW)
 
 
 def _intent(
-    seq: int = 1, ago: float = 0.0, state: Literal["open", "refused", "recorded", "absent"] = "open", **changes: Any
+    seq: int = 1, ago: float = 0.0, state: Literal["open", "rejected", "recorded", "absent"] = "open", **changes: Any
 ) -> CreateIntent:
     fields: dict[str, Any] = {"incarnation": 1, "nonce": f"n-{seq}"}
     return CreateIntent(seq, state=state, sent_at=NOW - timedelta(seconds=ago), **fields | changes)
@@ -43,7 +43,7 @@ def test_a_project_is_made_by_one_request_and_recorded_with_its_uri() -> None:
     assert (recorded.create_seq, recorded.project_id, recorded.org_id) == (1, "p-1", ORG)
     assert recorded.credentials is not None
     assert (recorded.credentials.connection_uri, recorded.credentials.pooled_uri) == (checked(URI), checked(POOLED))
-    assert (done.ready, done.synced) == (("False", Reason.OPERATIONS_RUNNING), ("True", Reason.IN_SYNC))
+    assert (done.ready, done.synced) == (("False", Reason.OPERATIONS_RUNNING), ("True", Reason.UP_TO_DATE))
     assert done.told[0].status is AppStatus.PROVISIONING
     assert done.events == ["ProjectCreated", "Ready", "Synced"]
     assert done.again == Result(1.0)
@@ -68,7 +68,7 @@ def test_a_create_asks_for_everything_at_once() -> None:
 
 
 def test_a_refused_create_is_sent_again_under_its_nonce() -> None:
-    refused = (_intent(3, state="refused"), _intent(2, state="refused"), _intent(9, state="refused", incarnation=2))
+    refused = (_intent(3, state="rejected"), _intent(2, state="rejected"), _intent(9, state="rejected", incarnation=2))
     assert passed(NEW, Neon(created=MADE), intents=refused).effects[1] == e.OpenIntent("nonce", 3)
 
 
@@ -123,7 +123,7 @@ def test_what_an_unknown_outcome_left_behind_is_adopted() -> None:
     recorded = done.effects[-1]
     assert isinstance(recorded, e.RecordProject)
     assert (recorded.create_seq, recorded.project_id, recorded.org_id, recorded.credentials) == (1, "p-1", ORG, None)
-    assert (done.ready, done.synced) == (("False", Reason.OPERATIONS_RUNNING), ("True", Reason.IN_SYNC))
+    assert (done.ready, done.synced) == (("False", Reason.OPERATIONS_RUNNING), ("True", Reason.UP_TO_DATE))
     assert (done.told[0].status, done.events[0]) == (AppStatus.PROVISIONING, "Adopted")
     assert done.again == Result(0.0)
 
@@ -131,7 +131,7 @@ def test_what_an_unknown_outcome_left_behind_is_adopted() -> None:
 def test_of_an_app_that_is_to_be_deleted_nothing_is_said_to_be_made() -> None:
     intent, of = _intent(), NEW.model_copy(update={"delete_requested_at": NOW})
     done = passed(of, Neon(alive=(MADE,), marks=_marked(of, p_1=intent)), intents=(intent,))
-    assert (done.ready, done.synced, done.again) == (None, ("True", Reason.IN_SYNC), Result(0.0))
+    assert (done.ready, done.synced, done.again) == (None, ("True", Reason.UP_TO_DATE), Result(0.0))
 
 
 def test_what_is_not_proven_by_name_is_not_looked_into() -> None:
@@ -149,7 +149,7 @@ def test_what_a_create_made_for_another_organization_is_neither_taken_nor_made_a
     for away in ({"org_id": "org-2"}, {"org_id": None}):
         neon = Neon(alive=(project(NEW, **away),), marks=_marked(of, p_1=intent))
         done = passed(of, neon, intents=(intent,))
-        assert (done.changes, done.synced) == ([], ("False", Reason.NOT_PROVEN_OURS))
+        assert (done.changes, done.synced) == ([], ("False", Reason.OWNERSHIP_UNVERIFIED))
         assert done.again == Result(60.0, backoff=True)
         both = Neon(alive=(project(NEW, id="p-0", **away), MADE), marks=_marked(of, p_0=intent, p_1=intent))
         recorded = passed(of, both, intents=(intent,)).effects[-1]
@@ -169,7 +169,7 @@ def test_two_projects_of_one_create_are_left_to_a_person(delete_requested_at: An
     intent, of = _intent(), NEW.model_copy(update={"delete_requested_at": delete_requested_at})
     both = (MADE, project(NEW, id="p-2"))
     done = passed(of, Neon(alive=both, marks=_marked(of, p_1=intent, p_2=intent)), intents=(intent,))
-    assert (done.changes, done.synced) == ([], ("False", Reason.NOT_PROVEN_OURS))
+    assert (done.changes, done.synced) == ([], ("False", Reason.OWNERSHIP_UNVERIFIED))
     assert done.again == Result(60.0, backoff=True)
 
 

@@ -28,8 +28,8 @@ def test_what_never_was_is_deleted_at_once() -> None:
     assert (done.kinds, done.again) == (["RecordStatus"], Result(None))
     assert done.told[0].status is AppStatus.DELETED
     assert done.told[0].timestamps == {"deleted_at": NOW, "tombstone_until": NOW + timedelta(days=8)}
-    assert (done.ready, done.synced) == (("False", Reason.DELETED), ("True", Reason.IN_SYNC))
-    assert passed(of, Neon(), surplus_ids=("p-9",)).again == Result(0.0)
+    assert (done.ready, done.synced) == (("False", Reason.DELETED), ("True", Reason.UP_TO_DATE))
+    assert passed(of, Neon(), duplicate_ids=("p-9",)).again == Result(0.0)
 
 
 def test_a_project_is_deleted_and_then_confirmed() -> None:
@@ -65,7 +65,7 @@ def test_only_what_is_proven_ours_is_deleted(seen: dict[str, str], marked: bool,
     done = passed(UNWANTED, Neon(alive=(project(UNWANTED, **seen),), marks=marks))
     assert (e.DeleteProject("p-1") in done.changes) is ours
     if not ours:
-        assert (done.changes, done.synced) == ([], ("False", Reason.NOT_PROVEN_OURS))
+        assert (done.changes, done.synced) == ([], ("False", Reason.OWNERSHIP_UNVERIFIED))
         assert done.again == Result(60.0, backoff=True)
 
 
@@ -92,7 +92,7 @@ def test_a_refusal_that_no_branch_explains_is_a_persons() -> None:
     refused = {e.DeleteProject: neon_error(errors.NeonInvalidRequest)}
     done = passed(UNWANTED, Neon(alive=(THERE,), errors=refused))
     assert done.changes == [e.AuthorizeMutation(), e.DeleteProject("p-1")]
-    assert (done.synced, done.again) == (("False", Reason.NEON_REFUSED), Result(60.0, backoff=True))
+    assert (done.synced, done.again) == (("False", Reason.NEON_REJECTED), Result(60.0, backoff=True))
 
 
 def test_gone_takes_two_looks_at_both_lists_with_a_good_key() -> None:
@@ -140,7 +140,7 @@ def test_a_surplus_is_deleted_when_a_create_that_was_never_recorded_made_it(seen
     of, intent = app(Reason.AVAILABLE), CreateIntent(2, 1, "late", "absent", LONG_AGO)
     late = project(of, id="p-2", **seen)
     neon = Neon(alive=(project(of), late), marks={"p-2": mark(of, intent)})
-    done = passed(of, neon, intents=(intent,), surplus_ids=("p-2",))
+    done = passed(of, neon, intents=(intent,), duplicate_ids=("p-2",))
     left = event == "LeftAlone"
     wanted = [] if left else [e.AuthorizeMutation(automatic=True), e.DeleteProject("p-2")]
     assert done.changes == [*wanted, e.DismissDuplicate("p-2", report=left)]
@@ -153,10 +153,12 @@ def test_a_surplus_of_a_recorded_create_or_a_copied_one_is_left_alone() -> None:
     for state, copied, report in (("recorded", False, True), ("open", True, True), ("open", False, False)):
         intent = CreateIntent(2, 1, "late", state, LONG_AGO)  # type: ignore[arg-type]
         marks = {each: mark(of, intent) for each in (("p-2", "p-3") if copied else ("p-2",))}
-        done = passed(of, Neon(alive=late, marks=marks), intents=(intent,), surplus_ids=("p-2",))
+        done = passed(of, Neon(alive=late, marks=marks), intents=(intent,), duplicate_ids=("p-2",))
         assert done.changes[-1] == e.DismissDuplicate("p-2", report=report)
         assert (e.DeleteProject("p-2") in done.changes) is not report
-        partial = passed(of, Neon(alive=late, marks=marks, unavailable=("p",)), intents=(intent,), surplus_ids=("p-2",))
+        partial = passed(
+            of, Neon(alive=late, marks=marks, unavailable=("p",)), intents=(intent,), duplicate_ids=("p-2",)
+        )
         assert partial.changes == [e.DismissDuplicate("p-2", report=report)]
         assert partial.again == Result(0.0)
 
@@ -166,7 +168,7 @@ def test_a_young_surplus_is_left_until_its_outcome_is_settled() -> None:
     for ago, left in ((10, 20.0), (30, None)):
         young = project(of, id="p-2", created_at=NOW - timedelta(seconds=ago))
         done = passed(
-            of, Neon(alive=(young,), marks={"p-2": mark(of, intent)}), intents=(intent,), surplus_ids=("p-2",)
+            of, Neon(alive=(young,), marks={"p-2": mark(of, intent)}), intents=(intent,), duplicate_ids=("p-2",)
         )
         assert done.again == (Result(0.0) if left is None else Result(left, low_priority=True))
         assert (done.changes == []) is (left is not None)
@@ -174,16 +176,16 @@ def test_a_young_surplus_is_left_until_its_outcome_is_settled() -> None:
 
 def test_a_deleted_apps_project_that_is_there_again_is_held_and_not_held_when_it_goes() -> None:
     of = app(Reason.DELETED, delete_requested_at=LONG_AGO, deleted_at=LONG_AGO)
-    back = passed(of, Neon(alive=(THERE,)), surplus_ids=("p-1",))
-    assert (back.events, back.synced) == (["Held", "Synced"], ("False", Reason.HELD))
+    back = passed(of, Neon(alive=(THERE,)), duplicate_ids=("p-1",))
+    assert (back.events, back.synced) == (["OnHold", "Synced"], ("False", Reason.ON_HOLD))
     assert (back.changes, back.again) == ([e.DismissDuplicate("p-1", report=True)], Result(0.0))
     held = of.model_copy(update={"conditions": back.told[0].conditions})
-    assert passed(held, Neon(alive=(THERE,)), surplus_ids=("p-1",)).told == []
+    assert passed(held, Neon(alive=(THERE,)), duplicate_ids=("p-1",)).told == []
     for neon in (Neon(), Neon(deleted=(RECOVERABLE,))):
-        gone = passed(held, neon, surplus_ids=("p-1",))
-        assert (gone.synced, gone.again) == (("True", Reason.IN_SYNC), Result(0.0))
+        gone = passed(held, neon, duplicate_ids=("p-1",))
+        assert (gone.synced, gone.again) == (("True", Reason.UP_TO_DATE), Result(0.0))
         assert gone.changes == [e.DismissDuplicate("p-1", report=False)]
-        assert passed(of, neon, surplus_ids=("p-1",)).told == []
+        assert passed(of, neon, duplicate_ids=("p-1",)).told == []
 
 
 def test_a_deleted_app_is_not_looked_at_without_a_candidate() -> None:
@@ -198,7 +200,7 @@ def test_a_used_up_budget_of_the_sweeps_does_not_hold_up_a_living_app() -> None:
         marks={"p-2": mark(of, intent)},
         errors={e.AuthorizeMutation: errors.MutationsSuspended("used up")},
     )
-    done = passed(of, neon, intents=(intent,), surplus_ids=("p-2",))
+    done = passed(of, neon, intents=(intent,), duplicate_ids=("p-2",))
     assert "ListEndpoints" in done.kinds
     gone = of.model_copy(update={"deleted_at": LONG_AGO, "delete_requested_at": LONG_AGO})
-    assert passed(gone, neon, intents=(intent,), surplus_ids=("p-2",)).again == Result(45.0, backoff=True)
+    assert passed(gone, neon, intents=(intent,), duplicate_ids=("p-2",)).again == Result(45.0, backoff=True)

@@ -11,7 +11,7 @@ from specs.status import Reason
 from tests.unit.core_passes import ORG, Neon, driven, mark, snapshot
 from tests.unit.test_core_recovering import NOW, app, project
 
-NEW = app(Reason.WAITING, project_id=None, project_recorded_at=None, connected_at=None)
+NEW = app(Reason.QUEUED, project_id=None, project_recorded_at=None, connected_at=None)
 FIRST, SECOND = (CreateIntent(seq, 1, f"n-{seq}", "open", NOW) for seq in (1, 2))
 
 

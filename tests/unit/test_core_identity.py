@@ -77,7 +77,7 @@ def test_no_mark_is_no_evidence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("set_aside", "create_seq", "at", "doubted"),
+    ("retired_catalogs", "create_seq", "at", "doubted"),
     [
         ({}, 1, STANDING.created_at, False),
         ({}, 1, STANDING.created_at + timedelta(seconds=1), True),
@@ -88,11 +88,11 @@ def test_no_mark_is_no_evidence() -> None:
     ],
 )
 def test_another_catalog_works_where_it_makes_something(
-    set_aside: dict[str, int], create_seq: int, at: datetime, doubted: bool
+    retired_catalogs: dict[str, int], create_seq: int, at: datetime, doubted: bool
 ) -> None:
     """What is older than this catalog may be of one that was forgotten; what a person set aside may not make more."""
     found = replace(MARK, catalog_id="theirs", create_seq=create_seq)
-    standing = replace(STANDING, retired_catalogs=set_aside)
+    standing = replace(STANDING, retired_catalogs=retired_catalogs)
     assert (split_brain_evidence(standing, "morphik", _project(at=at), found) is not None) == doubted
 
 

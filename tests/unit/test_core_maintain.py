@@ -34,7 +34,7 @@ def _operation(status: str, ago: float = 4, **changes: Any) -> Operation:
 def test_after_a_create_only_the_operations_and_the_database_are_looked_at() -> None:
     done = passed(FRESH, Neon(held=HELD, operations=(_operation("finished", 3),)))
     assert done.kinds == ["VerifyAccess", "DecryptCredentials", "ListOperations", "ProbeDatabase", "RecordStatus"]
-    assert (done.ready, done.synced) == (("True", Reason.AVAILABLE), ("True", Reason.IN_SYNC))
+    assert (done.ready, done.synced) == (("True", Reason.AVAILABLE), ("True", Reason.UP_TO_DATE))
     assert (done.told[0].timestamps, done.told[0].status) == ({"connected_at": NOW}, AppStatus.READY)
     assert done.again == Result(None, create_seconds=3.0)
 
@@ -102,12 +102,12 @@ def test_what_people_changed_is_put_back() -> None:
     assert (update.update.default_endpoint_settings, update.update.settings) == (None, None)
     assert (done.events, done.again) == (["DriftRepaired", "Synced"], Result(1.0, backoff=True))
     kept = passed(SERVED, Neon(alive=(changed,), changed=changed))
-    assert (kept.synced, kept.again) == (("False", Reason.NEON_REFUSED), SLOW)
+    assert (kept.synced, kept.again) == (("False", Reason.NEON_REJECTED), SLOW)
 
 
 def test_a_project_of_another_organization_is_held() -> None:
     done = passed(SERVED, Neon(alive=(project(SERVED, org_id="org-2"),)))
-    assert (done.changes, done.synced, done.again) == ([], ("False", Reason.HELD), SLOW)
+    assert (done.changes, done.synced, done.again) == ([], ("False", Reason.ON_HOLD), SLOW)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_default_branch_without_its_compute_is_given_one(other: dict[str, str]
 def test_what_was_proven_is_not_connected_to_again() -> None:
     done = passed(SERVED, Neon(alive=(project(SERVED),), held=HELD))
     assert "ProbeDatabase" not in done.kinds
-    assert (done.again, done.synced) == (Result(None), ("True", Reason.IN_SYNC))
+    assert (done.again, done.synced) == (Result(None), ("True", Reason.UP_TO_DATE))
     fallen = passed(app(Reason.CONNECTING), Neon(alive=(project(SERVED),), held=HELD))
     assert (fallen.kinds[-2:], fallen.events) == (["ProbeDatabase", "RecordStatus"], ["Ready", "Synced"])
 
@@ -168,7 +168,7 @@ def test_an_address_that_is_not_allowed_is_reported_and_read_again_with_backoff(
 ) -> None:
     for attempts, seconds in ((0, 0.25), (3, 2.0), (20, 30.0)):
         done = passed(of, Neon(alive=(project(of),), **changes), attempts=attempts, jitter=0.5)  # type: ignore[arg-type]
-        assert (done.changes, done.ready) == ([], ("False", Reason.HOST_NOT_BELIEVED))
+        assert (done.changes, done.ready) == ([], ("False", Reason.HOST_NOT_ALLOWED))
         assert done.again == Result(seconds, backoff=True)
         assert done.kinds.count("ProbeDatabase") == probes
         assert "RecordCredentials" not in done.kinds
@@ -206,7 +206,7 @@ def test_a_vanished_project_is_recovered_only_when_a_sweep_confirmed_it() -> Non
         ("False", Reason.RECOVERING),
         Result(1.0, backoff=True),
     )
-    held = passed(app(Reason.AVAILABLE, held_for="recovery"), gone, confirmed_missing=True)
+    held = passed(app(Reason.AVAILABLE, hold_reason="recovery"), gone, confirmed_missing=True)
     assert (held.changes, held.ready, held.again) == ([], ("False", Reason.PROJECT_MISSING), Result(None))
 
 

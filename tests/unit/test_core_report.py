@@ -54,23 +54,23 @@ def written(steps: e.EffectGenerator[Any]) -> tuple[list[StatusUpdate], Any]:
 @pytest.mark.parametrize(
     ("error", "status", "reason", "seconds"),
     [
-        (errors.MutationsSuspended("stopped"), "False", Reason.MUTATION_STOPPED, SLOW),
-        (errors.ProjectsUnexamined(130), "False", Reason.MUTATION_STOPPED, BACKOFF),
+        (errors.MutationsSuspended("stopped"), "False", Reason.MUTATIONS_SUSPENDED, SLOW),
+        (errors.ProjectsUnexamined(130), "False", Reason.MUTATIONS_SUSPENDED, BACKOFF),
         (errors.AppDatabaseUnreachable("refused"), "False", Reason.CONNECTING, BACKOFF),
         (neon(errors.NeonUnauthorized), "False", Reason.NEON_UNAUTHORIZED, BACKOFF),
         (neon(errors.NeonProjectLimitReached), "False", Reason.PROJECT_LIMIT_REACHED, SLOW),
         (neon(errors.NeonLimitReached), "False", Reason.PLAN_LIMIT_REACHED, SLOW),
         (neon(errors.NeonQuotaExceeded), "False", Reason.QUOTA_EXCEEDED, SLOW),
         (neon(errors.NeonNotFound), "Unknown", Reason.OUTCOME_UNKNOWN, BACKOFF),
-        (neon(errors.NeonConflict), "False", Reason.NEON_REFUSED, SLOW),
+        (neon(errors.NeonConflict), "False", Reason.NEON_REJECTED, SLOW),
         (neon(errors.NeonRateLimited), "False", Reason.NEON_RATE_LIMITED, BACKOFF),
         (neon(errors.NeonRateLimited, retry_after=17.0), "False", Reason.NEON_RATE_LIMITED, 17.0),
         (neon(errors.NeonLocked), "False", Reason.NEON_LOCKED, BACKOFF),
         (neon(errors.NeonUnavailable), "False", Reason.NEON_UNAVAILABLE, BACKOFF),
         (neon(errors.NeonOutcomeUnknown), "Unknown", Reason.NEON_UNAVAILABLE, BACKOFF),
         (neon(errors.NeonIntermediaryAnswered), "Unknown", Reason.NEON_UNAVAILABLE, BACKOFF),
-        (errors.InvalidNeonId("project_id"), "False", Reason.HELD, SLOW),
-        (errors.ReconcileError("odd"), "False", Reason.HELD, SLOW),
+        (errors.InvalidNeonId("project_id"), "False", Reason.ON_HOLD, SLOW),
+        (errors.ReconcileError("odd"), "False", Reason.ON_HOLD, SLOW),
     ],
 )
 def test_each_error_has_its_reason_and_its_next_try(
@@ -182,7 +182,7 @@ def test_an_event_is_told_when_the_status_or_the_reason_changes() -> None:
 def test_the_status_follows_from_what_is_recorded_and_whether_it_ever_answered(
     changes: dict[str, Any], status: AppStatus
 ) -> None:
-    assert build_status_update(snapshot(app(Reason.WAITING, **changes))).status is status
+    assert build_status_update(snapshot(app(Reason.QUEUED, **changes))).status is status
 
 
 def test_what_is_written_now_counts_for_the_status() -> None:
@@ -197,13 +197,13 @@ def test_a_generation_is_observed_when_it_is_ready_or_deleted() -> None:
     ready = ConditionUpdate("True", Reason.AVAILABLE, "")
     assert build_status_update(of, ready=ready).observed_generation == 5
     assert build_status_update(of, ready=ConditionUpdate("False", Reason.CONNECTING, "")).observed_generation == 4
-    assert build_status_update(of, synced=ConditionUpdate("True", Reason.IN_SYNC, "")).observed_generation == 4
+    assert build_status_update(of, synced=ConditionUpdate("True", Reason.UP_TO_DATE, "")).observed_generation == 4
     assert build_status_update(of, timestamps={"deleted_at": NOW}).observed_generation == 5
 
 
 def test_a_condition_tells_when_and_for_which_generation() -> None:
     said = build_status_update(
-        snapshot(app(Reason.AVAILABLE, generation=5)), synced=ConditionUpdate("False", Reason.HELD, "a\x00b")
+        snapshot(app(Reason.AVAILABLE, generation=5)), synced=ConditionUpdate("False", Reason.ON_HOLD, "a\x00b")
     )
     held = find_condition(said.conditions, ConditionType.SYNCED)
     assert held is not None
@@ -227,7 +227,7 @@ def test_only_what_changes_is_written() -> None:
 
 
 def test_an_unconfirmed_owner_is_said_and_nothing_else_is_done() -> None:
-    told, again = written(reconcile(snapshot(app(Reason.AVAILABLE, held_for="owner"))))
+    told, again = written(reconcile(snapshot(app(Reason.AVAILABLE, hold_reason="owner"))))
     assert [find_condition(each.conditions, ConditionType.SYNCED).reason for each in told] == [Reason.OWNER_UNCONFIRMED]  # type: ignore[union-attr]
     assert again == Result(None)
 

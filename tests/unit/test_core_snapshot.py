@@ -26,14 +26,14 @@ def test_the_newest_intent_of_unknown_outcome_counts() -> None:
     """So does one in a state that this version does not know; what is decided and what an earlier life made do not."""
     states = [(1, 1, "open"), (2, 1, "of a later version"), (3, 1, "recorded"), (4, 1, "absent"), (5, 2, "open")]
     intents = tuple(CreateIntent(seq, life, "n", state, NOW) for seq, life, state in states)  # type: ignore[arg-type]
-    of = snapshot(app(Reason.WAITING), intents=intents)
+    of = snapshot(app(Reason.QUEUED), intents=intents)
     assert of.open_intent == intents[1]
-    assert snapshot(app(Reason.WAITING), intents=intents[2:]).open_intent is None
+    assert snapshot(app(Reason.QUEUED), intents=intents[2:]).open_intent is None
 
 
 def test_the_newest_refused_intent_counts() -> None:
-    intents = tuple(CreateIntent(seq, 1, "n", "refused", NOW) for seq in (1, 3, 2))
-    assert snapshot(app(Reason.WAITING), intents=intents).refused_intent == intents[1]
+    intents = tuple(CreateIntent(seq, 1, "n", "rejected", NOW) for seq in (1, 3, 2))
+    assert snapshot(app(Reason.QUEUED), intents=intents).refused_intent == intents[1]
 
 
 @pytest.mark.parametrize(

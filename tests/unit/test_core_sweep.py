@@ -145,7 +145,7 @@ def test_deleting_and_lost_apps_are_neither_missing_nor_counted() -> None:
 
 
 def test_what_a_claim_holds_is_not_missing_and_is_seen_when_it_is_there_again() -> None:
-    rows = [app(n, held_for="recovery", app_name="other") for n in range(20)]
+    rows = [app(n, hold_reason="recovery", app_name="other") for n in range(20)]
     gone = merged(rows, [])
     assert (gone.missing, gone.stop_reason) == ((), None)
     assert merged(rows, [project(app(0))]).drifted == (rows[0].app_id,)
@@ -153,7 +153,7 @@ def test_what_a_claim_holds_is_not_missing_and_is_seen_when_it_is_there_again() 
 
 def test_an_app_whose_owner_is_not_confirmed_is_left_alone() -> None:
     """Neither missing nor drifted nor with a surplus: nothing could be done about it."""
-    rows = [app(n, held_for="owner") for n in range(20)]
+    rows = [app(n, hold_reason="owner") for n in range(20)]
     assert merged(rows, []) == FleetDiff((), (), (), (), None, complete=True)
     changed = [project(rows[0], name="x"), project(rows[1]), project(rows[1], id="p-late")]
     assert merged(rows, changed) == FleetDiff((), (), (), (), None, complete=True)
@@ -183,7 +183,7 @@ def test_a_deleted_apps_live_project_is_looked_at() -> None:
 
 
 def test_what_was_held_of_a_deleted_app_and_is_gone_is_looked_at() -> None:
-    held = _said(ConditionType.SYNCED, Reason.HELD)
+    held = _said(ConditionType.SYNCED, Reason.ON_HOLD)
     deleted = app(1, status=AppStatus.DELETED, delete_requested_at=LONG_AGO, deleted_at=LONG_AGO, conditions=(held,))
     assert merged([deleted], []).duplicates == ((deleted.app_id, "p-1"),)
     assert merged([deleted], [], unavailable=("p-2",)).duplicates == ()

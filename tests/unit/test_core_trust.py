@@ -148,7 +148,7 @@ def _calls(name: str) -> Iterator[str]:
 def test_no_other_module_parses_or_publishes_a_connection_uri() -> None:
     """mypy holds the rest: ``Credentials`` and ``ProbeDatabase`` take a ``CheckedURI``, whose constructor checks."""
     assert set(_calls("CheckedURI")) == {
-        "reconciler/catalog/record.py",
+        "reconciler/catalog/status_store.py",
         "reconciler/core/stages/create.py",
         "reconciler/core/stages/sync.py",
         "reconciler/core/host_allow_list.py",

@@ -18,7 +18,7 @@ from tests.unit.test_core_recovering import NOW, URI, app, project
 
 HELD = Credentials(checked(URI), checked(POOLED))
 SERVED = app(Reason.AVAILABLE)
-NEW = app(Reason.WAITING, project_id=None, project_recorded_at=None, connected_at=None)
+NEW = app(Reason.QUEUED, project_id=None, project_recorded_at=None, connected_at=None)
 OLD = CreateIntent(1, 1, "n", "open", NOW - timedelta(seconds=300), NOW - timedelta(seconds=200))
 
 
@@ -86,7 +86,7 @@ def test_an_endpoint_that_cannot_be_read_may_be_the_branchs(odd: Endpoint, made:
     assert ("CreateEndpoint" in passed(SERVED, neon).kinds) is made
 
 
-@pytest.mark.parametrize("changes", [{}, {"surplus_ids": ("p-7",)}])
+@pytest.mark.parametrize("changes", [{}, {"duplicate_ids": ("p-7",)}])
 def test_a_project_whose_annotations_cannot_be_read_is_neither_deleted_nor_given_up(changes: dict[str, Any]) -> None:
     if changes:
         of, named = SERVED, project(SERVED, id="p-7")
@@ -95,7 +95,7 @@ def test_a_project_whose_annotations_cannot_be_read_is_neither_deleted_nor_given
     done = passed(of, Neon(alive=(project(SERVED), named)[-1:], unreadable_branches=1), **changes)
     assert not any(effect.mutates for effect in done.effects)
     assert e.DismissDuplicate("p-7", report=True) not in done.effects
-    assert not done.told or done.synced != ("False", Reason.NOT_PROVEN_OURS)
+    assert not done.told or done.synced != ("False", Reason.OWNERSHIP_UNVERIFIED)
 
 
 def test_another_branch_that_cannot_be_read_stops_nothing() -> None:
@@ -106,4 +106,4 @@ def test_another_branch_that_cannot_be_read_stops_nothing() -> None:
         marks={str(SERVED.project_id): mark(SERVED, intent)},
         unreadable_branches=1,
     )
-    assert passed(SERVED, neon).synced in {None, ("True", Reason.IN_SYNC)}
+    assert passed(SERVED, neon).synced in {None, ("True", Reason.UP_TO_DATE)}

@@ -17,7 +17,7 @@ from api.commands.doctor.neon import NeonChecks
 from reconciler.catalog.inspect import Identity
 from reconciler.errors import NeonOutcomeUnknown
 from reconciler.neon.client import NeonClient
-from reconciler.neon.reading import ReadOnlyTransport
+from reconciler.neon.read_only import ReadOnlyTransport
 from specs.names import format_project_name
 from specs.settings import ControlPlaneSettings, ReconcilerSettings
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel, SecretStr
 
 from reconciler.errors import NeonAPIError, NeonOutcomeUnknown
 from reconciler.neon import codec
-from reconciler.neon.reading import organizations_with_plans, project_hosts, regions
-from reconciler.neon.wire import NeonCall
+from reconciler.neon.protocol import NeonCall
+from reconciler.neon.read_only import organizations_with_plans, project_hosts, regions
 from specs import neon
 from tests.unit.test_neon_codec import BRANCH, CREATED, PROJECT, SPEC, URI
 

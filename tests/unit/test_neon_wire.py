@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from reconciler import errors
-from reconciler.neon import codec, wire
+from reconciler.neon import codec, protocol
 from specs import neon
 from specs.neon.lenient import LONGEST_LIST
 
@@ -286,14 +286,14 @@ def test_a_code_that_is_none_is_dropped(code: str) -> None:
     ],
 )
 def test_retry_after_is_read(value: str | None, seconds: float | None) -> None:
-    assert wire.parse_retry_after(value, NOW) == seconds
+    assert protocol.parse_retry_after(value, NOW) == seconds
 
 
 @settings(deadline=None)
 @given(st.text() | st.from_regex(r"\A[A-Z][a-z]{2}, [0-9]{1,6} [A-Z][a-z]{2} [0-9]{1,9} [0-9:]{1,9} .{0,9}\Z"))
 def test_no_retry_after_breaks_the_reader(value: str) -> None:
     seconds = codec.parse_retry_after(value, NOW)
-    assert seconds is None or 0 <= seconds <= wire.LONGEST_RETRY_AFTER
+    assert seconds is None or 0 <= seconds <= protocol.MAX_RETRY_AFTER
 
 
 @settings(deadline=None)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import apscheduler.schedulers.base
 import pytest
 
-from reconciler.catalog.fleet import FleetCatalog
+from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.errors import CatalogUnavailable
 from reconciler.runtime import daemon
 from reconciler.runtime.periodic_jobs import PeriodicJobs
@@ -38,16 +38,16 @@ def test_rounds_go_on_when_the_wall_clock_is_set(monkeypatch: pytest.MonkeyPatch
 
     async def scenario() -> None:
         nonlocal off
-        runs = {name: asyncio.Semaphore(0) for name in ("sweep", "audit", "keys")}
+        runs = {name: asyncio.Semaphore(0) for name in ("resync", "deep_resync", "expire_idempotency_keys")}
 
         async def sweep() -> None:
-            runs["sweep"].release()
+            runs["resync"].release()
 
         async def audit() -> None:
-            runs["audit"].release()
+            runs["deep_resync"].release()
 
         async def keys() -> None:
-            runs["keys"].release()
+            runs["expire_idempotency_keys"].release()
 
         rounds = cast("PeriodicJobs", SimpleNamespace(sweep=sweep, audit=audit, keys=keys))
         scheduler = daemon._schedule(rounds, 0.02)
@@ -83,7 +83,7 @@ class _Fleet:
         self.is_there = True
 
     async def round_finished(self, name: str) -> datetime | None:
-        assert name == "sweep"
+        assert name == "resync"
         if not self.is_there:
             raise CatalogUnavailable("not there")
         return self.finished
@@ -94,7 +94,7 @@ def test_a_resync_that_is_overdue_is_reported_and_its_return_too(cause: str, cap
     """After three periods without one, at ERROR; a clock of the catalog that is set back is a resync like any other."""
     caplog.set_level(logging.INFO)
     fleet, clock, witness = _Fleet(), [1000.0], Recorder()
-    watch = ResyncWatch(cast("FleetCatalog", fleet), 300.0, witness, clock=lambda: clock[0])
+    watch = ResyncWatch(cast("ControlPlaneStore", fleet), 300.0, witness, clock=lambda: clock[0])
 
     def looked(seconds: float) -> list[tuple[int, str]]:
         caplog.clear()

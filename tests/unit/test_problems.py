@@ -8,7 +8,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from api.problems import FieldError, forbidden, invalid_fields, to_problem
-from reconciler.catalog.refusals import (
+from reconciler.catalog.errors import (
     CreateLimitReached,
     IdempotencyKeyReused,
     InvalidCursor,

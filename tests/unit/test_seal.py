@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.catalog.seal import DecryptionFailed, Sealer, WrappedDataKey, key_id
+from reconciler.catalog.encryption import DecryptionFailed, Sealer, WrappedDataKey, key_id
 from specs.metadata import AppMetadata
 
 OLD, NEW = b"o" * 32, b"n" * 32

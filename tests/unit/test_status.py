@@ -30,11 +30,11 @@ def said(kind: ConditionType, status: Truth, reason: Reason, at: datetime = AT) 
 
 
 READY = said(ConditionType.READY, "True", Reason.AVAILABLE)
-WAITING = said(ConditionType.READY, "False", Reason.WAITING)
+WAITING = said(ConditionType.READY, "False", Reason.QUEUED)
 RUNNING = said(ConditionType.READY, "False", Reason.OPERATIONS_RUNNING)
 LOST = said(ConditionType.READY, "False", Reason.PROJECT_LOST)
-IN_SYNC = said(ConditionType.SYNCED, "True", Reason.IN_SYNC)
-REFUSED = said(ConditionType.SYNCED, "False", Reason.NEON_REFUSED)
+IN_SYNC = said(ConditionType.SYNCED, "True", Reason.UP_TO_DATE)
+REFUSED = said(ConditionType.SYNCED, "False", Reason.NEON_REJECTED)
 DOWN = said(ConditionType.SYNCED, "False", Reason.NEON_UNAVAILABLE)
 
 

@@ -26,7 +26,7 @@ from reconciler.errors import (
     NeonUnauthorized,
 )
 from reconciler.neon import codec
-from reconciler.neon.wire import OUTCOMES, NeonCall, NeonExchange, NeonRequest
+from reconciler.neon.protocol import OUTCOMES, CompletedRequest, NeonCall, NeonRequest
 from reconciler.telemetry.neon_metrics import ROUTES, TokenEstimate
 from reconciler.telemetry.reconcile_metrics import ReconcileMetrics
 from reconciler.telemetry.recorder import ReconcileRecorder, Recorder
@@ -55,7 +55,7 @@ def _app(**given: Any) -> AppMetadata:
     return AppMetadata(**(row | given))
 
 
-def _said(status: AppStatus, reason: str = "Held", **columns: datetime) -> StatusUpdate:
+def _said(status: AppStatus, reason: str = "OnHold", **columns: datetime) -> StatusUpdate:
     condition = Condition(
         type=ConditionType.SYNCED,
         status="False",
@@ -67,8 +67,8 @@ def _said(status: AppStatus, reason: str = "Held", **columns: datetime) -> Statu
     return StatusUpdate(status, (condition,), 1, columns)  # type: ignore[arg-type]  # the names are columns
 
 
-def _exchange(status: int | None, failure: type[NeonAPIError] | None = None, *, whole: bool = True) -> NeonExchange:
-    return NeonExchange(NeonRequest("GET", "/projects", "/projects"), "req-1", status, 0.2, whole, failure)
+def _exchange(status: int | None, failure: type[NeonAPIError] | None = None, *, whole: bool = True) -> CompletedRequest:
+    return CompletedRequest(NeonRequest("GET", "/projects", "/projects"), "req-1", status, 0.2, whole, failure)
 
 
 class Seen:
@@ -133,7 +133,7 @@ def test_every_route_of_the_client_is_known_from_the_start() -> None:
     [
         (_exchange(201), "success"),
         (_exchange(200, NeonOutcomeUnknown, whole=False), "unknown"),
-        (_exchange(400), "refused"),
+        (_exchange(400), "rejected"),
         (_exchange(401), "unauthorized"),
         (_exchange(403), "unauthorized"),
         (_exchange(404), "not_found"),
@@ -142,7 +142,7 @@ def test_every_route_of_the_client_is_known_from_the_start() -> None:
         (_exchange(302), "unknown"),
         (_exchange(500), "unknown"),
         (_exchange(524), "unknown"),
-        (_exchange(422), "refused"),
+        (_exchange(422), "rejected"),
         (_exchange(423), "locked"),
         (_exchange(429), "rate_limited"),
         (_exchange(429, NeonOutcomeUnknown, whole=False), "unknown"),
@@ -155,7 +155,7 @@ def test_every_route_of_the_client_is_known_from_the_start() -> None:
         (_exchange(200, whole=False), "broken_off"),
     ],
 )
-def test_what_came_of_a_request(seen: Seen, exchange: NeonExchange, outcome: str) -> None:
+def test_what_came_of_a_request(seen: Seen, exchange: CompletedRequest, outcome: str) -> None:
     """One of the known outcomes, counted once and timed."""
     assert exchange.outcome == outcome
     assert outcome in OUTCOMES
@@ -226,7 +226,7 @@ def test_a_change_that_fails_is_one_record(seen: Seen, error: BaseException, out
         (e.UpdateProject("p-1", ProjectUpdate(name="notes")), "settings"),
         (e.RecoverProject("p-1"), "recovered"),
         (e.CreateEndpoint("p-1", None), "compute"),  # type: ignore[arg-type]  # what is asked for does not matter
-        (e.DeleteProject("p-2"), "surplus"),
+        (e.DeleteProject("p-2"), "duplicate"),
         (e.DeleteProject("p-1"), None),
         (e.UnprotectBranch("p-1", "br-1"), None),
     ],
@@ -235,7 +235,7 @@ def test_repairs_are_counted_by_kind(seen: Seen, effect: e.Effect[Any], kind: st
     """A delete is one only of a project that is not the app's."""
     with seen.watch(project_id="p-1").mutation(effect):
         pass
-    kinds = ("settings", "recovered", "compute", "credentials", "surplus")
+    kinds = ("settings", "recovered", "compute", "credentials", "duplicate")
     assert {k: seen.figure("repairs_total", kind=k) for k in kinds} == {k: float(k == kind) for k in kinds}
 
 
@@ -269,7 +269,7 @@ def test_a_turn_is_one_line(seen: Seen, status: AppStatus, level: str | None) ->
     records = seen.records()
     assert [found for found, _ in records] == ([] if level is None else [level])
     for _, fields in records:
-        assert (fields["status"], fields["was"], fields["reason"]) == (status, "updating", "Held")
+        assert (fields["status"], fields["was"], fields["reason"]) == (status, "updating", "OnHold")
         assert "secret-word" not in str(fields)
 
 

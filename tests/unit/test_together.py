@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from reconciler.catalog.together import Batcher
+from reconciler.catalog.batcher import Batcher
 
 
 class Slow:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 
-from reconciler.catalog.seal import key_id
+from reconciler.catalog.encryption import key_id
 from tests.catalogs import execute
 from tests.processes.clients import Document, api_of, connects, document, for_operators, for_psql
 from tests.processes.running import SECRETS, Stage, until
@@ -18,7 +18,9 @@ BOTH = {"ENCRYPTION_KEYS": f"{base64.urlsafe_b64encode(NEW).decode()},{SECRETS['
 NEEDS = f"needs key {key_id(NEW)}, not in ENCRYPTION_KEYS"
 SEALED = """SELECT data_key_sealed, data_key_wrapped_by, connection_uri_sealed, pooled_uri_sealed
             FROM app_metadata WHERE app_id = %(app_id)s"""
-LOOK_AT = "UPDATE app_work SET due_at = now(), rank_at = now(), wakes = wakes + 1 WHERE app_id = %(app_id)s"
+LOOK_AT = (
+    "UPDATE app_work SET due_at = now(), priority_at = now(), wake_count = wake_count + 1 WHERE app_id = %(app_id)s"
+)
 UNPROVEN = """UPDATE app_metadata SET connected_at = NULL, observed_generation = 0, status = 'provisioning',
               conditions = jsonb_set(conditions, '{0,status}', '"False"')
               WHERE app_id = %(app_id)s"""
@@ -44,7 +46,7 @@ def test_processes_without_the_key(stage: Stage) -> None:
     execute(url, UNPROVEN, unproven)
     for app, status in ((proven, "degraded"), (unproven, "failed")):
         execute(url, LOOK_AT, app)
-        assert NEEDS not in api.until_reason(app, "Held")
+        assert NEEDS not in api.until_reason(app, "OnHold")
         assert NEEDS in for_operators(stage, app)
         assert api.get(app)["status"] == status
     assert api.delete(doomed).status_code == 202
@@ -58,4 +60,4 @@ def test_processes_without_the_key(stage: Stage) -> None:
         again = api.until(app, "ready")
         assert again["morphik_uri"] == app["morphik_uri"]
         assert connects(for_psql(again["morphik_uri"]))
-        assert {condition["reason"] for condition in again["conditions"]} == {"Available", "InSync"}
+        assert {condition["reason"] for condition in again["conditions"]} == {"Available", "UpToDate"}

@@ -19,7 +19,8 @@ SAYS = """UPDATE app_metadata SET status = 'archived',
               conditions = jsonb_build_array(%(later)s::jsonb) || conditions WHERE app_id = %(app_id)s"""
 TELLS = """INSERT INTO app_events (app_id, type, reason, message, actor, generation)
            VALUES (%(app_id)s, 'Backed', 'TooLong', 'Later.', 'keeper', 1)"""
-WAKES = "UPDATE app_work SET due_at = now(), rank_at = now(), wakes = wakes + 1, lane = 7 WHERE app_id = %(app_id)s"
+WAKES = """UPDATE app_work SET due_at = now(), priority_at = now(), wake_count = wake_count + 1, lane = 7
+           WHERE app_id = %(app_id)s"""
 RESTS = "SELECT due_at = 'infinity' AND lease_owner IS NULL AS rests FROM app_work WHERE app_id = %(app_id)s"
 WRITTEN = "SELECT status, conditions FROM app_metadata WHERE app_id = %(app_id)s"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.catalog.rows import app_from_row
-from reconciler.catalog.work import intent_of
+from reconciler.catalog.work_queue import intent_from_row
 from reconciler.core import effects as e
 from reconciler.core.context import ControlPlane, CreateIntent, ReconcileContext
 from reconciler.core.ownership import build_annotations
@@ -33,12 +33,12 @@ def _app(**changes: Any) -> AppMetadata:
 
 def _intent(state: str) -> CreateIntent:
     row = {"create_seq": 1, "incarnation": 1, "nonce": "n", "state": state, "sent_at": LONG_AGO}
-    return intent_of(row | {"first_absent_at": None})
+    return intent_from_row(row | {"first_absent_at": None})
 
 
 def _performed(app: AppMetadata, intent: CreateIntent, *, surplus: tuple[str, ...] = ()) -> list[str]:
     """The effects of a pass over an app whose every project is the one that the intent made; at most six."""
-    snapshot = ReconcileContext(app, PLANE, NOW, 0, 0.5, "nonce", intents=(intent,), surplus_ids=surplus)
+    snapshot = ReconcileContext(app, PLANE, NOW, 0, 0.5, "nonce", intents=(intent,), duplicate_ids=surplus)
     project = Project.model_validate(
         {"id": "p-1", "name": format_project_name(app.app_name, app.app_id), "created_at": LONG_AGO, "org_id": "org-1",
          "region_id": app.region, "pg_version": 17}
@@ -83,7 +83,7 @@ def test_a_condition_of_a_later_version_is_kept() -> None:
     """Whoever says something else leaves it in its place."""
     said: dict[str, Any] = {"status": "False", "message": "m", "last_transition_time": NOW, "observed_generation": 1}
     later = Condition(type="Backed", reason="TooLong", **said)
-    mine = Condition(type=ConditionType.READY, reason=Reason.WAITING, **said)
+    mine = Condition(type=ConditionType.READY, reason=Reason.QUEUED, **said)
     kept = set_condition(set_condition((later,), mine), mine)
     assert find_condition(kept, "Backed") == later
     assert kept == (later, mine)

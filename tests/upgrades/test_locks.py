@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from reconciler.catalog import migrate as migrating
-from reconciler.catalog.apps import AppCatalog
+from reconciler.catalog.apps import AppStore
 from reconciler.catalog.migrate import migrate
 from reconciler.errors import CatalogUnavailable
 from tests.catalogs import create, execute, opened
@@ -52,7 +52,7 @@ async def _ask(url: str, enough: threading.Event) -> tuple[int, int]:
     """Read and create until it is enough; how many answers there were of each. None may fail."""
     reads = creates = 0
     async with opened(url) as database:
-        catalog = AppCatalog(database)
+        catalog = AppStore(database)
         made = (await create(catalog, "first")).app
         while not enough.is_set():
             assert await catalog.get("alice", made.app_id) is not None

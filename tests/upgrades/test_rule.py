@@ -39,7 +39,7 @@ BREAKING = {
     "not null": ("ALTER TABLE app_metadata ALTER COLUMN org_id SET NOT NULL", "reads all of app_metadata under a lock"),
     "a value for all": ("UPDATE app_metadata SET schema_version = '1'", "writes all of app_metadata"),
     "a column less": ("ALTER TABLE app_metadata DROP COLUMN role_number", "takes app_metadata.role_number away"),
-    "another name": ("ALTER TABLE app_work RENAME COLUMN wakes TO calls", "takes app_work.wakes away"),
+    "another name": ("ALTER TABLE app_work RENAME COLUMN wake_count TO calls", "takes app_work.wake_count away"),
     "a table less": ("DROP TABLE orphan_projects", "takes orphan_projects.project_id away"),
     "another function": (
         "DROP FUNCTION create_apps; CREATE FUNCTION create_apps(wanted jsonb) RETURNS integer LANGUAGE sql RETURN 1",

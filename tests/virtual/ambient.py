@@ -121,7 +121,7 @@ class Ambient:
 
 def _asks_for_now(module: ModuleType) -> bool:
     """``datetime`` is a type for most; only where its clock is read does it get a stand-in."""
-    return module.__name__ in {"reconciler.runtime.daemon", "reconciler.neon.transport", "reconciler.neon.reading"}
+    return module.__name__ in {"reconciler.runtime.daemon", "reconciler.neon.transport", "reconciler.neon.read_only"}
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from reconciler.catalog.database import Database
 from reconciler.catalog.inspect import CatalogInspector
 from reconciler.egress_proxy import egress_proxy
 from reconciler.neon.client import NeonClient
-from reconciler.neon.reading import ReadOnlyTransport
+from reconciler.neon.read_only import ReadOnlyTransport
 from specs.settings import SettingsError
 
 

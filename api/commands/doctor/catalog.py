@@ -8,8 +8,8 @@ from functools import partial
 
 from api.commands.doctor.line import Line, failed, ok, skipped, warning
 from api.commands.doctor.local import Given
+from reconciler.catalog.encryption import DecryptionFailed, Sealer, key_id
 from reconciler.catalog.inspect import CatalogInspector, Identity, Schema, Server
-from reconciler.catalog.seal import DecryptionFailed, Sealer, key_id
 from reconciler.catalog.session import ENCODINGS
 from reconciler.errors import CatalogUnavailable
 
@@ -61,7 +61,7 @@ class CatalogChecks:
         self._server = server
         if server.major < OLDEST_POSTGRES:
             return failed("catalog", f"Postgres {server.version}", f"take {OLDEST_POSTGRES} or newer")
-        if not server.takes_writes:
+        if not server.is_writable:
             says = f"Postgres {server.version} answers and refuses writes"
             return failed("catalog", says, "DATABASE_URL must name the primary")
         if server.encoding not in ENCODINGS:
@@ -75,7 +75,7 @@ class CatalogChecks:
 
     def clock(self, server: Server) -> Line:
         """Do this machine's clock and the catalog's agree? Tokens expire by the one, leases by the other."""
-        return check_clock_skew("catalog's clock", server.ahead, server.uncertainty)
+        return check_clock_skew("catalog's clock", server.clock_skew, server.uncertainty)
 
     async def migrations(self, catalog: CatalogInspector) -> Line:
         """Is the schema current, and was no migration broken off?"""
@@ -122,7 +122,7 @@ class CatalogChecks:
 
     async def rights(self, catalog: CatalogInspector) -> Line:
         """May this login do what the process with these settings does?"""
-        rights = await catalog.rights()
+        rights = await catalog.privileges()
         lacking = [
             (command, role)
             for command, role, wanted, may in (

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from api.commands.doctor.line import Line, failed, ok, skipped, warning
 from reconciler.catalog.address import load_catalog_settings
-from reconciler.catalog.seal import key_id
+from reconciler.catalog.encryption import key_id
 from reconciler.egress_proxy import egress_proxy, place_of, proxy_in_environment
 from specs.settings import (
     ENV_FILE,

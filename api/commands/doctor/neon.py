@@ -11,7 +11,7 @@ from reconciler.catalog.inspect import Identity
 from reconciler.core.host_allow_list import is_host_allowed
 from reconciler.errors import NeonAPIError, NeonNotFound, NeonUnauthorized
 from reconciler.neon.client import NeonClient
-from reconciler.neon.reading import ReadOnlyTransport, organizations_with_plans, project_hosts, regions
+from reconciler.neon.read_only import ReadOnlyTransport, organizations_with_plans, project_hosts, regions
 from reconciler.runtime.guards.organization import LOOPBACK_API
 from specs.names import parse_project_name
 from specs.settings import ControlPlaneSettings, ReconcilerSettings, is_loopback
@@ -118,7 +118,7 @@ class NeonChecks:
             ("CONTROL_PLANE_ID", plane, kept.control_plane_id),
         ):
             if here is not None and here != there:
-                if name == "CONTROL_PLANE_ID" and kept.unused and kept.doubted:
+                if name == "CONTROL_PLANE_ID" and kept.unused and kept.quarantined:
                     says = f"the catalog has no projects and takes {name} {here} in place of {there}"
                     return warning("pins", says, "restart the daemons, all with this setting")
                 says = f"this catalog works with {name} {there}, and here it is {here}; nothing would be changed"

@@ -78,7 +78,7 @@ def diff_fleet(
             if _has_drift(app, project):
                 drifted.append(app.app_id)
         elif (
-            app.held_for != "recovery"
+            app.hold_reason != "recovery"
             and _recorded_before(app, listed_from - settle_window)
             and _is_absent(app.project_id, seen)
         ):
@@ -110,7 +110,7 @@ def _is_absent(project_id: str, seen: Collection[str] | None) -> bool:
 def is_on_hold(app: AppMetadata) -> bool:
     """Whether a deleted app says that a person brought its project back."""
     synced = find_condition(app.conditions, ConditionType.SYNCED)
-    return app.deleted_at is not None and synced is not None and synced.reason == Reason.HELD
+    return app.deleted_at is not None and synced is not None and synced.reason == Reason.ON_HOLD
 
 
 def _mass_disappearance(missing: int, recorded: int) -> str | None:
@@ -124,7 +124,7 @@ def _mass_disappearance(missing: int, recorded: int) -> str | None:
 
 def _is_excluded(app: AppMetadata) -> bool:
     """Whether nothing of its project is to be repaired: it is to go, or waits for a person."""
-    return app.delete_requested_at is not None or app.status == AppStatus.LOST or app.held_for == "owner"
+    return app.delete_requested_at is not None or app.status == AppStatus.LOST or app.hold_reason == "owner"
 
 
 def _recorded_before(app: AppMetadata, at: datetime) -> bool:
@@ -134,7 +134,7 @@ def _recorded_before(app: AppMetadata, at: datetime) -> bool:
 def _is_duplicate(app: AppMetadata, project_id: str) -> bool:
     if app.deleted_at is not None:
         return True
-    return app.project_id not in (None, project_id) and app.held_for != "owner"
+    return app.project_id not in (None, project_id) and app.hold_reason != "owner"
 
 
 def _has_drift(app: AppMetadata, project: Project) -> bool:

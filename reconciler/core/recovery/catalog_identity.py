@@ -47,14 +47,14 @@ class CatalogIdentity:
     """What is known of the catalog's identity at one moment.
 
     Attributes:
-        catalog_id, high_water: what its projects carry, and the number of its last create.
+        catalog_id, last_create_seq: what its projects carry, and the number of its last create.
         made_at: when it was made.
         server, started: what its server says of itself, and since when it has run.
         kept: what it said when the catalog was first looked over, or claimed; None before that.
-        looked_at: when Neon's list was last compared with it.
+        verified_at: when Neon's list was last compared with it.
         doubt: why a person must say which catalog is the right one, or None.
-        claimed_at: when a person did so last.
-        set_aside: other catalogs that a person declared to be no more, each with the number of its last create.
+        promoted_at: when a person did so last.
+        retired_catalogs: other catalogs that a person declared to be no more, each with the number of its last create.
     """
 
     catalog_id: str
@@ -120,9 +120,9 @@ def split_brain_evidence(
             f"This catalog made the project {project.id} by its create number {annotations.create_seq}, and remembers "
             f"only {standing.last_create_seq}: commits were lost, by a restore or a failover. {RESUME_HINT}"
         )
-    set_aside = (standing.retired_catalogs or {}).get(annotations.catalog_id)
-    if set_aside is not None:
-        known = annotations.create_seq <= set_aside
+    retired_catalogs = (standing.retired_catalogs or {}).get(annotations.catalog_id)
+    if retired_catalogs is not None:
+        known = annotations.create_seq <= retired_catalogs
     else:
         known = not standing.is_unused and project.created_at <= standing.created_at
     if known:

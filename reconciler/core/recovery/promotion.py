@@ -195,5 +195,5 @@ def _is_missing(row: AppMetadata) -> bool:
         row.project_id is not None
         and row.delete_requested_at is None
         and row.status is not AppStatus.LOST
-        and row.held_for is None
+        and row.hold_reason is None
     )

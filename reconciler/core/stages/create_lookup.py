@@ -48,7 +48,7 @@ class AmbiguousMatch:
             f"The projects {', '.join(self.project_ids)} all carry this app's name and the nonce of one create, which "
             "made at most one of them. Find out which one is the app's, and rename or delete the others."
         )
-        return ConditionUpdate("False", Reason.NOT_PROVEN_OURS, text, detail)
+        return ConditionUpdate("False", Reason.OWNERSHIP_UNVERIFIED, text, detail)
 
     @property
     def requeue(self) -> Result:
@@ -70,7 +70,7 @@ class ForeignOrganizationMatch:
             f"Project {self.project_id} carries this app's name and the nonce of its create, and Neon does not list it "
             "in the organization of the API key. Move it back into the organization, or delete it."
         )
-        return ConditionUpdate("False", Reason.NOT_PROVEN_OURS, text, detail)
+        return ConditionUpdate("False", Reason.OWNERSHIP_UNVERIFIED, text, detail)
 
     @property
     def requeue(self) -> Result:

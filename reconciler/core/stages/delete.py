@@ -80,7 +80,7 @@ def delete(ctx: ReconcileContext) -> EffectGenerator[Result]:
             "not deleted. An operator must look."
         )
         yield from record_if_changed(
-            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.NOT_PROVEN_OURS, text))
+            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.OWNERSHIP_UNVERIFIED, text))
         )
         return Result(CAP_SECONDS, backoff=True)
     return (yield from _request_deletion(ctx, project))
@@ -137,7 +137,7 @@ def _unprotect(ctx: ReconcileContext, project: Project) -> EffectGenerator[Resul
     if protected is None:
         text = "Neon refused to delete the project; an operator must look."
         yield from record_if_changed(
-            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.NEON_REFUSED, text))
+            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.NEON_REJECTED, text))
         )
         return Result(CAP_SECONDS, backoff=True)
     yield from perform(AuthorizeMutation())
@@ -176,7 +176,7 @@ def _mark_deleted(ctx: ReconcileContext, recoverable_until: datetime | None) -> 
     said = build_status_update(
         ctx,
         ready=ConditionUpdate("False", Reason.DELETED, "The app is deleted."),
-        synced=ConditionUpdate("True", Reason.IN_SYNC, "Nothing is left of it at Neon but what can be recovered."),
+        synced=ConditionUpdate("True", Reason.UP_TO_DATE, "Nothing is left of it at Neon but what can be recovered."),
         timestamps={
             "deleted_at": ctx.now,
             "recoverable_until": recoverable_until,
@@ -184,4 +184,4 @@ def _mark_deleted(ctx: ReconcileContext, recoverable_until: datetime | None) -> 
         },
     )
     yield from perform(RecordStatus(said))
-    return Result(0.0 if ctx.surplus_ids else None)
+    return Result(0.0 if ctx.duplicate_ids else None)

@@ -46,7 +46,7 @@ def delete_duplicates(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Res
 
 
 def _reconcile_candidate(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
-    project_id = ctx.surplus_ids[0]
+    project_id = ctx.duplicate_ids[0]
     try:
         project = yield from perform(GetProject(project_id))
     except NeonNotFound:
@@ -65,7 +65,7 @@ def _reconcile_candidate(ctx: ReconcileContext, org_id: str) -> EffectGenerator[
     if not proven:
         text = "Another project carries the app's name and no proof that this app made it. It was left unchanged."
         yield from record_if_changed(
-            ctx, build_status_update(ctx, events=(Event("LeftAlone", Reason.NOT_PROVEN_OURS, text),))
+            ctx, build_status_update(ctx, events=(Event("LeftAlone", Reason.OWNERSHIP_UNVERIFIED, text),))
         )
         yield from perform(DismissDuplicate(project_id, report=True))
         return Result(0.0)
@@ -92,7 +92,7 @@ def _is_deletable_duplicate(ctx: ReconcileContext, org_id: str, project: Project
     made = matching_intent(branches, ctx.app, ctx.control_plane, ctx.intents)
     if made is None and branches.unreadable:
         return None
-    if made is None or made.state not in ("open", "refused", "absent"):
+    if made is None or made.state not in ("open", "rejected", "absent"):
         return False
     copied = yield from _has_clone(ctx, org_id, project, made)
     return None if copied is None else not copied
@@ -118,7 +118,7 @@ def _dismiss_missing(ctx: ReconcileContext, project_id: str) -> EffectGenerator[
     if project_id == ctx.app.project_id and is_on_hold(ctx.app):
         text = "The project that had been brought back is gone again; nothing is left of it but what can be recovered."
         yield from record_if_changed(
-            ctx, build_status_update(ctx, synced=ConditionUpdate("True", Reason.IN_SYNC, text))
+            ctx, build_status_update(ctx, synced=ConditionUpdate("True", Reason.UP_TO_DATE, text))
         )
     yield from perform(DismissDuplicate(project_id, report=False))
 
@@ -127,8 +127,8 @@ def _hold_restored(ctx: ReconcileContext, project_id: str) -> EffectGenerator[No
     """A delete is final until its owner restores it, but what a person brought back is not deleted again."""
     if ctx.app.deleted_at is not None and not is_on_hold(ctx.app):
         text = "The deleted app's project was brought back at Neon; it is left alone. An operator must decide."
-        told = Event("Held", "BroughtBack", f"Project {project_id} of the deleted app is live again.")
+        told = Event("OnHold", "BroughtBack", f"Project {project_id} of the deleted app is live again.")
         yield from record_if_changed(
-            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.HELD, text), events=(told,))
+            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.ON_HOLD, text), events=(told,))
         )
     yield from perform(DismissDuplicate(project_id, report=True))

@@ -86,7 +86,7 @@ def remaining_seconds(ctx: ReconcileContext, since: datetime) -> float:
 
 
 def _recover(ctx: ReconcileContext, project_id: str) -> EffectGenerator[Result]:
-    if ctx.app.held_for == "recovery":
+    if ctx.app.hold_reason == "recovery":
         text = (
             "The project was deleted at Neon before the catalog was claimed, perhaps by its owner's wish. It is "
             "recovered once an operator says so with `morphik-apps claim --confirm`; deleting the app ends it."

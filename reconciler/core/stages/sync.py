@@ -63,7 +63,7 @@ def sync_project(ctx: ReconcileContext, org_id: str, project_id: str) -> EffectG
         return (yield from reconcile_missing(ctx, org_id, project_id))
     if not is_in_organization(project, org_id):
         held = ConditionUpdate(
-            "False", Reason.HELD, "The project belongs to another organization now; an operator must look."
+            "False", Reason.ON_HOLD, "The project belongs to another organization now; an operator must look."
         )
         yield from record_if_changed(ctx, build_status_update(ctx, synced=held))
         return REQUEUE_AT_CAP
@@ -99,7 +99,7 @@ def _apply_update(ctx: ReconcileContext, project_id: str, update: ProjectUpdate)
     if left is not None:
         text = f"Neon accepted the repair but kept its own values of: {drifted_fields(left)}. An operator must look."
         yield from record_if_changed(
-            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.NEON_REFUSED, text))
+            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.NEON_REJECTED, text))
         )
         return REQUEUE_AT_CAP
     told = Event("DriftRepaired", "ChangedAtNeon", f"Put back as asked for: {drifted_fields(update)}.")
@@ -143,7 +143,7 @@ def _record_address_not_allowed(ctx: ReconcileContext, error: AddressNotAllowed)
     yield from record_if_changed(
         ctx,
         build_status_update(
-            ctx, ready=ConditionUpdate("False", Reason.HOST_NOT_BELIEVED, f"{error} Operator action required.")
+            ctx, ready=ConditionUpdate("False", Reason.HOST_NOT_ALLOWED, f"{error} Operator action required.")
         ),
     )
     return requeue_with_backoff(ctx)

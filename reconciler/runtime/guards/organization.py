@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from reconciler.catalog.fleet import FleetCatalog, Pins
+from reconciler.catalog.control_plane_store import Binding, ControlPlaneStore
 from reconciler.errors import (
     InvalidNeonId,
     MutationsSuspended,
@@ -53,7 +53,7 @@ class OrganizationGuard:
     def __init__(
         self,
         client: NeonClient,
-        fleet: FleetCatalog,
+        fleet: ControlPlaneStore,
         *,
         org_id: str | None,
         neon_api_url: str,
@@ -111,10 +111,10 @@ class OrganizationGuard:
 
     async def organization(self) -> str:
         """The organization's id, whatever is in doubt; asked anew. Raises as ``confirm`` does."""
-        pinned = await self._fleet.pins()
+        pinned = await self._fleet.binding()
         # What is pinned stays: a mistyped organization is not kept unless Neon knows it.
         org_id = await self._organization()
-        kept = pinned or await self._fleet.pin(Pins(org_id, self._neon_api_url, self._control_plane_id))
+        kept = pinned or await self._fleet.bind(Binding(org_id, self._neon_api_url, self._control_plane_id))
         for name, here, there in (
             ("NEON_ORG_ID", org_id, kept.org_id),
             ("NEON_API_URL", self._neon_api_url, kept.neon_api_url),
@@ -138,7 +138,7 @@ class OrganizationGuard:
     async def _resolve(self) -> str:
         if not self._settings_adopted:
             # At a process's start only: one that runs on with the former setting must not take it back.
-            if await self._fleet.take_plane(self._control_plane_id):
+            if await self._fleet.set_control_plane_id(self._control_plane_id):
                 log.warning("the catalog has no projects and takes the CONTROL_PLANE_ID %s", self._control_plane_id)
             self._settings_adopted = True
         standing = await self._split_brain.require_trusted()
@@ -175,7 +175,7 @@ class OrganizationGuard:
     async def _verify_visibility(self, org_id: str, exclude_app_id: str | None) -> None:
         """Raise NeonUnauthorized where the key sees none of some projects that the catalog records."""
         start = app_id_from_bytes(secrets.token_bytes(15))
-        others = await self._fleet.witnesses(start, exclude_app_id or "", VISIBILITY_SAMPLES)
+        others = await self._fleet.sample_recorded_projects(start, exclude_app_id or "", VISIBILITY_SAMPLES)
         for project_id in others:
             if await self._can_see(org_id, project_id):
                 return

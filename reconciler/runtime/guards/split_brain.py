@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from reconciler.catalog.fleet import FleetCatalog
+from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.core.ownership import parse_annotations
 from reconciler.core.recovery.catalog_identity import (
     CatalogIdentity,
@@ -66,7 +66,7 @@ class SplitBrainDetector:
         control_plane_id: whose projects are ours.
     """
 
-    def __init__(self, client: NeonClient, fleet: FleetCatalog, control_plane_id: str) -> None:
+    def __init__(self, client: NeonClient, fleet: ControlPlaneStore, control_plane_id: str) -> None:
         self._client = client
         self._fleet = fleet
         self._identity = fleet.identity
@@ -84,7 +84,7 @@ class SplitBrainDetector:
         Raises:
             MutationsSuspended: a person must say which catalog is the right one, or start this process again.
         """
-        standing = await self._identity.standing()
+        standing = await self._identity.read()
         # What this process makes carries the id that it has read at its start.
         self._catalog_id = self._catalog_id or standing.catalog_id
         if standing.catalog_id != self._catalog_id:
@@ -161,7 +161,7 @@ class SplitBrainDetector:
                 self._inconclusive.add(project.id)
                 lacking = True
                 continue
-            reason = split_brain_evidence(await self._identity.standing(), self._control_plane_id, project, mark)
+            reason = split_brain_evidence(await self._identity.read(), self._control_plane_id, project, mark)
             if reason is not None:
                 await self._quarantine(standing, reason)
             self._cleared.add(project.id)
@@ -181,11 +181,11 @@ class SplitBrainDetector:
         return bool(await self._identity.unrecorded([*listing.unavailable_project_ids, *unread]))
 
     async def _record_verified(self, standing: CatalogIdentity, at: datetime | None) -> None:
-        if not await self._identity.looked(standing, at):
+        if not await self._identity.record_verified(standing, at):
             raise CatalogUnverified("the catalog's server changed while it was compared with Neon")
 
     async def _quarantine(self, standing: CatalogIdentity, reason: str) -> None:
-        if await self._identity.doubt(standing, reason):
+        if await self._identity.quarantine(standing, reason):
             log.error("which catalog is the right one is in doubt: %s", reason, extra=log_extra(server=standing.server))
         raise MutationsSuspended(reason)
 

@@ -12,17 +12,17 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from reconciler.catalog.database import Database, Row
+from reconciler.catalog.encryption import DecryptionFailed, Sealer
 from reconciler.catalog.rows import conditions_to_json
-from reconciler.catalog.seal import DecryptionFailed, Sealer
 from reconciler.catalog.statements import load
-from reconciler.catalog.work import Lease, intent_of
+from reconciler.catalog.work_queue import Lease, intent_from_row
 from reconciler.core.context import CreateIntent, Credentials, StatusUpdate
 from reconciler.core.effects import OpenIntent, RecordProject
 from reconciler.core.host_allow_list import AddressNotAllowed, AddressRule, CheckedURI
 from reconciler.errors import CatalogUnverified, LeaseLost, MutationsSuspended
 from specs.metadata import AppMetadata
 
-_SQL = load("record")
+_SQL = load("status_store")
 SWEEP_DELETES_PER_HOUR = 10
 
 
@@ -40,7 +40,7 @@ class StatusStore:
         self._sealer = sealer
         self._lease_seconds = lease_seconds
 
-    async def permit(self, lease: Lease, *, swept: bool) -> None:
+    async def authorize_mutation(self, lease: Lease, *, automatic: bool) -> None:
         """Check that a change may be sent, and renew the lease.
 
         Raises:
@@ -48,7 +48,7 @@ class StatusStore:
         """
         parameters = {**_fence(lease), "lease": self._lease_seconds}
         async with self._database.connection() as connection:
-            row = await (await connection.execute(_SQL["permit"], parameters)).fetchone()
+            row = await (await connection.execute(_SQL["authorize_mutation"], parameters)).fetchone()
             if row is not None and row["unseen"]:
                 raise CatalogUnverified(
                     "its server is not the one that was looked over; it is compared with Neon first"
@@ -57,25 +57,25 @@ class StatusStore:
                 raise LeaseLost(lease.app_id)
             if row["stopped"]:
                 raise MutationsSuspended(row["reason"] or "every change at Neon is stopped")
-            if not swept:
+            if not automatic:
                 return
-            spent = await connection.execute(_SQL["spend_sweep_delete"], {"budget": SWEEP_DELETES_PER_HOUR})
+            spent = await connection.execute(_SQL["spend_automatic_delete"], {"budget": SWEEP_DELETES_PER_HOUR})
             if await spent.fetchone() is None:
                 raise MutationsSuspended(f"sweeps may delete {SWEEP_DELETES_PER_HOUR} projects an hour, and have")
 
     async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
         """Commit the intent to create. Raises as ``permit`` does; LeaseLost also when the app needs no project now."""
-        await self.permit(lease, swept=False)
+        await self.authorize_mutation(lease, automatic=False)
         parameters = {**_fence(lease), "nonce": effect.nonce, "again": effect.reuse_create_seq}
-        return intent_of(await self._one(lease, "open_intent", parameters))
+        return intent_from_row(await self._one(lease, "open_intent", parameters))
 
-    async def refuse_intent(self, lease: Lease, create_seq: int) -> None:
+    async def mark_intent_rejected(self, lease: Lease, create_seq: int) -> None:
         """The request of this intent was definitely not carried out."""
-        await self._settle(lease, create_seq, state="refused", absent=False)
+        await self._update_intent(lease, create_seq, state="rejected", absent=False)
 
-    async def note_absence(self, lease: Lease, create_seq: int, *, proven: bool) -> None:
+    async def record_absence(self, lease: Lease, create_seq: int, *, confirmed: bool) -> None:
         """A complete list did not show the intent's project; ``proven`` by now."""
-        await self._settle(lease, create_seq, state="absent" if proven else "open", absent=True)
+        await self._update_intent(lease, create_seq, state="absent" if confirmed else "open", absent=True)
 
     async def record(self, lease: Lease, said: StatusUpdate, request_id: str | None = None) -> None:
         """Write conditions, status, columns and events, which name the request to Neon that they come from."""
@@ -88,7 +88,7 @@ class StatusStore:
         if app.project_id is None or app.org_id is None:
             raise LeaseLost(app.app_id)
         key = self._sealer.open_data_key(app)
-        place = _place(app, app.org_id, app.project_id, app.data_key_version)
+        place = _aad(app, app.org_id, app.project_id, app.data_key_version)
         direct = self._sealer.seal(key, "connection_uri", new.connection_uri.get_secret_value(), **place)
         pooled = (
             None
@@ -102,7 +102,7 @@ class StatusStore:
     ) -> None:
         """Write the project's id, once, with a new data key and the sealed URIs."""
         key = self._sealer.new_data_key(app.app_id, app.incarnation)
-        place = _place(app, effect.org_id, effect.project_id, key.version)
+        place = _aad(app, effect.org_id, effect.project_id, key.version)
 
         def sealed(column: Any, uri: CheckedURI | None) -> bytes | None:
             return None if uri is None else self._sealer.seal(key.key, column, uri.get_secret_value(), **place)
@@ -110,7 +110,7 @@ class StatusStore:
         held = effect.credentials
         parameters = {
             **_fence(lease),
-            **_progress(effect.update, request_id),
+            **_update_parameters(effect.update, request_id),
             "create_seq": effect.create_seq,
             "incarnation": app.incarnation,
             "project_id": effect.project_id,
@@ -123,11 +123,11 @@ class StatusStore:
         }
         await self._one(lease, "record_project", parameters)
 
-    async def drop_surplus(self, lease: Lease, project_id: str, *, report: bool) -> None:
+    async def dismiss_duplicate(self, lease: Lease, project_id: str, *, report: bool) -> None:
         """Forget a candidate for a surplus."""
-        await self._one(lease, "drop_surplus", {**_fence(lease), "project_id": project_id, "report": report})
+        await self._one(lease, "dismiss_duplicate", {**_fence(lease), "project_id": project_id, "report": report})
 
-    def open_seal(self, app: AppMetadata, rule: AddressRule) -> Credentials | None:
+    def decrypt_credentials(self, app: AppMetadata, rule: AddressRule) -> Credentials | None:
         """The recorded URIs, opened; None when there are none, no key opens them, or the rule does not allow them."""
         try:
             direct = self._sealer.decrypt_uri(app, "connection_uri")
@@ -138,9 +138,9 @@ class StatusStore:
         except (DecryptionFailed, AddressNotAllowed):
             return None
 
-    async def _settle(self, lease: Lease, create_seq: int, *, state: str, absent: bool) -> None:
+    async def _update_intent(self, lease: Lease, create_seq: int, *, state: str, absent: bool) -> None:
         parameters = {**_fence(lease), "create_seq": create_seq, "state": state, "absent": absent}
-        await self._one(lease, "settle_intent", parameters)
+        await self._one(lease, "update_intent", parameters)
 
     async def _write(
         self,
@@ -153,9 +153,9 @@ class StatusStore:
     ) -> None:
         parameters = {
             **_fence(lease),
-            **_progress(said, request_id),
+            **_update_parameters(said, request_id),
             "observed_generation": said.observed_generation,
-            "columns": Jsonb(_times(said.timestamps)),
+            "columns": Jsonb(_timestamps(said.timestamps)),
             "connection_uri": connection_uri,
             "pooled_uri": pooled_uri,
         }
@@ -173,7 +173,7 @@ def _fence(lease: Lease) -> dict[str, Any]:
     return {"app_id": lease.app_id, "token": lease.token}
 
 
-def _place(app: AppMetadata, org_id: str, project_id: str, version: int) -> Any:
+def _aad(app: AppMetadata, org_id: str, project_id: str, version: int) -> Any:
     return {
         "owner_id": app.owner_id,
         "app_id": app.app_id,
@@ -184,7 +184,7 @@ def _place(app: AppMetadata, org_id: str, project_id: str, version: int) -> Any:
     }
 
 
-def _progress(said: StatusUpdate, request_id: str | None) -> dict[str, Any]:
+def _update_parameters(said: StatusUpdate, request_id: str | None) -> dict[str, Any]:
     return {
         "request_id": request_id,
         "status": str(said.status),
@@ -193,5 +193,5 @@ def _progress(said: StatusUpdate, request_id: str | None) -> dict[str, Any]:
     }
 
 
-def _times(columns: Mapping[Any, datetime | None]) -> dict[str, str | None]:
+def _timestamps(columns: Mapping[Any, datetime | None]) -> dict[str, str | None]:
     return {str(column): None if at is None else at.isoformat() for column, at in columns.items()}

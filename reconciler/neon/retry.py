@@ -16,7 +16,7 @@ from reconciler.errors import (
     NeonOutcomeUnknown,
     NeonRetryable,
 )
-from reconciler.neon.wire import RETRYABLE_STATUSES, NeonRequest
+from reconciler.neon.protocol import RETRYABLE_STATUSES, NeonRequest
 
 RETRY_WINDOW_SECONDS: Final = 10.0
 """How long after its first send a request is sent again; what lasts longer is the loop's."""
@@ -52,7 +52,7 @@ class NoGate:
         """Nobody else is held back."""
 
 
-def retry_delay(error: NeonAPIError, request: NeonRequest, *, resends: int, jitter: float, left: float) -> float | None:
+def retry_delay(error: NeonAPIError, request: NeonRequest, *, retries: int, jitter: float, left: float) -> float | None:
     """Seconds to wait before the request is sent again, or None to leave it to the loop.
 
     Args:
@@ -64,9 +64,9 @@ def retry_delay(error: NeonAPIError, request: NeonRequest, *, resends: int, jitt
     """
     unanswered = error.status is None and isinstance(error, NeonNotSent | NeonOutcomeUnknown)
     lost = not request.mutates and (unanswered or isinstance(error, NeonIntermediaryAnswered))
-    if resends >= MAX_RETRIES or not (lost or _is_safe(error)):
+    if retries >= MAX_RETRIES or not (lost or _is_safe(error)):
         return None
-    pause = max(_FIRST_SECONDS * 2.0**resends * jitter, error.retry_after or 0.0)
+    pause = max(_FIRST_SECONDS * 2.0**retries * jitter, error.retry_after or 0.0)
     return pause if pause <= left else None
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from reconciler.neon.wire import OtherThanRequested
+from reconciler.neon.protocol import OtherThanRequested
 from specs.neon import (
     Branch,
     BranchList,
@@ -31,10 +31,10 @@ from specs.neon import (
 )
 from specs.neon.lenient import LONGEST_LIST, LenientText, Secret, is_storable
 
-LONGEST_CURSOR: Final = 2048
+MAX_CURSOR: Final = 2048
 """Characters of a cursor, which becomes a part of the next address; Neon's are ids or names of fields and ids."""
 
-LONGEST_ANNOTATION: Final = 4096
+MAX_ANNOTATION: Final = 4096
 """Characters of an annotation's value; ours are below 1,000."""
 
 _Items = Annotated[list[Any], Field(max_length=LONGEST_LIST)]
@@ -46,27 +46,27 @@ class _Envelope(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
-class _OfProject(_Envelope):
+class _ProjectEnvelope(_Envelope):
     project: Project
 
 
-class _OfUri(_Envelope):
+class _UriEnvelope(_Envelope):
     uri: Secret
 
 
-class _OfEndpoints(_Envelope):
+class _EndpointsEnvelope(_Envelope):
     endpoints: _Items
 
 
-class _OfOperations(_Envelope):
+class _OperationsEnvelope(_Envelope):
     operations: _Items
 
 
-class _OfOrganizations(_Envelope):
+class _OrganizationsEnvelope(_Envelope):
     organizations: Annotated[tuple[Organization, ...], Field(max_length=LONGEST_LIST, fail_fast=True)]
 
 
-_Cursor = Annotated[str, Field(max_length=LONGEST_CURSOR, pattern=r"^[ -~]*$")]
+_Cursor = Annotated[str, Field(max_length=MAX_CURSOR, pattern=r"^[ -~]*$")]
 
 
 class _Pagination(_Envelope):
@@ -74,13 +74,13 @@ class _Pagination(_Envelope):
     next: _Cursor | None = None
 
 
-class _OfProjects(_Envelope):
+class _ProjectsEnvelope(_Envelope):
     projects: _Items
     unavailable_project_ids: Annotated[tuple[LenientText, ...], Field(max_length=LONGEST_LIST)] | None = None
     pagination: _Pagination | None = None
 
 
-class _OfBranches(_Envelope):
+class _BranchesEnvelope(_Envelope):
     branches: _Items
     annotations: Annotated[dict[str, Any], Field(max_length=LONGEST_LIST)] | None = None
     pagination: _Pagination | None = None
@@ -90,7 +90,7 @@ def project(project_id: str) -> Callable[[object], Project]:
     """The reader of an answer that holds one project."""
 
     def read(data: object) -> Project:
-        found = _OfProject.model_validate(data).project
+        found = _ProjectEnvelope.model_validate(data).project
         _same("project", found.id, project_id)
         return found
 
@@ -110,7 +110,7 @@ def of_project(model: type[_OfOneProject], project_id: str) -> Callable[[object]
 
 def projects(data: object) -> ProjectPage:
     """One page of projects."""
-    read = _OfProjects.model_validate(data)
+    read = _ProjectsEnvelope.model_validate(data)
     found: list[Project] = []
     unreadable: list[UnreadableProject] = []
     for item in read.projects:
@@ -131,7 +131,7 @@ def branches(project_id: str) -> Callable[[object], BranchList]:
     """The reader of one page of a project's branches."""
 
     def read(data: object) -> BranchList:
-        page = _OfBranches.model_validate(data)
+        page = _BranchesEnvelope.model_validate(data)
         found = [each for item in page.branches if _is_of(each := _none_if_invalid(Branch, item), project_id)]
         given = {branch_id: item for branch_id, item in (page.annotations or {}).items() if item is not None}
         read_ones = {branch_id: _annotation(item) for branch_id, item in given.items()}
@@ -154,7 +154,7 @@ def created_branch(project_id: str) -> Callable[[object], CreateBranchResponse]:
     return read
 
 
-def changed_branch(project_id: str, branch_id: str) -> Callable[[object], UpdateBranchResponse]:
+def updated_branch(project_id: str, branch_id: str) -> Callable[[object], UpdateBranchResponse]:
     """The reader of the answer to a change of a branch."""
 
     def read(data: object) -> UpdateBranchResponse:
@@ -170,13 +170,13 @@ def endpoints(project_id: str) -> Callable[[object], tuple[Endpoint, ...]]:
     """The reader of a project's computes; one that cannot be read may be any."""
 
     def read(data: object) -> tuple[Endpoint, ...]:
-        items = [_none_if_invalid(Endpoint, item) for item in _OfEndpoints.model_validate(data).endpoints]
+        items = [_none_if_invalid(Endpoint, item) for item in _EndpointsEnvelope.model_validate(data).endpoints]
         return tuple(each if each is not None and _is_of(each, project_id) else Endpoint() for each in items)
 
     return read
 
 
-def changed_endpoint(project_id: str) -> Callable[[object], EndpointResponse]:
+def endpoint_response(project_id: str) -> Callable[[object], EndpointResponse]:
     """The reader of the answer to a new or changed compute."""
 
     def read(data: object) -> EndpointResponse:
@@ -191,7 +191,7 @@ def operations(project_id: str) -> Callable[[object], tuple[Operation, ...]]:
     """The reader of a project's operations; one that cannot be read may still run."""
 
     def read(data: object) -> tuple[Operation, ...]:
-        items = [_none_if_invalid(Operation, item) for item in _OfOperations.model_validate(data).operations]
+        items = [_none_if_invalid(Operation, item) for item in _OperationsEnvelope.model_validate(data).operations]
         return tuple(each if each is not None and _is_of(each, project_id) else Operation() for each in items)
 
     return read
@@ -199,12 +199,12 @@ def operations(project_id: str) -> Callable[[object], tuple[Operation, ...]]:
 
 def uri(data: object) -> SecretStr:
     """A connection URI."""
-    return _OfUri.model_validate(data).uri
+    return _UriEnvelope.model_validate(data).uri
 
 
 def organizations(data: object) -> tuple[Organization, ...]:
     """The organizations of the key: one that cannot be read could be the one to choose, so all must be readable."""
-    return _OfOrganizations.model_validate(data).organizations
+    return _OrganizationsEnvelope.model_validate(data).organizations
 
 
 def _none_if_invalid(model: type[_M], item: object) -> _M | None:
@@ -230,4 +230,4 @@ def _annotation(item: object) -> dict[str, str] | None:
     if not isinstance(value, dict):
         return None
     texts = {key: text for key, text in value.items() if isinstance(text, str)}
-    return texts if all(is_storable(text, LONGEST_ANNOTATION) for text in texts.values()) else None
+    return texts if all(is_storable(text, MAX_ANNOTATION) for text in texts.values()) else None

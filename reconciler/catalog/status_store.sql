@@ -1,15 +1,15 @@
 -- What a pass writes. Every statement holds the work row and is conditional on the fencing token:
 -- no row returned means that another worker may hold the app, and nothing was written.
 
--- name: permit
+-- name: authorize_mutation
 -- May a change be sent now? Prolongs the lease unless everything is stopped, or the catalog's server is not the one under
 -- which the catalog was compared with Neon.
 WITH plane AS (
-    SELECT coalesce(doubt_reason, mutation_stop_reason) AS reason,
-           doubted_at IS NOT NULL
+    SELECT coalesce(quarantine_reason, mutation_stop_reason) AS reason,
+           quarantined_at IS NOT NULL
                OR mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped,
-           server_identity IS NOT NULL AND doubted_at IS NULL
-               AND (server_identity <> server_identity(tableoid) OR looked_start IS DISTINCT FROM pg_postmaster_start_time())
+           server_identity IS NOT NULL AND quarantined_at IS NULL
+               AND (server_identity <> server_identity(tableoid) OR verified_server_start IS DISTINCT FROM pg_postmaster_start_time())
                AS unseen
     FROM catalog_identity
 ),
@@ -24,13 +24,13 @@ renewed AS (
 )
 SELECT stopped, reason, unseen, EXISTS (SELECT FROM renewed) AS held FROM plane;
 
--- name: spend_sweep_delete
+-- name: spend_automatic_delete
 -- Take one delete from the sweeps' budget; no row when it is used up.
 UPDATE catalog_identity
-SET sweep_deletes = CASE WHEN sweep_deletes_since < now() - interval '1 hour' THEN 1 ELSE sweep_deletes + 1 END,
-    sweep_deletes_since = CASE WHEN sweep_deletes_since < now() - interval '1 hour' THEN now() ELSE sweep_deletes_since END
-WHERE sweep_deletes < %(budget)s OR sweep_deletes_since < now() - interval '1 hour'
-RETURNING sweep_deletes;
+SET automatic_deletes = CASE WHEN automatic_deletes_since < now() - interval '1 hour' THEN 1 ELSE automatic_deletes + 1 END,
+    automatic_deletes_since = CASE WHEN automatic_deletes_since < now() - interval '1 hour' THEN now() ELSE automatic_deletes_since END
+WHERE automatic_deletes < %(budget)s OR automatic_deletes_since < now() - interval '1 hour'
+RETURNING automatic_deletes;
 
 -- name: open_intent
 -- Commit the intent to create before the request is sent; nothing for an app that has a project or shall have none.
@@ -40,9 +40,9 @@ WITH leased AS MATERIALIZED (
       -- The permission was another statement, which another server may have given.
       AND EXISTS (
           SELECT FROM catalog_identity
-          WHERE doubted_at IS NULL
+          WHERE quarantined_at IS NULL
             AND (server_identity IS NULL
-                 OR server_identity = server_identity(tableoid) AND looked_start = pg_postmaster_start_time())
+                 OR server_identity = server_identity(tableoid) AND verified_server_start = pg_postmaster_start_time())
       )
     FOR NO KEY UPDATE
 ),
@@ -52,23 +52,23 @@ held AS MATERIALIZED (
     FOR SHARE OF a
 ),
 numbered AS (
-    UPDATE catalog_identity SET high_water = high_water + 1 FROM held WHERE %(again)s::bigint IS NULL
-    RETURNING high_water
+    UPDATE catalog_identity SET last_create_seq = last_create_seq + 1 FROM held WHERE %(again)s::bigint IS NULL
+    RETURNING last_create_seq
 ),
 made AS (
     INSERT INTO create_intents (app_id, create_seq, incarnation, nonce, state, sent_at)
-    SELECT held.app_id, numbered.high_water, held.incarnation, %(nonce)s, 'open', clock_timestamp()
+    SELECT held.app_id, numbered.last_create_seq, held.incarnation, %(nonce)s, 'open', clock_timestamp()
     FROM held CROSS JOIN numbered
     RETURNING create_seq, incarnation, nonce, state, sent_at, first_absent_at
 ),
 reopened AS (
     UPDATE create_intents i SET state = 'open', sent_at = clock_timestamp(), first_absent_at = NULL FROM held
-    WHERE i.app_id = held.app_id AND i.create_seq = %(again)s::bigint AND i.state = 'refused'
+    WHERE i.app_id = held.app_id AND i.create_seq = %(again)s::bigint AND i.state = 'rejected'
     RETURNING i.create_seq, i.incarnation, i.nonce, i.state, i.sent_at, i.first_absent_at
 )
 SELECT * FROM made UNION ALL SELECT * FROM reopened;
 
--- name: settle_intent
+-- name: update_intent
 -- Say what became of an open intent.
 WITH held AS (
     SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
@@ -77,7 +77,7 @@ UPDATE create_intents i
 SET state = %(state)s,
     first_absent_at = CASE WHEN %(absent)s THEN coalesce(i.first_absent_at, clock_timestamp()) ELSE i.first_absent_at END
 FROM held
-WHERE i.app_id = held.app_id AND i.create_seq = %(create_seq)s AND i.state NOT IN ('refused', 'recorded', 'absent')
+WHERE i.app_id = held.app_id AND i.create_seq = %(create_seq)s AND i.state NOT IN ('rejected', 'recorded', 'absent')
 RETURNING i.create_seq;
 
 -- name: record
@@ -157,13 +157,13 @@ told AS (
 )
 SELECT app_id FROM written;
 
--- name: drop_surplus
+-- name: dismiss_duplicate
 -- Forget a candidate for a surplus; one that is left alone is kept as reported.
 WITH held AS (
     SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
 ),
 dropped AS (
-    UPDATE app_work w SET surplus_ids = array_remove(w.surplus_ids, %(project_id)s) FROM held WHERE w.app_id = held.app_id
+    UPDATE app_work w SET duplicate_ids = array_remove(w.duplicate_ids, %(project_id)s) FROM held WHERE w.app_id = held.app_id
     RETURNING w.app_id
 ),
 reported AS (

@@ -1,22 +1,22 @@
 -- The plane as a whole: its identity, the emergency stop, sweeps, periodic jobs, retention.
 
--- name: identity
+-- name: binding
 -- Who this catalog is, and whether changes are stopped.
-SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id, high_water, mutation_stop_reason
+SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id, last_create_seq, mutation_stop_reason
 FROM catalog_identity;
 
--- name: pin
+-- name: bind
 -- Keep the first organization, API and plane that this catalog worked with.
 UPDATE catalog_identity
 SET org_id = %(org_id)s, neon_api_url = %(neon_api_url)s, control_plane_id = %(control_plane_id)s
 WHERE org_id IS NULL;
 
--- name: take_plane
+-- name: set_control_plane_id
 -- An operator starts a daemon with another CONTROL_PLANE_ID over a catalog in doubt that has begun no create. Only a
 -- catalog in doubt takes it: no daemon creates there under the former one.
 UPDATE catalog_identity
-SET control_plane_id = %(control_plane_id)s, doubted_at = NULL, doubt_reason = NULL, looked_at = NULL
-WHERE doubted_at IS NOT NULL AND high_water = 0 AND claimed_at IS NULL AND control_plane_id <> %(control_plane_id)s
+SET control_plane_id = %(control_plane_id)s, quarantined_at = NULL, quarantine_reason = NULL, verified_at = NULL
+WHERE quarantined_at IS NOT NULL AND last_create_seq = 0 AND promoted_at IS NULL AND control_plane_id <> %(control_plane_id)s
 RETURNING singleton;
 
 -- name: stop
@@ -25,7 +25,7 @@ UPDATE catalog_identity SET mutation_stopped_at = coalesce(mutation_stopped_at, 
 WHERE mutation_stop_reason IS DISTINCT FROM %(reason)s
 RETURNING mutation_stop_reason;
 
--- name: lift_stop
+-- name: clear_stop
 -- The fleet is there again.
 UPDATE catalog_identity SET mutation_stopped_at = NULL, mutation_stop_reason = NULL, stop_overridden_until = NULL
 WHERE mutation_stopped_at IS NOT NULL
@@ -45,17 +45,17 @@ SELECT coalesce(stop_overridden_until > now(), false) AS overridden FROM catalog
 -- The catalog's clock.
 SELECT clock_timestamp() AS now;
 
--- name: sweep_rows
+-- name: resync_rows
 -- A page of all apps that are not beyond their tombstone, without secrets.
 SELECT app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds, history_retention_seconds, quota,
        incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions, observed_generation,
-       org_id, project_id, project_recorded_at, role_number, connected_at, missing_since, deleted_at, held_for
+       org_id, project_id, project_recorded_at, role_number, connected_at, missing_since, deleted_at, hold_reason
 FROM app_metadata
 WHERE app_id > %(after)s AND (tombstone_until IS NULL OR tombstone_until > now())
 ORDER BY app_id
 LIMIT %(limit)s;
 
--- name: audit_rows
+-- name: deep_resync_rows
 -- The next settled apps for a deep look, with their sealed URIs.
 SELECT a.* FROM app_metadata a JOIN app_work w USING (app_id)
 WHERE a.app_id > %(after)s AND a.connected_at IS NOT NULL AND a.delete_requested_at IS NULL AND w.due_at = 'infinity'
@@ -66,7 +66,7 @@ LIMIT %(limit)s;
 -- How many apps a deep round has to look at.
 SELECT count(*) AS apps FROM app_metadata WHERE connected_at IS NOT NULL AND delete_requested_at IS NULL;
 
--- name: witnesses
+-- name: sample_projects
 -- Some projects that a good key must see: of the next apps in a circle that were connected to, without one app. An app
 -- whose project is not seen at the moment counts too: a key that sees nothing must not make its own witnesses away.
 (
@@ -89,22 +89,22 @@ LIMIT %(limit)s;
 -- name: wake
 -- Look at these apps soon; work of this kind waits behind what people asked for.
 UPDATE app_work
-SET wakes = wakes + 1,
+SET wake_count = wake_count + 1,
     lane = CASE WHEN due_at = 'infinity' THEN 1 ELSE lane END,
     confirmed_missing = confirmed_missing OR %(missing)s,
     due_at = CASE WHEN lease_expires_at > now() THEN due_at ELSE least(due_at, now()) END,
-    rank_at = least(rank_at, now() + make_interval(secs => %(ageing)s))
+    priority_at = least(priority_at, now() + make_interval(secs => %(ageing)s))
 WHERE app_id = ANY(%(app_ids)s)
 RETURNING app_id;
 
--- name: name_surplus
+-- name: enqueue_duplicates
 -- Hand projects to the passes of their apps as candidates for a surplus, and wake them.
 UPDATE app_work w
-SET surplus_ids = ARRAY(SELECT DISTINCT unnest(w.surplus_ids || s.project_ids) ORDER BY 1),
-    wakes = w.wakes + 1,
+SET duplicate_ids = ARRAY(SELECT DISTINCT unnest(w.duplicate_ids || s.project_ids) ORDER BY 1),
+    wake_count = w.wake_count + 1,
     lane = CASE WHEN w.due_at = 'infinity' THEN 1 ELSE w.lane END,
     due_at = CASE WHEN w.lease_expires_at > now() THEN w.due_at ELSE least(w.due_at, now()) END,
-    rank_at = least(w.rank_at, now() + make_interval(secs => %(ageing)s))
+    priority_at = least(w.priority_at, now() + make_interval(secs => %(ageing)s))
 FROM (
     SELECT app_id, array_agg(project_id) AS project_ids
     FROM unnest(%(app_ids)s::text[], %(project_ids)s::text[]) AS named (app_id, project_id)
@@ -112,7 +112,7 @@ FROM (
 ) AS s
 WHERE w.app_id = s.app_id;
 
--- name: reported
+-- name: known_orphans
 -- Projects that were reported before.
 SELECT project_id FROM orphan_projects;
 
@@ -133,7 +133,7 @@ SET lease_owner = %(owner)s,
     lease_token = lease_token + 1,
     lease_expires_at = now() + make_interval(secs => %(lease)s),
     started_at = now(),
-    round_started_at = CASE WHEN position = '' THEN now() ELSE coalesce(round_started_at, now()) END
+    cycle_started_at = CASE WHEN position = '' THEN now() ELSE coalesce(cycle_started_at, now()) END
 WHERE name = %(name)s
   AND (lease_expires_at IS NULL OR lease_expires_at < now())
   -- A start in the future is of before the server's clock was set back.
@@ -141,9 +141,9 @@ WHERE name = %(name)s
        OR started_at <= now() - make_interval(secs => %(period)s))
 RETURNING lease_token, position;
 
--- name: round_finished
+-- name: job_finished_at
 -- When a periodic job had last looked at the whole fleet.
-SELECT round_finished_at FROM periodic_jobs WHERE name = %(name)s;
+SELECT cycle_finished_at FROM periodic_jobs WHERE name = %(name)s;
 
 -- name: renew_job
 -- Prolong the lease of a running job.
@@ -158,18 +158,18 @@ SET lease_owner = NULL,
     lease_expires_at = NULL,
     finished_at = now(),
     position = %(position)s,
-    round_started_at = CASE WHEN %(whole)s THEN NULL ELSE round_started_at END,
-    round_finished_at = CASE WHEN %(whole)s THEN now() ELSE round_finished_at END,
-    round_seconds = CASE
-        WHEN %(whole)s THEN extract(epoch FROM now() - coalesce(round_started_at, started_at)) ELSE round_seconds
+    cycle_started_at = CASE WHEN %(whole)s THEN NULL ELSE cycle_started_at END,
+    cycle_finished_at = CASE WHEN %(whole)s THEN now() ELSE cycle_finished_at END,
+    cycle_seconds = CASE
+        WHEN %(whole)s THEN extract(epoch FROM now() - coalesce(cycle_started_at, started_at)) ELSE cycle_seconds
     END
 WHERE name = %(name)s AND lease_token = %(token)s;
 
--- name: give_back_jobs
+-- name: release_jobs
 -- Give every job of one owner back, also one whose claim was broken off.
 UPDATE periodic_jobs SET lease_owner = NULL, lease_expires_at = NULL WHERE lease_owner = %(owner)s;
 
--- name: bury
+-- name: purge_tombstones
 -- Drop rows whose tombstone has ended.
 DELETE FROM app_metadata WHERE tombstone_until < now();
 

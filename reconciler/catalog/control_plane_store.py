@@ -11,17 +11,17 @@ from reconciler.catalog.database import Database, Row
 from reconciler.catalog.identity import CatalogIdentityStore
 from reconciler.catalog.rows import app_from_fields, app_from_row
 from reconciler.catalog.statements import load
-from reconciler.catalog.work import AGEING_SECONDS
+from reconciler.catalog.work_queue import AGEING_SECONDS
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.neon import Project
 
-_SQL = load("fleet")
+_SQL = load("control_plane_store")
 PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Pins:
+class Binding:
     """What this catalog has worked with from its first change on."""
 
     org_id: str
@@ -35,10 +35,10 @@ class Job:
 
     name: str
     token: int
-    position: str
+    checkpoint: str
 
 
-class FleetCatalog:
+class ControlPlaneStore:
     """Reads and writes about all apps at once.
 
     Args:
@@ -58,16 +58,16 @@ class FleetCatalog:
 
     async def catalog_id(self) -> str:
         """Which catalog this is."""
-        return str((await self._row("identity"))["catalog_id"])
+        return str((await self._row("binding"))["catalog_id"])
 
-    async def pins(self) -> Pins | None:
+    async def binding(self) -> Binding | None:
         """What is kept, or None before the first use."""
-        kept = await self._row("identity")
+        kept = await self._row("binding")
         if kept["org_id"] is None:
             return None
-        return Pins(kept["org_id"], kept["neon_api_url"], kept["control_plane_id"])
+        return Binding(kept["org_id"], kept["neon_api_url"], kept["control_plane_id"])
 
-    async def pin(self, pins: Pins) -> Pins:
+    async def bind(self, pins: Binding) -> Binding:
         """Keep these if nothing is kept yet; what is kept."""
         parameters = {
             "org_id": pins.org_id,
@@ -75,24 +75,24 @@ class FleetCatalog:
             "control_plane_id": pins.control_plane_id,
         }
         async with self._database.connection() as connection:
-            await connection.execute(_SQL["pin"], parameters)
+            await connection.execute(_SQL["bind"], parameters)
         # Read in a statement of its own: another daemon may have been first.
-        return await self.pins() or pins
+        return await self.binding() or pins
 
-    async def take_plane(self, control_plane_id: str) -> bool:
+    async def set_control_plane_id(self, control_plane_id: str) -> bool:
         """Give an unused catalog in doubt another CONTROL_PLANE_ID, and end the doubt; whether it was one.
 
         All projects are examined anew: a doubt that the new CONTROL_PLANE_ID does not answer returns.
         """
-        return await self._changed("take_plane", {"control_plane_id": control_plane_id})
+        return await self._changed("set_control_plane_id", {"control_plane_id": control_plane_id})
 
     async def stop(self, reason: str) -> bool:
         """Stop every change at Neon; whether that is news."""
         return await self._changed("stop", {"reason": reason})
 
-    async def lift_stop(self) -> bool:
+    async def clear_stop(self) -> bool:
         """End a stop; whether there was one."""
-        return await self._changed("lift_stop")
+        return await self._changed("clear_stop")
 
     async def override_stop(self) -> datetime:
         """An operator's word that what vanished did so by a person's will; until when it holds."""
@@ -111,24 +111,24 @@ class FleetCatalog:
     async def rows(self) -> AsyncIterator[AppMetadata]:
         """Every app that is not beyond its tombstone, without secrets, in pages; no transaction is held open."""
         after = ""
-        while page := await self._rows("sweep_rows", {"after": after, "limit": PAGE}):
+        while page := await self._rows("resync_rows", {"after": after, "limit": PAGE}):
             for row in page:
                 yield app_from_fields(row)
             after = page[-1]["app_id"]
 
-    async def audit_rows(self, after: str, limit: int) -> list[AppMetadata]:
+    async def deep_resync_rows(self, after: str, limit: int) -> list[AppMetadata]:
         """The next settled apps behind ``after``, for a deep look."""
-        rows = await self._rows("audit_rows", {"after": after, "limit": limit})
+        rows = await self._rows("deep_resync_rows", {"after": after, "limit": limit})
         return [app_from_row(row) for row in rows]
 
     async def count_connected(self) -> int:
         """How many apps a deep round has."""
         return int((await self._row("count_connected"))["apps"])
 
-    async def witnesses(self, start: str, besides: str, limit: int) -> list[str]:
+    async def sample_recorded_projects(self, start: str, exclude_app_id: str, limit: int) -> list[str]:
         """Projects that were connected to, of apps from ``start`` on in a circle, without the app ``besides``."""
-        parameters = {"start": start, "besides": besides, "limit": limit}
-        return [row["project_id"] for row in await self._rows("witnesses", parameters)]
+        parameters = {"start": start, "besides": exclude_app_id, "limit": limit}
+        return [row["project_id"] for row in await self._rows("sample_projects", parameters)]
 
     async def wake(self, app_ids: Sequence[str], *, missing: bool = False) -> None:
         """Have these apps looked at soon, behind what people asked for."""
@@ -136,9 +136,9 @@ class FleetCatalog:
             parameters = {"app_ids": list(app_ids), "missing": missing, "ageing": AGEING_SECONDS}
             await self._rows("wake", parameters)
 
-    async def name_surplus(self, found: Iterable[tuple[str, str]]) -> None:
+    async def enqueue_duplicates(self, duplicates: Iterable[tuple[str, str]]) -> None:
         """Hand (app_id, project_id) candidates to the passes of their apps."""
-        pairs = list(found)
+        pairs = list(duplicates)
         if pairs:
             parameters = {
                 "app_ids": [app_id for app_id, _ in pairs],
@@ -146,11 +146,11 @@ class FleetCatalog:
                 "ageing": AGEING_SECONDS,
             }
             async with self._database.connection() as connection:
-                await connection.execute(_SQL["name_surplus"], parameters)
+                await connection.execute(_SQL["enqueue_duplicates"], parameters)
 
-    async def reported(self) -> set[str]:
+    async def known_orphans(self) -> set[str]:
         """Ids of projects that were reported before."""
-        return {row["project_id"] for row in await self._rows("reported")}
+        return {row["project_id"] for row in await self._rows("known_orphans")}
 
     async def report_orphan(self, project: Project) -> bool:
         """Keep a project that no row names; whether it is new."""
@@ -178,10 +178,10 @@ class FleetCatalog:
         rows = await self._rows("claim_job", parameters)
         return Job(name, rows[0]["lease_token"], rows[0]["position"]) if rows else None
 
-    async def round_finished(self, name: str) -> datetime | None:
+    async def job_finished_at(self, name: str) -> datetime | None:
         """When a job had last looked at the whole fleet, by the catalog's clock; None before the first time."""
-        rows = await self._rows("round_finished", {"name": name})
-        finished: datetime | None = rows[0]["round_finished_at"] if rows else None
+        rows = await self._rows("job_finished_at", {"name": name})
+        finished: datetime | None = rows[0]["cycle_finished_at"] if rows else None
         return finished
 
     async def renew_job(self, job: Job) -> bool:
@@ -189,21 +189,21 @@ class FleetCatalog:
         parameters = {"name": job.name, "token": job.token, "lease": self._lease_seconds}
         return await self._changed("renew_job", parameters)
 
-    async def finish_job(self, job: Job, position: str = "", *, whole: bool = False) -> None:
+    async def finish_job(self, job: Job, checkpoint: str = "", *, complete: bool = False) -> None:
         """Give a job back and keep its place; ``whole`` says that all of the fleet has been looked at by now."""
-        parameters = {"name": job.name, "token": job.token, "position": position, "whole": whole}
+        parameters = {"name": job.name, "token": job.token, "position": checkpoint, "whole": complete}
         async with self._database.connection() as connection:
             await connection.execute(_SQL["finish_job"], parameters)
 
-    async def give_back_jobs(self) -> None:
+    async def release_jobs(self) -> None:
         """Let others have every job of this process at once."""
         async with self._database.connection() as connection:
-            await connection.execute(_SQL["give_back_jobs"], {"owner": self._owner})
+            await connection.execute(_SQL["release_jobs"], {"owner": self._owner})
 
-    async def bury(self) -> None:
+    async def purge_tombstones(self) -> None:
         """Drop the rows whose tombstone has ended."""
         async with self._database.connection() as connection:
-            await connection.execute(_SQL["bury"])
+            await connection.execute(_SQL["purge_tombstones"])
 
     async def expire_keys(self, after: tuple[str, str]) -> tuple[str, str] | None:
         """Drop what has expired of the next ``PAGE`` idempotency keys; the last (owner, key), None at the end."""

@@ -5,27 +5,27 @@
 -- behind the first ones of the others, those under a lease counted, however long it has been due: nobody waits because
 -- another asks for much. Of very many only the first ones are looked at, as a claim must stay cheap.
 WITH planned AS (
-    SELECT app_id, rank_at, true AS held FROM app_work WHERE due_at < 'infinity' AND lease_expires_at > now()
+    SELECT app_id, priority_at, true AS held FROM app_work WHERE due_at < 'infinity' AND lease_expires_at > now()
     UNION ALL
     (
-        SELECT app_id, rank_at, false FROM app_work WHERE due_at <= now() ORDER BY rank_at, app_id LIMIT %(window)s
+        SELECT app_id, priority_at, false FROM app_work WHERE due_at <= now() ORDER BY priority_at, app_id LIMIT %(window)s
     )
 ), owned AS (
     SELECT p.*, (SELECT a.owner_id FROM app_metadata a WHERE a.app_id = p.app_id) AS owner_id FROM planned p
 ), ranked AS (
-    SELECT app_id, held, rank_at,
-           greatest(rank_at, now()) + make_interval(secs => %(spacing)s * (row_number() OVER (
-               PARTITION BY owner_id ORDER BY held DESC, rank_at, app_id
+    SELECT app_id, held, priority_at,
+           greatest(priority_at, now()) + make_interval(secs => %(spacing)s * (row_number() OVER (
+               PARTITION BY owner_id ORDER BY held DESC, priority_at, app_id
            ) - 1)) AS turn
     FROM owned
 ), next AS (
     -- A few more than are wanted: others may be taking some at this moment.
-    SELECT app_id, turn, rank_at FROM ranked WHERE NOT held ORDER BY turn, rank_at, app_id LIMIT %(limit)s + 64
+    SELECT app_id, turn, priority_at FROM ranked WHERE NOT held ORDER BY turn, priority_at, app_id LIMIT %(limit)s + 64
 ), due AS MATERIALIZED (
     SELECT w.app_id
     FROM next n JOIN app_work w USING (app_id)
     WHERE w.due_at <= now()
-    ORDER BY n.turn, n.rank_at, w.app_id
+    ORDER BY n.turn, n.priority_at, w.app_id
     LIMIT %(limit)s
     FOR UPDATE OF w SKIP LOCKED
 )
@@ -36,11 +36,11 @@ SET lease_owner = %(owner)s,
     due_at = now() + make_interval(secs => %(lease)s)
 FROM due
 WHERE w.app_id = due.app_id
-RETURNING w.app_id, w.attempts, w.wakes, w.confirmed_missing, w.surplus_ids, w.lease_token;
+RETURNING w.app_id, w.attempts, w.wake_count, w.confirmed_missing, w.duplicate_ids, w.lease_token;
 
 -- name: claimed
 -- All that a pass may know; a statement of its own, so that it sees whatever the wake-ups counted above were about.
-SELECT clock_timestamp() AS claimed_at,
+SELECT clock_timestamp() AS promoted_at,
        a.*,
        (
            SELECT coalesce(jsonb_agg(to_jsonb(i) - 'app_id' ORDER BY i.create_seq), '[]')
@@ -68,23 +68,23 @@ RETURNING w.app_id;
 UPDATE app_work
 SET lease_owner = NULL,
     lease_expires_at = NULL,
-    attempts = CASE WHEN wakes <> %(wakes)s THEN 0 WHEN %(failed)s THEN attempts + 1 ELSE 0 END,
-    confirmed_missing = confirmed_missing AND (%(after)s::float8 IS NOT NULL OR wakes <> %(wakes)s),
-    lane = CASE WHEN wakes <> %(wakes)s THEN lane ELSE %(lane)s END,
+    attempts = CASE WHEN wake_count <> %(wake_count)s THEN 0 WHEN %(failed)s THEN attempts + 1 ELSE 0 END,
+    confirmed_missing = confirmed_missing AND (%(after)s::float8 IS NOT NULL OR wake_count <> %(wake_count)s),
+    lane = CASE WHEN wake_count <> %(wake_count)s THEN lane ELSE %(lane)s END,
     due_at = CASE
-        WHEN wakes <> %(wakes)s THEN now()
+        WHEN wake_count <> %(wake_count)s THEN now()
         ELSE coalesce(now() + make_interval(secs => %(after)s), 'infinity')
     END,
-    rank_at = CASE
-        WHEN wakes <> %(wakes)s THEN now() + lane * make_interval(secs => %(ageing)s)
+    priority_at = CASE
+        WHEN wake_count <> %(wake_count)s THEN now() + lane * make_interval(secs => %(ageing)s)
         ELSE coalesce(now() + make_interval(secs => %(after)s + %(lane)s * %(ageing)s), 'infinity')
     END
 WHERE app_id = %(app_id)s AND lease_token = %(token)s AND lease_expires_at IS NOT NULL
 RETURNING due_at = 'infinity' AS settled;
 
--- name: give_back
+-- name: release_all
 -- Give everything of one owner back unfinished: due at once, nothing counted. By owner, since a claim that was broken
 -- off has taken leases that nobody knows of.
 UPDATE app_work
-SET lease_owner = NULL, lease_expires_at = NULL, due_at = now(), rank_at = now()
+SET lease_owner = NULL, lease_expires_at = NULL, due_at = now(), priority_at = now()
 WHERE lease_owner = %(owner)s;

@@ -12,14 +12,14 @@ from psycopg.errors import InsufficientPrivilege
 from psycopg.types.json import Jsonb
 
 from reconciler.catalog.database import Connection, Database, Row
-from reconciler.catalog.seal import Sealer
+from reconciler.catalog.encryption import Sealer
 from reconciler.catalog.statements import load
 from reconciler.core.reconcile import OWNER_UNCONFIRMED
 from reconciler.core.recovery.catalog_identity import CatalogIdentity
 from reconciler.core.recovery.promotion import LostRow, ProjectProvenance, RecoveryPlan
 from reconciler.errors import ReconcileError
 
-_SQL = load("claim")
+_SQL = load("promotion")
 
 
 class PromotionRejected(ReconcileError):
@@ -27,12 +27,12 @@ class PromotionRejected(ReconcileError):
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class PromotionResult:
     """What a claim did: the ids of apps."""
 
     rebuilt: tuple[str, ...]
     remembered: tuple[str, ...]
-    held: tuple[str, ...]
+    on_hold: tuple[str, ...]
 
 
 class PromotionStore:
@@ -50,9 +50,9 @@ class PromotionStore:
         async with self._database.connection() as connection:
             return {row["nonce"] for row in await _all(connection, "nonces", {"app_ids": app_ids})}
 
-    async def claim(
-        self, claim: RecoveryPlan, standing: CatalogIdentity, sealer: Sealer, *, org_id: str, at: datetime
-    ) -> Claimed:
+    async def promote(
+        self, plan: RecoveryPlan, standing: CatalogIdentity, sealer: Sealer, *, org_id: str, at: datetime
+    ) -> PromotionResult:
         """Write all of it, or nothing.
 
         Args:
@@ -67,8 +67,8 @@ class PromotionStore:
             CatalogUnavailable: the same again is safe.
         """
         async with self._writing() as connection:
-            now = (await _all(connection, "hold_identity", {}))[0]
-            if (now["claimed_at"], now["server"], now["started"]) != (
+            now = (await _all(connection, "lock_identity", {}))[0]
+            if (now["promoted_at"], now["server"], now["started"]) != (
                 standing.promoted_at,
                 standing.server,
                 standing.server_started_at,
@@ -76,26 +76,26 @@ class PromotionStore:
                 raise PromotionRejected(
                     "somebody else claimed the catalog, or its server changed meanwhile; look again"
                 )
-            rebuilt = [await _all(connection, "rebuild", _lost(each, sealer, org_id)) for each in claim.rebuild]
-            remembered = [await _all(connection, "remember_intent", _trace(each)) for each in claim.intents]
+            rebuilt = [await _all(connection, "rebuild", _lost(each, sealer, org_id)) for each in plan.rebuild]
+            remembered = [await _all(connection, "remember_intent", _trace(each)) for each in plan.intents]
             told = (
                 "The project was not at Neon when the catalog was claimed; it is recovered by an operator's word only."
             )
-            missing = {"app_ids": [row.app_id for row in claim.missing], "told": told}
-            held = await _all(connection, "hold_recovery", missing)
-            if claim.quarantine_reason is not None:
-                await connection.execute(_SQL["jump"])
+            missing = {"app_ids": [row.app_id for row in plan.missing], "told": told}
+            held = await _all(connection, "hold_recoveries", missing)
+            if plan.quarantine_reason is not None:
+                await connection.execute(_SQL["skip_fencing_tokens"])
             known = {
                 "server": standing.server,
                 "started": standing.server_started_at,
                 "at": at,
-                "highest": claim.last_create_seq,
-                "others": Jsonb(dict(claim.foreign_catalogs)),
+                "highest": plan.last_create_seq,
+                "others": Jsonb(dict(plan.foreign_catalogs)),
             }
-            await connection.execute(_SQL["claim"], known)
-        return Claimed(_ids(*rebuilt), _ids(*remembered), _ids(held))
+            await connection.execute(_SQL["promote"], known)
+        return PromotionResult(_ids(*rebuilt), _ids(*remembered), _ids(held))
 
-    async def confirm(self, app_id: str, owner_id: str) -> str:
+    async def confirm_owner(self, app_id: str, owner_id: str) -> str:
         """An app's owner is certain, or its project shall be recovered; what it was held for.
 
         Raises:
@@ -103,15 +103,15 @@ class PromotionStore:
         """
         named = {"app_id": app_id, "owner_id": owner_id}
         async with self._writing() as connection:
-            found = await _all(connection, "held_app", named)
-            if not found or found[0]["held_for"] is None:
+            found = await _all(connection, "lock_held_app", named)
+            if not found or found[0]["hold_reason"] is None:
                 raise PromotionRejected(f"no app {app_id} waits for a person's word")
             row = found[0]
             if row["owner_id"] != owner_id:
                 await self._transfer(connection, row, owner_id)
-            told = f"An operator said that the app, held for its {row['held_for']}, is {owner_id}'s and goes on."
-            await connection.execute(_SQL["confirm"], {**named, "told": told})
-        return str(row["held_for"])
+            told = f"An operator said that the app, held for its {row['hold_reason']}, is {owner_id}'s and goes on."
+            await connection.execute(_SQL["confirm_owner"], {**named, "told": told})
+        return str(row["hold_reason"])
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Connection]:
@@ -122,13 +122,13 @@ class PromotionStore:
             raise PromotionRejected("this login may not claim; take the one that migrate uses") from None
 
     async def _transfer(self, connection: Connection, row: Row, owner_id: str) -> None:
-        if row["held_for"] != "owner":
+        if row["hold_reason"] != "owner":
             raise PromotionRejected(f"the app {row['app_id']} is another owner's")
         if row["delete_requested_at"] is None:
             if await _all(connection, "name_taken", {"owner_id": owner_id, "app_name": row["app_name"]}):
                 raise PromotionRejected(f"{owner_id} has another living app of the name {row['app_name']!r}")
-            await connection.execute(_SQL["leave_owner"], {"owner_id": row["owner_id"]})
-            await connection.execute(_SQL["join_owner"], {"owner_id": owner_id})
+            await connection.execute(_SQL["decrement_app_count"], {"owner_id": row["owner_id"]})
+            await connection.execute(_SQL["increment_app_count"], {"owner_id": owner_id})
 
 
 def _lost(lost: LostRow, sealer: Sealer, org_id: str) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from reconciler.catalog.statements import load
 from reconciler.core.rate_limit import BucketConfig, Credit, Grant, Priority, TokenBucket, take_tokens
 from reconciler.errors import CatalogUnavailable
 
-_SQL = load("budget")
+_SQL = load("rate_limit")
 
 
-class BudgetCatalog:
+class RateLimitStore:
     """Leases slices of the budget.
 
     Args:
@@ -22,16 +22,16 @@ class BudgetCatalog:
 
     def __init__(self, database: Database, terms: BucketConfig) -> None:
         self._database = database
-        self._terms = terms
+        self._config = terms
 
     async def lease(self, wanted: Mapping[Priority, int]) -> Grant:
         """Requests that may be sent within ``slice_seconds`` from the moment of the call. Raises CatalogUnavailable."""
         async with self._database.transaction() as connection:
-            row = await (await connection.execute(_SQL["look"])).fetchone()
+            row = await (await connection.execute(_SQL["lock_bucket"])).fetchone()
             if row is None:
                 raise CatalogUnavailable("the request budget's row is gone; run morphik-apps migrate")
-            bucket, grant = take_tokens(_bucket(row), wanted, row["now"], self._terms)
-            await connection.execute(_SQL["keep"], _columns(bucket))
+            bucket, grant = take_tokens(_bucket(row), wanted, row["now"], self._config)
+            await connection.execute(_SQL["save_bucket"], _columns(bucket))
         return grant
 
     async def close(self, seconds: float) -> None:
@@ -42,8 +42,8 @@ class BudgetCatalog:
 
 def _bucket(row: Row) -> TokenBucket:
     owed = {
-        Priority.REPAIR: Credit(row["repairs_owed"], row["repairs_asked_at"]),
-        Priority.RESYNC: Credit(row["sweeps_owed"], row["sweeps_asked_at"]),
+        Priority.REPAIR: Credit(row["repair_credit"], row["repair_requested_at"]),
+        Priority.RESYNC: Credit(row["resync_credit"], row["resync_requested_at"]),
     }
     return TokenBucket(row["tokens"], row["refilled_at"], row["closed_until"], owed)
 
@@ -53,8 +53,8 @@ def _columns(bucket: TokenBucket) -> dict[str, object]:
     return {
         "tokens": bucket.tokens,
         "at": bucket.updated_at,
-        "repairs_owed": repairs.requests,
-        "repairs_asked_at": repairs.requested_at,
-        "sweeps_owed": sweeps.requests,
-        "sweeps_asked_at": sweeps.requested_at,
+        "repair_credit": repairs.requests,
+        "repair_requested_at": repairs.requested_at,
+        "resync_credit": sweeps.requests,
+        "resync_requested_at": sweeps.requested_at,
     }

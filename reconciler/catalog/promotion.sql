@@ -1,9 +1,9 @@
 -- A person's claim: one transaction, which a claim beside it, or a failover meanwhile, makes void. It takes away the lease
 -- of each app that it changes, since a pass that began before does not know of it.
 
--- name: hold_identity
+-- name: lock_identity
 -- Nobody else may claim, doubt or count a create until the end of the transaction.
-SELECT claimed_at, server_identity(tableoid) AS server, pg_postmaster_start_time() AS started
+SELECT promoted_at, server_identity(tableoid) AS server, pg_postmaster_start_time() AS started
 FROM catalog_identity FOR UPDATE;
 
 -- name: nonces
@@ -16,7 +16,7 @@ WITH made AS (
     INSERT INTO app_metadata (app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds,
                               history_retention_seconds, quota, incarnation, created_at, updated_at, status, conditions,
                               org_id, project_id, project_recorded_at, data_key_sealed, data_key_wrapped_by,
-                              data_key_version, held_for)
+                              data_key_version, hold_reason)
     SELECT %(app_id)s, %(owner_id)s, %(app_name)s, %(region)s, %(pg_version)s, %(min_cu)s, %(max_cu)s,
            %(suspend_seconds)s, %(history_retention_seconds)s, %(quota)s, %(incarnation)s, %(created_at)s, now(),
            'failed',
@@ -28,7 +28,7 @@ WITH made AS (
     RETURNING app_id, owner_id
 ),
 worked AS (
-    INSERT INTO app_work (app_id, due_at, rank_at) SELECT app_id, 'infinity', 'infinity' FROM made
+    INSERT INTO app_work (app_id, due_at, priority_at) SELECT app_id, 'infinity', 'infinity' FROM made
 ),
 remembered AS (
     INSERT INTO create_intents (app_id, create_seq, incarnation, nonce, state, sent_at)
@@ -59,7 +59,7 @@ WITH made AS (
 ),
 woken AS (
     UPDATE app_work w
-    SET wakes = wakes + 1, attempts = 0, due_at = now(), rank_at = now(),
+    SET wake_count = wake_count + 1, attempts = 0, due_at = now(), priority_at = now(),
         lease_token = nextval('lease_tokens'), lease_owner = NULL, lease_expires_at = NULL
     FROM made WHERE w.app_id = made.app_id
 ),
@@ -73,16 +73,16 @@ told AS (
 )
 SELECT app_id FROM made;
 
--- name: hold_recovery
+-- name: hold_recoveries
 -- Projects that are not there are not recovered without a person's word; their apps are looked at and say so.
 WITH held AS (
-    UPDATE app_metadata SET held_for = 'recovery'
-    WHERE app_id = ANY(%(app_ids)s) AND held_for IS NULL AND delete_requested_at IS NULL
+    UPDATE app_metadata SET hold_reason = 'recovery'
+    WHERE app_id = ANY(%(app_ids)s) AND hold_reason IS NULL AND delete_requested_at IS NULL
     RETURNING app_id, generation
 ),
 woken AS (
     UPDATE app_work w
-    SET wakes = wakes + 1, due_at = now(), rank_at = now(),
+    SET wake_count = wake_count + 1, due_at = now(), priority_at = now(),
         lease_token = nextval('lease_tokens'), lease_owner = NULL, lease_expires_at = NULL
     FROM held WHERE w.app_id = held.app_id
 ),
@@ -92,45 +92,45 @@ told AS (
 )
 SELECT app_id FROM held;
 
--- name: claim
+-- name: promote
 -- This is the right catalog, on the right server, and it has seen all its creates.
 UPDATE catalog_identity
-SET server_identity = %(server)s, looked_start = %(started)s, looked_at = %(at)s,
-    high_water = greatest(high_water, %(highest)s), set_aside = set_aside || %(others)s::jsonb,
-    doubted_at = NULL, doubt_reason = NULL, claimed_at = clock_timestamp();
+SET server_identity = %(server)s, verified_server_start = %(started)s, verified_at = %(at)s,
+    last_create_seq = greatest(last_create_seq, %(highest)s), retired_catalogs = retired_catalogs || %(others)s::jsonb,
+    quarantined_at = NULL, quarantine_reason = NULL, promoted_at = clock_timestamp();
 
--- name: jump
+-- name: skip_fencing_tokens
 -- Fencing tokens that commits which were lost may have given out do not come again.
 SELECT setval('lease_tokens', nextval('lease_tokens') + 1000000);
 
--- name: held_app
+-- name: lock_held_app
 -- The row that a person speaks about.
-SELECT app_id, owner_id, app_name, held_for, delete_requested_at FROM app_metadata WHERE app_id = %(app_id)s FOR UPDATE;
+SELECT app_id, owner_id, app_name, hold_reason, delete_requested_at FROM app_metadata WHERE app_id = %(app_id)s FOR UPDATE;
 
 -- name: name_taken
 -- Whether an owner has another living app of that name.
 SELECT app_id FROM app_metadata
 WHERE owner_id = %(owner_id)s AND app_name = %(app_name)s AND delete_requested_at IS NULL;
 
--- name: leave_owner
+-- name: decrement_app_count
 -- One living app less of the owner that the annotations named.
 UPDATE app_owners SET living = living - 1 WHERE owner_id = %(owner_id)s AND living > 0;
 
--- name: join_owner
+-- name: increment_app_count
 -- One more of the owner that a person named.
 INSERT INTO app_owners AS o (owner_id, living) VALUES (%(owner_id)s, 1)
 ON CONFLICT (owner_id) DO UPDATE SET living = o.living + 1;
 
--- name: confirm
+-- name: confirm_owner
 -- A person has spoken: the loop goes on with the app, at once.
 WITH spoken AS (
-    UPDATE app_metadata SET owner_id = %(owner_id)s, held_for = NULL, updated_at = clock_timestamp()
+    UPDATE app_metadata SET owner_id = %(owner_id)s, hold_reason = NULL, updated_at = clock_timestamp()
     WHERE app_id = %(app_id)s
     RETURNING app_id, generation
 ),
 woken AS (
     UPDATE app_work w
-    SET wakes = wakes + 1, lane = 0, attempts = 0, due_at = now(), rank_at = now(),
+    SET wake_count = wake_count + 1, lane = 0, attempts = 0, due_at = now(), priority_at = now(),
         lease_token = nextval('lease_tokens'), lease_owner = NULL, lease_expires_at = NULL
     FROM spoken WHERE w.app_id = spoken.app_id
 ),

@@ -35,7 +35,7 @@ SELECT 'ready',
 UNION ALL
 SELECT 'deleted', count(*), 0 FROM app_metadata WHERE tombstone_until IS NOT NULL;
 
--- name: work
+-- name: queue
 -- What is due by lane, since when, and what somebody works on.
 SELECT lane,
        count(*) FILTER (WHERE due_at <= now()) AS due,
@@ -45,17 +45,17 @@ FROM app_work
 WHERE due_at < 'infinity'
 GROUP BY lane;
 
--- name: plane
+-- name: control_plane
 -- Whether changes at Neon are stopped, whether the catalog is in doubt, and how many projects of ours no app names.
-SELECT doubted_at IS NOT NULL
+SELECT quarantined_at IS NOT NULL
            OR mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped,
-       doubted_at IS NOT NULL AS doubted,
+       quarantined_at IS NOT NULL AS doubted,
        (SELECT count(project_id) FROM orphan_projects) AS orphans
 FROM catalog_identity;
 
--- name: rounds
+-- name: jobs
 -- For each periodic job: seconds since the whole fleet was looked at, or since there is a fleet, and what that took.
 SELECT name,
-       extract(epoch FROM now() - coalesce(round_finished_at, created_at))::float8 AS age,
-       coalesce(round_seconds, 0) AS seconds
+       extract(epoch FROM now() - coalesce(cycle_finished_at, created_at))::float8 AS age,
+       coalesce(cycle_seconds, 0) AS seconds
 FROM periodic_jobs CROSS JOIN catalog_identity;

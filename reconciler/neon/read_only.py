@@ -9,7 +9,7 @@ from typing import Annotated
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from reconciler.neon.wire import NeonCall, NeonRequest
+from reconciler.neon.protocol import NeonCall, NeonRequest
 from specs.neon import NeonId
 from specs.neon.lenient import READABLE, LenientText, Text
 
@@ -63,55 +63,57 @@ def _date(text: str | None) -> datetime | None:
     return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
 
 
-class _Read(BaseModel):
+class _ResponseModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
-class OrganizationWithPlan(_Read):
+class OrganizationWithPlan(_ResponseModel):
     """An organization and its plan (Neon OpenAPI document, Organization)."""
 
     id: NeonId
     plan: LenientText = ""
 
 
-class ProjectHost(_Read):
+class ProjectHost(_ResponseModel):
     """Where a project's databases are reached (Neon OpenAPI document, ProjectListItem)."""
 
     id: NeonId
     proxy_host: LenientText = ""
 
 
-class Region(_Read):
+class Region(_ResponseModel):
     """A region in which projects can be made (Neon OpenAPI document, RegionResponse)."""
 
     region_id: Text
 
 
-class _OfOrganizations(_Read):
+class _OrganizationsEnvelope(_ResponseModel):
     organizations: tuple[OrganizationWithPlan, ...]
 
 
-class _OfHosts(_Read):
+class _HostsEnvelope(_ResponseModel):
     projects: Annotated[tuple[ProjectHost, ...], READABLE]
 
 
-class _OfRegions(_Read):
+class _RegionsEnvelope(_ResponseModel):
     regions: Annotated[tuple[Region, ...], READABLE]
 
 
 def organizations_with_plans() -> NeonCall[tuple[OrganizationWithPlan, ...]]:
     """The organizations that the key may see, with their plans."""
     request = NeonRequest("GET", "/users/me/organizations", "/users/me/organizations")
-    return NeonCall(request, lambda data: _OfOrganizations.model_validate(data).organizations)
+    return NeonCall(request, lambda data: _OrganizationsEnvelope.model_validate(data).organizations)
 
 
 def project_hosts(org_id: str, limit: int) -> NeonCall[tuple[ProjectHost, ...]]:
     """The hosts of the first projects of an organization."""
     request = NeonRequest("GET", "/projects", "/projects", (("org_id", org_id), ("limit", str(limit))))
-    return NeonCall(request, lambda data: _OfHosts.model_validate(data).projects)
+    return NeonCall(request, lambda data: _HostsEnvelope.model_validate(data).projects)
 
 
 def regions(org_id: str) -> NeonCall[tuple[str, ...]]:
     """The ids of the regions in which the organization may make projects; refused to some kinds of key."""
     request = NeonRequest("GET", "/regions", "/regions", (("org_id", org_id),))
-    return NeonCall(request, lambda data: tuple(each.region_id for each in _OfRegions.model_validate(data).regions))
+    return NeonCall(
+        request, lambda data: tuple(each.region_id for each in _RegionsEnvelope.model_validate(data).regions)
+    )

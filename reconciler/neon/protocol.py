@@ -43,7 +43,7 @@ from reconciler.errors import (
 
 T = TypeVar("T")
 
-LONGEST_RETRY_AFTER: Final = 86_400.0
+MAX_RETRY_AFTER: Final = 86_400.0
 """Seconds; a longer request to wait counts as this."""
 
 CONNECTION_URI_ROUTE: Final = "/projects/{project_id}/connection_uri"
@@ -56,8 +56,8 @@ _CODE_STATUSES: Final = frozenset({400, 402, 403, 409, 422})
 _QUOTA_CODES: Final = frozenset(
     {"COMPUTE_TIME_EXCEEDED", "NON_PRIMARY_BRANCH_COMPUTE_TIME_EXCEEDED", "DATA_TRANSFER_LIMIT_EXCEEDED"}
 )
-_LONGEST_MESSAGE = 300
-_LONGEST_READ_MESSAGE = 4000
+_MAX_MESSAGE = 300
+_MAX_RAW_MESSAGE = 4000
 _SECONDS = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _BY_STATUS: Final[Mapping[int, type[NeonAPIError]]] = {
@@ -95,7 +95,7 @@ class NeonRequest:
 
 
 OUTCOMES: Final = (
-    "success", "refused", "unauthorized", "not_found",
+    "success", "rejected", "unauthorized", "not_found",
     "locked", "rate_limited", "unavailable", "not_sent", "unknown", "intermediary", "broken_off",
 )  # fmt: skip
 """What may come of a request, as ``NeonExchange.outcome`` says it."""
@@ -113,7 +113,7 @@ _OUTCOMES: Final[Mapping[int, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class NeonExchange:
+class CompletedRequest:
     """A request that has ended, for metrics and logs.
 
     Attributes:
@@ -129,27 +129,27 @@ class NeonExchange:
     request_id: str
     status: int | None
     seconds: float
-    whole: bool
+    complete: bool
     failure: type[NeonAPIError] | None
 
     @property
-    def left(self) -> bool:
+    def may_have_been_sent(self) -> bool:
         """Whether it may have reached Neon."""
         return self.failure is not NeonNotSent
 
     @property
     def outcome(self) -> str:
         """One of ``OUTCOMES``."""
-        if not self.left:
+        if not self.may_have_been_sent:
             return "not_sent"
-        if self.status is None or not self.whole:
+        if self.status is None or not self.complete:
             return "broken_off" if self.failure is None else "unknown"
         if self.failure is not None:
             return "intermediary" if self.failure is NeonIntermediaryAnswered else "unknown"
         if HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES:
             return "success"
         is_refusal = HTTPStatus.BAD_REQUEST <= self.status < HTTPStatus.INTERNAL_SERVER_ERROR
-        return _OUTCOMES.get(self.status, "refused" if is_refusal else "unknown")
+        return _OUTCOMES.get(self.status, "rejected" if is_refusal else "unknown")
 
 
 class OtherThanRequested(ValueError):
@@ -192,14 +192,14 @@ def decode(
         NeonAPIError: the answer is no success, or is a success that cannot be read (`NeonOutcomeUnknown`).
     """
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        raise _refusal(call.request, status, headers, body, request_id, now)
+        raise _error_from_response(call.request, status, headers, body, request_id, now)
     kind: type[NeonOutcomeUnknown] = NeonOutcomeUnknown
     readable, data = _json(body)
     if readable:
         try:
             return call.parse(data)
         except ValidationError as problem:
-            why = f"a success of another shape: {_places(problem)}"
+            why = f"a success of another shape: {_locations(problem)}"
         except OtherThanRequested as problem:
             why = f"a success about another {problem}"
     elif body.strip():
@@ -233,7 +233,7 @@ def parse_retry_after(value: str | None, now: datetime | None) -> float | None:
 
 
 def _bounded(seconds: float) -> float:
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
 def _http_date(text: str | None) -> datetime | None:
@@ -269,13 +269,13 @@ def _no_number(constant: str) -> float:
     raise ValueError(constant)
 
 
-def _places(problem: ValidationError) -> str:
+def _locations(problem: ValidationError) -> str:
     """Where a body differs from what was expected, without any of its values."""
     found = problem.errors(include_url=False, include_context=False, include_input=False)
-    return _clean(", ".join(".".join(map(str, each["loc"])) or "body" for each in found[:5]))
+    return _sanitize(", ".join(".".join(map(str, each["loc"])) or "body" for each in found[:5]))
 
 
-def _refusal(
+def _error_from_response(
     request: NeonRequest,
     status: int,
     headers: Mapping[str, str],
@@ -286,14 +286,14 @@ def _refusal(
     said = _general_error(body)
     present = _http_date(_header(headers, "date")) or now
     code, message = said or ("", "")
-    kind = NeonIntermediaryAnswered if said is None else _kind(request, status, code, message.lower())
+    kind = NeonIntermediaryAnswered if said is None else _error_class(request, status, code, message.lower())
     none = "an intermediary answered" if said is None else "no message of Neon's"
     return kind(
         method=request.method,
         route=request.route,
         status=status,
         code=code,
-        detail=_clean(message) or none,
+        detail=_sanitize(message) or none,
         request_id=request_id,
         retry_after=parse_retry_after(_header(headers, "retry-after"), present),
     )
@@ -310,7 +310,7 @@ def _general_error(body: bytes) -> tuple[str, str] | None:
     return code if _CODE.fullmatch(code) else "", message
 
 
-def _kind(request: NeonRequest, status: int, code: str, message: str) -> type[NeonAPIError]:
+def _error_class(request: NeonRequest, status: int, code: str, message: str) -> type[NeonAPIError]:
     if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         # A redirect too: it is never followed.
         return _BY_STATUS.get(status, NeonOutcomeUnknown)
@@ -347,14 +347,14 @@ def _unprocessable(message: str) -> type[NeonAPIError]:
     return NeonBranchProtected if "protected" in message else NeonInvalidRequest
 
 
-def _clean(message: str) -> str:
+def _sanitize(message: str) -> str:
     """The message on one printable line, shortened, without anything that looks like a URI with credentials."""
-    text = message[:_LONGEST_READ_MESSAGE]
+    text = message[:_MAX_RAW_MESSAGE]
     words = text.split()
     if len(text) < len(message) and words:
         words.pop()  # it may be the first half of a URI
     scrubbed = " ".join(_without_credentials(word) for word in words)
-    return "".join(each if each.isprintable() else "?" for each in scrubbed[:_LONGEST_MESSAGE])
+    return "".join(each if each.isprintable() else "?" for each in scrubbed[:_MAX_MESSAGE])
 
 
 def _without_credentials(word: str) -> str:

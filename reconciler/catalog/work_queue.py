@@ -17,7 +17,7 @@ from reconciler.catalog.statements import load
 from reconciler.core.context import CreateIntent, Result
 from specs.metadata import AppMetadata
 
-_SQL = load("work")
+_SQL = load("work_queue")
 AGEING_SECONDS = 30.0
 TENANT_SPACING_SECONDS = 1.0
 """How far each further app of one owner that is due comes behind the one before."""
@@ -32,16 +32,16 @@ class Lease:
 
     Attributes:
         token: the fencing token.
-        wakes: wake-ups counted at the claim; more of them at the release mean: go again.
+        wake_count: wake-ups counted at the claim; more of them at the release mean: go again.
     """
 
     app_id: str
     token: int
-    wakes: int
+    wake_count: int
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class WorkItem:
     """One app under a lease, as it was at the claim (``at``, the catalog's clock)."""
 
     lease: Lease
@@ -50,7 +50,7 @@ class Claimed:
     attempts: int
     intents: tuple[CreateIntent, ...]
     confirmed_missing: bool
-    surplus_ids: tuple[str, ...]
+    duplicate_ids: tuple[str, ...]
 
 
 class WorkQueue:
@@ -67,7 +67,7 @@ class WorkQueue:
         self._owner = owner
         self._lease_seconds = lease_seconds
 
-    async def claim(self, limit: int) -> list[Claimed]:
+    async def claim(self, limit: int) -> list[WorkItem]:
         """Take up to ``limit`` due apps. Raises CatalogUnavailable."""
         parameters = {
             "limit": limit,
@@ -82,7 +82,7 @@ class WorkQueue:
             if not work:
                 return []
             apps = await connection.execute(_SQL["claimed"], {"app_ids": [*work]})
-            return [_claimed(work[row["app_id"]], row) for row in await apps.fetchall()]
+            return [_work_item(work[row["app_id"]], row) for row in await apps.fetchall()]
 
     async def next_due(self) -> float | None:
         """Seconds until something is due, negative when late; None when nothing is planned."""
@@ -102,7 +102,7 @@ class WorkQueue:
         parameters = {
             "app_id": lease.app_id,
             "token": lease.token,
-            "wakes": lease.wakes,
+            "wake_count": lease.wake_count,
             "after": outcome.requeue_after,
             "failed": outcome.backoff,
             "lane": BACKGROUND_LANE if outcome.low_priority else 0,
@@ -111,29 +111,29 @@ class WorkQueue:
         async with self._database.connection() as connection:
             return await (await connection.execute(_SQL["release"], parameters)).fetchone() is not None
 
-    async def give_back(self) -> None:
+    async def release_all(self) -> None:
         """Let others have every app of this process at once."""
         async with self._database.connection() as connection:
-            await connection.execute(_SQL["give_back"], {"owner": self._owner})
+            await connection.execute(_SQL["release_all"], {"owner": self._owner})
 
 
 def _keys(leases: Sequence[Lease]) -> dict[str, Any]:
     return {"app_ids": [lease.app_id for lease in leases], "tokens": [lease.token for lease in leases]}
 
 
-def _claimed(work: Row, row: Row) -> Claimed:
-    return Claimed(
-        lease=Lease(row["app_id"], work["lease_token"], work["wakes"]),
+def _work_item(work: Row, row: Row) -> WorkItem:
+    return WorkItem(
+        lease=Lease(row["app_id"], work["lease_token"], work["wake_count"]),
         app=app_from_row(row),
-        at=row["claimed_at"],
+        at=row["promoted_at"],
         attempts=work["attempts"],
-        intents=tuple(intent_of(intent) for intent in row["intents"]),
+        intents=tuple(intent_from_row(intent) for intent in row["intents"]),
         confirmed_missing=work["confirmed_missing"],
-        surplus_ids=tuple(work["surplus_ids"]),
+        duplicate_ids=tuple(work["duplicate_ids"]),
     )
 
 
-def intent_of(row: Row) -> CreateIntent:
+def intent_from_row(row: Row) -> CreateIntent:
     """An intent from a row, or from its JSON form, whose times are text."""
 
     def time(value: datetime | str | None) -> datetime | None:

@@ -11,7 +11,7 @@ from reconciler.catalog.database import Connection, Database, Row
 from reconciler.catalog.statements import load
 from reconciler.errors import CatalogUnavailable
 
-_SQL = load("health")
+_SQL = load("stats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class LaneStats:
 
     due: int
     oldest_seconds: float
-    held: int
+    leased: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class JobStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class FleetStats:
     """The figures of one moment.
 
     Attributes:
@@ -56,29 +56,29 @@ class Health:
 
     statuses: Mapping[str, StatusStats]
     lanes: Mapping[int, LaneStats]
-    rounds: Mapping[str, JobStats]
+    jobs: Mapping[str, JobStats]
     stopped: bool
     orphans: int
-    doubted: bool = False
+    quarantined: bool = False
 
 
-async def read_stats(database: Database) -> Health:
+async def read_stats(database: Database) -> FleetStats:
     """Ask the catalog. Raises CatalogUnavailable, also when the login may not read the figures."""
     try:
         async with database.connection() as connection:
             apps = await _rows(connection, "apps")
-            work = await _rows(connection, "work")
-            rounds = await _rows(connection, "rounds")
-            [plane] = await _rows(connection, "plane")
+            work = await _rows(connection, "queue")
+            rounds = await _rows(connection, "jobs")
+            [plane] = await _rows(connection, "control_plane")
     except psycopg.Error as error:
         raise CatalogUnavailable(f"the catalog refused its figures (SQLSTATE {error.sqlstate})") from error
-    return Health(
+    return FleetStats(
         statuses={row["status"]: StatusStats(int(row["apps"]), row["oldest"]) for row in apps},
         lanes={row["lane"]: LaneStats(row["due"], row["oldest"], row["held"]) for row in work},
-        rounds={row["name"]: JobStats(row["age"], row["seconds"]) for row in rounds},
+        jobs={row["name"]: JobStats(row["age"], row["seconds"]) for row in rounds},
         stopped=plane["stopped"],
         orphans=plane["orphans"],
-        doubted=plane["doubted"],
+        quarantined=plane["doubted"],
     )
 
 

@@ -1,21 +1,21 @@
 -- The shared budget of requests to Neon: one row, locked for the moment of one lease.
 
--- name: look
+-- name: lock_bucket
 -- The bucket as it stands, locked until the transaction ends.
-SELECT tokens, refilled_at, closed_until, repairs_owed, repairs_asked_at, sweeps_owed, sweeps_asked_at,
+SELECT tokens, refilled_at, closed_until, repair_credit, repair_requested_at, resync_credit, resync_requested_at,
        clock_timestamp() AS now
 FROM request_budget
 FOR NO KEY UPDATE;
 
--- name: keep
+-- name: save_bucket
 -- The bucket after a lease.
 UPDATE request_budget
 SET tokens = %(tokens)s,
     refilled_at = %(at)s,
-    repairs_owed = %(repairs_owed)s,
-    repairs_asked_at = %(repairs_asked_at)s,
-    sweeps_owed = %(sweeps_owed)s,
-    sweeps_asked_at = %(sweeps_asked_at)s;
+    repair_credit = %(repair_credit)s,
+    repair_requested_at = %(repair_requested_at)s,
+    resync_credit = %(resync_credit)s,
+    resync_requested_at = %(resync_requested_at)s;
 
 -- name: close
 -- Neon refused: the bucket was less full than it was thought to be.

@@ -36,10 +36,10 @@ class Batcher(Generic[Item, Result]):
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
         if self._going is None or self._going.done():
-            self._going = asyncio.create_task(self._go(), name="carrying out what was asked for together")
+            self._going = asyncio.create_task(self._drain(), name="carrying out what was asked for together")
         return await answer
 
-    async def _go(self) -> None:
+    async def _drain(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             results: Sequence[Result | Exception]

@@ -95,7 +95,7 @@ class Sealer:
         """A fresh data key for one incarnation of an app, wrapped by the first key."""
         wrapped_by, wrapping = self._wrapping[0]
         key = secrets.token_bytes(KEY_BYTES)
-        sealed = _encrypt(wrapping, key, _data_key_place(app_id, incarnation, wrapped_by))
+        sealed = _encrypt(wrapping, key, _data_key_aad(app_id, incarnation, wrapped_by))
         return WrappedDataKey(sealed=sealed, wrapped_by=wrapped_by, version=version, key=DataKey(key))
 
     def open_data_key(self, app: AppMetadata) -> DataKey:
@@ -110,7 +110,7 @@ class Sealer:
         fitting = [wrapping for name, wrapping in self._wrapping if name == wrapped_by]
         if not fitting:
             raise DecryptionFailed(f"the data key of app {app.app_id} needs key {wrapped_by}, not in ENCRYPTION_KEYS")
-        place = _data_key_place(app.app_id, app.incarnation, wrapped_by)
+        place = _data_key_aad(app.app_id, app.incarnation, wrapped_by)
         for wrapping in fitting:
             try:
                 return DataKey(_decrypt(wrapping, sealed, place))
@@ -132,7 +132,7 @@ class Sealer:
         version: int,
     ) -> bytes:
         """Seal the text of one column of one row; ``version`` is the data key's."""
-        place = _value_place(column, owner_id, app_id, incarnation, org_id, project_id, version)
+        place = _value_aad(column, owner_id, app_id, incarnation, org_id, project_id, version)
         return key.encrypt(text.encode(), place)
 
     def open(
@@ -153,7 +153,7 @@ class Sealer:
         Raises:
             DecryptionFailed: another key, another place, or changed bytes.
         """
-        place = _value_place(column, owner_id, app_id, incarnation, org_id, project_id, version)
+        place = _value_aad(column, owner_id, app_id, incarnation, org_id, project_id, version)
         try:
             return SecretStr(key.decrypt(sealed, place).decode())
         except InvalidTag:
@@ -188,11 +188,11 @@ def key_id(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:8]
 
 
-def _data_key_place(app_id: str, incarnation: int, wrapped_by: str) -> bytes:
+def _data_key_aad(app_id: str, incarnation: int, wrapped_by: str) -> bytes:
     return json.dumps(["data key", app_id, incarnation, wrapped_by]).encode()
 
 
-def _value_place(
+def _value_aad(
     column: str, owner_id: str, app_id: str, incarnation: int, org_id: str, project_id: str, version: int
 ) -> bytes:
     return json.dumps(["value", column, owner_id, app_id, incarnation, org_id, project_id, version]).encode()

@@ -18,11 +18,13 @@ CLAUSE_TERM = "a sentence with a noun as its subject"
 _LOG_FIELD_CALLS = {"fields", "log_extra", "labels", "dict"}
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SNAKE_CASE = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+")
+_NEON_ID = re.compile(r"[a-z]+-[a-z]+-[0-9]+")
 _NAME_LITERAL = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 _CODE = re.compile(r"``([^`]+)``|`([^`\n]+)`")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _STRING_PREFIX = re.compile(r"^([A-Za-z]*)(\"\"\"|'''|\"|')")
 _FIELD = re.compile(r"\{[^{}]*\}")
+_FIELD_MARK = " \N{MIDDLE DOT} "
 _SQL_START = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|WITH|GRANT|REVOKE|DROP|TRUNCATE)\b")
 _SQL_HEADER = re.compile(r"--\s*name:\s*(\w+)")
 _SQL_TOKEN = re.compile(r"--[^\n]*|'(?:[^']|'')*'|[A-Za-z_][A-Za-z0-9_]*")
@@ -95,7 +97,7 @@ class FileCheck:
             self._findings.add(Finding(self._path, line, kind, shown or word, term))
 
     def _name(self, kind: str, name: str, line: int) -> None:
-        if kind == "literal" and name in self._vocabulary.whole_names:
+        if kind == "literal" and (name in self._vocabulary.whole_names or _NEON_ID.fullmatch(name)):
             return  # a value, not a name
         if kind == "literal" and name.startswith("test_"):
             kind = TEST_NAME
@@ -192,10 +194,16 @@ class FileCheck:
     def _python_texts(self, text: str) -> None:
         """Comments that follow each other, and strings that are concatenated, are one text."""
         comments, strings = _Pieces(), _Pieces()
-        last_comment = -1
+        last_comment, depth = -1, 0
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             kind, line = tokenize.tok_name[token.type], token.start[0]
-            if kind == "COMMENT":
+            if kind in ("FSTRING_START", "FSTRING_END"):  # from Python 3.12 on; before, an f-string is one STRING
+                depth += 1 if kind == "FSTRING_START" else -1
+            elif kind == "FSTRING_MIDDLE":
+                strings.add(token.string, line)
+            elif depth:
+                strings.add(_FIELD_MARK if token.string == "{" else "", line)
+            elif kind == "COMMENT":
                 if line != last_comment + 1:
                     self._prose(comments)
                     comments = _Pieces()
@@ -203,9 +211,7 @@ class FileCheck:
                 last_comment = line
             elif kind == "STRING":
                 strings.add(_string_value(token.string), line)
-            elif kind == "FSTRING_MIDDLE":
-                strings.add(token.string, line)
-            elif not kind.startswith("FSTRING") and kind != "NL" and strings.text:
+            elif kind != "NL" and strings.text:
                 self._string(strings)
                 strings = _Pieces()
         self._prose(comments)
@@ -222,8 +228,8 @@ def _string_value(token: str) -> str:
     match = _STRING_PREFIX.match(token)
     if match is None:
         return token
-    value = token[match.end() : -len(match[2])]
-    return _FIELD.sub(" \N{MIDDLE DOT} ", value) if "f" in match[1].lower() else value
+    value = token[match.end() : -len(match[2])].replace("\\n", "  ")
+    return _FIELD.sub(_FIELD_MARK, value) if "f" in match[1].lower() else value
 
 
 def _definitions(node: ast.AST) -> Iterator[tuple[str, int]]:

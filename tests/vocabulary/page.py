@@ -24,6 +24,13 @@ class Vocabulary:
     Args:
         page: Markdown. Every table whose last two columns are "Not in names" and "Not in prose" bans words; a table
             with the columns "Word", "Paths", "Reason" allows them.
+
+    Attributes:
+        terms: the preferred terms in lower case.
+        whole_names: names banned only as a whole, with their terms.
+
+    Raises:
+        ValueError: a word is banned twice.
     """
 
     def __init__(self, page: str) -> None:
@@ -31,31 +38,32 @@ class Vocabulary:
         self._exact_names: dict[str, str] = {}
         names: dict[str, str] = {}
         prose: dict[str, str] = {}
-        terms: set[str] = set()
+        self.terms: set[str] = set()
         self._exceptions: list[tuple[str, list[str]]] = []
         for header, row in _table_rows(page):
             if header[-2:] == ["Not in names", "Not in prose"]:
                 term, in_names, in_prose = row[0], _items(row[-2]), _items(row[-1])
-                terms.add(term.lower())
+                self.terms.add(term.lower())
                 if in_prose[:1] == ["the same"]:
                     in_prose = in_names + in_prose[1:]
                 for item in in_names:
                     self._add_name(item, term, names)
-                prose.update(dict.fromkeys(in_prose, term))
+                for item in in_prose:
+                    _add(prose, item, term)
             elif header == ["Word", "Paths", "Reason"]:
                 paths = [path.strip("` ") for path in row[1].split(",")]
                 self._exceptions += [(allowed.lower(), paths) for allowed in _items(row[0])]
-        compound = [term for term in terms if " " in term]
+        compound = [term for term in self.terms if " " in term]
         self._names = _compile(names, compound, separator="_", before=r"(?<![a-z0-9])", after=r"(?![a-z0-9])")
         self._prose = _compile(prose, compound, separator=r"[\s#]+", before=r"(?<![\w-])", after=r"(?!\w)")
 
     def _add_name(self, item: str, term: str, names: dict[str, str]) -> None:
         if item.startswith("("):
-            self.whole_names[item.strip("()")] = term
+            _add(self.whole_names, item.strip("()"), term)
         elif item != item.lower():
-            self._exact_names[item] = term
+            _add(self._exact_names, item, term)
         else:
-            names[item] = term
+            _add(names, item, term)
 
     def in_name(self, name: str) -> list[tuple[str, str]]:
         """The banned words of an identifier, each with the term to use."""
@@ -76,6 +84,12 @@ class Vocabulary:
             re.fullmatch(_glob(allowed), word.lower()) and any(fnmatch(path, pattern) for pattern in paths)
             for allowed, paths in self._exceptions
         )
+
+
+def _add(banned: dict[str, str], item: str, term: str) -> None:
+    if item in banned:
+        raise ValueError(f"{item!r} is banned twice, for {banned[item]!r} and for {term!r}")
+    banned[item] = term
 
 
 class _Matcher:
@@ -109,7 +123,7 @@ def _compile(banned: dict[str, str], shields: Iterable[str], *, separator: str, 
 
     ordered = sorted(banned, key=len, reverse=True)
     entries = [_Entry(re.compile(pattern(item), re.IGNORECASE), banned[item]) for item in ordered]
-    shielded = "|".join(pattern(term) for term in sorted(shields, key=len, reverse=True)) or r"(?!)"
+    shielded = "|".join(f"{pattern(term)}s?" for term in sorted(shields, key=len, reverse=True)) or r"(?!)"
     alternatives = "|".join(entry.pattern.pattern for entry in entries) or r"(?!)"
     combined = re.compile(f"{before}(?:(?:{shielded})|(?P<banned>{alternatives})){after}", re.IGNORECASE)
     return _Matcher(entries, combined)

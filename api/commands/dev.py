@@ -21,12 +21,12 @@ from api.compose import ServeSettings, compose
 from api.connections.pool import Connections
 from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.migrate import migrate
-from reconciler.local.neon.cluster import MAX_CONNECTIONS
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import NEON_REQUESTS_PER_MINUTE, LocalNeonOptions
-from reconciler.local.neon.server import LocalNeonServer
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.options import NEON_REQUESTS_PER_MINUTE, LocalNeonOptions
+from reconciler.local.postgres.bootstrap import MAX_CONNECTIONS
+from reconciler.local.postgres.embedded import EmbeddedPostgres
 from reconciler.local.secret_file import secret_in
+from reconciler.local.server import LocalNeonServer
+from reconciler.local.simulator import LocalNeon
 from reconciler.runtime.daemon import Daemon
 from specs.settings import (
     LOOPBACK_HOSTS,

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from reconciler.local.postgres import EmbeddedPostgres, EmbeddedPostgresError
+from reconciler.local.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 
 
 @pytest.fixture

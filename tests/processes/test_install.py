@@ -104,7 +104,7 @@ def installed() -> Iterator[Installed]:
 
 
 def test_the_wheel_has_what_is_read_at_run_time_and_nothing_of_the_tests(installed: Installed) -> None:
-    """SQL, migrations, the table of behaviours and the typing marker of every package."""
+    """SQL, migrations, the table of behaviors and the typing marker of every package."""
     kinds = ("*.py", "*.sql", "*.toml")
     wanted = {str(f.relative_to(ROOT)) for package in PACKAGES for kind in kinds for f in (ROOT / package).rglob(kind)}
     wanted |= {f"{package}/py.typed" for package in PACKAGES}

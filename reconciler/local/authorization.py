@@ -1,0 +1,85 @@
+"""What stands before every route: the key, the limits, what the key may see, and what a quota forbids."""
+
+from __future__ import annotations
+
+from reconciler.local.auth.models import KeyScope
+from reconciler.local.errors import (
+    ApiError,
+    not_found,
+    outside_of_key,
+    too_many_requests,
+)
+from reconciler.local.protocol import Request
+from reconciler.local.rate_limit import RateLimiter
+from reconciler.local.routes.routing import (
+    BRANCH,
+    DATABASE,
+    ENDPOINT,
+    PROJECT,
+    ROLE,
+    RouteMatch,
+    match_route,
+)
+from reconciler.local.state.account_state import AccountState
+from reconciler.local.state.models import Project
+from reconciler.local.usage.metering import meter
+from reconciler.local.usage.quotas import QUOTA_LABELS
+
+_FOR_ANY_KEY = {"/auth", "/users/me", "/users/me/organizations", "/regions"}
+# A project's key belongs to a member, who may change the project and not do away with it.
+_FOR_OWNERS = {("DELETE", PROJECT), ("POST", PROJECT + "/recover")}
+# What cannot be done without a compute. A change to an endpoint can: it is applied at its next start.
+_STARTS = {
+    ("POST", ENDPOINT + "/start"),
+    ("POST", ENDPOINT + "/restart"),
+    ("POST", PROJECT + "/endpoints"),
+    ("POST", BRANCH + "/roles"),
+    ("DELETE", ROLE),
+    ("POST", ROLE + "/reset_password"),
+    ("POST", BRANCH + "/databases"),
+    ("PATCH", DATABASE),
+    ("DELETE", DATABASE),
+}
+
+
+def authorize(
+    account: AccountState, rate_limiter: RateLimiter, request: Request, now: float
+) -> tuple[RouteMatch, KeyScope]:
+    """Let a request in, to its route, with what its key is good for.
+
+    Raises:
+        Problem: 401 for a key that is not valid, 404 for what is not there or not for this key, 405 for a method that a
+            path does not have, 423 for what a suspended project does not do, 429 for too many requests.
+    """
+    scope = account.keys.scope(request.key, now)
+    found = match_route(request.method, request.path)
+    if not rate_limiter.allow(scope.account_id, request.method, found.template, now):
+        raise too_many_requests(account.options.retry_after)
+    _check_scope(scope, request.method, found)
+    project = account.projects.get(found.names.get("project", ""))
+    if project is not None:
+        if project.org_id not in scope.organizations:
+            raise not_found("project")
+        meter(project, now)
+        _check_quota(project, request, found.template)
+    return found, scope
+
+
+def _check_scope(scope: KeyScope, method: str, found: RouteMatch) -> None:
+    if scope.project_id is None or found.template in _FOR_ANY_KEY:
+        return
+    named = found.names.get("project")
+    if named != scope.project_id or (method, found.template) in _FOR_OWNERS:
+        raise outside_of_key(scope.project_id)
+
+
+def _check_quota(project: Project, request: Request, template: str) -> None:
+    if project.suspended is None or project.deleted_at is not None:
+        return
+    body = request.body if isinstance(request.body, dict) else {}
+    branch_with_compute = (request.method, template) == ("POST", PROJECT + "/branches") and bool(body.get("endpoints"))
+    if branch_with_compute or (request.method, template) in _STARTS:
+        words = QUOTA_LABELS[project.suspended]
+        raise ApiError(
+            423, f"Your account or project has exceeded the {words} quota. Upgrade your plan to increase limits."
+        )

@@ -1,4 +1,4 @@
-"""What stands before every route: the key, the limits, what the key may see, and what a quota forbids."""
+"""The checks before every route: the key, the rate limits, the scope of the key, and the quota."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from reconciler.local.usage.metering import meter
 from reconciler.local.usage.quotas import QUOTA_LABELS
 
 _FOR_ANY_KEY = {"/auth", "/users/me", "/users/me/organizations", "/regions"}
-# A project's key belongs to a member, who may change the project and not do away with it.
+# A project key has the permissions of a member, who may change the project and not delete it.
 _FOR_OWNERS = {("DELETE", PROJECT), ("POST", PROJECT + "/recover")}
-# What cannot be done without a compute. A change to an endpoint can: it is applied at its next start.
+# Requests that need a running compute. A change of an endpoint does not: it is applied at its next start.
 _STARTS = {
     ("POST", ENDPOINT + "/start"),
     ("POST", ENDPOINT + "/restart"),
@@ -45,31 +45,31 @@ _STARTS = {
 def authorize(
     account: AccountState, rate_limiter: RateLimiter, request: Request, now: float
 ) -> tuple[RouteMatch, KeyScope]:
-    """Let a request in, to its route, with what its key is good for.
+    """Authorize a request, and return its route and the scope of its key.
 
     Raises:
-        Problem: 401 for a key that is not valid, 404 for what is not there or not for this key, 405 for a method that a
-            path does not have, 423 for what a suspended project does not do, 429 for too many requests.
+        ApiError: 401 for an invalid key, 404 for an unknown path or one outside the key's scope, 405 for a method that
+            the path does not have, 423 for a request that a suspended project rejects, 429 over a rate limit.
     """
     scope = account.keys.scope(request.key, now)
-    found = match_route(request.method, request.path)
-    if not rate_limiter.allow(scope.account_id, request.method, found.template, now):
+    match = match_route(request.method, request.path)
+    if not rate_limiter.allow(scope.account_id, request.method, match.template, now):
         raise too_many_requests(account.options.retry_after)
-    _check_scope(scope, request.method, found)
-    project = account.projects.get(found.names.get("project", ""))
+    _check_scope(scope, request.method, match)
+    project = account.projects.get(match.names.get("project", ""))
     if project is not None:
         if project.org_id not in scope.organizations:
             raise not_found("project")
         meter(project, now)
-        _check_quota(project, request, found.template)
-    return found, scope
+        _check_quota(project, request, match.template)
+    return match, scope
 
 
-def _check_scope(scope: KeyScope, method: str, found: RouteMatch) -> None:
-    if scope.project_id is None or found.template in _FOR_ANY_KEY:
+def _check_scope(scope: KeyScope, method: str, match: RouteMatch) -> None:
+    if scope.project_id is None or match.template in _FOR_ANY_KEY:
         return
-    named = found.names.get("project")
-    if named != scope.project_id or (method, found.template) in _FOR_OWNERS:
+    named = match.names.get("project")
+    if named != scope.project_id or (method, match.template) in _FOR_OWNERS:
         raise outside_of_key(scope.project_id)
 
 
@@ -79,7 +79,7 @@ def _check_quota(project: Project, request: Request, template: str) -> None:
     body = request.body if isinstance(request.body, dict) else {}
     branch_with_compute = (request.method, template) == ("POST", PROJECT + "/branches") and bool(body.get("endpoints"))
     if branch_with_compute or (request.method, template) in _STARTS:
-        words = QUOTA_LABELS[project.suspended]
+        label = QUOTA_LABELS[project.suspended]
         raise ApiError(
-            423, f"Your account or project has exceeded the {words} quota. Upgrade your plan to increase limits."
+            423, f"Your account or project has exceeded the {label} quota. Upgrade your plan to increase limits."
         )

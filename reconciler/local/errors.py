@@ -1,4 +1,4 @@
-"""Refusals, in the shape of Neon's ``GeneralError``."""
+"""Error responses, in the form of Neon's ``GeneralError``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from reconciler.local.protocol import Response
 
 
 class ApiError(Exception):
-    """A request that is refused. Nothing has been changed when it is raised."""
+    """A rejected request. It is raised before anything is changed."""
 
     def __init__(self, status: int, message: str, code: str = "", headers: Mapping[str, str] | None = None) -> None:
         self.status = status
@@ -18,10 +18,10 @@ class ApiError(Exception):
         super().__init__(f"{status}: {message}")
 
 
-def to_response(problem: ApiError, request_id: str) -> Response:
-    """Render a refusal. Neon's ``code`` is mostly empty."""
-    refusal = general_error(problem.status, problem.message, request_id, problem.code)
-    return Response(refusal.status, refusal.body, {**refusal.headers, **problem.headers})
+def to_response(error: ApiError, request_id: str) -> Response:
+    """Render an error response. Neon's ``code`` is mostly empty."""
+    rendered = general_error(error.status, error.message, request_id, error.code)
+    return Response(rendered.status, rendered.body, {**rendered.headers, **error.headers})
 
 
 def general_error(status: int, message: str, request_id: str, code: str = "") -> Response:
@@ -31,43 +31,43 @@ def general_error(status: int, message: str, request_id: str, code: str = "") ->
 
 
 def unauthorized() -> ApiError:
-    """The key is missing or not the right one."""
+    """The key is absent or invalid."""
     return ApiError(401, "authentication failed: the supplied API key is not valid")
 
 
-def not_found(what: str) -> ApiError:
-    """Absent, or not visible to this key: Neon does not say which."""
-    return ApiError(404, f"{what} not found")
+def not_found(resource: str) -> ApiError:
+    """Absent, or not visible to this key: Neon does not distinguish the two."""
+    return ApiError(404, f"{resource} not found")
 
 
 def not_for_organizations() -> ApiError:
-    """A route for people, asked with an organization's key."""
+    """An organization key was used on a route for personal keys."""
     return ApiError(404, "not allowed for organization API keys")
 
 
 def outside_of_key(project_id: str) -> ApiError:
-    """A project's key was used for something that is not its project's."""
+    """A project key was used outside its project."""
     message = "not allowed to perform actions outside the project this key is scoped to"
     return ApiError(404, f'{message}; subject_project_id:"{project_id}"')
 
 
 def organization_required() -> ApiError:
-    """A personal key was used without saying for which organization."""
+    """A personal key was used without an organization."""
     return bad_request("org_id is required, you can find it on your organization settings page")
 
 
 def bad_request(message: str) -> ApiError:
-    """The request is not well formed."""
+    """The request is malformed."""
     return ApiError(400, message)
 
 
 def unprocessable(message: str, code: str = "") -> ApiError:
-    """The request is well formed, and is not possible."""
+    """The request is well-formed, and impossible."""
     return ApiError(422, message, code)
 
 
 def conflict(message: str) -> ApiError:
-    """Something of that name is there already."""
+    """The name is taken."""
     return ApiError(409, message)
 
 
@@ -77,7 +77,7 @@ def locked() -> ApiError:
 
 
 def passwords_not_stored() -> ApiError:
-    """The project was made with ``store_passwords: false``."""
+    """The project was created with ``store_passwords: false``."""
     return ApiError(412, "Storing passwords is disabled")
 
 
@@ -88,5 +88,5 @@ def too_many_requests(retry_after: int | None = None) -> ApiError:
 
 
 def over_limit(message: str, code: str) -> ApiError:
-    """There are as many as there may be; ``code`` is Neon's own word for it, where one is known."""
+    """A limit is reached; ``code`` is Neon's code for it, where one is known."""
     return ApiError(422, message, code)

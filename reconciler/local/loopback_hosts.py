@@ -1,6 +1,6 @@
-"""Which requests reach local Neon: those that name this machine.
+"""A guard against DNS rebinding: only requests that name this machine are served.
 
-A page of another site whose name was made to resolve to 127.0.0.1 (DNS rebinding) sends its own name in ``Host``.
+A page of another site whose name resolves to 127.0.0.1 sends its own name in ``Host``.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reconciler.local.errors import general_error
-from specs.settings import LOOPBACK_HOSTS
 
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 
 
 class LoopbackHosts:
-    """Refuses every request whose ``Host`` is not a name of loopback, or whose ``Origin`` is another one: 421 and 403.
+    """Rejects a request whose ``Host`` is not a loopback name with 421, one with another ``Origin`` with 403.
 
-    Any port is accepted: a forwarded port differs from the server's, and a page of another site cannot choose the name.
+    Any port is accepted: a forwarded port differs from the server's, and a page of another site cannot choose
+    the host name.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -30,11 +31,11 @@ class LoopbackHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        refusal = _rejection(scope) if scope["type"] == "http" else None
-        if refusal is None:
+        rejection = _rejection(scope) if scope["type"] == "http" else None
+        if rejection is None:
             await self._app(scope, receive, send)
         else:
-            await refusal(scope, receive, send)
+            await rejection(scope, receive, send)
 
 
 def _rejection(scope: Scope) -> Response | None:
@@ -43,10 +44,10 @@ def _rejection(scope: Scope) -> Response | None:
     if len(hosts) != 1 or _PORT.sub("", hosts[0]) not in LOOPBACK_HOSTS:
         return _rejected(421, f"Send a Host that is one of {', '.join(LOOPBACK_HOSTS)}, with any port", headers)
     if any(origin.lower() != f"http://{hosts[0]}" for origin in headers.getlist("origin")):
-        return _rejected(403, "local Neon answers no page of another origin", headers)
+        return _rejected(403, "local Neon serves no page of another origin", headers)
     return None
 
 
 def _rejected(status: int, message: str, headers: Headers) -> Response:
-    answer = general_error(status, message, headers.get("x-request-id", "")[:128] or uuid4().hex)
-    return Response(json.dumps(answer.body), status, dict(answer.headers), media_type="application/json")
+    rendered = general_error(status, message, headers.get("x-request-id", "")[:128] or uuid4().hex)
+    return Response(json.dumps(rendered.body), status, dict(rendered.headers), media_type="application/json")

@@ -1,4 +1,4 @@
-"""Keeps the machine's projects and keys in the cluster that they describe."""
+"""Stores the simulator's projects and keys in the Postgres cluster that they describe."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _DELETE = "DELETE FROM project WHERE project_id = ANY (%s)"
 
 
 class StateStore:
-    """The tables of projects and of the account, written by one connection, one change after the other."""
+    """The tables of projects and of the account. One connection writes them, one change at a time."""
 
     def __init__(self, postgres: EmbeddedPostgres) -> None:
         self._postgres = postgres
         self._connection: AsyncConnection | None = None
         self._lock = asyncio.Lock()
 
-    async def start(self, machine: LocalNeon) -> None:
-        """Connect, and load what was kept."""
+    async def start(self, simulator: LocalNeon) -> None:
+        """Connect, create the tables and load their documents."""
         connection = await self._connected()
         await connection.execute(_TABLE)
         await connection.execute(_ACCOUNT_TABLE)
         accounts = await connection.execute("SELECT document FROM account")
         for row in await accounts.fetchall():
-            machine.load_account(row[0])
+            simulator.load_account(row[0])
         projects = await connection.execute("SELECT document FROM project ORDER BY project_id")
-        machine.load([row[0] for row in await projects.fetchall()])
+        simulator.load([row[0] for row in await projects.fetchall()])
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -53,27 +53,27 @@ class StateStore:
         if connection is not None:
             await connection.close()
 
-    async def flush(self, machine: LocalNeon) -> None:
-        """Keep what has changed; back when it is durable, also when somebody else is just keeping it."""
+    async def flush(self, simulator: LocalNeon) -> None:
+        """Write all changes and return when they are durable, including changes that a concurrent call is writing."""
         async with self._lock:
-            changed = machine.dirty()
+            changed = simulator.dirty()
             if not changed:
                 return
-            dumped = {project_id: machine.dump(project_id) for project_id in sorted(changed)}
+            dumped = {project_id: simulator.dump(project_id) for project_id in sorted(changed)}
             account = dumped.pop(ACCOUNT, None)
-            kept = [(project_id, Jsonb(document)) for project_id, document in dumped.items() if document is not None]
-            gone = [project_id for project_id, document in dumped.items() if document is None]
+            upserts = [(project_id, Jsonb(document)) for project_id, document in dumped.items() if document is not None]
+            removed = [project_id for project_id, document in dumped.items() if document is None]
             try:
                 connection = await self._connected()
                 async with connection.transaction(), connection.cursor() as cursor:
                     if account is not None:
                         await cursor.execute(_UPSERT_ACCOUNT, (Jsonb(account),))
-                    if kept:
-                        await cursor.executemany(_UPSERT, kept)
-                    if gone:
-                        await cursor.execute(_DELETE, (gone,))
+                    if upserts:
+                        await cursor.executemany(_UPSERT, upserts)
+                    if removed:
+                        await cursor.execute(_DELETE, (removed,))
             except BaseException:
-                machine.mark_dirty(changed)
+                simulator.mark_dirty(changed)
                 raise
 
     async def _connected(self) -> AsyncConnection:

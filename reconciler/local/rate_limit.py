@@ -1,8 +1,8 @@
-"""Rate limits: a bucket for each account, a window for each route, and a bucket for what is costly.
+"""Rate limits: a token bucket for each account, a window for each route, and a token bucket for consumption.
 
-Neon documents 700 requests a minute and bursts of 40 a second for each route, for each account, and some 30 a minute
-for consumption (Neon's documentation, API key concepts and Limits). Read strictly: one bucket of 40, refilled at 700 a
-minute, for all that an account sends, and no more than 40 in any second to one route and method.
+Neon documents 700 requests a minute and bursts of 40 a second for each route, for each account, and about 30 a minute
+for consumption (Neon's documentation, API key concepts and Limits). The strict reading: one bucket of 40, refilled at
+700 a minute, for all requests of an account, and at most 40 in any second to one route and method.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ class _Bucket:
     filled_at: float
 
     def fill(self, now: float) -> bool:
-        """Refill, and say whether there is something to take."""
+        """Refill, and return whether there is a token."""
         self.level = min(self.size, self.level + max(0.0, now - self.filled_at) * self.per_second)
         self.filled_at = now
         return self.level >= 1
 
 
 class RateLimiter:
-    """Counts requests, and lets in as many as the options say.
+    """Allows as many requests as the options permit.
 
     Attributes:
-        admitted: how many requests were let in.
-        refused: how many were too many.
+        accepted_count: number of allowed requests.
+        rejected_count: number of rejected requests.
     """
 
     def __init__(self, options: LocalNeonOptions) -> None:
@@ -47,7 +47,7 @@ class RateLimiter:
         self.rejected_count = 0
 
     def allow(self, account_id: str, method: str, template: str, now: float) -> bool:
-        """Say whether a request is let in. One that is refused uses up nothing."""
+        """Return whether a request is allowed. A rejected request takes no tokens."""
         if self._options.requests_per_minute is None:
             self.accepted_count += 1
             return True
@@ -58,8 +58,8 @@ class RateLimiter:
         window = self._windows.setdefault((account_id, method, template), deque())
         while window and window[0] <= now - _WINDOW_SECONDS:
             window.popleft()
-        most = _KEYS_PER_SECOND if (method, template) == ("POST", ORGANIZATION_KEYS) else self._options.route_burst
-        if not all(bucket.fill(now) for bucket in buckets) or len(window) >= most:
+        maximum = _KEYS_PER_SECOND if (method, template) == ("POST", ORGANIZATION_KEYS) else self._options.route_burst
+        if not all(bucket.fill(now) for bucket in buckets) or len(window) >= maximum:
             self.rejected_count += 1
             return False
         for bucket in buckets:
@@ -69,5 +69,5 @@ class RateLimiter:
         return True
 
     def _bucket(self, account_id: str, name: str, size: float, per_minute: float, now: float) -> _Bucket:
-        fresh = _Bucket(size, per_minute / 60, size, now)
-        return self._buckets.setdefault((account_id, name), fresh)
+        full = _Bucket(size, per_minute / 60, size, now)
+        return self._buckets.setdefault((account_id, name), full)

@@ -1,4 +1,4 @@
-"""Serves local Neon over HTTP, with a real Postgres behind it."""
+"""The HTTP server of local Neon, with an embedded Postgres."""
 
 from __future__ import annotations
 
@@ -36,16 +36,19 @@ _logger = logging.getLogger(__name__)
 
 
 class LocalNeonServer:
-    """The machine, its clock, its Postgres and its HTTP application.
+    """The simulator with a clock, a Postgres server and an HTTP application.
 
     Args:
-        machine: a machine with ``physical`` set.
-        postgres: where the databases are. One that is not running yet is started, and then stopped, with this server.
+        simulator: a simulator whose options have ``physical`` set.
+        postgres: the server of the databases. One that is not running is started, and later stopped, with this server.
+
+    Raises:
+        ValueError: ``physical`` is not set.
     """
 
     def __init__(self, simulator: LocalNeon, postgres: EmbeddedPostgres) -> None:
         if not simulator.options.physical:
-            raise ValueError("a served machine needs options with physical=True")
+            raise ValueError("a served simulator needs options with physical=True")
         self.simulator = simulator
         self.postgres = postgres
         self.app = Starlette(
@@ -68,7 +71,7 @@ class LocalNeonServer:
         await self.stop()
 
     async def start(self) -> None:
-        """Load what was kept and go on with what was under way."""
+        """Load the stored state and resume its unfinished operations."""
         try:
             if not self.postgres.running:
                 self._owns_postgres = True
@@ -82,7 +85,7 @@ class LocalNeonServer:
         self._ticker = asyncio.create_task(self._tick(), name="local-neon")
 
     async def stop(self) -> None:
-        """Stop at once. What was under way is done again after the next start."""
+        """Stop immediately. Commands under way are executed again after the next start."""
         tasks = [*self._running, *([] if self._ticker is None else [self._ticker])]
         self._ticker = None
         for task in tasks:
@@ -117,13 +120,13 @@ class LocalNeonServer:
         try:
             await self._store.flush(self.simulator)
         except PostgresError:
-            _logger.exception("local Neon could not keep a change")
+            _logger.exception("local Neon could not store a change")
             response = general_error(500, "internal error", request_id)
         self._changed.set()
         return _rendered(response)
 
     async def _tick(self) -> None:
-        """Run operations when they are due, and sleep until the next one is, or something changes."""
+        """Run due operations, then sleep until the next one is due or a request changes the state."""
         while True:
             self._changed.clear()
             for command in self.simulator.advance(time.time()):
@@ -142,8 +145,8 @@ class LocalNeonServer:
         try:
             await self._executor.execute(command)
         except PostgresError as problem:
-            # A message of Postgres can quote a statement, so only its kind is told.
-            error = f"{type(problem).__name__} ({problem.sqlstate or 'no answer'})"
+            # A message of Postgres can quote a statement, so only its class and SQLSTATE are reported.
+            error = f"{type(problem).__name__} ({problem.sqlstate or 'no response'})"
             _logger.warning("local Neon: %s failed: %s", type(command).__name__, error)
         self.simulator.complete(command.operation_id, time.time(), error)
         self._changed.set()
@@ -152,7 +155,7 @@ class LocalNeonServer:
         try:
             await self._store.flush(self.simulator)
         except PostgresError as problem:
-            _logger.warning("local Neon could not keep a change: %s", type(problem).__name__)
+            _logger.warning("local Neon could not store a change: %s", type(problem).__name__)
             await asyncio.sleep(1)
 
 
@@ -162,15 +165,19 @@ def _key(http: HttpRequest) -> str | None:
 
 
 def _query(http: HttpRequest) -> dict[str, str]:
-    """Read the query; a parameter that is repeated is a list, which may be written with commas too."""
+    """Read the query; a repeated parameter is a list, joined with commas as clients also write it."""
     values: dict[str, list[str]] = {}
     for name, value in http.query_params.multi_items():
         values.setdefault(name, []).append(value)
-    return {name: ",".join(given) for name, given in values.items()}
+    return {name: ",".join(items) for name, items in values.items()}
 
 
 async def _body(http: HttpRequest) -> object | None:
-    """Read a JSON body, or None when there is none; ValueError says what is wrong with it."""
+    """Read a JSON body; None when there is none.
+
+    Raises:
+        ValueError: the body is too large or not JSON; the message says which.
+    """
     content = bytearray()
     async for chunk in http.stream():
         content += chunk
@@ -180,11 +187,11 @@ async def _body(http: HttpRequest) -> object | None:
         return None
     try:
         parsed: object = json.loads(content)
-        again = json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
+        encoded = json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise ValueError("the body is not JSON") from None
-    # What Postgres cannot keep must not come in: it would be refused at every later attempt to keep it.
-    if b"\\u0000" in again:
+    # Postgres cannot store NUL in jsonb, so every later write of the project would fail.
+    if b"\\u0000" in encoded:
         raise ValueError("the body has a text with a NUL character")
     return parsed
 

@@ -1,4 +1,4 @@
-"""The front of local Neon's state machine."""
+"""The simulator of Neon's API: the entry point of the state machine."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from reconciler.local.usage.metering import consume, meter
 
 
 class LocalNeon:
-    """A model of Neon's API as one state machine: no clock, no I/O, no chance but its seed.
+    """Neon's API as one state machine: no clock, no I/O, and no randomness except its seed.
 
-    The same seed and the same calls give the same answers. ``now`` is in seconds since the epoch and is given by the
-    caller, who may live in virtual time.
+    The same seed and the same calls give the same responses. The caller passes ``now``, in seconds since the epoch; it
+    may be virtual time.
 
     Args:
-        options: how the account and the place are.
-        seed: where ids, passwords and durations come from.
-        token: makes texts of a given length for passwords, instead of the seed; for machines that are served.
+        options: the options of the account and the deployment.
+        seed: the source of ids, passwords and durations.
+        token: returns a random text of a given length for passwords and keys, in place of the seed; for a served
+            simulator.
     """
 
     def __init__(self, options: LocalNeonOptions, seed: int, *, token: Callable[[int], str] | None = None) -> None:
@@ -42,17 +43,17 @@ class LocalNeon:
 
     @property
     def unavailable(self) -> set[str]:
-        """The ids of projects that lists name as unavailable instead of showing them; change it at will."""
+        """The ids of projects that lists report as unavailable instead of showing them. Callers may change it."""
         return self._account.unavailable
 
     @property
     def accepted_count(self) -> int:
-        """How many requests with a valid key were within the limits."""
+        """Number of requests with a valid key within the rate limits."""
         return self._rate_limiter.accepted_count
 
     @property
     def rejected_count(self) -> int:
-        """How many requests were over a limit, and answered 429."""
+        """Number of requests over a rate limit, whose response was 429."""
         return self._rate_limiter.rejected_count
 
     @property
@@ -65,37 +66,37 @@ class LocalNeon:
         self._account.port = port
 
     def handle(self, request: Request, now: float) -> Response:
-        """Answer a request. A refusal is an answer too, and has changed nothing."""
+        """Return the response to a request. An error response means that nothing was changed."""
         self._requests += 1
         request_id = request.request_id or f"local-{self._requests:012d}"
         if not self.options.physical:
             engine.advance(self._account, now, self._issued)
         try:
-            found, scope = authorize(self._account, self._rate_limiter, request, now)
-            response = found.route(RequestContext(self._account, request, now, found.names, scope))
-        except ApiError as problem:
-            return to_response(problem, request_id)
+            match, scope = authorize(self._account, self._rate_limiter, request, now)
+            response = match.route(RequestContext(self._account, request, now, match.names, scope))
+        except ApiError as error:
+            return to_response(error, request_id)
         body = response.body if self._undocumented_fields is None else self._undocumented_fields.apply(response.body)
         return Response(response.status, body, {**response.headers, "X-Request-ID": request_id})
 
     def advance(self, now: float) -> list[Command]:
-        """Let time pass, and return the commands that are to be carried out now; each is returned once."""
+        """Advance the time, and return the commands to execute now; each command is returned once."""
         return engine.advance(self._account, now, self._issued)
 
     def complete(self, operation_id: str, now: float, error: str | None = None) -> None:
-        """Note that the command of an operation was carried out, or why it failed: then it is issued again later."""
+        """Record that the command of an operation completed, or its error; after an error it is issued again later."""
         engine.complete(self._account, operation_id, now, error, self._issued)
 
     def next_due(self) -> float | None:
-        """Say when ``advance`` will have something to do by time alone; None when nothing is due."""
+        """Return when ``advance`` next has work without a further request; None when nothing is due."""
         return engine.next_due(self._account, self._issued)
 
     def inject_outcomes(self, *outcomes: OperationOutcome) -> None:
-        """Say how the next operations end, one after the other; see ``Fates`` for what there is."""
+        """Set the outcomes of the next operations, in order; ``OutcomePlan`` describes the outcomes."""
         self._account.outcomes.plan(outcomes)
 
     def resume_hanging(self, now: float) -> None:
-        """Let the operations that are stuck go on."""
+        """Resume the hanging operations."""
         engine.resume_hanging(self._account, now)
 
     def consume(
@@ -109,16 +110,19 @@ class LocalNeon:
         data_transfer_bytes: int = 0,
         size_bytes: int | None = None,
     ) -> None:
-        """Let a project's default branch consume something; its quotas take effect with the next ``advance``.
+        """Add to the consumption of a project's default branch; its quotas take effect with the next ``advance``.
 
         Args:
-            project_id: a project that is there.
-            now: when it was consumed.
-            active_time_seconds: is added to the counter.
-            compute_time_seconds: is added to the counter.
-            written_data_bytes: is added to the counter.
-            data_transfer_bytes: is added to the counter.
-            size_bytes: what the branch holds from now on; None leaves it.
+            project_id: an existing project.
+            now: the time of the consumption, in seconds since the epoch.
+            active_time_seconds: seconds to add.
+            compute_time_seconds: compute unit seconds to add.
+            written_data_bytes: bytes to add.
+            data_transfer_bytes: bytes to add.
+            size_bytes: the new size of the branch; None leaves it unchanged.
+
+        Raises:
+            ApiError: the project does not exist.
         """
         if not self.options.physical:
             engine.advance(self._account, now, self._issued)
@@ -136,26 +140,26 @@ class LocalNeon:
         self._account.mark_dirty(project)
 
     def dirty(self) -> set[str]:
-        """Return the ids of what changed since this was last asked: projects, and ``ACCOUNT``."""
+        """Return and clear the ids of changed projects, and ``ACCOUNT``."""
         changed, self._account.changed = self._account.changed, set()
         return changed
 
     def mark_dirty(self, project_ids: Iterable[str]) -> None:
-        """Take back what ``dirty`` said, when it could not be kept."""
+        """Mark ids as changed again after a failed write."""
         self._account.changed.update(project_ids)
 
     def dump(self, project_id: str) -> Json | None:
-        """Return all there is to know of a project or of ``ACCOUNT``, as JSON; None when it is gone."""
+        """Return the JSON document of a project or of ``ACCOUNT``; None for a removed project."""
         if project_id == ACCOUNT:
             return self._account.keys.dump().model_dump(mode="json")
         project = self._account.projects.get(project_id)
         return None if project is None else project.model_dump(mode="json")
 
     def load(self, documents: Iterable[Json]) -> None:
-        """Take in dumped projects; the commands of their unfinished operations are issued again."""
+        """Load dumped projects; the commands of their unfinished operations are issued again."""
         for document in documents:
             self._account.add(Project.model_validate(document))
 
     def load_account(self, document: Json) -> None:
-        """Take in what was dumped of ``ACCOUNT``."""
+        """Load the dumped document of ``ACCOUNT``."""
         self._account.keys.load(AccountDocument.model_validate(document))

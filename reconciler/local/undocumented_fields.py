@@ -1,4 +1,4 @@
-"""What the real Neon does beside its documents: fields that none of them names, and new values of enums."""
+"""Fields and enum values that Neon sends and no document names."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _ONE_OF = 8
 
 
 class UndocumentedFields:
-    """Adds an unknown field to every object of an answer, and now and then gives a value that no enum has.
+    """Adds an unknown field to every object of a response, and sometimes replaces a value by one that no enum has.
 
-    A new value is in one answer only: the next look may well find the old one, as it does while Neon is changed.
+    A new value is in one response only: the next response may have the old one, as during a deployment at Neon.
     """
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed + 2)  # noqa: S311 - no secret
 
     def apply(self, body: object) -> object:
-        """Return an answer's body as a client of an older document sees it."""
+        """Return the body of a response with undocumented fields and values."""
         return self._apply(body, None)
 
     def _apply(self, value: object, name: str | None) -> object:

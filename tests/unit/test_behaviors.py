@@ -89,8 +89,8 @@ def test_what_decides_the_design_is_asked_first() -> None:
         (("GET /projects", "projects"), "call"),
         (('"one"', '"One"'), "id"),
         (('"assumed"', '"guessed"'), "basis"),
-        (('"assumed"', '"documented"'), "cannot hurt"),
-        (("It cannot hurt.", " "), "cannot hurt"),
+        (('"assumed"', '"documented"'), "risk_if_wrong is required"),
+        (("It cannot hurt.", " "), "risk_if_wrong is required"),
         (("tests/unit/test_x.py::test_y", "test_y"), "test"),
         (("It does.", " "), "statement"),
         (("risk_if_wrong =", "reason ="), "reason"),
@@ -109,7 +109,7 @@ def test_a_row_out_of_form_is_refused_by_name(change: tuple[str, str], said: str
 def test_an_id_is_given_once_over_all_files() -> None:
     """Also where the rows are in different files."""
     assert set(parse([("file", FILE)])) == {"file"}
-    with pytest.raises(InvalidBehaviors, match=r"one is in file\.toml already"):
+    with pytest.raises(InvalidBehaviors, match=r"one is already in file\.toml"):
         parse([("file", FILE), ("other", FILE)])
 
 

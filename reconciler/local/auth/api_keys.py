@@ -1,4 +1,4 @@
-"""The door's list of keys: which are valid, and what each lets its bearer do."""
+"""The store of API keys, with the scope that each key grants."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ USER_ID = "9d2bd3a6-6d1f-4c39-8f0e-5a7c1b3e2f48"
 
 
 class ApiKeyStore:
-    """All keys: the ones that the options give, and the ones that were made through the API."""
+    """All keys: those of the options, and those issued through the API."""
 
     def __init__(self, options: LocalNeonOptions) -> None:
         self._options = options
         own = Organization(options.org_id, "Local", options.plan)
-        self.organizations = {each.id: each for each in (own, *options.organizations)}
+        self.organizations = {organization.id: organization for organization in (own, *options.organizations)}
         self._seeded = {digest_of(key.token): self._scope(key.kind, key.org_id, key.project_id) for key in options.keys}
         self._issued: dict[str, ApiKey] = {}
 
     def organization(self, org_id: str) -> Organization:
-        """Return an organization; one whose projects and keys were kept, and that is not named any more, is bare."""
+        """Return an organization; one that only stored projects and keys name has the default name and plan."""
         return self.organizations.get(org_id, Organization(org_id))
 
     def scope(self, token: str | None, now: float) -> KeyScope:
-        """Say what a token is good for.
+        """Return the scope of a token, and record its use.
 
         Raises:
-            Problem: 401 for no token, an unknown one, or a revoked one.
+            ApiError: 401 for an absent, unknown or revoked token.
         """
         if not token:
             raise unauthorized()
         digest = digest_of(token)
-        made = self._issued.get(digest)
-        if made is not None:
-            if made.revoked:
+        issued = self._issued.get(digest)
+        if issued is not None:
+            if issued.revoked:
                 raise unauthorized()
-            made.last_used_at = now
-            return self._scope(made.kind, made.org_id, made.project_id)
-        given = self._seeded.get(digest)
-        if given is not None:
-            return given
-        wanted = self._options.api_key
-        if self._options.keys and wanted is None:
+            issued.last_used_at = now
+            return self._scope(issued.kind, issued.org_id, issued.project_id)
+        seeded = self._seeded.get(digest)
+        if seeded is not None:
+            return seeded
+        expected = self._options.api_key
+        if self._options.keys and expected is None:
             raise unauthorized()
-        if wanted is not None and not hmac.compare_digest(token.encode(), wanted.encode()):
+        if expected is not None and not hmac.compare_digest(token.encode(), expected.encode()):
             raise unauthorized()
         return self._scope("organization", None, None)
 
     def issue(
         self, kind: KeyKind, name: str, token: str, org_id: str | None, project_id: str | None, now: float
     ) -> ApiKey:
-        """Take in a new key."""
+        """Store a new key."""
         number = max((key.id for key in self._issued.values()), default=100_000) + 1
         key = ApiKey(
             id=number,
@@ -77,11 +77,11 @@ class ApiKeyStore:
         return [key for key in self._issued.values() if key.org_id == org_id and not key.revoked]
 
     def dump(self) -> AccountDocument:
-        """Return what is to be kept."""
+        """Return the document to store."""
         return AccountDocument(keys=list(self._issued.values()))
 
     def load(self, account: AccountDocument) -> None:
-        """Take in what was kept."""
+        """Load a stored document."""
         self._issued = {key.digest: key for key in account.keys}
 
     def _scope(self, kind: KeyKind, org_id: str | None, project_id: str | None) -> KeyScope:

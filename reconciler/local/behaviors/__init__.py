@@ -1,8 +1,8 @@
-"""What local Neon does, and how it is known: one row a behavior, kept as data in TOML files, one a topic.
+"""The behaviors of local Neon with their sources: one row each, stored as data in TOML files, one file for each topic.
 
-A row is documented by Neon, or assumed. What is assumed is the strictest reading, and says why being wrong about it
-cannot hurt. ``pytest -m live`` asks the real Neon about each assumed row. A few rows are local: there one Postgres
-behind the model cannot be what Neon is, and they say what it is instead.
+A row is documented by Neon, or assumed. An assumed row takes the strictest reading of the documents, and states why a
+wrong assumption is harmless. ``pytest -m live`` verifies each assumed row against the real Neon. A few rows are local:
+one Postgres behind the emulator cannot do there what Neon does, and the row states the difference.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SUFFIX = ".toml"
 
 
 class InvalidBehaviors(ValueError):
-    """A file of the table is not in its form; the message names the file, and the row where there is one."""
+    """A file of the table is malformed; the message names the file, and the row if there is one."""
 
 
 class Behavior(BaseModel):
@@ -29,11 +29,12 @@ class Behavior(BaseModel):
     Attributes:
         id: names the row; kebab-case, unique over all files.
         call: method and route template of Neon's API, or ``any``.
-        says: what local Neon does.
-        basis: whether Neon documents it, it is assumed, or it is local: known to be other than Neon.
-        source: the document by its name; for what is assumed, the one that is silent or contradicts itself.
-        why: why being wrong about it, or being other than Neon, cannot hurt; of rows that are not documented.
-        test: a test that fails when local Neon does otherwise, ``tests/file.py::name``.
+        statement: the behavior of local Neon.
+        basis: documented by Neon, assumed, or local: known to differ from Neon.
+        source: the document by its name; for an assumed row, the document that is silent or contradicts itself.
+        risk_if_wrong: the consequence of a wrong assumption, or of the difference from Neon, and why it is harmless;
+            empty for a documented row.
+        test: a test that fails when local Neon behaves differently, ``tests/file.py::name``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -47,14 +48,14 @@ class Behavior(BaseModel):
     test: str = Field(pattern=r"^tests/[\w/]+\.py(::\w+){1,2}$")
 
     @model_validator(mode="after")
-    def _only_what_is_assumed_says_why(self) -> Self:
+    def _require_risk_unless_documented(self) -> Self:
         if (self.basis == "documented") == bool(self.risk_if_wrong.strip()):
-            raise ValueError("a behavior that is not documented says why it cannot hurt, a documented one does not")
+            raise ValueError("risk_if_wrong is required unless the behavior is documented, and must be empty if it is")
         return self
 
     @property
     def assumed(self) -> bool:
-        """Whether Neon's documents do not say it."""
+        """Whether Neon does not document it."""
         return self.basis == "assumed"
 
 
@@ -63,7 +64,7 @@ def topics() -> Mapping[str, tuple[Behavior, ...]]:
     """The whole table, by topic in the order of names.
 
     Raises:
-        InvalidBehaviours: a file is not in its form.
+        InvalidBehaviors: a file is malformed.
     """
     folder = resources.files(__name__)
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(_SUFFIX))
@@ -74,7 +75,7 @@ def behaviors() -> tuple[Behavior, ...]:
     """Every row of the table.
 
     Raises:
-        InvalidBehaviours: a file is not in its form.
+        InvalidBehaviors: a file is malformed.
     """
     return tuple(row for rows in topics().values() for row in rows)
 
@@ -83,7 +84,7 @@ def parse(files: Iterable[tuple[str, str]]) -> dict[str, tuple[Behavior, ...]]:
     """The rows of each (topic, TOML text).
 
     Raises:
-        InvalidBehaviours: a text is no TOML, holds anything but rows, a row is wrong, or two have the same id.
+        InvalidBehaviors: a text is no TOML or contains anything but rows, a row is invalid, or two rows have one id.
     """
     read: dict[str, tuple[Behavior, ...]] = {}
     seen: dict[str, str] = {}
@@ -91,7 +92,7 @@ def parse(files: Iterable[tuple[str, str]]) -> dict[str, tuple[Behavior, ...]]:
         read[topic] = tuple(_rows(topic, text))
         for row in read[topic]:
             if row.id in seen:
-                raise InvalidBehaviors(f"{topic}{_SUFFIX}: {row.id} is in {seen[row.id]}{_SUFFIX} already")
+                raise InvalidBehaviors(f"{topic}{_SUFFIX}: {row.id} is already in {seen[row.id]}{_SUFFIX}")
             seen[row.id] = topic
     return read
 
@@ -103,12 +104,12 @@ def _rows(topic: str, text: str) -> Iterable[Behavior]:
         raise InvalidBehaviors(f"{topic}{_SUFFIX}: {error}") from None
     rows = content.get("behavior")
     if set(content) != {"behavior"} or not isinstance(rows, list):
-        raise InvalidBehaviors(f"{topic}{_SUFFIX}: only [[behavior]] rows may be in it, and at least one")
+        raise InvalidBehaviors(f"{topic}{_SUFFIX}: only [[behavior]] rows are allowed, and at least one is required")
     for number, row in enumerate(rows, 1):
         try:
             yield Behavior.model_validate(row)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             named = row.get("id", f"row {number}") if isinstance(row, dict) else f"row {number}"
-            place = ".".join(map(str, first["loc"])) or "the row"
-            raise InvalidBehaviors(f"{topic}{_SUFFIX}: {named}: {place}: {first['msg']}") from None
+            field = ".".join(map(str, first["loc"])) or "the row"
+            raise InvalidBehaviors(f"{topic}{_SUFFIX}: {named}: {field}: {first['msg']}") from None

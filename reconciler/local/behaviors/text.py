@@ -1,4 +1,4 @@
-"""The table of behaviors as text for people."""
+"""The table of behaviors as plain text and as Markdown."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _MARKS = {"documented": " ", "assumed": "?", "local": "*"}
 
 
 def render(topics: Mapping[str, tuple[Behavior, ...]]) -> str:
-    """The whole table, a block for each row; what is assumed is marked with ``?``, what is local with ``*``."""
+    """Return the whole table, a block for each row; assumed rows are marked with ``?``, local ones with ``*``."""
     rows = [row for topic in topics.values() for row in topic]
     assumed = sum(row.assumed for row in rows)
     local = sum(row.basis == "local" for row in rows)
     known = f"{len(rows)} behaviors: {len(rows) - assumed - local} documented by Neon"
-    lines = [f"{known}, {assumed} assumed (marked with ?), {local} other than Neon's (marked with *)"]
+    lines = [f"{known}, {assumed} assumed (marked with ?), {local} different from Neon (marked with *)"]
     for topic, listed in topics.items():
         lines += ["", topic.upper()]
         for row in listed:

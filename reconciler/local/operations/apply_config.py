@@ -1,4 +1,4 @@
-"""How a change of roles, databases or a compute's settings reaches a compute."""
+"""The operation that applies a change of roles, databases or settings to a compute."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def apply_config(
     dropped_role: str | None = None,
     dropped_database: str | None = None,
 ) -> list[Operation]:
-    """Apply a change, by default through the branch's compute that writes.
+    """Start the operation that applies a change, by default to the branch's read-write compute.
 
-    A compute that is idle is woken for it, and suspended again (Neon API reference, Create role; Update endpoint).
+    An idle compute is started for it, and suspended afterwards (Neon API reference, Create role; Update endpoint).
     """
     compute = endpoint or read_write(project, branch)
     operation = account.start(

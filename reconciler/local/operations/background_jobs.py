@@ -1,7 +1,7 @@
-"""What Neon starts by itself: suspension over a quota, checks of availability, scaling to zero.
+"""Operations that Neon starts automatically: suspension over a quota, availability checks, scaling to zero.
 
-Each project has at most one alarm: the moment at which the next of these is due. A project with operations under way
-has none; it gets one when they are over. Of several checks that were missed only one is made up for.
+Each project has at most one scheduled time, at which its next job is due. A project with unfinished operations has
+none and is rescheduled when they end. Of several missed availability checks only one is run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reconciler.local.usage.quotas import exceeded, next_exceeded
 
 
 def run_due(account: AccountState, now: float) -> bool:
-    """Start what is due by now; say whether anything was."""
+    """Start all jobs due by ``now``, and return whether there were any."""
     _reschedule_changed(account)
     due = sorted((moment, project_id) for project_id, moment in account.next_runs.items() if moment <= now)
     for moment, project_id in due:
@@ -26,20 +26,20 @@ def run_due(account: AccountState, now: float) -> bool:
 
 
 def next_job_time(account: AccountState) -> float | None:
-    """Say when ``arise`` will have something to do; None when never."""
+    """Return when ``run_due`` has a job to start; None for never."""
     _reschedule_changed(account)
     return min(account.next_runs.values(), default=None)
 
 
 def apply_quota(account: AccountState, project: Project, now: float) -> list[Operation]:
-    """Suspend a project that is over a quota, let go of one that is over none any more; return what that started."""
+    """Suspend a project over a quota, resume one that no longer is, and return the operations that this started."""
     meter(project, now)
-    over, before = exceeded(project), project.suspended
-    if over == before:
+    exceeded_quota, before = exceeded(project), project.suspended
+    if exceeded_quota == before:
         return []
-    project.suspended = over
+    project.suspended = exceeded_quota
     account.mark_dirty(project, now)
-    if over is None:
+    if exceeded_quota is None:
         lifted = _start_on_computes(account, project, now, "apply_config")
         for operation in lifted:
             operation.starts_compute = False
@@ -68,11 +68,11 @@ def _next_run(account: AccountState, project: Project) -> float | None:
     times = []
     if project.suspended is not None:
         times.append(period_end(project.usage.metered_at or project.created_at))
-    elif (over := next_exceeded(project)) is not None:
-        times.append(over[1])
-    every = account.options.availability_check_seconds
-    if every is not None:
-        times.append((project.checked_at or project.created_at) + every)
+    elif (exceeded_quota := next_exceeded(project)) is not None:
+        times.append(exceeded_quota[1])
+    interval = account.options.availability_check_seconds
+    if interval is not None:
+        times.append((project.checked_at or project.created_at) + interval)
     if account.options.suspend_operations:
         times += [end for endpoint in project.endpoints.values() if (end := active_until(endpoint)) is not None]
     first = min(times, default=inf)
@@ -86,10 +86,10 @@ def _fire(account: AccountState, project: Project, moment: float, now: float) ->
     if account.options.suspend_operations and project.id not in account.active:
         for endpoint in idle:
             account.start(project, moment, "suspend_compute", project.branches[endpoint.branch_id], endpoint)
-    every = account.options.availability_check_seconds
+    interval = account.options.availability_check_seconds
     checked = project.checked_at or project.created_at
-    if every is not None and moment >= checked + every:
-        project.checked_at = checked + every * max(1, (now - checked) // every)
+    if interval is not None and moment >= checked + interval:
+        project.checked_at = checked + interval * max(1, (now - checked) // interval)
         if project.suspended is None:
             _start_on_computes(account, project, moment, "check_availability")
 

@@ -1,4 +1,4 @@
-"""What has changed in a project when an operation is finished."""
+"""The effects of an operation on its project."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from reconciler.local.state.models import Operation, Project
 
 
 def apply(project: Project, operation: Operation, moment: float) -> None:
-    """Give an operation that finished at ``moment`` its effect."""
+    """Apply the effect of an operation that finished at ``moment``, in seconds since the epoch."""
     _apply_to_branch(project, operation, moment)
     _apply_to_endpoint(project, operation, moment)
     if operation.action == "apply_config":
@@ -15,7 +15,7 @@ def apply(project: Project, operation: Operation, moment: float) -> None:
 
 
 def rollback(project: Project, operation: Operation) -> None:
-    """Leave things as they are without the operation: a branch that was not deleted is there again."""
+    """Undo the effect of starting an operation that failed: a branch that was not deleted is present again."""
     branch = project.branches.get(operation.branch_id or "")
     if operation.action == "delete_timeline" and branch is not None:
         branch.deleting = False
@@ -41,7 +41,7 @@ def _apply_to_endpoint(project: Project, operation: Operation, moment: float) ->
         if operation.action == "suspend_compute" or endpoint.disabled:
             endpoint.last_active = None
         elif operation.starts_compute and operation.status == "finished" and project.suspended is None:
-            # What was skipped was not started, and what a quota suspends does not start.
+            # A skipped operation starts nothing, and a compute suspended by a quota does not start.
             endpoint.last_active = moment
 
 
@@ -52,5 +52,5 @@ def _apply_passwords(project: Project, operation: Operation, moment: float) -> N
         return
     record_history(project, branch, moment)
     for role in reset:
-        settled = {"password": role.next_password, "next_password": None, "updated_at": moment}
-        branch.roles[role.name] = role.model_copy(update=settled)
+        values = {"password": role.next_password, "next_password": None, "updated_at": moment}
+        branch.roles[role.name] = role.model_copy(update=values)

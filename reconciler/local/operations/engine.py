@@ -1,4 +1,4 @@
-"""How operations run: one at a time in each project, each for its time, and until its command is carried out."""
+"""The operations of projects: one at a time in each project, each for its duration and until its command completes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _FAILURES = 2
 
 
 def advance(account: AccountState, now: float, issued: set[str]) -> list[Command]:
-    """Let time pass: finish what is over, start what is next, and return the commands not yet issued."""
+    """Advance the time: end and start operations, and return the commands not issued yet."""
     commands: list[Command] = []
-    more = True
-    while more:
+    started = True
+    while started:
         for project_id in list(account.active):
             commands += _advance_project(account, account.projects[project_id], now, issued)
         for project in _begin_purge(account, now):
             commands += _advance_project(account, project, now, issued)
-        while begun := begin_expiry(account, now):
-            for project in begun:
+        while started_projects := begin_expiry(account, now):
+            for project in started_projects:
                 commands += _advance_project(account, project, now, issued)
-        more = run_due(account, now)
+        started = run_due(account, now)
     return commands
 
 
 def next_due(account: AccountState, issued: set[str]) -> float | None:
-    """Say when ``advance`` will have something to do by time alone; None when never."""
+    """Return when ``advance`` next has work without a further request; None for never."""
     times = [deleted + account.options.recovery_seconds for deleted in _deletion_times(account)]
     times += expiry_times(account)
     for project_id in account.active:
@@ -45,12 +45,12 @@ def next_due(account: AccountState, issued: set[str]) -> float | None:
             times.append(operation.finish_by)
         elif operation.id not in issued:
             times.append(_issue_after(operation))
-    alarm = next_job_time(account)
-    return min(times if alarm is None else [*times, alarm], default=None)
+    job_time = next_job_time(account)
+    return min(times if job_time is None else [*times, job_time], default=None)
 
 
 def complete(account: AccountState, operation_id: str, now: float, error: str | None, issued: set[str]) -> None:
-    """Note that an operation's command was carried out, or how it failed; a failed one is issued again."""
+    """Record that the command of an operation completed or failed; a failed one is issued again."""
     issued.discard(operation_id)
     for project_id in account.active:
         for operation in account.projects[project_id].unfinished():
@@ -68,7 +68,7 @@ def complete(account: AccountState, operation_id: str, now: float, error: str | 
 
 
 def resume_hanging(account: AccountState, now: float) -> None:
-    """Let the operations that are stuck go on, and take their time from now."""
+    """Resume the hanging operations; their duration starts at ``now``."""
     for project_id in account.active:
         for operation in account.projects[project_id].unfinished():
             if operation.outcome == "hang":
@@ -79,22 +79,22 @@ def resume_hanging(account: AccountState, now: float) -> None:
 
 def _deletion_times(account: AccountState) -> list[float]:
     projects = (account.projects[project_id] for project_id in account.deleted)
-    return [each.deleted_at for each in projects if each.deleted_at is not None and not each.purging]
+    return [project.deleted_at for project in projects if project.deleted_at is not None and not project.purging]
 
 
 def _begin_purge(account: AccountState, now: float) -> list[Project]:
-    """Start to remove the projects that can no longer be recovered."""
-    begun = []
+    """Start to remove the projects whose recovery window is over."""
+    started_projects = []
     for project_id in list(account.deleted):
         project = account.projects[project_id]
         if project.deleted_at is None or project.purging or project.id in account.active:
             continue
-        over = project.deleted_at + account.options.recovery_seconds
-        if now >= over:
+        recoverable_until = project.deleted_at + account.options.recovery_seconds
+        if now >= recoverable_until:
             project.purging = True
-            account.start(project, over, "delete_timeline")
-            begun.append(project)
-    return begun
+            account.start(project, recoverable_until, "delete_timeline")
+            started_projects.append(project)
+    return started_projects
 
 
 def _waits_for_command(account: AccountState, operation: Operation) -> bool:
@@ -102,13 +102,13 @@ def _waits_for_command(account: AccountState, operation: Operation) -> bool:
 
 
 def _will_not_succeed(operation: Operation) -> bool:
-    """Whether its present attempt comes to nothing, so that its command is carried out later, or never."""
+    """Return whether the current attempt fails or hangs, so that its command is executed later, or never."""
     failing = operation.outcome == "fail" and operation.failures_count < _FAILURES
     return failing or operation.outcome in {"error", "cancel", "hang"}
 
 
 def _issue_after(operation: Operation) -> float:
-    """Say from when on the command of an operation may be carried out."""
+    """Return the earliest time at which the command of an operation may be executed."""
     late = operation.payload is not None and operation.payload.apply_at_end
     return operation.finish_by or operation.created_at if late else operation.created_at
 
@@ -147,7 +147,7 @@ def _advance_project(account: AccountState, project: Project, now: float, issued
 
 
 def _end(account: AccountState, project: Project, operation: Operation, moment: float) -> None:
-    """Do what an operation's fate wants when its time is over."""
+    """Set an operation to its outcome at the end of its duration."""
     operation.updated_at = moment
     account.mark_dirty(project)
     match operation.outcome:

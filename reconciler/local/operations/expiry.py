@@ -1,4 +1,4 @@
-"""What is deleted by itself when its time comes: branches and snapshots with an ``expires_at``."""
+"""Automatic deletion of branches and snapshots with an ``expires_at``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _MAX_SECONDS = 30 * 86400
 
 
 def read_expiry(text: str, now: float) -> float:
-    """Read when something expires (Neon documentation, Branch expiration).
+    """Parse the ``expires_at`` of a branch (Neon documentation, Branch expiration).
 
     Raises:
-        Problem: 400 for a wrong form, 422 for what is not within the next 30 days.
+        ApiError: 400 for a malformed time, 422 for one that is not within the next 30 days.
     """
     moment = float(int(parse_timestamp(text, "expires_at")))
     if not now < moment <= now + _MAX_SECONDS:
@@ -24,10 +24,10 @@ def read_expiry(text: str, now: float) -> float:
 
 
 def read_snapshot_expiry(text: str | None, now: float) -> float | None:
-    """Read when a snapshot expires; None is never.
+    """Parse the ``expires_at`` of a snapshot; None is never.
 
     Raises:
-        Problem: 400 for what is no time in the future.
+        ApiError: 400 for a malformed time, or one that is not in the future.
     """
     if text is None:
         return None
@@ -38,29 +38,31 @@ def read_snapshot_expiry(text: str | None, now: float) -> float | None:
 
 
 def begin_expiry(account: AccountState, now: float) -> list[Project]:
-    """Start to delete what is due, one thing a project at a time, where nothing else is running."""
-    begun = []
+    """Start the due deletions, one at a time in each project, where no operation is running."""
+    started_projects = []
     for project_id in list(account.expiring):
         project = account.projects.get(project_id)
         if project is None or not _times(project):
             account.expiring.pop(project_id)
         elif project.deleted_at is None and project.id not in account.active and min(_times(project)) <= now:
             _delete_first(account, project)
-            begun.append(project)
-    return begun
+            started_projects.append(project)
+    return started_projects
 
 
 def expiry_times(account: AccountState) -> list[float]:
-    """Say when something expires, in the projects on which nothing is running."""
+    """Return the next expiry of each project on which no operation is running."""
     projects = [
-        account.projects[each] for each in account.expiring if each in account.projects and each not in account.active
+        account.projects[project_id]
+        for project_id in account.expiring
+        if project_id in account.projects and project_id not in account.active
     ]
-    return [min(times) for each in projects if each.deleted_at is None and (times := _times(each))]
+    return [min(times) for project in projects if project.deleted_at is None and (times := _times(project))]
 
 
 def _times(project: Project) -> list[float]:
-    branches = [each.expires_at for each in project.branches.values() if not each.deleting]
-    snapshots = [each.expires_at for each in project.snapshots.values()]
+    branches = [branch.expires_at for branch in project.branches.values() if not branch.deleting]
+    snapshots = [snapshot.expires_at for snapshot in project.snapshots.values()]
     return [moment for moment in branches + snapshots if moment is not None]
 
 

@@ -1,17 +1,18 @@
-"""The Postgres cluster that all branches share, made safe to share.
+"""Bootstrap of the Postgres cluster that all branches share, with the restrictions that make sharing safe.
 
-On Neon every branch has a Postgres of its own. Here all share one, so the rights of a role are Neon's except where
-they would reach beyond its branch:
+On Neon every branch has a Postgres of its own. Here all share one, so a role has the rights that it has on Neon,
+except those that reach beyond its branch:
 
 - ``neon_superuser`` holds ``pg_read_all_data`` and ``pg_write_all_data``, which end at the databases that one may
   connect to. It holds neither ``pg_monitor``, which shows the statements of other apps, nor ``pg_signal_backend``,
-  which ends their sessions, nor ``pg_create_subscription``, whose workers are the cluster's. Nobody can switch to it
-  (``SET ROLE``): what it then made would belong to all apps.
-- Only the roles of branches log in, and only to the databases of branches (``hba_lines``). A database that is made by
-  SQL is open to everybody until its owner says otherwise, and a role that is made by SQL may have any password, of
-  which ``pg_read_all_data`` shows the verifier.
-- There is no replication, which would read the whole cluster.
-- A role has ``SESSIONS_OF_A_ROLE`` at most, and cannot raise that, so that no tenant takes all sessions of the server.
+  which ends their sessions, nor ``pg_create_subscription``, whose workers are the cluster's. No role can switch to it
+  (``SET ROLE``): the objects that it then creates would belong to all apps.
+- Only the roles of branches log in, and only to the databases of branches (``hba_lines``). A database created by
+  SQL is open to every role until its owner revokes that, and a role created by SQL may have any password, whose
+  verifier ``pg_read_all_data`` shows.
+- Replication is off, because it would read the whole cluster.
+- A role has at most ``MAX_SESSIONS_PER_ROLE`` sessions and cannot raise that, so no tenant takes all sessions of the
+  server.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _LOOPBACK = "127.0.0.1/32"
 
 
 def hba_lines() -> tuple[str, ...]:
-    """Return who may connect to a cluster that apps share."""
+    """Return the lines of ``pg_hba.conf`` for a cluster that apps share."""
     return (
         f"host all {SUPERUSER} {_LOOPBACK} scram-sha-256",
         f'host "/^{DATABASE_PATTERN}$" +{GROUP} {_LOOPBACK} scram-sha-256',
@@ -42,9 +43,9 @@ def hba_lines() -> tuple[str, ...]:
 
 
 async def bootstrap(postgres: EmbeddedPostgres) -> None:
-    """Make what all branches share, close what none may see, and leave what is there already."""
+    """Create the shared objects and revoke access to the internal databases. Existing objects are not replaced."""
     async with await superuser_session(postgres) as connection:
-        await _make_group(connection)
+        await _create_group(connection)
         await _limit_sessions(connection)
         for database in (STATE_DATABASE, TEMPLATE):
             if not await database_exists(connection, database):
@@ -61,28 +62,28 @@ async def bootstrap(postgres: EmbeddedPostgres) -> None:
     await postgres.set_hba(hba_lines())
 
 
-async def _make_group(connection: AsyncConnection) -> None:
-    found = await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (GROUP,))
-    if await found.fetchone() is None:
+async def _create_group(connection: AsyncConnection) -> None:
+    cursor = await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (GROUP,))
+    if await cursor.fetchone() is None:
         await connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN BYPASSRLS").format(sql.Identifier(GROUP)))
     await connection.execute(sql.SQL("GRANT pg_read_all_data, pg_write_all_data TO {}").format(sql.Identifier(GROUP)))
 
 
 async def _limit_sessions(connection: AsyncConnection) -> None:
-    """Limit the roles that an earlier version made."""
-    found = await connection.execute(
+    """Set the session limit on roles that an earlier version created."""
+    cursor = await connection.execute(
         "SELECT rolname FROM pg_roles WHERE rolname ~ %s AND rolconnlimit <> %s",
         (f"^{ROLE_PATTERN}$", MAX_SESSIONS_PER_ROLE),
     )
-    for (role,) in await found.fetchall():
+    for (role,) in await cursor.fetchall():
         limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}")
         await connection.execute(limit.format(sql.Identifier(role), sql.Literal(MAX_SESSIONS_PER_ROLE)))
 
 
 async def database_exists(connection: AsyncConnection, database: str) -> bool:
-    """Say whether a database is there. One whose making was cut short is dropped and is not."""
-    found = await connection.execute("SELECT datconnlimit FROM pg_database WHERE datname = %s", (database,))
-    row = await found.fetchone()
+    """Return whether a database exists. One whose creation was interrupted is dropped and does not exist."""
+    cursor = await connection.execute("SELECT datconnlimit FROM pg_database WHERE datname = %s", (database,))
+    row = await cursor.fetchone()
     if row is None:
         return False
     if row[0] == -2:

@@ -1,4 +1,4 @@
-"""Which databases and roles of the shared cluster an operation copies, renames and removes."""
+"""The databases and roles of the shared cluster that an operation copies, renames and removes."""
 
 from __future__ import annotations
 
@@ -27,59 +27,59 @@ def database_copies(
     *,
     storage_key: str | None = None,
 ) -> dict[str, DatabaseCopy]:
-    """Say where the databases of ``target`` come from, which are those that ``source`` had at a point.
+    """Return the source of each database of ``target``, which has the databases of ``source`` at a point in time.
 
-    What a role owns belongs to the role of the same name in the copy. A role that there is not yet at that point hands
-    over to the database's owner, as a deleted one does.
+    The objects of a role belong to the role of the same name in the copy. A role that does not exist at that point
+    gives its objects to the database's owner, as a deleted role does.
 
     Args:
-        source: what is copied.
-        now_there: the databases that it has; by their ids, a renamed one is found.
-        point: its roles and databases of then.
-        target: what is made.
-        place: where the source's databases are when they are copied, when that is not where they are now.
+        source: the branch or snapshot that is copied.
+        current_databases: its databases now; a database is matched by id, since it may have been renamed.
+        point: its roles and databases at that time.
+        target: the copy.
+        storage_key: the storage key of the source's databases when they are copied; by default the current one.
     """
-    where = storage_key or source.storage_key
+    source_key = storage_key or source.storage_key
     names = {database.id: database.name for database in current_databases}
-    found = {}
+    copies = {}
     for name, database in point.databases.items():
         if database.id not in names:
             continue
         owner = role_name(target.storage_key, target.databases[name].owner_name)
         pairs = [
-            (role_name(where, role), role_name(target.storage_key, role) if role in target.roles else owner)
+            (role_name(source_key, role), role_name(target.storage_key, role) if role in target.roles else owner)
             for role in source.roles
         ]
-        found[name] = DatabaseCopy(source=database_name(where, names[database.id]), ownership_map=pairs)
-    return found
+        copies[name] = DatabaseCopy(source=database_name(source_key, names[database.id]), ownership_map=pairs)
+    return copies
 
 
 def check_databases_exist(source: Branch, point: BranchState, *, physical: bool) -> None:
-    """Refuse a point at which there was a database that is gone: of that one there is nothing left to copy.
+    """Reject a point at which the source had a database that was deleted since: its data no longer exists.
 
     Raises:
-        Problem: 422. Only where there are real databases.
+        ApiError: 422, only where databases are real.
     """
-    kept = {database.id for database in source.databases.values()}
-    gone = [database.name for database in point.databases.values() if database.id not in kept]
-    if physical and gone:
-        raise unprocessable(f"local Neon keeps no data of a database that was deleted since: {', '.join(sorted(gone))}")
+    existing = {database.id for database in source.databases.values()}
+    deleted = [database.name for database in point.databases.values() if database.id not in existing]
+    if physical and deleted:
+        raise unprocessable(f"local Neon has no data of databases deleted since: {', '.join(sorted(deleted))}")
 
 
 def renames(branch: BranchOrSnapshot, before: str, after: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Say how the databases and the roles of a branch are renamed when they move from one place to another."""
+    """Return the renames of the databases and of the roles of a branch, from one storage key to another."""
     databases = [(database_name(before, name), database_name(after, name)) for name in branch.databases]
     return databases, [(role_name(before, name), role_name(after, name)) for name in branch.roles]
 
 
-def removal_payload(storage_key: str, holder: BranchOrSnapshot) -> OperationPayload:
-    """Say what is removed with all that a branch or a snapshot holds, which is at ``place``."""
+def removal_payload(storage_key: str, owner: BranchOrSnapshot) -> OperationPayload:
+    """Return the payload that removes all databases and roles of a branch or a snapshot, stored under a key."""
     return OperationPayload(
-        removed_databases=[database_name(storage_key, name) for name in holder.databases],
-        removed_roles=[role_name(storage_key, name) for name in holder.roles],
+        removed_databases=[database_name(storage_key, name) for name in owner.databases],
+        removed_roles=[role_name(storage_key, name) for name in owner.roles],
     )
 
 
 def branches_and_snapshots(project: Project) -> list[BranchOrSnapshot]:
-    """Return all that holds databases: branches and snapshots."""
+    """Return all branches and snapshots of a project."""
     return [*project.branches.values(), *project.snapshots.values()]

@@ -1,4 +1,4 @@
-"""What a backing is asked to do, in terms of a Postgres cluster. Every command may be carried out more than once."""
+"""The commands to the Postgres cluster. Every command is idempotent: it may be executed more than once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROLE_PATTERN = r"nr_[0-9a-f]{24}"
 
 @dataclass(frozen=True)
 class RoleSpec:
-    """A role of one branch, which may be one that nobody can log in as."""
+    """A role of one branch, with or without the right to log in."""
 
     name: str
     password: str = field(repr=False)
@@ -21,14 +21,14 @@ class RoleSpec:
 
 @dataclass(frozen=True)
 class DatabaseSpec:
-    """A database of one branch, and the database it is first copied from.
+    """A database of one branch, and the database that it is copied from.
 
     Attributes:
-        name: the database.
-        owner: its owner.
-        source: what it is copied from; None for a new one.
-        handover: in a copy, what belonged to the first role of a pair belongs to the second.
-        schema_only: whether a copy is without rows.
+        name: name in the cluster.
+        owner: role that owns it.
+        source: the database that is copied; None for an empty one.
+        ownership_map: pairs of roles; in the copy the second owns the objects of the first.
+        schema_only: whether the copy has no rows.
     """
 
     name: str
@@ -40,18 +40,18 @@ class DatabaseSpec:
 
 @dataclass(frozen=True)
 class EnsureDatabases:
-    """A branch's roles and databases are there, and can be connected to, or not.
+    """Create or update the roles and databases of a branch, and open or close them for connections.
 
     Attributes:
-        operation_id: what to report the completion of.
-        logins: all roles of the branch.
-        stores: all its databases.
-        open: whether connections are let in.
-        source_open: whether the databases that are copied from are to be connected to afterwards.
-        renamed_databases: pairs of names, from and to. Before all else the first is renamed, in this order, unless
-            there is the second already; it is closed then.
+        operation_id: the operation that completes with this command.
+        roles: all roles of the branch.
+        databases: all its databases.
+        open: whether connections are allowed.
+        source_open: whether connections to the copied databases are allowed afterwards.
+        renamed_databases: pairs of old and new name, renamed first and in this order, unless the new name exists; a
+            renamed database is closed for connections.
         renamed_roles: likewise.
-        ends_sessions: whether connections that there are already are ended.
+        ends_sessions: whether existing connections are ended.
     """
 
     operation_id: str
@@ -66,7 +66,7 @@ class EnsureDatabases:
 
 @dataclass(frozen=True)
 class RemoveRole:
-    """A role is gone; what it owned passes to the owner of the database that it is in."""
+    """Remove a role; its objects pass to the owner of the database that contains them."""
 
     operation_id: str
     role: str
@@ -74,7 +74,7 @@ class RemoveRole:
 
 @dataclass(frozen=True)
 class RemoveDatabases:
-    """Databases and roles are gone, with all that they held."""
+    """Remove databases and roles, with all their objects."""
 
     operation_id: str
     databases: tuple[str, ...]
@@ -85,12 +85,12 @@ Command = EnsureDatabases | RemoveRole | RemoveDatabases
 
 
 def database_name(storage_key: str, name: str) -> str:
-    """Derive the name that a database has in the cluster that all branches share, from the place of its branch."""
+    """Derive the name of a database in the shared cluster from the storage key of its branch."""
     return "nd_" + _digest("database", storage_key, name)
 
 
 def role_name(storage_key: str, name: str) -> str:
-    """Derive the name that a role has in the cluster that all branches share, from the place of its branch."""
+    """Derive the name of a role in the shared cluster from the storage key of its branch."""
     return "nr_" + _digest("role", storage_key, name)
 
 

@@ -12,7 +12,7 @@ from reconciler.local.postgres.commands import NAME_PATTERN, EnsureDatabases
 _NAME = re.compile(NAME_PATTERN)
 
 # These two run as superuser in a tenant's database, so every operator is named with its schema.
-# What an extension has put into its own tables is part of the schema, as in a dump of it.
+# The rows of an extension's own tables are part of the schema, as in a dump.
 _RELATIONS = """
     SELECT space.nspname, kind.relname
     FROM pg_catalog.pg_class AS kind
@@ -40,9 +40,13 @@ _ENABLED = {"A": sql.SQL("ENABLE ALWAYS"), "R": sql.SQL("ENABLE REPLICA")}
 
 
 def identifier(name: str) -> sql.Identifier:
-    """Quote a name of ours; anything else is a mistake that must not reach the cluster."""
+    """Quote a name that local Neon generated.
+
+    Raises:
+        ValueError: any other name, which must not reach the cluster.
+    """
     if _NAME.fullmatch(name) is None:
-        raise ValueError("not a name that local Neon makes")
+        raise ValueError("not a name that local Neon generates")
     return sql.Identifier(name)
 
 
@@ -61,21 +65,21 @@ async def end_sessions(connection: AsyncConnection, database: str) -> None:
 
 
 async def role_exists(connection: AsyncConnection, role: str) -> bool:
-    found = await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
-    return await found.fetchone() is not None
+    cursor = await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+    return await cursor.fetchone() is not None
 
 
 async def is_unfinished_copy(connection: AsyncConnection, database: str) -> bool:
-    """Say whether a database is a copy that is not yet its branch's own: only a superuser is let in."""
-    found = await connection.execute("SELECT datconnlimit FROM pg_database WHERE datname = %s", (database,))
-    row = await found.fetchone()
+    """Return whether a database is an unfinished copy: its connection limit of 0 excludes all but superusers."""
+    cursor = await connection.execute("SELECT datconnlimit FROM pg_database WHERE datname = %s", (database,))
+    row = await cursor.fetchone()
     return row is not None and row[0] == 0
 
 
 async def rename(connection: AsyncConnection, command: EnsureDatabases) -> None:
-    """Rename databases and roles, which nobody can use until they are opened again.
+    """Rename databases and roles, and close them for connections.
 
-    What has its new name already is left alone, so that a rename that was cut short goes on where it was.
+    A database or role that already has its new name is skipped, so that an interrupted rename resumes.
     """
     for old, new in command.renamed_databases:
         if not await database_exists(connection, old) or await database_exists(connection, new):
@@ -91,30 +95,30 @@ async def rename(connection: AsyncConnection, command: EnsureDatabases) -> None:
         await connection.execute(sql.SQL("ALTER ROLE {} RENAME TO {}").format(identifier(old), identifier(new)))
 
 
-async def delete_rows(inside: AsyncConnection) -> None:
-    """Take all rows out of a database and leave its schema, in a superuser's transaction that runs no trigger.
+async def delete_rows(session: AsyncConnection) -> None:
+    """Delete all rows of a database and leave its schema, in a superuser's transaction that runs no trigger.
 
-    PostgreSQL runs what else these statements evaluate (indexes, materialized views) as its owner, restricted.
+    PostgreSQL evaluates indexes and materialized views in these statements as their owner, with restrictions.
     """
-    await inside.execute("SET LOCAL session_replication_role = replica")
+    await session.execute("SET LOCAL session_replication_role = replica")
     firing = [
         (sql.Identifier(schema, table), sql.Identifier(trigger), _ENABLED[state])
-        for schema, table, trigger, state in await (await inside.execute(_TRUNCATE_TRIGGERS)).fetchall()
+        for schema, table, trigger, state in await (await session.execute(_TRUNCATE_TRIGGERS)).fetchall()
     ]
     for table, trigger, _ in firing:
-        await inside.execute(sql.SQL("ALTER TABLE ONLY {} DISABLE TRIGGER {}").format(table, trigger))
-    tables = await _relations(inside, "r", "p")
+        await session.execute(sql.SQL("ALTER TABLE ONLY {} DISABLE TRIGGER {}").format(table, trigger))
+    tables = await _relations(session, "r", "p")
     if tables:
-        await inside.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(tables)))
-    for sequence in await _relations(inside, "S"):
-        await inside.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sequence))
-    for view in await _relations(inside, "m"):
-        await inside.execute(sql.SQL("REFRESH MATERIALIZED VIEW {} WITH NO DATA").format(view))
-    await inside.execute("SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata")
+        await session.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(tables)))
+    for sequence in await _relations(session, "S"):
+        await session.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sequence))
+    for view in await _relations(session, "m"):
+        await session.execute(sql.SQL("REFRESH MATERIALIZED VIEW {} WITH NO DATA").format(view))
+    await session.execute("SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata")
     for table, trigger, enabled in firing:
-        await inside.execute(sql.SQL("ALTER TABLE ONLY {} {} TRIGGER {}").format(table, enabled, trigger))
+        await session.execute(sql.SQL("ALTER TABLE ONLY {} {} TRIGGER {}").format(table, enabled, trigger))
 
 
-async def _relations(inside: AsyncConnection, *kinds: str) -> list[sql.Identifier]:
-    found = await inside.execute(_RELATIONS, (list(kinds),))
-    return [sql.Identifier(*row) for row in await found.fetchall()]
+async def _relations(session: AsyncConnection, *kinds: str) -> list[sql.Identifier]:
+    cursor = await session.execute(_RELATIONS, (list(kinds),))
+    return [sql.Identifier(*row) for row in await cursor.fetchall()]

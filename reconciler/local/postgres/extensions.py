@@ -1,4 +1,4 @@
-"""Extensions that the owner of a database may create, as on Neon: there every extension is marked trusted."""
+"""Extensions that the owner of a database may create. On Neon every extension is trusted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXTENSION = "vector"
 def trusted_extensions(placement: PostgresInstallation) -> Path | None:
     """Return a folder for ``extension_control_path`` with a trusted copy of each extension's description.
 
-    The installed files stay as they are: they may be shared. None when the path cannot be said in that setting.
+    The installed files are not changed, because they may be shared. None when the setting cannot express the path.
     """
     if any(character in str(placement.cluster) for character in ":,\"'\\"):
         return None

@@ -1,8 +1,8 @@
-"""Where the embedded Postgres lives, and as whom it runs.
+"""The folders, the binaries and the operating system user of the embedded Postgres.
 
-Postgres refuses to run as root, so root runs it as an unprivileged user. When that user cannot reach the data folder or
-the binaries, because a folder above them is private, both get a place that it can reach. No folder that was
-there before is ever opened up for it.
+Postgres does not run as root, so root runs it as an unprivileged user. If that user cannot reach the data folder or the
+binaries, because a folder above them is private, they get a folder that it can reach. The permissions of an existing
+folder are never widened.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _FOLDER = "morphik-apps-postgres"
 
 
 class InstallationError(RuntimeError):
-    """There is no folder in which the embedded Postgres could run."""
+    """There are no Postgres binaries, or no folder in which the embedded Postgres can run."""
 
 
 @dataclass(frozen=True)
 class ServerUser:
-    """The unprivileged user that root runs Postgres as."""
+    """The unprivileged user of the server when root starts it."""
 
     uid: int
     gid: int
@@ -40,7 +40,7 @@ class ServerUser:
 
 @dataclass(frozen=True)
 class PostgresInstallation:
-    """Where one embedded Postgres keeps its cluster, which binaries it uses, and as whom it runs."""
+    """The cluster folder, the binaries, the major version and the user of one embedded Postgres."""
 
     cluster: Path
     install: Path
@@ -48,17 +48,21 @@ class PostgresInstallation:
     user: ServerUser | None
 
     def binary(self, name: str) -> str:
-        """Return the path of one of the Postgres programs."""
+        """Return the path of a Postgres program."""
         return str(self.install / "bin" / name)
 
     def chown(self, path: Path) -> None:
-        """Make the server's user the owner of a file or folder that we made."""
+        """Make the server's user the owner of a file or folder."""
         if self.user is not None:
             os.chown(path, self.user.uid, self.user.gid)
 
 
 def prepare(home: Path) -> PostgresInstallation:
-    """Choose the place for the Postgres of ``home``; the same answer every time, so that data is found again."""
+    """Choose the folders for the Postgres of ``home``. The choice is stable, so that a later start uses the same data.
+
+    Raises:
+        InstallationError: there are no Postgres binaries, or no usable folder.
+    """
     home = home.resolve()
     user = _unprivileged() if os.geteuid() == 0 else None
     existed = home.exists()
@@ -88,18 +92,18 @@ def _installation(cluster: Path, user: ServerUser | None) -> PostgresInstallatio
 def _version_for(cluster: Path) -> int:
     marker = cluster / "PG_VERSION"
     if marker.is_file():
-        found = int(marker.read_text().strip())
-        if found not in _VERSIONS or not (_wheel_folder() / _VERSIONS[found]).is_dir():
-            raise InstallationError(f"the data in {cluster} is of Postgres {found}, which is not installed here")
-        return found
-    for version, folder in _VERSIONS.items():
+        version = int(marker.read_text().strip())
+        if version not in _VERSIONS or not (_wheel_folder() / _VERSIONS[version]).is_dir():
+            raise InstallationError(f"the data in {cluster} is of Postgres {version}, which is not installed here")
+        return version
+    for known, folder in _VERSIONS.items():
         if (_wheel_folder() / folder).is_dir():
-            return version
-    raise InstallationError(f"no Postgres was found in the package {_WHEEL}")
+            return known
+    raise InstallationError(f"the package {_WHEEL} contains no Postgres")
 
 
 def _wheel_folder() -> Path:
-    """Find the package without importing it: it looks for the user's folders then, and warns when there are none."""
+    """Locate the package without importing it: its import searches the user's folders, and may warn."""
     spec = importlib.util.find_spec(_WHEEL)
     if spec is None or not spec.submodule_search_locations:
         raise InstallationError(f"the package {_WHEEL} is not installed")
@@ -112,7 +116,7 @@ def _unprivileged() -> ServerUser:
 
 
 def _reachable(path: Path, user: ServerUser) -> bool:
-    """Say whether the account may walk down to ``path`` and into it."""
+    """Return whether the user may enter ``path`` and all folders above it."""
     return all(_may_enter(folder, user) for folder in [path, *path.parents])
 
 
@@ -126,18 +130,18 @@ def _may_enter(folder: Path, user: ServerUser) -> bool:
 
 
 def _shared_folder(user: ServerUser) -> Path:
-    """Return a folder of root's, in one of the system's folders, that the account can walk through."""
+    """Return a folder of root's, in one of the system's folders, that the user can enter."""
     for base in (Path("/var/lib"), Path("/var/tmp"), Path(tempfile.gettempdir())):  # noqa: S108 - checked below
         folder = base / _FOLDER
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o711, exist_ok=True)
             info = folder.lstat()
-            ours = stat.S_ISDIR(info.st_mode) and info.st_uid == 0 and not info.st_mode & 0o022
-            if ours and _reachable(folder, user):
+            is_safe = stat.S_ISDIR(info.st_mode) and info.st_uid == 0 and not info.st_mode & 0o022
+            if is_safe and _reachable(folder, user):
                 return folder
     raise InstallationError(
         f"user {UNPRIVILEGED} can reach no folder for Postgres; start as another user than root, or with --data "
-        "below a folder that everyone may enter"
+        "below a folder that every user may enter"
     )
 
 
@@ -146,11 +150,11 @@ def _name_of(home: Path) -> str:
 
 
 def _private_folder(home: Path, user: ServerUser, folder: Path) -> Path:
-    """Return the cluster's folder inside ``folder``, which belongs to the data folder ``home``."""
+    """Return the cluster folder inside ``folder``, which belongs to the data folder ``home``."""
     folder.mkdir(mode=0o700, exist_ok=True)
     info = folder.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid not in {0, user.uid}:
-        raise InstallationError(f"{folder} belongs to somebody else")
+        raise InstallationError(f"{folder} belongs to another user")
     os.chown(folder, user.uid, user.gid)
     owner = folder / "belongs-to"
     if not owner.exists():
@@ -159,7 +163,7 @@ def _private_folder(home: Path, user: ServerUser, folder: Path) -> Path:
 
 
 def _copied(install: Path, user: ServerUser) -> Path:
-    """Copy the programs, once for each build of the wheel, to where the account can reach them."""
+    """Copy the programs, once for each build of the wheel, to a folder that the user can reach."""
     build = f"{install.name}-{(install / 'bin' / 'postgres').stat().st_mtime_ns:x}"
     target = _shared_folder(user) / re.sub(r"[^a-z0-9-]", "-", build)
     if target.exists():

@@ -1,4 +1,4 @@
-"""What an operation means for the cluster, by what the project should now be."""
+"""The Postgres command of an operation, derived from the desired state of its project."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ def plan_command(project: Project, operation: Operation) -> Command:
     return _ensure_databases(project, branch, operation, payload)
 
 
-def _removal(operation: Operation, gone: list[BranchOrSnapshot]) -> RemoveDatabases:
+def _removal(operation: Operation, removed: list[BranchOrSnapshot]) -> RemoveDatabases:
     return RemoveDatabases(
         operation.id,
-        tuple(database_name(each.storage_key, name) for each in gone for name in each.databases),
-        tuple(role_name(each.storage_key, name) for each in gone for name in each.roles),
+        tuple(database_name(source.storage_key, name) for source in removed for name in source.databases),
+        tuple(role_name(source.storage_key, name) for source in removed for name in source.roles),
     )
 
 
 def _ensure_databases(
-    project: Project, holder: BranchOrSnapshot, operation: Operation, payload: OperationPayload
+    project: Project, target: BranchOrSnapshot, operation: Operation, payload: OperationPayload
 ) -> EnsureDatabases:
     source = project.branches.get(payload.source_branch_id or "")
     return EnsureDatabases(
         operation.id,
         tuple(
-            RoleSpec(role_name(holder.storage_key, name), role.next_password or role.password, not role.no_login)
-            for name, role in holder.roles.items()
+            RoleSpec(role_name(target.storage_key, name), role.next_password or role.password, not role.no_login)
+            for name, role in target.roles.items()
         ),
-        tuple(_database_spec(holder, name, payload) for name in holder.databases),
-        open=isinstance(holder, Branch) and _is_open(project, holder),
+        tuple(_database_spec(target, name, payload) for name in target.databases),
+        open=isinstance(target, Branch) and _is_open(project, target),
         source_open=source is not None and _is_open(project, source),
         renamed_databases=tuple(payload.renamed_databases),
         renamed_roles=tuple(payload.renamed_roles),
@@ -71,14 +71,14 @@ def _ensure_databases(
     )
 
 
-def _database_spec(holder: BranchOrSnapshot, name: str, payload: OperationPayload) -> DatabaseSpec:
+def _database_spec(target: BranchOrSnapshot, name: str, payload: OperationPayload) -> DatabaseSpec:
     copy = payload.database_copies.get(name)
-    store = DatabaseSpec(
-        database_name(holder.storage_key, name), role_name(holder.storage_key, holder.databases[name].owner_name)
+    spec = DatabaseSpec(
+        database_name(target.storage_key, name), role_name(target.storage_key, target.databases[name].owner_name)
     )
     if copy is None:
-        return store
-    return DatabaseSpec(store.name, store.owner, copy.source, tuple(copy.ownership_map), payload.schema_only)
+        return spec
+    return DatabaseSpec(spec.name, spec.owner, copy.source, tuple(copy.ownership_map), payload.schema_only)
 
 
 def _is_open(project: Project, branch: Branch) -> bool:

@@ -1,4 +1,4 @@
-"""The operating system's side of the embedded Postgres: its process, its port, and how both end."""
+"""The process and the port of the embedded Postgres."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from reconciler.local.postgres.installation import PostgresInstallation
 LOOPBACK = "127.0.0.1"
 _PR_SET_PDEATHSIG = 1
 _HAS_PROC = Path("/proc/self/cmdline").exists()
-# Postgres' fast shutdown, then its immediate one, after which it recovers from its log, then the system's word.
+# Signals and seconds: Postgres' fast shutdown, its immediate one, which needs crash recovery, then a kill.
 _ESCALATION = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0))
 
 
 async def spawn(
     placement: PostgresInstallation, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]
 ) -> asyncio.subprocess.Process:
-    """Run a Postgres program as the user that it is to run as."""
+    """Run a Postgres program as the user of the installation."""
     user = placement.user
     return await asyncio.create_subprocess_exec(
         *command,
@@ -34,7 +34,7 @@ async def spawn(
         stderr=stderr,
         cwd="/",
         env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
-        # A session of its own, so that Ctrl-C in a terminal reaches us and not the server.
+        # A session of its own, so that Ctrl-C in a terminal reaches this process and not the server.
         start_new_session=True,
         preexec_fn=_end_with_parent(),
         user=None if user is None else user.uid,
@@ -44,7 +44,7 @@ async def spawn(
 
 
 def _end_with_parent() -> Callable[[], None] | None:
-    """Have the kernel shut the server down when we are killed; elsewhere the next start ends it."""
+    """Make the kernel stop the server when this process is killed; on other systems the next start stops it."""
     if sys.platform != "linux":
         return None
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
@@ -58,7 +58,7 @@ def _end_with_parent() -> Callable[[], None] | None:
 
 
 async def terminate(process: asyncio.subprocess.Process) -> None:
-    """End a server of ours: gently, then less so."""
+    """Stop a server, with stronger signals until it ends."""
     for number, timeout in _ESCALATION:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -70,7 +70,7 @@ async def terminate(process: asyncio.subprocess.Process) -> None:
 
 
 async def terminate_stale(cluster: Path) -> None:
-    """End a server that outlived a killed parent, and forget one that did not."""
+    """Stop a server that outlived its killed parent, and remove its pid file."""
     pid = await asyncio.to_thread(_recorded_pid, cluster)
     if pid is None:
         return
@@ -95,7 +95,7 @@ def _recorded_pid(cluster: Path) -> int | None:
 
 
 async def _serves(pid: int, cluster: Path) -> bool:
-    """Say whether a process is the server of a cluster; its number may long be somebody else's."""
+    """Return whether a process is the server of a cluster; the pid may belong to another process by now."""
     if pid <= 0:
         return False
     if _HAS_PROC:
@@ -109,7 +109,7 @@ async def _serves(pid: int, cluster: Path) -> bool:
 
 
 def _arguments(pid: int) -> str:
-    """Return the command line of a process on Linux; empty when it is gone, or only waits to be buried."""
+    """Return the command line of a process on Linux; empty for an absent process or a zombie."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -117,7 +117,7 @@ def _arguments(pid: int) -> str:
 
 
 def free_port() -> int:
-    """Find a port of loopback that nobody listens on."""
+    """Return a free loopback port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -125,7 +125,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Say whether nobody listens on a port of loopback."""
+    """Return whether a loopback port is free."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

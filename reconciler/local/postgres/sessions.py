@@ -1,9 +1,9 @@
-"""The superuser's sessions in the cluster that tenants share.
+"""Superuser sessions in the cluster that tenants share.
 
-A database belongs to its tenant, who chooses what sessions in it start with (``ALTER DATABASE … SET``) and which
-functions, operators and casts its schemas hold. So no superuser's session takes a name from a tenant's schema. Every
-setting that a tenant could choose, and that changes what a statement means or whether it runs, comes with the start-up
-packet, which PostgreSQL prefers to the settings of databases and roles (PostgreSQL documentation, 19.1.2 and 19.1.3).
+A database belongs to its tenant. The tenant chooses the settings of its sessions (``ALTER DATABASE … SET``) and the
+functions, operators and casts in its schemas. So a superuser session resolves no name in a tenant's schema. The
+start-up packet pins every setting that a tenant can choose and that changes the meaning or the execution of a
+statement. PostgreSQL prefers it to the settings of databases and roles (PostgreSQL documentation, 19.1.2 and 19.1.3).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from reconciler.local.postgres.embedded import EmbeddedPostgres
 
 PINNED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        # Named, the schema of temporary objects comes last instead of first.
+        # An explicit pg_temp is searched last instead of first.
         "search_path": "pg_catalog,pg_temp",
         "role": "none",
         "local_preload_libraries": "",
@@ -32,7 +32,7 @@ PINNED: Final[Mapping[str, str]] = MappingProxyType(
         "statement_timeout": "0",
         "idle_in_transaction_session_timeout": "0",
         "idle_session_timeout": "0",
-        # A tenant who keeps a lock delays its own operation, which is tried again, and not all later ones.
+        # A tenant that holds a lock delays its own operation, which is retried, and not all later ones.
         "lock_timeout": "30s",
     }
 )
@@ -42,12 +42,12 @@ _PINNED_FROM_17: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def startup_options(version: int) -> str:
-    """Return the ``options`` of a superuser's session for a major version of Postgres."""
+    """Return the ``options`` of a superuser session for a major version of Postgres."""
     pinned = {**PINNED, **(_PINNED_FROM_17 if version >= 17 else {})}
     return " ".join(f"-c {name}={value}" for name, value in pinned.items())
 
 
 async def superuser_session(postgres: EmbeddedPostgres, database: str = "postgres") -> AsyncConnection:
-    """Open a superuser's session, in which nothing that a tenant has made is found or set."""
+    """Open a superuser session that uses no object and no setting of a tenant."""
     options = startup_options(postgres.version)
     return await AsyncConnection.connect(postgres.dsn(database), autocommit=True, options=options)

@@ -1,4 +1,4 @@
-"""The route that says how to connect."""
+"""The route of connection URIs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from reconciler.local.schemas.responses import connection_uri
 from reconciler.local.state.account_state import find_branch, find_endpoint, read_write
 from reconciler.local.state.models import Branch, Endpoint, Project
 
-# A replica of its own refuses writes. Here it is the same server, so its sessions start as ones that only read.
+# A real replica rejects writes. Here the server is the same, so the sessions start read-only.
 _READ_ONLY = "&options=-c%20default_transaction_read_only%3Don"
 
 
 def read_connection_uri(context: RequestContext) -> Response:
-    """Answer ``GET /projects/{id}/connection_uri``; role and database are asked for by their API names."""
+    """Handle ``GET /projects/{id}/connection_uri``, with the API names of role and database."""
     project = context.account.project(context.path["project"])
     database, role_name = context.required("database_name"), context.required("role_name")
     branch, endpoint = _where(context, project)
@@ -33,7 +33,7 @@ def read_connection_uri(context: RequestContext) -> Response:
 
 
 def _where(context: RequestContext, project: Project) -> tuple[Branch, Endpoint]:
-    """Find the compute: the one that is named, else the one of the branch that writes."""
+    """Return the branch and its compute: the one in the query, else the branch's read-write compute."""
     branch_id, endpoint_id = context.request.query.get("branch_id"), context.request.query.get("endpoint_id")
     if endpoint_id is None:
         branch = project.default_branch if branch_id is None else find_branch(project, branch_id)

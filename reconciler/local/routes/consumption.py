@@ -1,4 +1,4 @@
-"""Routes of consumption history. Asking wakes no compute (Neon OpenAPI document, Consumption)."""
+"""Routes of consumption history. They start no compute (Neon OpenAPI document, Consumption)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PERIODS = uuid.UUID("6f1c1c6e-52a0-4c0c-9a51-8f6a0a1f2f10")
 
 
 class _ConsumptionQuery:
-    """The part of the query that both routes have."""
+    """The query parameters that both routes have."""
 
     def __init__(self, context: RequestContext, known: set[str], plans: set[str]) -> None:
         self.call = context
@@ -59,9 +59,9 @@ class _ConsumptionQuery:
             raise ApiError(406, f"the range {span} is not valid for {self.granularity}")
 
     def periods(self, project: Project, branch_ids: Iterable[str]) -> list[Json]:
-        """Render what branches consumed together, by billing period and timeframe, oldest first."""
+        """Render the total consumption of branches, by billing period and timeframe, oldest first."""
         meter(project, self.call.now)
-        branches, found = set(branch_ids), dict[float, list[Json]]()
+        branches, frames_by_period = set(branch_ids), dict[float, list[Json]]()
         start = self.since
         while start < self.until:
             end = self._next(start)
@@ -70,9 +70,9 @@ class _ConsumptionQuery:
             metrics = [
                 {"metric_name": name, "value": self._value(project, name, amounts, start)} for name in self.metrics
             ]
-            found.setdefault(period_start(start), []).append(frame | {"metrics": metrics})
+            frames_by_period.setdefault(period_start(start), []).append(frame | {"metrics": metrics})
             start = end
-        return [self._period(project, start, frames) for start, frames in found.items()]
+        return [self._period(project, start, frames) for start, frames in frames_by_period.items()]
 
     def _period(self, project: Project, start: float, frames: list[Json]) -> Json:
         period_id = uuid.uuid5(_PERIODS, f"{project.org_id} {start}")
@@ -82,10 +82,10 @@ class _ConsumptionQuery:
 
     def _amounts(self, project: Project, start: float, end: float, branches: set[str]) -> dict[str, Amount]:
         hourly = self.granularity == "hourly"
-        kept, length = (project.usage.hours, HOUR) if hourly else (project.usage.days, DAY)
+        buckets, length = (project.usage.hours, HOUR) if hourly else (project.usage.days, DAY)
         total: dict[str, Amount] = {}
         for number in range(int(start // length), int(end // length)):
-            for branch_id, amount in kept.get(number, {}).items():
+            for branch_id, amount in buckets.get(number, {}).items():
                 if branch_id in branches:
                     total.setdefault(branch_id, Amount()).add(amount)
         return total
@@ -114,19 +114,23 @@ class _ConsumptionQuery:
 
 
 def of_projects(context: RequestContext) -> Response:
-    """Answer ``GET /consumption_history/v2/projects``, newest projects first."""
+    """Handle ``GET /consumption_history/v2/projects``, newest projects first."""
     query = _ConsumptionQuery(context, _PROJECT_METRICS, _PLANS)
     limit, wanted = context.number("limit", 10, 100), _ids(context, "project_ids")
-    found = [each for each in _projects(query) if not wanted or each.id in wanted]
-    places = sorted(((f"{each.created_at:017.6f} {each.id}", each) for each in found), reverse=True, key=_sort_key)
+    selected = [project for project in _projects(query) if not wanted or project.id in wanted]
+    rows = sorted(
+        ((f"{project.created_at:017.6f} {project.id}", project) for project in selected), reverse=True, key=_sort_key
+    )
     cursor = context.request.query.get("cursor")
-    page = [each for each in places if cursor is None or each[0] < cursor][:limit]
-    listed: list[Json] = [{"project_id": each.id, "periods": query.periods(each, _consumers(each))} for _, each in page]
+    page = [row for row in rows if cursor is None or row[0] < cursor][:limit]
+    listed: list[Json] = [
+        {"project_id": project.id, "periods": query.periods(project, _consumers(project))} for _, project in page
+    ]
     return _page_response("projects", listed, page[-1][0] if page else cursor)
 
 
 def of_branches(context: RequestContext) -> Response:
-    """Answer ``GET /consumption_history/v2/branches``, by project and branch."""
+    """Handle ``GET /consumption_history/v2/branches``, by project and branch."""
     query = _ConsumptionQuery(context, _BRANCH_METRICS, _PLANS - {"business"})
     limit, projects, branches = (
         context.number("limit", 100, 1000),
@@ -135,7 +139,7 @@ def of_branches(context: RequestContext) -> Response:
     )
     if not projects:
         raise bad_request("project_ids is required")
-    found = sorted(
+    selected = sorted(
         (project.id, branch_id)
         for project in _projects(query)
         if project.id in projects
@@ -143,7 +147,7 @@ def of_branches(context: RequestContext) -> Response:
         if not branches or branch_id in branches
     )
     cursor = context.request.query.get("cursor")
-    page = [each for each in found if cursor is None or " ".join(each) > cursor][:limit]
+    page = [ids for ids in selected if cursor is None or " ".join(ids) > cursor][:limit]
     listed: list[Json] = [
         {
             "project_id": project_id,
@@ -156,17 +160,17 @@ def of_branches(context: RequestContext) -> Response:
 
 
 def _projects(query: _ConsumptionQuery) -> list[Project]:
-    every = query.call.account.projects.values()
-    return [project for project in every if project.org_id == query.org_id and project.deleted_at is None]
+    projects = query.call.account.projects.values()
+    return [project for project in projects if project.org_id == query.org_id and project.deleted_at is None]
 
 
 def _consumers(project: Project) -> set[str]:
-    """Return the branches that are there, and those that were while they consumed."""
+    """Return the ids of existing branches, and of deleted ones with recorded consumption."""
     return {branch_id for amounts in project.usage.days.values() for branch_id in amounts} | set(project.branches)
 
 
-def _sort_key(each: tuple[str, Project]) -> str:
-    return each[0]
+def _sort_key(row: tuple[str, Project]) -> str:
+    return row[0]
 
 
 def _page_response(name: str, listed: list[Json], cursor: str | None) -> Response:
@@ -175,10 +179,10 @@ def _page_response(name: str, listed: list[Json], cursor: str | None) -> Respons
 
 
 def _ids(context: RequestContext, name: str) -> set[str]:
-    found = {each for each in context.request.query.get(name, "").split(",") if each}
-    if len(found) > 100:
+    ids = {text for text in context.request.query.get(name, "").split(",") if text}
+    if len(ids) > 100:
         raise bad_request(f"{name} must be at most 100")
-    return found
+    return ids
 
 
 def _moment(context: RequestContext, name: str) -> float:

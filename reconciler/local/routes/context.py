@@ -1,4 +1,4 @@
-"""What a route is given, and small helpers that routes share."""
+"""The context of a request, and helpers that routes share."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ from reconciler.local.state.account_state import AccountState
 from reconciler.local.state.models import Json, Operation, Project
 
 MAX_DIGITS = 18
-"""Of a number in a query. Python refuses to read one of more than 4,300."""
+"""Digits of a number in a query. Python parses at most 4,300."""
 
 
 @dataclass(frozen=True)
 class RequestContext:
-    """One request on its way through a route."""
+    """One request with the state that its route reads and changes.
+
+    Attributes:
+        account: all projects.
+        request: the request.
+        now: seconds since the epoch.
+        path: the parameters of the path.
+        scope: the scope of the key.
+    """
 
     account: AccountState
     request: Request
@@ -26,7 +34,11 @@ class RequestContext:
     scope: KeyScope
 
     def number(self, name: str, default: int, maximum: int, *, minimum: int = 1) -> int:
-        """Read a number from the query, between ``lowest`` and ``highest``."""
+        """Read a number from the query, between ``minimum`` and ``maximum``.
+
+        Raises:
+            ApiError: 400.
+        """
         text = self.request.query.get(name)
         if text is None:
             return default
@@ -35,14 +47,22 @@ class RequestContext:
         return int(text)
 
     def flag(self, name: str) -> bool:
-        """Read a boolean from the query, in any case, as clients in Python send it; absent is false."""
+        """Read a boolean from the query, in upper or lower case, as clients in Python send it; absent is false.
+
+        Raises:
+            ApiError: 400.
+        """
         text = self.request.query.get(name, "false").lower()
         if text not in {"true", "false"}:
             raise bad_request(f"{name} must be true or false")
         return text == "true"
 
     def required(self, name: str) -> str:
-        """Read a text from the query that must be there."""
+        """Read a required text from the query.
+
+        Raises:
+            ApiError: 400.
+        """
         text = self.request.query.get(name)
         if not text:
             raise bad_request(f"{name} is required")
@@ -50,6 +70,6 @@ class RequestContext:
 
 
 def with_operations(project: Project, body: Json, operations: list[Operation], status: int = 200) -> Response:
-    """Answer with a body and the operations that the request started."""
+    """Return a response with a body and the operations that the request started."""
     rendered = [operation_document(project, operation) for operation in operations]
     return Response(status, body | {"operations": rendered})

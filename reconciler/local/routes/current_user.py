@@ -1,4 +1,4 @@
-"""Routes about the key, its user, its organizations and the regions."""
+"""Routes of the key, its user, its organizations and the regions."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _SINCE = "2025-01-01T00:00:00Z"
 
 
 def auth(context: RequestContext) -> Response:
-    """Answer ``GET /auth``, for a key of any kind."""
+    """Handle ``GET /auth``, for a key of any kind."""
     method = "api_key_user" if context.scope.kind == "personal" else "api_key_org"
     return Response(200, {"account_id": context.scope.account_id, "auth_method": method})
 
 
 def user(context: RequestContext) -> Response:
-    """Answer ``GET /users/me``, for personal keys only."""
+    """Handle ``GET /users/me``, for personal keys only."""
     require_personal_key(context)
     names = {"email": EMAIL, "name": "Local", "login": "local", "image": ""}
     body: Json = {
@@ -49,9 +49,9 @@ def user(context: RequestContext) -> Response:
 
 
 def organizations(context: RequestContext) -> Response:
-    """Answer ``GET /users/me/organizations``: all of a user, or the one that owns the key."""
-    seen = [context.account.keys.organization(org_id) for org_id in context.scope.organizations]
-    return Response(200, {"organizations": [organization_document(each) for each in seen]})
+    """Handle ``GET /users/me/organizations``: all of the user, or the one that owns the key."""
+    visible = [context.account.keys.organization(org_id) for org_id in context.scope.organizations]
+    return Response(200, {"organizations": [organization_document(organization) for organization in visible]})
 
 
 def organization_document(organization: Organization) -> Json:
@@ -68,7 +68,7 @@ def organization_document(organization: Organization) -> Json:
 
 
 def regions(context: RequestContext) -> Response:
-    """Answer ``GET /regions``, for personal keys only."""
+    """Handle ``GET /regions``, for personal keys only."""
     require_personal_key(context)
     if context.request.query.get("org_id") is not None:
         organization_of(context, context.request.query.get("org_id"))
@@ -86,10 +86,10 @@ def regions(context: RequestContext) -> Response:
 
 
 def organization_of(context: RequestContext, org_id: str | None) -> str:
-    """Return the organization that is meant: the one that is named, or the one that owns the key.
+    """Return the organization of a request: ``org_id``, or the one that owns the key.
 
     Raises:
-        Problem: 400 where a personal key names none, 404 for one that is not visible to the key.
+        ApiError: 400 for a personal key without ``org_id``, 404 for an organization that is not visible to the key.
     """
     if org_id is None:
         if context.scope.kind == "personal":
@@ -101,10 +101,10 @@ def organization_of(context: RequestContext, org_id: str | None) -> str:
 
 
 def require_personal_key(context: RequestContext) -> None:
-    """Refuse the key of an organization or a project.
+    """Reject the key of an organization or of a project.
 
     Raises:
-        Problem: 404, as Neon answers what is not for a key.
+        ApiError: 404, as Neon returns for a route outside the key's scope.
     """
     if context.scope.kind != "personal":
         raise not_for_organizations()

@@ -22,20 +22,20 @@ from reconciler.local.state.models import (
 
 
 def list_databases(context: RequestContext) -> Response:
-    """Answer ``GET …/databases``."""
+    """Handle ``GET …/databases``."""
     branch = find_branch(context.account.project(context.path["project"]), context.path["branch"])
     listed = [database_document(branch, database) for database in branch.databases.values()]
     return Response(200, {"databases": listed})
 
 
 def read_database(context: RequestContext) -> Response:
-    """Answer ``GET …/databases/{name}``."""
+    """Handle ``GET …/databases/{name}``."""
     branch = find_branch(context.account.project(context.path["project"]), context.path["branch"])
     return Response(200, {"database": database_document(branch, _find(branch, context))})
 
 
 def create_database(context: RequestContext) -> Response:
-    """Answer ``POST …/databases``."""
+    """Handle ``POST …/databases``."""
     account, now = context.account, context.now
     project = account.free_project(context.path["project"])
     branch = find_branch(project, context.path["branch"])
@@ -53,7 +53,7 @@ def create_database(context: RequestContext) -> Response:
 
 
 def update_database(context: RequestContext) -> Response:
-    """Answer ``PATCH …/databases/{name}``, which gives it another owner or another name."""
+    """Handle ``PATCH …/databases/{name}``, which changes its owner or its name."""
     account, now = context.account, context.now
     project = account.free_project(context.path["project"])
     branch = find_branch(project, context.path["branch"])
@@ -71,12 +71,12 @@ def update_database(context: RequestContext) -> Response:
     _check_owner(branch, owner)
     changed = database.model_copy(update={"name": name, "owner_name": owner, "updated_at": now})
     record_history(project, branch, now)
-    branch.databases = {each.name: each for each in (changed if old is database else old for old in _all(branch))}
+    branch.databases = {new.name: new for new in (changed if old is database else old for old in _all(branch))}
     return _database_response(project, branch, changed, apply_config(account, project, branch, now, payload=payload))
 
 
 def delete_database(context: RequestContext) -> Response:
-    """Answer ``DELETE …/databases/{name}``; 204 when there is none. Its connections are ended."""
+    """Handle ``DELETE …/databases/{name}``; 204 when it does not exist. Its connections are ended."""
     project = context.account.free_project(context.path["project"])
     branch = find_branch(project, context.path["branch"])
     database = branch.databases.get(context.path["database"])

@@ -40,7 +40,11 @@ from reconciler.local.state.models import (
 
 
 def size_of(request: Compute, defaults: Json) -> tuple[float, float, int]:
-    """Return the smallest size, the largest, and the patience of a compute: as asked, else by default."""
+    """Return minimum and maximum size, in compute units, and suspend timeout, in seconds: as requested, else default.
+
+    Raises:
+        ApiError: 422 for a maximum that does not fit the minimum.
+    """
     low = request.autoscaling_limit_min_cu or cast("float", defaults["autoscaling_limit_min_cu"])
     high = request.autoscaling_limit_max_cu or cast("float", defaults["autoscaling_limit_max_cu"])
     suspend_seconds = request.suspend_timeout_seconds
@@ -52,7 +56,11 @@ def size_of(request: Compute, defaults: Json) -> tuple[float, float, int]:
 def new_endpoint(
     account: AccountState, project: Project, branch: Branch, kind: str, request: Compute, now: float
 ) -> Endpoint:
-    """Put a new compute on a branch; a second one that writes is refused."""
+    """Add a compute to a branch.
+
+    Raises:
+        ApiError: 409 for a second read-write compute, 422 for an impossible size.
+    """
     if kind == "read_write" and read_write(project, branch) is not None:
         raise conflict("read_write endpoint already exists on the branch")
     low, high, suspend_seconds = size_of(request, project.default_endpoint_settings)
@@ -77,13 +85,13 @@ def _settings(request: EndpointSettings | None) -> Json:
 
 
 def list_endpoints(context: RequestContext) -> Response:
-    """Answer ``GET …/endpoints``."""
+    """Handle ``GET …/endpoints``."""
     project = context.account.project(context.path["project"])
     return _listed(context, project, list(project.endpoints.values()))
 
 
 def list_branch_endpoints(context: RequestContext) -> Response:
-    """Answer ``GET …/branches/{id}/endpoints``."""
+    """Handle ``GET …/branches/{id}/endpoints``."""
     project = context.account.project(context.path["project"])
     return _listed(context, project, endpoints_of(project, find_branch(project, context.path["branch"])))
 
@@ -94,21 +102,27 @@ def _listed(context: RequestContext, project: Project, endpoints: list[Endpoint]
 
 
 def check_active(
-    account: AccountState, project: Project, branch: Branch, now: float, *, but: Endpoint | None = None, more: int = 1
+    account: AccountState,
+    project: Project,
+    branch: Branch,
+    now: float,
+    *,
+    excluded: Endpoint | None = None,
+    added: int = 1,
 ) -> None:
-    """Refuse more active computes than there may be at once; those of the default branch are not counted.
+    """Reject more concurrently active computes than the limit; those of the default branch do not count.
 
     Raises:
-        Problem: 422 with the code of the limit.
+        ApiError: 422 with the code of the limit.
     """
-    others = [each for each in project.endpoints.values() if not project.branches[each.branch_id].default]
-    active = sum(each is not but and endpoint_state(each, now) != "idle" for each in others)
-    if not branch.default and more and active + more > account.options.limits.active_computes:
+    others = [endpoint for endpoint in project.endpoints.values() if not project.branches[endpoint.branch_id].default]
+    active = sum(endpoint is not excluded and endpoint_state(endpoint, now) != "idle" for endpoint in others)
+    if not branch.default and added and active + added > account.options.limits.active_computes:
         raise over_limit("active endpoints limit exceeded", "ACTIVE_ENDPOINTS_LIMIT_EXCEEDED")
 
 
 def create_endpoint(context: RequestContext) -> Response:
-    """Answer ``POST …/endpoints``."""
+    """Handle ``POST …/endpoints``."""
     project = context.account.free_project(context.path["project"])
     request = parse(EndpointCreate, context.request.body, "endpoint")
     if request.settings is not None and request.settings.pg_settings is None:
@@ -125,14 +139,14 @@ def create_endpoint(context: RequestContext) -> Response:
 
 
 def read_endpoint(context: RequestContext) -> Response:
-    """Answer ``GET …/endpoints/{id}``."""
+    """Handle ``GET …/endpoints/{id}``."""
     project = context.account.project(context.path["project"])
     endpoint = find_endpoint(project, context.path["endpoint"])
     return Response(200, {"endpoint": endpoint_document(context.account, project, endpoint, context.now)})
 
 
 def update_endpoint(context: RequestContext) -> Response:
-    """Answer ``PATCH …/endpoints/{id}``. One that is idle is woken for it; a disabled one is suspended and stays so."""
+    """Handle ``PATCH …/endpoints/{id}``. An idle compute is started for it; a disabled one is suspended."""
     project = context.account.free_project(context.path["project"])
     endpoint = find_endpoint(project, context.path["endpoint"])
     request = parse(EndpointUpdate, context.request.body, "endpoint")
@@ -162,14 +176,14 @@ def update_endpoint(context: RequestContext) -> Response:
 
 
 def start_endpoint(context: RequestContext) -> Response:
-    """Answer ``POST …/endpoints/{id}/start``."""
+    """Handle ``POST …/endpoints/{id}/start``."""
     project = context.account.free_project(context.path["project"])
     endpoint = _startable(context, project)
     return _endpoint_response(context, project, endpoint, [_start(context, project, endpoint, "start_compute")])
 
 
 def restart_endpoint(context: RequestContext) -> Response:
-    """Answer ``POST …/endpoints/{id}/restart``: it is suspended, which ends its connections, and started."""
+    """Handle ``POST …/endpoints/{id}/restart``: the compute is suspended, which ends its connections, and started."""
     project = context.account.free_project(context.path["project"])
     endpoint = _startable(context, project)
     suspended = _start(context, project, endpoint, "suspend_compute", _ending(endpoint))
@@ -179,7 +193,7 @@ def restart_endpoint(context: RequestContext) -> Response:
 
 
 def suspend_endpoint(context: RequestContext) -> Response:
-    """Answer ``POST …/endpoints/{id}/suspend``; nothing is started for one that is idle already."""
+    """Handle ``POST …/endpoints/{id}/suspend``; no operation for an idle compute."""
     project = context.account.free_project(context.path["project"])
     endpoint = find_endpoint(project, context.path["endpoint"])
     if endpoint_state(endpoint, context.now) == "idle":
@@ -188,7 +202,7 @@ def suspend_endpoint(context: RequestContext) -> Response:
 
 
 def delete_endpoint(context: RequestContext) -> Response:
-    """Answer ``DELETE …/endpoints/{id}``; 204 when there is none. A protected branch keeps its computes."""
+    """Handle ``DELETE …/endpoints/{id}``; 204 when it does not exist. A protected branch keeps its computes."""
     project = context.account.free_project(context.path["project"])
     endpoint = project.endpoints.get(context.path["endpoint"])
     if endpoint is None:
@@ -206,12 +220,12 @@ def _startable(context: RequestContext, project: Project) -> Endpoint:
     endpoint = find_endpoint(project, context.path["endpoint"])
     if endpoint.disabled:
         raise unprocessable("endpoint is disabled")
-    check_active(context.account, project, project.branches[endpoint.branch_id], context.now, but=endpoint)
+    check_active(context.account, project, project.branches[endpoint.branch_id], context.now, excluded=endpoint)
     return endpoint
 
 
 def _ending(endpoint: Endpoint) -> OperationPayload:
-    """End the connections to a compute. Those to one that only reads cannot be told from the others, and stay."""
+    """Return the payload that ends the connections to a compute; those to a read-only one cannot be identified."""
     return OperationPayload(ends_sessions=endpoint.type == "read_write")
 
 

@@ -10,13 +10,13 @@ from reconciler.local.state.models import Json
 
 
 def list_operations(context: RequestContext) -> Response:
-    """Answer ``GET …/operations``, newest first; the cursor is there on the last page too."""
+    """Handle ``GET …/operations``, newest first; the last page has a cursor too."""
     project = context.account.project(context.path["project"])
     limit, cursor = context.number("limit", 1000, 1000), context.request.query.get("cursor")
     if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= MAX_DIGITS):
         raise bad_request("cursor is not valid")
     before = None if cursor is None else int(cursor)
-    older = [each for each in reversed(project.operations) if before is None or each.seq < before]
+    older = [operation for operation in reversed(project.operations) if before is None or operation.seq < before]
     page = older[:limit]
     body: Json = {"operations": [operation_document(project, operation) for operation in page]}
     last = str(page[-1].seq) if page else cursor
@@ -26,7 +26,7 @@ def list_operations(context: RequestContext) -> Response:
 
 
 def read_operation(context: RequestContext) -> Response:
-    """Answer ``GET …/operations/{id}``."""
+    """Handle ``GET …/operations/{id}``."""
     project = context.account.project(context.path["project"])
     for operation in project.operations:
         if operation.id == context.path["operation"]:

@@ -1,4 +1,4 @@
-"""Routes of organizations: themselves, their members, and their API keys."""
+"""Routes of organizations, their members and their API keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MEMBER_ID = "3a1f6f0e-0c55-4b7c-8f6b-2f8f8f0f4d11"
 
 
 class KeyCreate(Body):
-    """``POST /api_keys``; here the whole body."""
+    """``POST /api_keys``; the fields are the whole body."""
 
     key_name: str = Field(max_length=64)
 
@@ -37,23 +37,23 @@ class OrganizationKeyCreate(KeyCreate):
 
 
 def read_organization(context: RequestContext) -> Response:
-    """Answer ``GET /organizations/{id}``."""
+    """Handle ``GET /organizations/{id}``."""
     return Response(200, organization_document(context.account.keys.organization(_organization(context))))
 
 
 def list_members(context: RequestContext) -> Response:
-    """Answer ``GET /organizations/{id}/members``: the one person that there is."""
+    """Handle ``GET /organizations/{id}/members``: the only member."""
     member = {"id": _MEMBER_ID, "user_id": USER_ID, "org_id": _organization(context), "role": "admin"}
     return Response(200, {"members": [{"member": member, "user": {"email": EMAIL}}], "pagination": {}})
 
 
 def list_keys(context: RequestContext) -> Response:
-    """Answer ``GET /organizations/{id}/api_keys``, without tokens."""
+    """Handle ``GET /organizations/{id}/api_keys``, without tokens."""
     return _listed(context, _organization(context))
 
 
 def create_key(context: RequestContext) -> Response:
-    """Answer ``POST /organizations/{id}/api_keys``: the only answer that shows the token."""
+    """Handle ``POST /organizations/{id}/api_keys``: the only response that shows the token."""
     org_id = _organization(context)
     request = parse(OrganizationKeyCreate, context.request.body, None)
     if request.project_id is not None and context.account.project(request.project_id).org_id != org_id:
@@ -63,24 +63,24 @@ def create_key(context: RequestContext) -> Response:
 
 
 def revoke_key(context: RequestContext) -> Response:
-    """Answer ``DELETE /organizations/{id}/api_keys/{id}``; from then on the key is nobody's."""
+    """Handle ``DELETE /organizations/{id}/api_keys/{id}``; the key is invalid from then on."""
     return _revoked(context, _organization(context))
 
 
 def list_personal_keys(context: RequestContext) -> Response:
-    """Answer ``GET /api_keys``."""
+    """Handle ``GET /api_keys``."""
     require_personal_key(context)
     return _listed(context, None)
 
 
 def create_personal_key(context: RequestContext) -> Response:
-    """Answer ``POST /api_keys``."""
+    """Handle ``POST /api_keys``."""
     require_personal_key(context)
     return _created(context, "personal", parse(KeyCreate, context.request.body, None).key_name, None, None)
 
 
 def revoke_personal_key(context: RequestContext) -> Response:
-    """Answer ``DELETE /api_keys/{id}``."""
+    """Handle ``DELETE /api_keys/{id}``."""
     require_personal_key(context)
     return _revoked(context, None)
 

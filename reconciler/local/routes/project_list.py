@@ -1,4 +1,4 @@
-"""Lists of projects: by pages, by parts of names, and perhaps a little old."""
+"""Routes that list projects, in pages, with a search text, and with a configurable delay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_TIMEOUT_MS = 30_000
 
 
 def list_projects(context: RequestContext) -> Response:
-    """Answer ``GET /projects``. The cursor is there on the last page too: the list ends with an empty page."""
+    """Handle ``GET /projects``. The last page has a cursor too; an empty page ends the list."""
     account, query = context.account, context.request.query
     org_id = organization_of(context, query.get("org_id"))
     limit, search, deleted = _limit(context), query.get("search", ""), context.flag("recoverable")
@@ -26,9 +26,9 @@ def list_projects(context: RequestContext) -> Response:
                 break
     body: Json = {
         "projects": [
-            project_item(account, each, deleted=deleted) for each in page if each.id not in account.unavailable
+            project_item(account, project, deleted=deleted) for project in page if project.id not in account.unavailable
         ],
-        "unavailable_project_ids": [each.id for each in page if each.id in account.unavailable],
+        "unavailable_project_ids": [project.id for project in page if project.id in account.unavailable],
         "applications": {},
         "integrations": {},
     }
@@ -36,7 +36,7 @@ def list_projects(context: RequestContext) -> Response:
 
 
 def list_shared(context: RequestContext) -> Response:
-    """Answer ``GET /projects/shared``: nobody shares a project with the one person that there is."""
+    """Handle ``GET /projects/shared``: always empty, since there is only one user."""
     _limit(context)
     return _page_response(context, {"projects": [], "unavailable_project_ids": []}, None)
 

@@ -59,13 +59,13 @@ _PROVISIONERS = ("k8s-pod", "k8s-neonvm", "serverless-platform")
 
 
 def create_project(context: RequestContext) -> Response:
-    """Answer ``POST /projects``."""
+    """Handle ``POST /projects``."""
     account, now = context.account, context.now
     request = parse(ProjectCreate, context.request.body, "project")
     org_id = organization_of(context, request.org_id)
     project = _new_project(account, request, org_id, now)
     limit = account.options.project_limit
-    if limit is not None and sum(each.org_id == org_id for each in account.projects.values()) >= limit:
+    if limit is not None and sum(other.org_id == org_id for other in account.projects.values()) >= limit:
         raise unprocessable("projects limit exceeded", "PROJECTS_LIMIT_EXCEEDED")
     branch = _first_branch(account, request, now)
     project.branches[branch.id] = branch
@@ -100,8 +100,8 @@ def _new_project(account: AccountState, request: ProjectCreate, org_id: str, now
         raise unprocessable(f"provisioner {request.provisioner!r} is not supported")
     history = _history(account, org_id, request.history_retention_seconds, _DEFAULT_HISTORY_SECONDS)
     project_id = account.new_id("", lambda taken: taken in account.projects)
-    given = Compute.model_validate(request.model_dump(include=set(Compute.model_fields)))
-    defaults = _ENDPOINT_SETTINGS | _explicit_fields(given) | _explicit_fields(request.default_endpoint_settings)
+    compute = Compute.model_validate(request.model_dump(include=set(Compute.model_fields)))
+    defaults = _ENDPOINT_SETTINGS | _explicit_fields(compute) | _explicit_fields(request.default_endpoint_settings)
     size_of(Compute(), defaults)
     return Project(
         id=project_id,
@@ -119,13 +119,17 @@ def _new_project(account: AccountState, request: ProjectCreate, org_id: str, now
     )
 
 
-def _history(account: AccountState, org_id: str, request: int | None, otherwise: int) -> int:
-    """Return how many seconds of history are kept: as asked, which the plan may refuse, or as the plan allows."""
+def _history(account: AccountState, org_id: str, request: int | None, default: int) -> int:
+    """Return the seconds of history: as requested if the plan permits it, else the default, limited by the plan.
+
+    Raises:
+        ApiError: 422 for more than the plan permits.
+    """
     plan = account.keys.organization(org_id).plan
-    longest = _MAX_HISTORY_SECONDS.get(plan, max(_MAX_HISTORY_SECONDS.values()))
-    if request is not None and request > longest:
-        raise unprocessable(f"history_retention_seconds is at most {longest} on the {plan} plan")
-    return min(otherwise, longest) if request is None else request
+    maximum = _MAX_HISTORY_SECONDS.get(plan, max(_MAX_HISTORY_SECONDS.values()))
+    if request is not None and request > maximum:
+        raise unprocessable(f"history_retention_seconds is at most {maximum} on the {plan} plan")
+    return min(default, maximum) if request is None else request
 
 
 def _explicit_fields(body: Settings | EndpointDefaults | Compute | None) -> Json:
@@ -152,21 +156,21 @@ def _first_branch(account: AccountState, request: ProjectCreate, now: float) -> 
 
 
 def read_project(context: RequestContext) -> Response:
-    """Answer ``GET /projects/{id}``."""
+    """Handle ``GET /projects/{id}``."""
     project = context.account.project(context.path["project"])
     return Response(200, {"project": project_document(context.account, project)})
 
 
 def update_project(context: RequestContext) -> Response:
-    """Answer ``PATCH /projects/{id}``. What ``settings`` names is replaced as a whole; what it does not name stays."""
+    """Handle ``PATCH /projects/{id}``. Each setting in the body replaces the old one as a whole; the others stay."""
     project = context.account.free_project(context.path["project"])
     request = parse(ProjectUpdate, context.request.body, "project")
     settings = _explicit_fields(request.settings)
     replicates = project.settings.get("enable_logical_replication") is True
     if replicates and settings.get("enable_logical_replication") is False:
         raise unprocessable("logical replication cannot be disabled once it is enabled")
-    kept = project.history_retention_seconds
-    history = _history(context.account, project.org_id, request.history_retention_seconds, kept)
+    current = project.history_retention_seconds
+    history = _history(context.account, project.org_id, request.history_retention_seconds, current)
     defaults = project.default_endpoint_settings | _explicit_fields(request.default_endpoint_settings)
     size_of(Compute(), defaults)
     project.name = project.name if request.name is None else request.name
@@ -191,7 +195,7 @@ def update_project(context: RequestContext) -> Response:
 
 
 def delete_project(context: RequestContext) -> Response:
-    """Answer ``DELETE /projects/{id}``: gone for everybody, and recoverable for some days."""
+    """Handle ``DELETE /projects/{id}``: the project is no longer visible, and recoverable for some days."""
     account, now = context.account, context.now
     project = account.free_project(context.path["project"])
     if any(branch.protected for branch in project.branches.values()):
@@ -205,7 +209,7 @@ def delete_project(context: RequestContext) -> Response:
 
 
 def recover_project(context: RequestContext) -> Response:
-    """Answer ``POST /projects/{id}/recover``: everything as it was, with the same URIs."""
+    """Handle ``POST /projects/{id}/recover``: its content and its URIs are unchanged."""
     account, now = context.account, context.now
     project = account.projects.get(context.path["project"])
     if project is None or project.purging:

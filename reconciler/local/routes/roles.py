@@ -26,19 +26,19 @@ from reconciler.local.state.models import (
 
 
 def list_roles(context: RequestContext) -> Response:
-    """Answer ``GET …/roles``, without passwords."""
+    """Handle ``GET …/roles``, without passwords."""
     branch = find_branch(context.account.project(context.path["project"]), context.path["branch"])
     return Response(200, {"roles": [role_document(branch, role) for role in branch.roles.values()]})
 
 
 def read_role(context: RequestContext) -> Response:
-    """Answer ``GET …/roles/{name}``, without its password."""
+    """Handle ``GET …/roles/{name}``, without its password."""
     branch = find_branch(context.account.project(context.path["project"]), context.path["branch"])
     return Response(200, {"role": role_document(branch, _find(branch, context))})
 
 
 def reveal_password(context: RequestContext) -> Response:
-    """Answer ``GET …/roles/{name}/reveal_password``: the password that works, also while a reset is under way."""
+    """Handle ``GET …/roles/{name}/reveal_password``: the current password, also during a reset."""
     project = context.account.project(context.path["project"])
     role = _find(find_branch(project, context.path["branch"]), context)
     if not project.store_passwords:
@@ -49,7 +49,7 @@ def reveal_password(context: RequestContext) -> Response:
 
 
 def create_role(context: RequestContext) -> Response:
-    """Answer ``POST …/roles``. Connections to the branch's computes are dropped."""
+    """Handle ``POST …/roles``. Connections to the branch's computes are dropped."""
     account, now = context.account, context.now
     project = account.free_project(context.path["project"])
     branch = find_branch(project, context.path["branch"])
@@ -73,7 +73,7 @@ def create_role(context: RequestContext) -> Response:
 
 
 def delete_role(context: RequestContext) -> Response:
-    """Answer ``DELETE …/roles/{name}``; 204 when there is none. A role that owns a database stays."""
+    """Handle ``DELETE …/roles/{name}``; 204 when it does not exist. A role that owns a database cannot be deleted."""
     project = context.account.free_project(context.path["project"])
     branch = find_branch(project, context.path["branch"])
     role = branch.roles.get(context.path["role"])
@@ -88,9 +88,9 @@ def delete_role(context: RequestContext) -> Response:
 
 
 def reset_password(context: RequestContext) -> Response:
-    """Answer ``POST …/roles/{name}/reset_password``.
+    """Handle ``POST …/roles/{name}/reset_password``.
 
-    The old one works until the last operation is finished, and the new one from then on. Connections are dropped.
+    The old password is valid until the last operation is finished, the new one from then on. Connections are dropped.
     """
     account, now = context.account, context.now
     project = account.free_project(context.path["project"])

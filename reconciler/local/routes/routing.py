@@ -111,7 +111,7 @@ _COMPILED = [(template, _compile(template), methods) for template, methods in _R
 
 @dataclass(frozen=True)
 class RouteMatch:
-    """The route of a request, its template, and the names in its path."""
+    """The route of a request, its template, and the parameters of its path."""
 
     route: Route
     template: str
@@ -123,7 +123,7 @@ def match_route(method: str, path: str) -> RouteMatch:
     """Find the route of a request.
 
     Raises:
-        Problem: 404 for an unknown path, 405 for a method that a path does not have.
+        ApiError: 404 for an unknown path, 405 for a method that a path does not have.
     """
     for template, pattern, methods in _COMPILED:
         match = pattern.fullmatch(path)

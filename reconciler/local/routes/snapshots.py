@@ -39,13 +39,15 @@ _OLD = " (old)"
 
 
 def list_snapshots(context: RequestContext) -> Response:
-    """Answer ``GET …/snapshots``."""
+    """Handle ``GET …/snapshots``."""
     project = context.account.project(context.path["project"])
-    return Response(200, {"snapshots": [snapshot_document(project, each) for each in project.snapshots.values()]})
+    return Response(
+        200, {"snapshots": [snapshot_document(project, snapshot) for snapshot in project.snapshots.values()]}
+    )
 
 
 def create_snapshot(context: RequestContext) -> Response:
-    """Answer ``POST …/branches/{id}/snapshot``; what is asked for is in the query."""
+    """Handle ``POST …/branches/{id}/snapshot``; the parameters are in the query."""
     account, now, query = context.account, context.now, context.request.query
     project = account.free_project(context.path["project"])
     branch = find_branch(project, context.path["branch"])
@@ -82,7 +84,7 @@ def create_snapshot(context: RequestContext) -> Response:
 
 
 def update_snapshot(context: RequestContext) -> Response:
-    """Answer ``PATCH …/snapshots/{id}``."""
+    """Handle ``PATCH …/snapshots/{id}``."""
     project = context.account.free_project(context.path["project"])
     snapshot = _find(project, context)
     request = parse(SnapshotUpdate, context.request.body, "snapshot")
@@ -92,14 +94,14 @@ def update_snapshot(context: RequestContext) -> Response:
 
 
 def delete_snapshot(context: RequestContext) -> Response:
-    """Answer ``DELETE …/snapshots/{id}``. Branches that were restored from it stay."""
+    """Handle ``DELETE …/snapshots/{id}``. Branches that were restored from it stay."""
     project = context.account.free_project(context.path["project"])
     snapshot = _find(project, context)
     return with_operations(project, {}, remove_snapshot(context.account, project, snapshot.id, context.now), 202)
 
 
 def restore_snapshot(context: RequestContext) -> Response:
-    """Answer ``POST …/snapshots/{id}/restore``: a new branch, which takes the place of another one if asked to."""
+    """Handle ``POST …/snapshots/{id}/restore``: a new branch, which replaces another one on request."""
     account, now = context.account, context.now
     project = account.free_project(context.path["project"])
     snapshot = _find(project, context)
@@ -126,13 +128,13 @@ def restore_snapshot(context: RequestContext) -> Response:
     operations += _started(account, project, branch, now)
     body = {
         "branch": branch_document(project, branch),
-        "endpoints": [endpoint_document(account, project, each, now) for each in endpoints_of(project, branch)],
+        "endpoints": [endpoint_document(account, project, endpoint, now) for endpoint in endpoints_of(project, branch)],
     }
     return with_operations(project, dict(body), operations)
 
 
 def finalize_restore(context: RequestContext) -> Response:
-    """Answer ``POST …/branches/{id}/finalize_restore``: the restored branch takes its target's place."""
+    """Handle ``POST …/branches/{id}/finalize_restore``: the restored branch replaces its target."""
     account, now = context.account, context.now
     project = account.free_project(context.path["project"])
     branch = find_branch(project, context.path["branch"])
@@ -187,17 +189,17 @@ def _restored(account: AccountState, project: Project, snapshot: Snapshot, targe
 def _replace(
     account: AccountState, project: Project, branch: Branch, target: Branch, old_name: str | None, now: float
 ) -> OperationPayload:
-    """Put a restored branch where its target is: name, computes, protection, and what connection strings name."""
+    """Replace a branch by a restored one, which takes over its name, computes, protection and connection strings."""
     name, before = target.name, target.storage_key
-    aside = account.new_id("aside-", lambda _: False)
-    databases, roles = renames(target, before, aside)
+    old_key = account.new_id("aside-", lambda _: False)
+    databases, roles = renames(target, before, old_key)
     target.name = old_name or _name_for_old(project, target)
     branch.name = name
     branch.default, target.default = target.default, False
     branch.protected, target.protected = target.protected, False
     branch.expires_at, target.expires_at = target.expires_at, None
     branch.ttl_interval_seconds, target.ttl_interval_seconds = target.ttl_interval_seconds, None
-    branch.storage_override, target.storage_override = before, aside
+    branch.storage_override, target.storage_override = before, old_key
     branch.restore_status, target.removable = "finalized", True
     for endpoint in endpoints_of(project, target):
         endpoint.branch_id, endpoint.updated_at = branch.id, now
@@ -216,9 +218,9 @@ def _name_for_old(project: Project, target: Branch) -> str:
 
 def _stopped(account: AccountState, project: Project, branch: Branch, now: float) -> list[Operation]:
     computes = endpoints_of(project, branch)
-    return [account.start(project, now, "suspend_compute", branch, each, carried_out=True) for each in computes]
+    return [account.start(project, now, "suspend_compute", branch, compute, carried_out=True) for compute in computes]
 
 
 def _started(account: AccountState, project: Project, branch: Branch, now: float) -> list[Operation]:
-    computes = [each for each in endpoints_of(project, branch) if not each.disabled]
-    return [account.start(project, now, "start_compute", branch, each, carried_out=True) for each in computes]
+    computes = [endpoint for endpoint in endpoints_of(project, branch) if not endpoint.disabled]
+    return [account.start(project, now, "start_compute", branch, compute, carried_out=True) for compute in computes]

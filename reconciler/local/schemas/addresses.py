@@ -1,4 +1,4 @@
-"""Where computes are: on loopback, where a Postgres answers, or in a cell of Neon's, where nothing does.
+"""The hosts of computes: loopback, where the embedded Postgres listens, or a cell of Neon, where nothing listens.
 
 Neon's hosts are ``<endpoint>[-pooler].<cell>.<region>.<platform>.neon.tech``; older projects have no cell label
 (Neon API reference, Projects).
@@ -15,7 +15,7 @@ from reconciler.local.state.models import Branch, Endpoint, Project
 
 @dataclass(frozen=True)
 class Address:
-    """The hosts of a compute, and what else its URIs say: the port with its colon, and the query."""
+    """The hosts of a compute, and two further parts of its URIs: the port with its colon, and the query."""
 
     direct: str
     pooled: str
@@ -26,7 +26,7 @@ class Address:
 
 
 def proxy_host(account: AccountState, project: Project) -> str:
-    """Return the host that all computes of a project lie behind."""
+    """Return the proxy host of all computes of a project."""
     if account.options.cell is None:
         return account.options.direct_host
     platform, region = project.region_id.split("-", 1)
@@ -49,10 +49,10 @@ def address_of(account: AccountState, project: Project, endpoint: Endpoint) -> A
 
 
 def branch_address(account: AccountState, branch: Branch) -> Address:
-    """Return the address of a branch's compute that writes.
+    """Return the address of a branch's read-write compute.
 
     Raises:
-        LookupError: the branch has none, and URIs are to name it.
+        LookupError: the branch has none, and hosts are those of a cell.
     """
     if account.options.cell is None:
         return _loopback(account)
@@ -64,7 +64,7 @@ def branch_address(account: AccountState, branch: Branch) -> Address:
 
 
 def resolve_names(account: AccountState, branch: Branch, database: str, role: str) -> tuple[str, str]:
-    """Return the names of a database and a role in URIs: in a cluster that all branches share they are others."""
+    """Return the names of a database and a role in URIs: in the shared cluster they differ from the API names."""
     if account.options.cell is None:
         return database_name(branch.storage_key, database), role_name(branch.storage_key, role)
     return database, role

@@ -1,4 +1,4 @@
-"""Which names roles and databases may have."""
+"""The rules for names of roles and databases."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ _RESERVED_DATABASES = {"postgres", "template0", "template1"}
 
 
 def check_role_name(name: str) -> None:
-    """Refuse a name that is too long, or kept by Postgres or Neon."""
+    """Reject a role name that is too long, or reserved by Postgres or Neon.
+
+    Raises:
+        ApiError: 422.
+    """
     if len(name.encode()) > 63 or name.startswith("pg_") or name in _RESERVED_ROLES:
         raise unprocessable(f"role name {name!r} is not allowed")
 
 
 def check_database_name(name: str) -> None:
-    """Refuse a name that is too long, or kept by Postgres."""
+    """Reject a database name that is too long, or reserved by Postgres.
+
+    Raises:
+        ApiError: 422.
+    """
     if len(name.encode()) > 63 or name in _RESERVED_DATABASES:
         raise unprocessable(f"database name {name!r} is not allowed")

@@ -1,4 +1,4 @@
-"""Request bodies, as strict as can be: a field that Neon does not know is a mistake of its client."""
+"""Request bodies. They are strict: an unknown field is an error of the client."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Body(BaseModel):
 
 
 class Compute(Body):
-    """What can be said of a compute's size."""
+    """The size and the suspend timeout of a compute."""
 
     autoscaling_limit_min_cu: Cu | None = None
     autoscaling_limit_max_cu: Cu | None = None
@@ -52,14 +52,14 @@ class Quota(Body):
 
 
 class AllowedIps(Body):
-    """From where computes may be reached; nothing is everywhere."""
+    """The addresses from which computes accept connections; an empty list allows all."""
 
     ips: list[str] | None = None
     protected_branches_only: bool | None = None
 
 
 class MaintenanceWindow(Body):
-    """When computes may be restarted."""
+    """The time window in which computes may be restarted."""
 
     weekdays: list[Annotated[int, Field(ge=1, le=7)]]
     start_time: str
@@ -67,7 +67,7 @@ class MaintenanceWindow(Body):
 
 
 class PreloadLibraries(Body):
-    """Libraries that are loaded at a compute's start."""
+    """Libraries that a compute loads at its start."""
 
     use_defaults: bool | None = None
     enabled_libraries: list[str] | None = None
@@ -88,7 +88,7 @@ class Settings(Body):
 
 
 class EndpointDefaults(Compute):
-    """What new computes of a project get."""
+    """The defaults of new computes of a project."""
 
     pg_settings: dict[str, str] | None = None
     pgbouncer_settings: dict[str, str] | None = None
@@ -162,7 +162,7 @@ class EndpointUpdate(Compute):
 
 
 class BranchEndpoint(Compute):
-    """A compute that comes with a new branch."""
+    """A compute of a new branch."""
 
     type: Literal["read_write", "read_only"]
     settings: EndpointSettings | None = None
@@ -178,7 +178,7 @@ class EndpointCreate(EndpointUpdate):
 
 
 class BranchCreate(Body):
-    """``POST …/branches``; here the whole body, and it may be empty."""
+    """``POST …/branches``; the fields are the whole body, which may be empty."""
 
     branch: BranchFields | None = None
     endpoints: list[BranchEndpoint] | None = None
@@ -215,7 +215,7 @@ class DatabaseUpdate(Body):
 
 
 class BranchRestore(Body):
-    """``POST …/branches/{id}/restore``; here the whole body."""
+    """``POST …/branches/{id}/restore``; the fields are the whole body."""
 
     source_branch_id: Identifier
     source_lsn: str | None = None
@@ -224,13 +224,13 @@ class BranchRestore(Body):
 
 
 class FinalizeRestore(Body):
-    """``POST …/branches/{id}/finalize_restore``; here the whole body, and it may be empty."""
+    """``POST …/branches/{id}/finalize_restore``; the fields are the whole body, which may be empty."""
 
     name: Name | None = None
 
 
 class SnapshotRestore(Body):
-    """``POST …/snapshots/{id}/restore``; here the whole body, and it may be empty."""
+    """``POST …/snapshots/{id}/restore``; the fields are the whole body, which may be empty."""
 
     name: Name | None = None
     target_branch_id: Identifier | None = None
@@ -247,10 +247,10 @@ B = TypeVar("B", bound=Body)
 
 
 def parse(model: type[B], body: object, key: str | None) -> B:
-    """Read a body, whose content lies below ``key`` where there is one.
+    """Validate a body; with a ``key``, its content is the value of that only field.
 
     Raises:
-        Problem: 400 for a wrong shape or an unknown field, 422 for a value out of its range.
+        ApiError: 400 for a wrong type or an unknown field, 422 for a value out of range.
     """
     content = body if body is not None or key is not None else {}
     if key is not None:

@@ -1,4 +1,4 @@
-"""How things look in answers: Neon's required fields, and the ones that it sends beside its own specification."""
+"""The objects of responses: the required fields of Neon's OpenAPI document, and the fields that it sends beyond it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from reconciler.local.usage.metering import period_end, period_start
 
 @lru_cache(maxsize=4096)
 def format_timestamp(moment: float) -> str:
-    """Render a time as Neon does: RFC 3339 in UTC."""
+    """Render a time, in seconds since the epoch, as Neon does: RFC 3339 in UTC."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
@@ -57,7 +57,7 @@ def _common(account: AccountState, project: Project) -> Json:
         "owner_id": project.org_id,
         "org_id": project.org_id,
     }
-    active = [each.last_active for each in project.endpoints.values() if each.last_active is not None]
+    active = [endpoint.last_active for endpoint in project.endpoints.values() if endpoint.last_active is not None]
     if active:
         document["compute_last_active_at"] = format_timestamp(max(active))
     if project.usage.sizes:
@@ -66,7 +66,7 @@ def _common(account: AccountState, project: Project) -> Json:
 
 
 def project_document(account: AccountState, project: Project) -> Json:
-    """Render a ``Project``, with what it has consumed up to when that was last counted."""
+    """Render a ``Project``, with its consumption until the last metering."""
     usage = project.usage
     counted = project.created_at if usage.metered_at is None else usage.metered_at
     return _common(account, project) | {
@@ -81,7 +81,7 @@ def project_document(account: AccountState, project: Project) -> Json:
 
 
 def project_item(account: AccountState, project: Project, *, deleted: bool | None = None) -> Json:
-    """Render a ``ProjectListItem``, deleted or not; where that is not said, as the project is."""
+    """Render a ``ProjectListItem``, as deleted or not; None renders the current state."""
     item = _common(account, project) | {
         "active_time": int(project.usage.active_time_seconds),
         "org_name": account.keys.organization(project.org_id).name,
@@ -94,8 +94,8 @@ def project_item(account: AccountState, project: Project, *, deleted: bool | Non
 
 def branch_document(project: Project, branch: Branch) -> Json:
     """Render a ``Branch``."""
-    settled = branch.ready and not branch.resetting
-    state = "ready" if settled else "resetting" if branch.ready else "init"
+    is_ready = branch.ready and not branch.resetting
+    state = "ready" if is_ready else "resetting" if branch.ready else "init"
     document: Json = {
         "id": branch.id,
         "project_id": project.id,
@@ -117,7 +117,7 @@ def branch_document(project: Project, branch: Branch) -> Json:
         "init_source": branch.init_source,
         "restricted_actions": [{"name": name, "reason": reason} for name, reason in restrictions(branch)],
     }
-    if not settled:
+    if not is_ready:
         document["pending_state"] = "ready"
     if branch.parent_id is not None:
         moment = branch.created_at if branch.parent_timestamp is None else branch.parent_timestamp
@@ -135,17 +135,17 @@ def branch_document(project: Project, branch: Branch) -> Json:
 
 
 def restrictions(branch: Branch) -> list[tuple[str, str]]:
-    """Say what is refused on a branch at present, and why: names and reasons of ``BranchRestrictedAction``."""
-    refused = []
+    """Return the name and the reason of each current ``BranchRestrictedAction``."""
+    restricted = []
     if branch.protected:
-        refused = [(name, "branch is protected") for name in ("restore", "delete-rw-endpoint")]
+        restricted = [(name, "branch is protected") for name in ("restore", "delete-rw-endpoint")]
     if branch.restored_from is not None:
-        refused.append(("restore", "restore from snapshot on target branch is still ongoing"))
-    return refused
+        restricted.append(("restore", "restore from snapshot on target branch is still ongoing"))
+    return restricted
 
 
 def snapshot_document(project: Project, snapshot: Snapshot) -> Json:
-    """Render a ``Snapshot``. Its size is not known yet, so that it is not charged."""
+    """Render a ``Snapshot``. It has no size yet, so it is not charged."""
     document: Json = {
         "id": snapshot.id,
         "name": snapshot.name,
@@ -159,7 +159,7 @@ def snapshot_document(project: Project, snapshot: Snapshot) -> Json:
 
 
 def annotation_document(branch: Branch) -> Json:
-    """Render a branch's ``AnnotationData``; its times are those of the branch, since nothing can change it later."""
+    """Render a branch's ``AnnotationData``; its times are those of the branch, since no route changes it later."""
     return {
         "object": {"type": "console/branch", "id": branch.id},
         "value": dict(branch.annotation),
@@ -169,22 +169,22 @@ def annotation_document(branch: Branch) -> Json:
 
 
 def _pending_state(account: AccountState, project: Project, endpoint: Endpoint, state: str) -> str | None:
-    """Say what a compute is about to be, by the first operation on it that is not over."""
+    """Return the next state of a compute, from the first unfinished operation on it."""
     if state == "init":
         return "active"
     if project.id not in account.active:
         return None
-    mine = (each.action for each in project.unfinished() if each.endpoint_id == endpoint.id)
+    actions = (operation.action for operation in project.unfinished() if operation.endpoint_id == endpoint.id)
     leads_to = {"start_compute": "active", "apply_config": "active", "suspend_compute": "idle"}
-    pending = leads_to.get(next(mine, ""))
+    pending = leads_to.get(next(actions, ""))
     return None if pending == state else pending
 
 
 def endpoint_document(account: AccountState, project: Project, endpoint: Endpoint, now: float) -> Json:
     """Render an ``Endpoint``."""
     state = endpoint_state(endpoint, now)
-    coming = _pending_state(account, project, endpoint, state)
-    pending = {} if coming is None else {"pending_state": coming}
+    next_state = _pending_state(account, project, endpoint, state)
+    pending = {} if next_state is None else {"pending_state": next_state}
     address = address_of(account, project, endpoint)
     direct, pooled = address.direct, address.pooled
     stamps = {"created_at": format_timestamp(endpoint.created_at), "updated_at": format_timestamp(endpoint.updated_at)}
@@ -228,7 +228,7 @@ def endpoint_document(account: AccountState, project: Project, endpoint: Endpoin
 
 
 def role_document(branch: Branch, role: Role, *, password: str | None = None) -> Json:
-    """Render a ``Role``, with a password only where Neon gives one."""
+    """Render a ``Role``, with a password only where Neon returns one."""
     document: Json = {
         "branch_id": branch.id,
         "name": role.name,
@@ -274,7 +274,7 @@ def operation_document(project: Project, operation: Operation) -> Json:
 
 
 def connection_uri(account: AccountState, branch: Branch, database: str, role: Role, *, pooled: bool) -> str:
-    """Compose a URI, with the names that role and database have where it leads."""
+    """Return a URI, with the names of role and database at its server."""
     name, user = resolve_names(account, branch, database, role.name)
     address = branch_address(account, branch)
     host = address.pooled if pooled else address.direct

@@ -1,4 +1,4 @@
-"""The state of the machine, and what every route needs of it: ids, look-ups, and scheduling."""
+"""The state of the simulator, with ids, lookups and the scheduling of operations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOUNS = (
     "surf", "term", "thunder", "tooth", "tree", "truth", "union", "unit", "violet", "voice", "water", "waterfall",
     "wave", "wildflower", "wind", "wood",
 )  # fmt: skip
-# Stands for the account where documents are named by their project: no project has such an id.
+# The id of the account's document among those of projects; no project has such an id.
 ACCOUNT = "account"
 _LETTERS = string.ascii_letters + string.digits
 _MAX_OPERATIONS = 2000
@@ -45,7 +45,7 @@ _OPERATION_RETENTION_SECONDS = 183 * 86400.0
 
 
 class AccountState:
-    """All projects, and the machine's own source of chance."""
+    """All projects, the keys, and the simulator's source of randomness."""
 
     def __init__(self, options: LocalNeonOptions, seed: int, token: Callable[[int], str] | None) -> None:
         self.options = options
@@ -66,11 +66,11 @@ class AccountState:
         self._token = token
 
     def password(self) -> str:
-        """Make a password."""
+        """Return a new password."""
         return "npg_" + self._secret(32)
 
     def key_token(self) -> str:
-        """Make a key of the API."""
+        """Return a new API key."""
         return "napi_" + self._secret(64)
 
     def _secret(self, length: int) -> str:
@@ -79,7 +79,7 @@ class AccountState:
         return "".join(self._random.choices(_LETTERS, k=length))
 
     def new_id(self, prefix: str, taken: Callable[[str], bool]) -> str:
-        """Make an id of the form ``<prefix>word-word-12345678`` that is not taken."""
+        """Return a new id of the form ``<prefix>adjective-noun-12345678``."""
         while True:
             label = f"{self._random.choice(ADJECTIVES)}-{self._random.choice(NOUNS)}"
             number = f"{self._random.randrange(10**7, 10**8)}"
@@ -89,11 +89,11 @@ class AccountState:
                 return fresh
 
     def database_id(self) -> int:
-        """Make a number for a database."""
+        """Return a number for a database."""
         return self._random.randrange(1_000_000, 2**31)
 
     def add(self, project: Project) -> None:
-        """Take in a new or loaded project."""
+        """Add a new or loaded project."""
         if project.id not in self.projects:
             insort(self.order, project.id)
         self.projects[project.id] = project
@@ -104,13 +104,13 @@ class AccountState:
             self.active[project.id] = None
         if project.deleted_at is not None:
             self.deleted[project.id] = None
-        expiries = [each.expires_at for each in project.branches.values()]
-        expiries += [each.expires_at for each in project.snapshots.values()]
+        expiries = [branch.expires_at for branch in project.branches.values()]
+        expiries += [snapshot.expires_at for snapshot in project.snapshots.values()]
         if any(moment is not None for moment in expiries):
             self.expiring[project.id] = None
 
     def remove(self, project: Project) -> None:
-        """Drop a project whose time to be recovered is over."""
+        """Remove a project whose recovery window is over."""
         del self.projects[project.id]
         self.order.remove(project.id)
         self.active.pop(project.id, None)
@@ -119,27 +119,35 @@ class AccountState:
         self.changed.add(project.id)
 
     def projects_after(self, cursor: str | None) -> Iterator[Project]:
-        """Go through all projects by id, from behind a cursor."""
+        """Iterate over all projects by id, after a cursor."""
         start = 0 if cursor is None else bisect_right(self.order, cursor)
         return (self.projects[self.order[index]] for index in range(start, len(self.order)))
 
     def project_of_branch(self, branch_id: str) -> Project:
-        """Return the project of a branch that is there. Searched once for each branch, newest projects first."""
+        """Return the project of an existing branch. Searched once for each branch, newest projects first."""
         project = self.projects.get(self._projects_of_branches.get(branch_id, ""))
         if project is None:
-            project = next(each for each in reversed(self.projects.values()) if branch_id in each.branches)
+            project = next(owner for owner in reversed(self.projects.values()) if branch_id in owner.branches)
             self._projects_of_branches[branch_id] = project.id
         return project
 
     def project(self, project_id: str) -> Project:
-        """Look up a project that is not deleted."""
+        """Return a project that is not deleted.
+
+        Raises:
+            ApiError: 404.
+        """
         project = self.projects.get(project_id)
         if project is None or project.deleted_at is not None:
             raise not_found("project")
         return project
 
     def free_project(self, project_id: str) -> Project:
-        """Look up a project on which nothing is running, in order to change it."""
+        """Return a project without unfinished operations, in order to change it.
+
+        Raises:
+            ApiError: 404 when it does not exist, 423 while operations run.
+        """
         project = self.project(project_id)
         if project.id in self.active:
             raise locked()
@@ -157,9 +165,9 @@ class AccountState:
         dropped_role: str | None = None,
         dropped_database: str | None = None,
     ) -> Operation:
-        """Schedule an operation behind those that the project has already.
+        """Schedule an operation after the unfinished ones of the project.
 
-        ``carried_out`` says that the command of an earlier one leaves nothing to do for it but to take its time.
+        ``carried_out`` means that the command of an earlier operation covers this one, which then only takes its time.
         """
         low, high = self.options.operation_seconds
         first = not project.unfinished()
@@ -182,9 +190,9 @@ class AccountState:
             updated_at=now,
         )
         recent = (
-            each
-            for each in project.operations[-_MAX_OPERATIONS:]
-            if each.created_at > now - _OPERATION_RETENTION_SECONDS
+            previous
+            for previous in project.operations[-_MAX_OPERATIONS:]
+            if previous.created_at > now - _OPERATION_RETENTION_SECONDS
         )
         project.operations = [*recent, operation]
         self.active[project.id] = None
@@ -192,14 +200,18 @@ class AccountState:
         return operation
 
     def mark_dirty(self, project: Project, now: float | None = None) -> None:
-        """Note that a project was changed, and at a given time also in what its answers show."""
+        """Record that a project changed; with a time, also as its ``updated_at``."""
         project.updated_at = project.updated_at if now is None else now
         self.changed.add(project.id)
         self.needs_reschedule.add(project.id)
 
 
 def find_branch(project: Project, branch_id: str) -> Branch:
-    """Look up a branch."""
+    """Return a branch.
+
+    Raises:
+        ApiError: 404.
+    """
     branch = project.branches.get(branch_id)
     if branch is None or branch.deleting:
         raise not_found("branch")
@@ -207,7 +219,11 @@ def find_branch(project: Project, branch_id: str) -> Branch:
 
 
 def find_endpoint(project: Project, endpoint_id: str) -> Endpoint:
-    """Look up an endpoint."""
+    """Return an endpoint.
+
+    Raises:
+        ApiError: 404.
+    """
     endpoint = project.endpoints.get(endpoint_id)
     if endpoint is None:
         raise not_found("endpoint")
@@ -220,5 +236,5 @@ def endpoints_of(project: Project, branch: Branch) -> list[Endpoint]:
 
 
 def read_write(project: Project, branch: Branch) -> Endpoint | None:
-    """Return the one compute of a branch that can write, if there is one."""
-    return next((each for each in endpoints_of(project, branch) if each.type == "read_write"), None)
+    """Return the read-write compute of a branch, if it has one."""
+    return next((endpoint for endpoint in endpoints_of(project, branch) if endpoint.type == "read_write"), None)

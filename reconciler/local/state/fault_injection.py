@@ -1,4 +1,4 @@
-"""How operations end: mostly well, and otherwise as chance or the machine's owner wants it."""
+"""Fault injection: the outcomes of operations, planned by the caller or drawn at random."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ _FAILURES: tuple[OperationOutcome, ...] = ("fail", "error", "cancel", "skip")
 
 
 class OutcomePlan:
-    """The source of operations' fates. It has a chance of its own, so that mishaps change no ids.
+    """The outcomes of new operations. Its random source is separate, so injected failures change no ids.
 
-    A fate is ``finish``; ``fail``: it fails twice and then finishes; ``error`` and ``cancel``: it ends so, and nothing
-    took effect; ``skip``: there was nothing to do, so that a start starts nothing; ``stick``: it runs until released.
+    ``finish``: the operation finishes. ``fail``: it fails twice, then finishes. ``error`` and ``cancel``: it ends with
+    that status and has no effect. ``skip``: it is skipped, and a start starts nothing. ``hang``: it runs until the
+    hanging operations are resumed.
     """
 
     def __init__(self, seed: int, rate: float) -> None:
-        self._random = random.Random(seed + 1)  # noqa: S311 - mishaps are no secret
+        self._random = random.Random(seed + 1)  # noqa: S311 - no secret
         self._rate = rate
         self._planned: deque[OperationOutcome] = deque()
 
     def plan(self, outcomes: Iterable[OperationOutcome]) -> None:
-        """Fix the fates of the next operations, one after the other."""
+        """Set the outcomes of the next operations, in order."""
         self._planned.extend(outcomes)
 
     def draw(self) -> OperationOutcome:
-        """Return the fate of a new operation."""
+        """Return the outcome of a new operation."""
         if self._planned:
             return self._planned.popleft()
         if self._rate and self._random.random() < self._rate:

@@ -1,4 +1,4 @@
-"""What a branch was at a time: its roles and databases, and positions in its log."""
+"""The history of a branch: its former roles and databases, and positions in its log."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LSN_A_SECOND = 8000
 
 @dataclass(frozen=True)
 class BranchState:
-    """A branch as it was at a moment.
+    """The state of a branch at one time.
 
     Attributes:
         moment: seconds since the epoch.
-        roles: its roles then, with the passwords of then.
-        databases: its databases then.
+        roles: its roles, with their passwords at that time.
+        databases: its databases.
     """
 
     moment: float
@@ -36,27 +36,27 @@ class BranchState:
 
 
 def record_history(project: Project, branch: Branch, now: float) -> None:
-    """Keep what roles and databases a branch has, before they change. What lies before the history window is let go."""
+    """Record the roles and databases of a branch before a change, and drop entries older than the history window."""
     oldest = now - project.history_retention_seconds
-    kept = [past for past in branch.history if past.until >= oldest]
-    branch.history = [*kept, HistoryEntry(until=now, roles=dict(branch.roles), databases=dict(branch.databases))]
+    entries = [entry for entry in branch.history if entry.until >= oldest]
+    branch.history = [*entries, HistoryEntry(until=now, roles=dict(branch.roles), databases=dict(branch.databases))]
 
 
 def current_state(branch: Branch, now: float) -> BranchState:
-    """Return a branch as it is."""
+    """Return the current state of a branch."""
     return _point(now, branch.roles, branch.databases)
 
 
 def state_at(
     project: Project, branch: Branch, now: float, *, timestamp: str | None = None, lsn: str | None = None
 ) -> BranchState:
-    """Return a branch at a time or a position in its log; as it is, where neither is given.
+    """Return the state of a branch at a time or a position in its log; by default the current one.
 
     Raises:
-        Problem: 400 for both at once or a wrong form, 422 for one that is outside of the branch's history.
+        ApiError: 400 for both or a malformed value, 422 for one outside the branch's history.
     """
     if timestamp is not None and lsn is not None:
-        raise bad_request("a timestamp and an LSN cannot be given at once")
+        raise bad_request("a timestamp and an LSN exclude each other")
     if timestamp is None and lsn is None:
         return current_state(branch, now)
     since = max(_history_start(branch), now - project.history_retention_seconds)
@@ -69,15 +69,15 @@ def state_at(
         moment = min(max(_moment_at(project, position), since), now)
     if not inside:
         raise unprocessable(f"the point in time is outside of the history of branch {branch.id}")
-    for past in branch.history:
-        if moment < past.until:
-            return _point(moment, past.roles, past.databases)
+    for entry in branch.history:
+        if moment < entry.until:
+            return _point(moment, entry.roles, entry.databases)
     return _point(moment, branch.roles, branch.databases)
 
 
 def _point(moment: float, roles: dict[str, Role], databases: dict[str, Database]) -> BranchState:
-    settled = {name: role.model_copy(update={"next_password": None}) for name, role in roles.items()}
-    return BranchState(moment, settled, dict(databases))
+    without_resets = {name: role.model_copy(update={"next_password": None}) for name, role in roles.items()}
+    return BranchState(moment, without_resets, dict(databases))
 
 
 def _history_start(branch: Branch) -> float:
@@ -85,7 +85,7 @@ def _history_start(branch: Branch) -> float:
 
 
 def lsn_at(project: Project, moment: float) -> str:
-    """Return the position of a project's log at a moment; it grows with time alone."""
+    """Return the log position of a project at a time; it depends on time only."""
     position = _position_at(project, moment)
     return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
 
@@ -106,10 +106,10 @@ def _position(text: str) -> int:
 
 
 def parse_timestamp(text: str, field: str) -> float:
-    """Read a time of RFC 3339, in seconds since the epoch.
+    """Parse a time of RFC 3339 into seconds since the epoch.
 
     Raises:
-        Problem: 400 when it is none, or has no time zone.
+        ApiError: 400 for a malformed time, or one without a time zone.
     """
     try:
         moment = datetime.fromisoformat(text)

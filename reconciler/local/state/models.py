@@ -1,4 +1,4 @@
-"""What local Neon remembers: one document for each project, with everything below it."""
+"""The stored models of local Neon: one document for each project, with all objects below it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Json = dict[str, object]
 
 
 class Role(BaseModel):
-    """A role of a branch. ``password`` is the one that works, ``next_password`` is what a running reset will make it.
+    """A role of a branch. ``password`` is the current one, ``next_password`` the one of an unfinished reset.
 
-    What the past knows of it is the same object: it is replaced, and never changed.
+    History entries share the object, so it is replaced and never changed.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Role(BaseModel):
 
 
 class Database(BaseModel):
-    """A database of a branch, by its API name. Like a role it is replaced, and never changed."""
+    """A database of a branch, by its API name. Like a role it is replaced and never changed."""
 
     id: int
     name: str
@@ -38,7 +38,7 @@ class Database(BaseModel):
 
 
 class Endpoint(BaseModel):
-    """A compute. It is active or idle by when it was last started and how long it may idle."""
+    """A compute. ``state.computes`` derives its state from its last start and its suspend timeout."""
 
     id: str
     branch_id: str
@@ -57,7 +57,7 @@ class Endpoint(BaseModel):
 
 
 class HistoryEntry(BaseModel):
-    """Which roles and databases a branch had, until a moment."""
+    """The roles and databases of a branch until a time."""
 
     until: float
     roles: dict[str, Role]
@@ -68,11 +68,11 @@ class Branch(BaseModel):
     """A branch with its roles and databases.
 
     Attributes:
-        home: where its databases are, when that is not at its own id: a restored branch takes over what connection
-            strings name.
-        past: which roles and databases it had before, oldest first.
-        history_since: when its history begins, which is later than itself after a restore.
-        removable: True for a root branch that may be deleted all the same.
+        storage_override: the storage key of its databases, if it is not its own id: a restored branch takes over the
+            connection strings of its target.
+        history: its former roles and databases, oldest first.
+        history_since: start of its history, which is later than its creation after a restore.
+        removable: True for a root branch that may be deleted.
     """
 
     id: str
@@ -104,12 +104,12 @@ class Branch(BaseModel):
 
     @property
     def storage_key(self) -> str:
-        """Where its databases and roles are in the cluster that all branches share."""
+        """The key from which the names of its databases and roles in the shared cluster are derived."""
         return self.storage_override or self.id
 
 
 class Snapshot(BaseModel):
-    """A copy of a root branch, which is kept whatever becomes of the branch. Its databases are at its own id."""
+    """A copy of a root branch, which outlives the branch. Its storage key is its own id."""
 
     id: str
     name: str
@@ -122,16 +122,16 @@ class Snapshot(BaseModel):
 
     @property
     def storage_key(self) -> str:
-        """Where its databases and roles are in the cluster that all branches share."""
+        """The key from which the names of its databases and roles in the shared cluster are derived."""
         return self.id
 
 
 class DatabaseCopy(BaseModel):
-    """Where a database comes from: names in the shared cluster.
+    """The source of a copied database, in names of the shared cluster.
 
     Attributes:
-        source: the database that is copied.
-        handover: what belongs to the first role of a pair belongs to the second in the copy.
+        source: the copied database.
+        ownership_map: pairs of roles; in the copy the second owns the objects of the first.
     """
 
     source: str
@@ -139,18 +139,18 @@ class DatabaseCopy(BaseModel):
 
 
 class OperationPayload(BaseModel):
-    """What an operation does beyond what its branch should be, in names of the shared cluster.
+    """The part of an operation's command that the state of its branch does not determine, in names of the cluster.
 
     Attributes:
-        snapshot_id: the snapshot that is made, instead of a branch.
-        source_branch_id: the branch that is copied.
-        copies: by API name, where databases come from.
-        schema_only: whether copies are without rows.
-        databases: renamed, from and to, before anything else.
-        roles: renamed likewise.
-        removed_databases: gone, with ``removed_roles``; then nothing else is done.
+        snapshot_id: the snapshot that is created, in place of a branch.
+        source_branch_id: the copied branch.
+        database_copies: by API name, the sources of copied databases.
+        schema_only: whether copies have no rows.
+        renamed_databases: pairs of old and new name, renamed first.
+        renamed_roles: likewise.
+        removed_databases: databases to remove, with ``removed_roles``; the command then does nothing else.
         ends_sessions: whether all connections to the branch are ended.
-        late: whether it takes effect at the operation's end, and not before.
+        apply_at_end: whether the command is executed at the end of the operation, not at its start.
     """
 
     snapshot_id: str | None = None
@@ -166,14 +166,15 @@ class OperationPayload(BaseModel):
 
     @property
     def removes(self) -> bool:
-        """Whether something is to be gone."""
+        """Whether the operation only removes databases and roles."""
         return bool(self.removed_databases or self.removed_roles)
 
 
 class Operation(BaseModel):
-    """A piece of work that takes its time.
+    """An asynchronous operation.
 
-    ``finish_by`` is set once it runs, ``fate`` says how it ends, ``wakes`` whether a configuration starts a compute.
+    ``finish_by`` is set when it runs, ``outcome`` is how it ends, ``starts_compute`` whether ``apply_config`` starts a
+    compute.
     """
 
     id: str
@@ -198,12 +199,12 @@ class Operation(BaseModel):
 
     @property
     def unfinished(self) -> bool:
-        """Whether it still runs, or will."""
+        """Whether it is not terminal."""
         return self.status in {"scheduling", "running", "failed", "cancelling"}
 
 
 class Project(BaseModel):
-    """A project with everything in it. ``suspended`` names the quota that keeps its computes from starting."""
+    """A project with all its objects. ``suspended`` is the exceeded quota, because of which no compute starts."""
 
     id: str
     name: str
@@ -231,9 +232,9 @@ class Project(BaseModel):
 
     @property
     def default_branch(self) -> Branch:
-        """The one branch with the default flag."""
+        """The default branch."""
         return next(branch for branch in self.branches.values() if branch.default)
 
     def unfinished(self) -> list[Operation]:
-        """Return the operations that still run or wait, oldest first."""
+        """Return the operations that are not terminal, oldest first."""
         return [operation for operation in self.operations if operation.unfinished]

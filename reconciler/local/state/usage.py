@@ -1,4 +1,4 @@
-"""What a project has consumed, as it is kept."""
+"""The stored consumption of a project."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pydantic import BaseModel, Field
 
 
 class Amount(BaseModel):
-    """What one branch consumed in one hour or on one day."""
+    """The consumption of one branch in one hour or on one day."""
 
     compute_unit_seconds: float = 0.0
     byte_seconds: float = 0.0
     transfer_bytes: int = 0
 
     def add(self, other: Amount) -> None:
-        """Count another amount in."""
+        """Add another amount."""
         self.compute_unit_seconds += other.compute_unit_seconds
         self.byte_seconds += other.byte_seconds
         self.transfer_bytes += other.transfer_bytes
@@ -23,15 +23,15 @@ Amounts = dict[str, Amount]
 
 
 class Usage(BaseModel):
-    """Counters of the running period, and what former hours and days consumed.
+    """Counters of the current period, and amounts of past hours and days.
 
     Attributes:
-        metered_at: up to when computes and storage are counted; None before the first time.
+        metered_at: time of the last metering; None before the first.
         active_time_seconds: seconds that computes were active.
         compute_time_seconds: the same times their size in compute units.
         written_data_bytes: bytes of WAL.
-        data_transfer_bytes: bytes that went out.
-        byte_hours: bytes kept, times hours.
+        data_transfer_bytes: bytes of outgoing traffic.
+        byte_hours: stored bytes times hours.
         sizes: bytes of each branch.
         hours: amounts of each branch by the hour's number since the epoch, for the last days.
         days: the same by the day's number, for the last year.
@@ -48,6 +48,6 @@ class Usage(BaseModel):
     days: dict[int, Amounts] = Field(default_factory=dict)
 
     def begin_period(self) -> None:
-        """Set back what counts for one period only."""
+        """Reset the counters of one period."""
         self.active_time_seconds = self.compute_time_seconds = self.byte_hours = 0.0
         self.written_data_bytes = self.data_transfer_bytes = 0

@@ -1,7 +1,7 @@
-"""Counts what projects consume while time passes. Periods are calendar months of UTC.
+"""Metering of the consumption of projects. Periods are calendar months of UTC.
 
-A compute consumes from its start until it idles; counting is done at every moment at which that could change, so
-that between two counts all is linear.
+A compute consumes from its start until it is suspended. Metering runs at every time at which consumption can change, so
+between two runs it is linear.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _RETENTION_DAYS = 366
 
 
 def period_start(moment: float) -> float:
-    """Return the beginning of the month in which a moment lies."""
-    when = datetime.fromtimestamp(moment, UTC)
-    return datetime(when.year, when.month, 1, tzinfo=UTC).timestamp()
+    """Return the beginning of the month of a time."""
+    date = datetime.fromtimestamp(moment, UTC)
+    return datetime(date.year, date.month, 1, tzinfo=UTC).timestamp()
 
 
 def period_end(moment: float) -> float:
     """Return the beginning of the next month."""
-    when = datetime.fromtimestamp(moment, UTC)
-    year, month = (when.year, when.month + 1) if when.month < 12 else (when.year + 1, 1)
+    date = datetime.fromtimestamp(moment, UTC)
+    year, month = (date.year, date.month + 1) if date.month < 12 else (date.year + 1, 1)
     return datetime(year, month, 1, tzinfo=UTC).timestamp()
 
 
 def meter(project: Project, now: float) -> None:
-    """Count what was consumed until now."""
+    """Add the consumption until ``now``."""
     usage = project.usage
     since = project.created_at if usage.metered_at is None else usage.metered_at
     while since < now:
@@ -46,7 +46,7 @@ def meter(project: Project, now: float) -> None:
 
 
 def consume(project: Project, now: float, branch_id: str, amount: Amount) -> None:
-    """Count an amount for a branch, as of the hour that is now."""
+    """Add an amount to a branch, in the current hour and day."""
     _bucket(project.usage.hours, int(now // HOUR), _RETENTION_HOURS, branch_id).add(amount)
     _bucket(project.usage.days, int(now // DAY), _RETENTION_DAYS, branch_id).add(amount)
 
@@ -71,9 +71,9 @@ def _count(project: Project, since: float, until: float) -> None:
             consume(project, since, branch_id, Amount(byte_seconds=size * (until - since)))
 
 
-def _bucket(kept: dict[int, Amounts], number: int, how_many: int, branch_id: str) -> Amount:
-    if number not in kept:
-        for old in [each for each in kept if each <= number - how_many]:
-            del kept[old]
-        kept[number] = {}
-    return kept[number].setdefault(branch_id, Amount())
+def _bucket(buckets: dict[int, Amounts], number: int, retention: int, branch_id: str) -> Amount:
+    if number not in buckets:
+        for old in [bucket for bucket in buckets if bucket <= number - retention]:
+            del buckets[old]
+        buckets[number] = {}
+    return buckets[number].setdefault(branch_id, Amount())

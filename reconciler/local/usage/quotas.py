@@ -1,7 +1,7 @@
-"""Quotas: which are set, and when one is used up.
+"""Quotas of projects, and the time at which one is exceeded.
 
-Over a quota all computes are suspended and nothing starts them, until the quota is raised or lifted, or the period
-ends (Neon OpenAPI document, ProjectQuota). ``logical_size_bytes`` counts each branch's size and suspends nothing.
+Over a quota all computes are suspended, and none starts until the quota is raised or removed, or the period ends (Neon
+OpenAPI document, ProjectQuota). ``logical_size_bytes`` counts each branch's size and suspends nothing.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ QUOTA_LABELS = {
     "written_data_bytes": "written data",
     "data_transfer_bytes": "data transfer",
 }
-# Seconds and bytes: less than this is nothing, and more than the times of a float can blur.
+# In seconds or bytes: negligible, and larger than the rounding error of float times.
 _TOLERANCE = 1e-3
 
 
 def quota_of(project: Project) -> dict[str, int]:
-    """Return the limits that are set; 0 and absent are no limit."""
+    """Return the limits by quota name; 0 and absent are no limit."""
     quota = cast("Json", project.settings.get("quota") or {})
     return {name: value for name in QUOTA_LABELS if isinstance(value := quota.get(name), int) and value > 0}
 
 
 def exceeded(project: Project) -> str | None:
-    """Name a quota that is used up, by what has been metered."""
+    """Return the name of an exceeded quota, as of the last metering; None if none is exceeded."""
     for name, limit in quota_of(project).items():
         if getattr(project.usage, name) >= limit - _TOLERANCE:
             return name
@@ -36,11 +36,11 @@ def exceeded(project: Project) -> str | None:
 
 
 def next_exceeded(project: Project) -> tuple[str, float] | None:
-    """Say which quota will be used up first, and when, if nobody does anything."""
+    """Return the quota that is exceeded next without further requests, and the time; None if none is."""
     since = project.usage.metered_at or project.created_at
-    used_up = exceeded(project)
-    if used_up is not None:
-        return used_up, since
+    exceeded_now = exceeded(project)
+    if exceeded_now is not None:
+        return exceeded_now, since
     times = []
     for name, limit in quota_of(project).items():
         if name in {"active_time_seconds", "compute_time_seconds"}:
@@ -54,17 +54,17 @@ def next_exceeded(project: Project) -> tuple[str, float] | None:
     return name, moment
 
 
-def _exceeded_at(project: Project, since: float, left: float, *, by_size: bool) -> float | None:
-    """Say when the active computes together have used what is left."""
+def _exceeded_at(project: Project, since: float, remaining: float, *, by_size: bool) -> float | None:
+    """Return when the active computes together consume the remaining amount; None if they are suspended before."""
     running = sorted(
         (end, endpoint.min_cu if by_size else 1.0)
         for endpoint in project.endpoints.values()
         if (end := active_until(endpoint)) is not None and end > since
     )
-    rate = sum(each for _, each in running)
+    rate = sum(rate for _, rate in running)
     for end, own in running:
-        if since + left / rate <= end:
-            return since + left / rate
-        left -= rate * (end - since)
+        if since + remaining / rate <= end:
+            return since + remaining / rate
+        remaining -= rate * (end - since)
         since, rate = end, rate - own
     return None

@@ -1,4 +1,4 @@
-"""The route that makes a branch, and what there is to check of any new one."""
+"""The route that creates a branch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from reconciler.local.state.models import (
 
 
 def create_branch(context: RequestContext) -> Response:
-    """Answer ``POST …/branches``: a copy of another branch, as it is or as it was, with the same roles."""
+    """Handle ``POST …/branches``: a copy of another branch, now or at an earlier time, with the same roles."""
     account, now = context.account, context.now
     project = account.free_project(context.path["project"])
     request = parse(BranchCreate, context.request.body, None)
@@ -55,7 +55,7 @@ def create_branch(context: RequestContext) -> Response:
         raise conflict("read_write endpoint already exists on the branch")
     for endpoint in request.endpoints or []:
         size_of(endpoint, project.default_endpoint_settings)
-    check_active(account, project, branch, now, more=len(kinds))
+    check_active(account, project, branch, now, added=len(kinds))
     project.branches[branch.id] = branch
     if branch.expires_at is not None:
         account.expiring[project.id] = None
@@ -66,12 +66,12 @@ def create_branch(context: RequestContext) -> Response:
         operations.append(account.start(project, now, "start_compute", branch, made, carried_out=True))
     body: Json = {
         "branch": branch_document(project, branch),
-        "endpoints": [endpoint_document(account, project, each, now) for each in endpoints_of(project, branch)],
+        "endpoints": [endpoint_document(account, project, endpoint, now) for endpoint in endpoints_of(project, branch)],
         "roles": [role_document(branch, role) for role in branch.roles.values()],
         "databases": [database_document(branch, database) for database in branch.databases.values()],
     }
     if read_write(project, branch) is not None and project.store_passwords:
-        owned = [each for each in branch.databases.values() if not branch.roles[each.owner_name].no_login]
+        owned = [database for database in branch.databases.values() if not branch.roles[database.owner_name].no_login]
         body["connection_uris"] = [connection_details(account, branch, database) for database in owned]
     return with_operations(project, body, operations, 201)
 

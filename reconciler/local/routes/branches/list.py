@@ -19,23 +19,25 @@ _ORDERS = ("asc", "desc")
 
 
 def list_branches(context: RequestContext) -> Response:
-    """Answer ``GET …/branches``, with the annotations of the branches that have one."""
+    """Handle ``GET …/branches``, with their annotations."""
     project, query = context.account.project(context.path["project"]), context.request.query
     key, order = _one_of(query.get("sort_by", "updated_at"), _KEYS, "sort_by"), query.get("sort_order", "desc")
     _one_of(order, _ORDERS, "sort_order")
     context.flag("include_deleted")
     search, limit = query.get("search", ""), context.number("limit", _DEFAULT_LIMIT, 10_000)
-    found = [branch for branch in present_branches(project) if search in branch.name or search in branch.id]
-    found.sort(key=lambda branch: _position(branch, key), reverse=order == "desc")
+    selected = [branch for branch in present_branches(project) if search in branch.name or search in branch.id]
+    selected.sort(key=lambda branch: _position(branch, key), reverse=order == "desc")
     if (cursor := query.get("cursor")) is not None:
         after = _read(cursor, key, order)
         descending = order == "desc"
-        found = [
-            each for each in found if (_position(each, key) < after if descending else _position(each, key) > after)
+        selected = [
+            branch
+            for branch in selected
+            if (_position(branch, key) < after if descending else _position(branch, key) > after)
         ]
-    page = found[:limit]
+    page = selected[:limit]
     pagination: Json = {"sort_by": key, "sort_order": order}
-    if len(found) > limit:
+    if len(selected) > limit:
         pagination["next"] = _written(page[-1], key, order)
     body: Json = {
         "branches": [branch_document(project, branch) for branch in page],
@@ -46,7 +48,7 @@ def list_branches(context: RequestContext) -> Response:
 
 
 def count_branches(context: RequestContext) -> Response:
-    """Answer ``GET …/branches/count``."""
+    """Handle ``GET …/branches/count``."""
     project, search = context.account.project(context.path["project"]), context.request.query.get("search", "")
     return Response(200, {"count": sum(search in branch.name for branch in present_branches(project))})
 
@@ -67,11 +69,11 @@ def _written(branch: Branch, key: str, order: str) -> str:
 
 
 def _read(cursor: str, key: str, order: str) -> tuple[str, str]:
-    """Read a cursor, which leads on from where it was even when that branch is gone."""
+    """Read a cursor: the position of a branch, which may have been deleted since."""
     try:
-        made_for, direction, value, branch_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        sorted_by, direction, value, branch_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
     except (binascii.Error, ValueError, TypeError, RecursionError):
         raise bad_request("cursor is not valid") from None
-    if (made_for, direction) != (key, order):
+    if (sorted_by, direction) != (key, order):
         raise bad_request("cursor is not valid for this order")
     return str(value), str(branch_id)

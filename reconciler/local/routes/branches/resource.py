@@ -16,14 +16,14 @@ from reconciler.local.state.models import Branch, Operation, Project
 
 
 def read_branch(context: RequestContext) -> Response:
-    """Answer ``GET …/branches/{id}``."""
+    """Handle ``GET …/branches/{id}``."""
     project = context.account.project(context.path["project"])
     branch = find_branch(project, context.path["branch"])
     return Response(200, {"branch": branch_document(project, branch), "annotation": annotation_document(branch)})
 
 
 def update_branch(context: RequestContext) -> Response:
-    """Answer ``PATCH …/branches/{id}``; a null ``expires_at`` clears it."""
+    """Handle ``PATCH …/branches/{id}``; a null ``expires_at`` clears it."""
     account, now = context.account, context.now
     project = account.free_project(context.path["project"])
     branch = find_branch(project, context.path["branch"])
@@ -57,7 +57,7 @@ def _check_expiry(project: Project, branch: Branch) -> None:
 
 
 def delete_branch(context: RequestContext) -> Response:
-    """Answer ``DELETE …/branches/{id}``; 204 when there is none."""
+    """Handle ``DELETE …/branches/{id}``; 204 when it does not exist."""
     project = context.account.free_project(context.path["project"])
     context.flag("hard_delete")
     branch = project.branches.get(context.path["branch"])
@@ -84,7 +84,7 @@ def _has_children(project: Project, branch: Branch) -> bool:
 
 
 def set_default(context: RequestContext) -> Response:
-    """Answer ``POST …/branches/{id}/set_as_default``."""
+    """Handle ``POST …/branches/{id}/set_as_default``."""
     project = context.account.free_project(context.path["project"])
     branch = find_branch(project, context.path["branch"])
     if branch.expires_at is not None:

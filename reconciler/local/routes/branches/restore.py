@@ -1,4 +1,4 @@
-"""The route that puts a branch back to what it, or another branch, was at a time."""
+"""The route that restores a branch from its own history, or from another branch."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from reconciler.local.state.models import (
 
 
 def restore_branch(context: RequestContext) -> Response:
-    """Answer ``POST …/branches/{id}/restore``. The branch keeps its id, its computes and its connection strings.
+    """Handle ``POST …/branches/{id}/restore``. The branch keeps its id, its computes and its connection strings.
 
-    What it was is kept as another branch where ``preserve_under_name`` says so, and is gone otherwise.
+    ``preserve_under_name`` preserves the former branch under that name; otherwise it is deleted.
     """
     account, now = context.account, context.now
     project = account.free_project(context.path["project"])
@@ -43,28 +43,28 @@ def restore_branch(context: RequestContext) -> Response:
     point = state_at(project, source, now, timestamp=request.source_timestamp, lsn=request.source_lsn)
     _check(project, branch, source, request)
     check_databases_exist(source, point, physical=account.options.physical)
-    aside = _preserve_branch(account, project, branch, now)
-    aside.name = request.preserve_under_name or aside.name
-    aside.removable = source is branch
+    former = _preserve_branch(account, project, branch, now)
+    former.name = request.preserve_under_name or former.name
+    former.removable = source is branch
     if request.preserve_under_name:
-        check_branch_limits(account, project, aside)
-        project.branches[aside.id] = aside
+        check_branch_limits(account, project, former)
+        project.branches[former.id] = former
         for child in project.branches.values():
             if child.parent_id == branch.id:
-                child.parent_id = aside.id
-    payload = _overwrite(account, project, branch, source, point, aside, now)
+                child.parent_id = former.id
+    payload = _overwrite(account, project, branch, source, point, former, now)
     operations = _operations(account, project, branch, payload, now)
     if not request.preserve_under_name:
         operations.append(account.start(project, now, "delete_timeline"))
-        operations[-1].payload = removal_payload(aside.storage_key, aside)
+        operations[-1].payload = removal_payload(former.storage_key, former)
     account.mark_dirty(project, now)
     return with_operations(project, {"branch": branch_document(project, branch)}, operations)
 
 
 def _check(project: Project, branch: Branch, source: Branch, request: BranchRestore) -> None:
-    refused = dict(restrictions(branch))
-    if "restore" in refused:
-        raise unprocessable(refused["restore"])
+    restricted = dict(restrictions(branch))
+    if "restore" in restricted:
+        raise unprocessable(restricted["restore"])
     if source is branch and request.source_timestamp is None and request.source_lsn is None:
         raise bad_request("source_timestamp or source_lsn is required to restore a branch from itself")
     children = any(other.parent_id == branch.id for other in present_branches(project))
@@ -75,12 +75,12 @@ def _check(project: Project, branch: Branch, source: Branch, request: BranchRest
 
 
 def _preserve_branch(account: AccountState, project: Project, branch: Branch, now: float) -> Branch:
-    """Return what a branch is now, as a branch of its own without computes."""
+    """Return the current state of a branch as a new branch without computes."""
     fresh = account.new_id("br-", lambda taken: taken in project.branches)
     return branch.model_copy(
         update={
             "id": fresh,
-            "home": None,
+            "storage_override": None,
             "default": False,
             "protected": False,
             "expires_at": None,
@@ -99,43 +99,43 @@ def _overwrite(
     branch: Branch,
     source: Branch,
     point: BranchState,
-    aside: Branch,
+    former: Branch,
     now: float,
 ) -> OperationPayload:
-    """Make a branch what a source was at a point, and say what that means for the cluster."""
-    databases, roles = renames(aside, branch.storage_key, aside.storage_key)
-    itself = source is branch
+    """Set a branch to the state of its source at a point in time, and return the payload for the cluster."""
+    databases, roles = renames(former, branch.storage_key, former.storage_key)
+    from_own_history = source is branch
     there = list(source.databases.values())
     branch.roles = _roles(branch, source, point)
-    branch.databases = dict(point.databases) if itself else inherited_databases(account, point)
+    branch.databases = dict(point.databases) if from_own_history else inherited_databases(account, point)
     branch.history, branch.history_since = [], now
     branch.resetting, branch.last_reset_at, branch.updated_at = True, now, now
     branch.state_changed_at = now
     if branch.parent_id is not None:
-        _reparent(branch, source, aside, point, preserved=aside.id in project.branches)
+        _reparent(branch, source, former, point, is_preserved=former.id in project.branches)
     if branch.ttl_interval_seconds is not None:
         branch.expires_at = float(int(now) + branch.ttl_interval_seconds)
     return OperationPayload(
-        source_branch_id=None if itself else source.id,
-        database_copies=database_copies(aside if itself else source, there, point, branch),
+        source_branch_id=None if from_own_history else source.id,
+        database_copies=database_copies(former if from_own_history else source, there, point, branch),
         renamed_databases=databases,
         renamed_roles=roles,
     )
 
 
-def _reparent(branch: Branch, source: Branch, aside: Branch, point: BranchState, *, preserved: bool) -> None:
-    """Give a restored child its new parent: what it was, where that is kept, else what it was restored from."""
-    branch.parent_id = aside.id if preserved else source.id
+def _reparent(branch: Branch, source: Branch, former: Branch, point: BranchState, *, is_preserved: bool) -> None:
+    """Set the new parent of a restored child: its former self where that is preserved, else its source."""
+    branch.parent_id = former.id if is_preserved else source.id
     branch.parent_timestamp = point.moment
 
 
 def _roles(branch: Branch, source: Branch, point: BranchState) -> dict[str, Role]:
-    """Return the roles of the point; from a protected source, those of the same name keep the branch's passwords."""
+    """Return the restored roles; from a protected source, roles of the same name keep the branch's passwords."""
     if source is branch or not source.protected:
         return dict(point.roles)
-    mine = branch.roles
+    current_roles = branch.roles
     return {
-        name: role.model_copy(update={"password": mine[name].password}) if name in mine else role
+        name: role.model_copy(update={"password": current_roles[name].password}) if name in current_roles else role
         for name, role in point.roles.items()
     }
 

@@ -22,10 +22,10 @@ from tests.unit.test_shape import ROOT
 
 ROWS = {row.id: row for row in behaviors()}
 DECISIVE = (
-    "new-project-listed-at-once",
+    "new-project-listed-immediately",
     "old-password-ends-with-the-reset",
     "roles-after-restore",
-    "deleted-role-hands-over",
+    "deleted-role-ownership",
 )
 FILE = """
 [[behavior]]

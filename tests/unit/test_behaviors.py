@@ -15,7 +15,7 @@ from reconciler.local.behaviors import (
     parse,
     topics,
 )
-from reconciler.local.behaviors.text import render
+from reconciler.local.behaviors.text import HEADING, render, render_markdown
 from tests.live.registry import entries, observed_rows
 from tests.live.untried import UNTRIED
 from tests.unit.test_shape import ROOT
@@ -124,3 +124,9 @@ def test_the_table_is_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"\n{mark} {row.id}  [{row.call}]\n" in printed
         for text in (row.statement, row.source, row.risk_if_wrong, row.test):
             assert " ".join(text.split()) in words
+
+
+def test_readme_of_local_neon_contains_the_generated_table() -> None:
+    """After a change of a row: ``python -m reconciler.local.behaviors reconciler/local/README.md``."""
+    _, heading, table = (ROOT / "reconciler/local/README.md").read_text(encoding="utf-8").partition(HEADING)
+    assert heading + table == HEADING + render_markdown(topics())

@@ -9,6 +9,7 @@ from reconciler.local.behaviors import Behavior
 
 _WIDTH = 100
 _INDENT = "    "
+HEADING = "## Behaviors\n\n"
 _MARKS = {"documented": " ", "assumed": "?", "local": "*"}
 
 
@@ -24,6 +25,16 @@ def render(topics: Mapping[str, tuple[Behavior, ...]]) -> str:
         for row in listed:
             lines += _block(row)
     return "\n".join(lines) + "\n"
+
+
+def render_markdown(topics: Mapping[str, tuple[Behavior, ...]]) -> str:
+    """Return the whole table as Markdown, one table for each topic."""
+    lines = []
+    for topic, rows in topics.items():
+        lines += [f"### {topic.capitalize()}", "", "| Behavior | Call | Basis | Source |", "|---|---|---|---|"]
+        lines += [f"| {row.statement} | `{row.call}` | {row.basis} | {row.source} |" for row in rows]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _block(row: Behavior) -> Iterator[str]:

@@ -102,6 +102,11 @@ def _version_for(cluster: Path) -> int:
     raise InstallationError(f"the package {_WHEEL} contains no Postgres")
 
 
+def is_installed() -> bool:
+    """Return whether the package with the Postgres server is installed."""
+    return importlib.util.find_spec(_WHEEL) is not None
+
+
 def _wheel_folder() -> Path:
     """Locate the package without importing it: its import searches the user's folders, and may warn."""
     spec = importlib.util.find_spec(_WHEEL)

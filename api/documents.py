@@ -220,5 +220,11 @@ def _uri_or_none(app: AppMetadata, sealer: Sealer | None, column: UriColumn) -> 
         return morphik_uri(app, sealer, column)
     except (DecryptionFailed, InvalidURI) as error:
         # The rest of the document is still true, and its reader cannot help; the operator can.
-        _troubles.report("seal", logging.ERROR, f"a URI cannot be shown: {error}", app_id=app.app_id, column=column)
+        _troubles.report(
+            "credentials.decrypt_failed",
+            logging.ERROR,
+            f"A URI cannot be decrypted: {error}",
+            app_id=app.app_id,
+            column=column,
+        )
         return None

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import HttpMetrics
 from api.problems import UNKNOWN_HOST, body_too_large, internal_error, unavailable
-from reconciler.logging import log_context
+from reconciler.logging import log_context, log_extra
 
 LARGEST_BODY = 64 * 1024
 REQUEST_ID = "x-request-id"
@@ -73,10 +73,13 @@ class RequestContext:
             await self._app(scope, receive, send)
         except ClientDisconnect:
             # The client hung up in the middle of its body: nothing was done, and no one is there to read an answer.
-            _log.debug("a client hung up before its request was complete")
+            _log.debug(
+                "The client disconnected before its request was complete.",
+                extra=log_extra("request.client_disconnected"),
+            )
         except Exception:
             # The last door: whatever it is, the client learns nothing but where to look, and the process goes on.
-            _log.exception("a request failed by a defect; report it")
+            _log.exception("unhandled exception while serving request", extra=log_extra("request.crashed"))
             if started():
                 raise
             await internal_error().response()(scope, receive, send)

@@ -27,6 +27,7 @@ from reconciler.catalog.limits import MAX_KEYS, OwnerLimits, seconds_until_creat
 from reconciler.catalog.rows import app_from_row, app_from_values
 from reconciler.catalog.statements import load
 from reconciler.errors import CatalogUnavailable
+from reconciler.logging import log_extra
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.status import AppStatus, Condition, ConditionType, Reason
@@ -345,7 +346,7 @@ class AppStore:
             async with self._database.connection() as connection:
                 await connection.execute(_SQL["notify"])
         except CatalogUnavailable as error:
-            _log.debug("no hint was sent: %s", error)
+            _log.debug("Wake-up notification was not sent: %s", error, extra=log_extra("wakeup.notify_failed"))
 
 
 def _new_app(desired: DesiredApp, wanted: dict[str, Any], made_at: datetime) -> AppMetadata:

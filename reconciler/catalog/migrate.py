@@ -28,6 +28,7 @@ from reconciler.catalog.address import validated_url
 from reconciler.catalog.database import Database, classify_error
 from reconciler.catalog.statements import load
 from reconciler.errors import CatalogUnavailable, ReconcileError
+from reconciler.logging import log_extra
 
 PATIENCE_SECONDS = 300.0
 LONGEST_PAUSE_SECONDS = 10.0
@@ -167,7 +168,12 @@ def _lock_refused(backend: _Backend, refused: int, *, left: float, error: psycop
             "migrate again"
         ) from error
     pause = min(LONGEST_PAUSE_SECONDS, 2.0**refused) * (0.5 + secrets.randbelow(1 << 24) / (1 << 25))
-    log.warning("a migration needs a lock that is held%s; asking again in %.1f s", by, pause)
+    log.warning(
+        "A migration waits for a lock that is held%s. Retry in %.1f s.",
+        by,
+        pause,
+        extra=log_extra("migrate.lock_waiting"),
+    )
     time.sleep(min(pause, left))
 
 

@@ -228,7 +228,7 @@ def test_rounds_say_when_the_whole_fleet_was_seen(catalog_url: str) -> None:
     through = _figures(catalog_url)
 
     day = 24 * 3600
-    assert {name: age // day for name, age in broke_off.of("job_age_seconds", "round").items()} == {
+    assert {name: age // day for name, age in broke_off.of("job_age_seconds", "job").items()} == {
         "resync": 1,
         "deep_resync": 1,
     }

@@ -34,7 +34,7 @@ def test_a_restored_catalog_waits_for_a_person_and_gets_back_what_it_lost(stage:
 def _goes_on(stage: Stage, neon: Neon, lost: Document, doomed: Document) -> None:
     before = _state(neon)
     api, daemon = api_of(stage, stage.serve()), stage.reconcile()
-    daemon.said("which catalog is the right one is in doubt")
+    daemon.said("catalog.quarantined")
     late = api.create("late")
     assert "claim" not in api.until_reason(late, "MutationsSuspended")
     assert "morphik-apps claim" in for_operators(stage, late)

@@ -23,7 +23,7 @@ def test_two_hundred_apps_come_and_go(stage: Stage) -> None:
     apis = [api_of(stage, serving, f"owner-{number}") for number in range(OWNERS)]
     neon = Neon(stage)
     for daemon in daemons:
-        daemon.said("reconciling as")
+        daemon.said("daemon.started")
 
     with ThreadPoolExecutor(16) as pool:
         asked = list(pool.map(lambda n: apis[n % OWNERS].create(f"app {n // OWNERS}"), range(APPS)))

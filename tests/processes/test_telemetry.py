@@ -191,7 +191,7 @@ def test_the_door_of_a_daemon(plane: Plane) -> None:
         rows(catalog, "UPDATE _yoyo_migration SET migration_id = substr(migration_id, 3) WHERE migration_id LIKE 'no%'")
     assert plane.daemon.stop() == 0
     silent = plane.stage.reconcile(PORT="1")
-    silent.said("reconciling as")
+    silent.said("daemon.started")
     assert "serving" not in silent.err
     assert silent.alive
 
@@ -206,9 +206,9 @@ def test_a_lasting_trouble_does_not_flood(stage: Stage) -> None:
     for app in apps:
         api.until(app, "ready")
     told = [json.loads(line) for line in daemon.err.splitlines()]
-    troubles = [one["message"] for one in told if "Neon" in one["message"] and one["logger"].endswith("witness")]
-    assert troubles[0] == "Neon does not serve: not_sent"
-    assert troubles[-1] == "Neon serves"
+    troubles = [one["message"] for one in told if "Neon" in one["message"] and one["logger"].endswith("recorder")]
+    assert troubles[0] == "Neon is unavailable: not_sent"
+    assert troubles[-1] == "Neon is available."
     assert len(troubles) < TRIES
     # The watch reports at ERROR that no resync has ended for three periods, which are two seconds here.
     others = [one for one in told if not one["logger"].endswith("periods")]

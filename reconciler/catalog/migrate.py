@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Collection
 from importlib import resources
 
 import psycopg
@@ -35,6 +36,8 @@ LONGEST_PAUSE_SECONDS = 10.0
 CONNECT_SECONDS = 10
 _SOURCE = "package:migrations:catalog"
 _SQL = load("migrate")
+BASELINE = "0001.baseline"
+"""The migration that made the schema of the first release. Each later one depends on it."""
 log = logging.getLogger(__name__)
 
 
@@ -129,6 +132,12 @@ def _apply_next(backend: _Backend, migrations: MigrationList) -> str | None:
         try:
             if internalmigrations.needs_upgrading(backend):
                 internalmigrations.upgrade(backend)
+            applied_ids = {row[0] for row in backend.execute(_SQL["applied"]).fetchall()}
+            if is_unreleased(applied_ids):
+                raise MigrationRefused(
+                    f"the database holds an unreleased earlier schema ({min(applied_ids)}), from which there is no "
+                    "upgrade; create an empty database for the catalog and name that one"
+                )
             missing = list(backend.to_apply(migrations))
             if not missing:
                 return None
@@ -175,6 +184,11 @@ def _lock_refused(backend: _Backend, refused: int, *, left: float, error: psycop
         extra=log_extra("migrate.lock_waiting"),
     )
     time.sleep(min(pause, left))
+
+
+def is_unreleased(applied: Collection[str]) -> bool:
+    """Whether these applied migrations are of a schema before the first release, which no program upgrades."""
+    return bool(applied) and BASELINE not in applied
 
 
 def packaged_migrations() -> frozenset[str]:

@@ -138,7 +138,7 @@ class Daemon:
         looking = asyncio.create_task(_verify_at_startup(access, self._witness))
         watching = asyncio.create_task(ResyncWatch(fleet, loop.resync_seconds, self._witness).run())
         scheduler = _schedule(rounds, loop.resync_seconds)
-        log.info("Reconciling as %s.", owner, extra=log_extra("daemon.started", lease_owner=owner))
+        log.info("Reconciling as %s.", owner, extra=log_extra("daemon.started", lease_holder=owner))
         try:
             await worker.run()
         finally:

@@ -176,7 +176,7 @@ def test_work_leases_stop_and_orphans(catalog_url: str) -> None:
         due: "due_at = now()",
         late: "due_at = now() - interval '5 minutes'",
         background: "lane = 1, due_at = now() - interval '1 hour'",
-        held: "due_at = now() + interval '1 hour', lease_expires_at = now() + interval '1 hour', lease_owner = 'd'",
+        held: "due_at = now() + interval '1 hour', lease_expires_at = now() + interval '1 hour', lease_holder = 'd'",
     }.items():
         execute(catalog_url, f"UPDATE app_work SET {columns} WHERE app_id = '{app_id}'")
     execute(catalog_url, "INSERT INTO orphan_projects VALUES ('p-1', 'name', ''), ('p-2', 'name', '')")

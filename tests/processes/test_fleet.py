@@ -54,7 +54,7 @@ def _until_all(stage: Stage, apis: list[Api], status: str) -> set[str]:
     holders: set[str] = set()
 
     def look() -> bool:
-        held = "SELECT DISTINCT lease_owner FROM app_work WHERE lease_owner IS NOT NULL"
+        held = "SELECT DISTINCT lease_holder FROM app_work WHERE lease_holder IS NOT NULL"
         holders.update(str(owner) for (owner,) in rows(stage.environment["DATABASE_URL"], held))
         return sum(len(api.all(status=status)) for api in apis) == APPS
 

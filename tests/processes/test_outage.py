@@ -112,7 +112,7 @@ def test_a_daemon_is_told_to_stop_in_the_middle(served: tuple[Stage, Api]) -> No
         app = api.create("in flight")
         assert arrived.wait(30)
         assert daemon.stop(signal.SIGTERM) == 0
-        held = "SELECT app_id FROM app_work WHERE lease_expires_at IS NOT NULL OR lease_owner IS NOT NULL"
+        held = "SELECT app_id FROM app_work WHERE lease_expires_at IS NOT NULL OR lease_holder IS NOT NULL"
         assert rows(stage.environment["DATABASE_URL"], held) == []
         go_on.set()
         stage.reconcile(NEON_API_URL=proxy.url)

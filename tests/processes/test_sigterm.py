@@ -28,9 +28,9 @@ WITHIN_SECONDS = 10.0
 UNLIMITED = {"MAX_APPS_PER_OWNER": "1000000", "REQUESTS_PER_MINUTE": "1000000"}
 # Longer than the test: what is given back was given back, and did not expire.
 LONG = {"LEASE_SECONDS": "120", "NEON_TIMEOUT_SECONDS": "20", "SETTLE_SECONDS": "21"}
-HELD = """SELECT lease_owner FROM app_work WHERE lease_owner IS NOT NULL OR lease_expires_at IS NOT NULL
+HELD = """SELECT lease_holder FROM app_work WHERE lease_holder IS NOT NULL OR lease_expires_at IS NOT NULL
           UNION ALL
-          SELECT lease_owner FROM periodic_jobs WHERE lease_owner IS NOT NULL OR lease_expires_at IS NOT NULL"""
+          SELECT lease_holder FROM periodic_jobs WHERE lease_holder IS NOT NULL OR lease_expires_at IS NOT NULL"""
 
 
 @dataclass

@@ -28,7 +28,6 @@ CREATE TABLE catalog_identity (
     retired_catalogs         jsonb NOT NULL DEFAULT '{}',
     promoted_at              timestamptz
 );
-
 INSERT INTO catalog_identity DEFAULT VALUES;
 
 CREATE TABLE app_metadata (
@@ -106,7 +105,6 @@ CREATE TABLE app_work (
     lease_token        bigint NOT NULL DEFAULT 0,
     lease_expires_at   timestamptz
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
-
 CREATE INDEX app_work_due ON app_work (due_at) WHERE due_at < 'infinity';
 
 -- Every fencing token is larger than every earlier one.
@@ -138,7 +136,6 @@ CREATE TABLE app_events (
     generation  bigint NOT NULL,
     request_id  text
 );
-
 CREATE INDEX app_events_app ON app_events (app_id, event_id DESC);
 
 CREATE TABLE idempotency_keys (
@@ -149,10 +146,9 @@ CREATE TABLE idempotency_keys (
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (owner_id, key)
 );
-
 CREATE INDEX idempotency_keys_app ON idempotency_keys (app_id);
 
--- Periodic jobs. One daemon at a time runs each. A cycle covers the whole fleet and may take several runs.
+-- One daemon at a time runs each job. A cycle covers the whole fleet and may take several runs.
 CREATE TABLE periodic_jobs (
     name               text PRIMARY KEY,
     started_at         timestamptz,
@@ -165,7 +161,6 @@ CREATE TABLE periodic_jobs (
     cycle_finished_at  timestamptz,
     cycle_seconds      double precision
 );
-
 INSERT INTO periodic_jobs (name) VALUES ('resync'), ('deep_resync'), ('expire_idempotency_keys');
 
 -- Owned projects that no app records. The reconciler reports them and never changes them.
@@ -189,7 +184,6 @@ CREATE TABLE neon_rate_limit (
     resync_credit        double precision NOT NULL DEFAULT 0,
     resync_requested_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-
 INSERT INTO neon_rate_limit DEFAULT VALUES;
 
 -- The minimum token_version of an owner: the API rejects tokens below it. Only the role that owns the tables writes it.
@@ -214,7 +208,6 @@ BEGIN
     RAISE EXCEPTION 'the event history is append-only';
 END
 $$;
-
 CREATE TRIGGER app_events_append_only BEFORE UPDATE ON app_events FOR EACH ROW EXECUTE FUNCTION reject_update();
 
 -- What identifies the server. A restored dump and a clone differ in system, database or table; a failover and a
@@ -309,10 +302,8 @@ BEGIN
         hour := floor(extract(epoch FROM create_apps.created_at) / 3600);
         PERFORM FROM app_metadata a
         WHERE (a.owner_id, a.app_name) >= (r.owner_id, r.app_name)
-          AND (a.owner_id, a.app_name) <= (r.owner_id, r.app_name)
-          AND a.delete_requested_at IS NULL
-        ORDER BY a.owner_id, a.app_name
-        LIMIT 1;
+          AND (a.owner_id, a.app_name) <= (r.owner_id, r.app_name) AND a.delete_requested_at IS NULL
+        ORDER BY a.owner_id, a.app_name LIMIT 1;
         CONTINUE WHEN FOUND;
 
         -- The lock on the owner's row makes the limits exact.
@@ -321,8 +312,7 @@ BEGIN
         ON CONFLICT (owner_id) DO UPDATE
         SET app_count = o.app_count + 1,
             creates = add_create(o.creates, o.creates_hour, hour),
-            creates_hour = hour,
-            key_count = o.key_count + (r.key IS NOT NULL)::integer
+            creates_hour = hour, key_count = o.key_count + (r.key IS NOT NULL)::integer
         WHERE o.app_count < r.max_apps
           AND (r.max_creates IS NULL OR count_creates(o.creates, o.creates_hour, hour) < r.max_creates)
           AND (r.key IS NULL OR r.max_keys IS NULL OR o.key_count < r.max_keys);
@@ -382,8 +372,8 @@ BEGIN
     GRANT SELECT (project_id) ON orphan_projects TO morphik_apps_api;
     GRANT INSERT (app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds,
                   history_retention_seconds, quota, conditions, created_at, updated_at),
-          UPDATE (app_name, min_cu, max_cu, suspend_seconds, history_retention_seconds, quota, generation, updated_at,
-                  delete_requested_at)
+          UPDATE (app_name, min_cu, max_cu, suspend_seconds, history_retention_seconds, quota, generation,
+                  updated_at, delete_requested_at)
         ON app_metadata TO morphik_apps_api;
     GRANT INSERT (app_id), UPDATE (due_at, priority_at, lane, attempts, wake_count) ON app_work TO morphik_apps_api;
     GRANT INSERT (owner_id, app_count, creates, creates_hour, key_count),

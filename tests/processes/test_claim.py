@@ -70,7 +70,7 @@ def _goes_on(stage: Stage, neon: Neon, lost: Document, doomed: Document) -> None
     api.until(doomed, "deleted")
     living = {project["name"].rpartition("-")[2] for project in neon.projects()}
     assert living == {lost["app_id"], late["app_id"]}
-    told = rows(stage.environment["DATABASE_URL"], "SELECT type FROM app_events WHERE actor = 'operator' ORDER BY 1")
+    told = rows(stage.catalog_url, "SELECT type FROM app_events WHERE actor = 'operator' ORDER BY 1")
     assert told == [("Confirmed",), ("Rebuilt",), ("RecoveryHeld",)]
     until(lambda: daemon.alive, "the daemon lives")
 

@@ -55,7 +55,7 @@ def _until_all(stage: Stage, apis: list[Api], status: str) -> set[str]:
 
     def look() -> bool:
         held = "SELECT DISTINCT lease_holder FROM app_work WHERE lease_holder IS NOT NULL"
-        holders.update(str(owner) for (owner,) in rows(stage.environment["DATABASE_URL"], held))
+        holders.update(str(owner) for (owner,) in rows(stage.catalog_url, held))
         return sum(len(api.all(status=status)) for api in apis) == APPS
 
     until(look, f"all apps are {status}", 240)

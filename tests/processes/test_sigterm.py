@@ -157,7 +157,7 @@ def test_sigterm_under_load(
     stage: Stage, slow_neon: dict[str, str], mode: str, signals: tuple[signal.Signals, ...]
 ) -> None:
     """Exit code 0 inside ten seconds; nothing accepted is dropped, nothing leased is kept, whatever is sent again."""
-    url = stage.environment["DATABASE_URL"]
+    url = stage.catalog_url
     told, serving = _started(stage, mode, slow_neon)
     load = Load(url_of(serving), api_of(stage, serving).http.headers["Authorization"].removeprefix("Bearer "))
     load.start()

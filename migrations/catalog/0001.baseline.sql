@@ -305,7 +305,6 @@ BEGIN
           AND (a.owner_id, a.app_name) <= (r.owner_id, r.app_name) AND a.delete_requested_at IS NULL
         ORDER BY a.owner_id, a.app_name LIMIT 1;
         CONTINUE WHEN FOUND;
-
         -- The lock on the owner's row makes the limits exact.
         INSERT INTO app_owners AS o (owner_id, app_count, creates, creates_hour, key_count)
         VALUES (r.owner_id, 1, ARRAY[1], hour, (r.key IS NOT NULL)::integer)
@@ -390,8 +389,7 @@ BEGIN
                   pooled_uri_sealed, connected_at, missing_since, deleted_at, recoverable_until, tombstone_until),
           DELETE
         ON app_metadata TO morphik_apps_reconciler;
-    GRANT UPDATE ON app_work, create_intents, catalog_identity, periodic_jobs, neon_rate_limit
-        TO morphik_apps_reconciler;
+    GRANT UPDATE ON app_work, create_intents, catalog_identity, periodic_jobs, neon_rate_limit TO morphik_apps_reconciler;
     GRANT INSERT ON app_events, create_intents, orphan_projects TO morphik_apps_reconciler;
     GRANT DELETE ON orphan_projects TO morphik_apps_reconciler;
     -- Only a role with the UPDATE privilege may lock a row.

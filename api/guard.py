@@ -33,7 +33,7 @@ class Guard:
 
         Args:
             request: the request.
-            permissions: the token has at least one of them.
+            permissions: the token has at least one of them; the least comes first.
             app_token: whether a token for one app may make this call; the call then keeps to that app.
         """
         token = _bearer(request)
@@ -53,7 +53,7 @@ class Guard:
         if seconds:
             raise too_many("Send fewer requests a minute.", seconds)
         if not principal.permissions.intersection(permissions):
-            raise forbidden(permissions[-1])
+            raise forbidden(permissions[0])
         if principal.app_id is not None and not app_token:
             raise owner_token_required()
         return principal

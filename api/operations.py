@@ -101,7 +101,8 @@ class Operation:
     """One call.
 
     Attributes:
-        permissions: of which a token must have one; None for a call without a token.
+        permissions: of which a token must have one, the least first; None for a call without a token.
+        app_token: whether a token for one app may make the call; the call then reaches that app alone.
         query: its parameters.
         headers: what it understands beside ``X-Request-ID``.
         answers: by status.
@@ -115,6 +116,7 @@ class Operation:
     description: str
     answers: Mapping[int, Answer]
     permissions: tuple[str, ...] | None = None
+    app_token: bool = True
     query: type[EmptyQuery] = EmptyQuery
     body: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
@@ -144,6 +146,7 @@ OPERATIONS: tuple[Operation, ...] = (
             200: Answer("The same request came before.", App, {**_SUMMARY, **_URI}, ("Location", *_WAITED)),
         },
         permissions=_WRITE,
+        app_token=False,
         body=AppRequest,
         headers=("Prefer",),
         problems=(

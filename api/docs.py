@@ -105,7 +105,9 @@ def _response(status: str, response: Document) -> str:
 
 
 def _content(title: str, content: Document) -> str:
-    shown = "" if "example" not in content else f"<pre>{escape(_json(content['example']))}</pre>"
+    examples = [content["example"]] if "example" in content else []
+    examples += [example["value"] for example in content.get("examples", {}).values()]
+    shown = "".join(f"<pre>{escape(_json(example))}</pre>" for example in examples)
     return f"<p>{escape(title)} {_form(content['schema'])}</p>{shown}"
 
 
@@ -120,7 +122,7 @@ def _schema(name: str, schema: Document) -> str:
         for field, described in schema.get("properties", {}).items()
     ]
     listed = _table(("field", "form", ""), rows) if rows else f"<p>{_form(schema)}</p>"
-    about = _prose(schema.get("description", "").split("\n\n")[0])
+    about = _prose(schema.get("description", ""))
     return f'<h3 id="{escape(name)}">{escape(name)}</h3><p>{about}</p>{listed}'
 
 

@@ -130,13 +130,13 @@ class FieldProblem(Document):
 
 
 class Problem(BaseModel):
-    """What went wrong (RFC 9457). Some kinds have further members."""
+    """What went wrong (RFC 9457). Some types have further members: `app_id`, `fields` and `limit`."""
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(pattern="^/problems/[a-z0-9-]+$", description="The kind of problem, the same for ever.")
+    type: str = Field(pattern="^/problems/[a-z0-9-]+$", description="The problem's type; it never changes.")
     title: str = Field(description="What happened.")
-    status: int
+    status: int = Field(ge=400, le=599, description="The status of the response.")
     detail: str = Field(description="What to do about it.")
     errors: tuple[FieldProblem, ...] = Field(default=(), description="The fields at fault.")
 

@@ -14,8 +14,9 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.headers import REQUEST_ID_PATTERN
 from api.metrics import HttpMetrics
-from api.problems import UNKNOWN_HOST, body_too_large, internal_error, unavailable
+from api.problems import body_too_large, internal_error, stopping, unknown_host
 from reconciler.logs import bound
 
 LARGEST_BODY = 64 * 1024
@@ -24,7 +25,7 @@ REQUEST_ID = "x-request-id"
 _log = logging.getLogger(__name__)
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 # Probes come by address, whatever the service is called.
 _ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -84,8 +85,7 @@ class RequestContext:
             # Only a stopping server breaks requests off, and only those that took too long.
             if started():
                 raise
-            stopping = unavailable("This process is stopping; send the same request again.")
-            await stopping.response()(scope, receive, send)
+            await stopping().response()(scope, receive, send)
 
 
 class AllowedHosts:
@@ -100,7 +100,7 @@ class AllowedHosts:
         if scope["type"] == "http" and scope["path"] not in _ANY_HOST:
             host = re.sub(r":[0-9]*$", "", Headers(scope=scope).get("host", "")).lower()
             if not any(self._matches(host, pattern) for pattern in self._allowed):
-                problem = UNKNOWN_HOST("Use one of this service's own names.")
+                problem = unknown_host()
                 await problem.response()(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -18,11 +18,12 @@ from api.bodies import field_problem, parse_object, require_json
 from api.context import ApiContext
 from api.documents import AppList, EventList, app_document, app_summary, event_document
 from api.guard import Guard
+from api.headers import IDEMPOTENCY_KEY_PATTERN
 from api.nudge import WakeupNotifier
 from api.openapi import describe
 from api.operations import OPERATIONS
 from api.probes import healthz, ready
-from api.problems import INVALID_IDEMPOTENCY_KEY, FieldError, app_not_found, invalid_fields
+from api.problems import FieldError, app_not_found, invalid_fields, invalid_idempotency_key
 from api.provisioning import AppCreator, InvalidAppRequest, owner_limits
 from api.queries import AppsQuery, EmptyQuery, EventsQuery, read_query
 from api.waiting import Waiting, is_settled, wait_seconds
@@ -31,7 +32,7 @@ from specs.metadata import AppMetadata
 from specs.names import is_app_id
 from specs.status import AppStatus
 
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 Call = Callable[[Request], Awaitable[Response]]
 AuthorizedCall = Callable[[Request, Principal], Awaitable[Response]]
 
@@ -213,5 +214,5 @@ def _idempotency_key(request: Request) -> str | None:
     if not values:
         return None
     if len(values) > 1 or not _KEY.fullmatch(values[0]):
-        raise INVALID_IDEMPOTENCY_KEY("Send one, of 1 to 255 visible ASCII characters.")
+        raise invalid_idempotency_key()
     return values[0]

@@ -216,5 +216,8 @@ def _schemas(regions: Sequence[str]) -> Document:
     for schema in schemas.values():
         # The rest of a docstring is about Python; each field has a description of its own.
         schema["description"] = schema.get("description", "").split("\n\n")[0]
+        for member in schema.get("properties", {}).values():
+            # What Python fills in is not what the server assumes or sends for an absent member.
+            member.pop("default", None)
     schemas[AppRequest.__name__]["properties"]["region"]["anyOf"][0]["enum"] = [*regions]
     return schemas

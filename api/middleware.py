@@ -58,7 +58,7 @@ class RequestContext:
                 headers: list[tuple[bytes, bytes]] = message.setdefault("headers", [])
                 held = any(name == b"preference-applied" for name, _ in headers)
                 headers += [(b"x-request-id", request_id.encode()), _NO_SNIFFING]
-                if scope["path"].startswith("/ee"):
+                if scope["path"].startswith("/ee") and _NO_STORE not in headers:
                     headers.append(_NO_STORE)
             await send(message)
 

@@ -184,18 +184,15 @@ def _problem(operation: Operation, status: int, kinds: Sequence[Kind]) -> Docume
     }
     return {
         "description": "; ".join(f"{kind.title} (`{kind.type}`)" for kind in kinds),
-        "headers": _headers(operation, _HEADERS_OF_STATUS.get(status, ())),
+        "headers": _headers(operation, ("Cache-Control", *_HEADERS_OF_STATUS.get(status, ()))),
         "content": {ProblemResponse.media_type: {"schema": _reference(Problem), "examples": examples}},
     }
 
 
 def _headers(operation: Operation, names: Iterable[str]) -> Document:
-    always = (
-        "X-Request-ID",
-        "X-Content-Type-Options",
-        *(("Cache-Control",) if operation.path.startswith("/ee") else ()),
-    )
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*always, *names)}
+    private = ("Cache-Control",) if operation.path.startswith("/ee") else ()
+    declared = ("X-Request-ID", "X-Content-Type-Options", *private, *names)
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in declared}
 
 
 def _reference(model: type[BaseModel]) -> Document:

@@ -129,7 +129,9 @@ class ProblemError(Exception):
         }
         if self.errors:
             document["errors"] = [{"field": error.field, "detail": error.detail} for error in self.errors]
-        return ProblemResponse(document | dict(self.members), status_code=self.kind.status, headers=dict(self.headers))
+        # HTTP lets a cache keep a 404 or a 405 that does not say otherwise.
+        headers = {"Cache-Control": "no-store", **self.headers}
+        return ProblemResponse(document | dict(self.members), status_code=self.kind.status, headers=headers)
 
 
 def invalid_fields(*errors: FieldError) -> ProblemError:

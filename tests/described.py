@@ -116,7 +116,8 @@ def _check_problem(
         raise NotDescribed(f"{where}: a path or method that there is not is answered with {statuses}")
     if headers.get("content-type") != "application/problem+json" or (status == 405 and not headers.get("allow")):
         raise NotDescribed(f"{where}: not a problem, or a 405 without Allow")
-    _check_header(where, "X-Request-ID", headers.get("x-request-id"))
+    for name in ("X-Request-ID", "X-Content-Type-Options", "Cache-Control"):
+        _check_header(where, name, headers.get(name.lower()))
     if method != "HEAD":
         _check_body(where, {"$ref": "#/components/schemas/Problem"}, body)
 

@@ -209,7 +209,6 @@ def _answer(problem: ProblemError) -> bytes:
     """A whole response, for a request that no application has seen."""
     response = problem.response()
     response.headers["Connection"] = "close"
-    response.headers["Cache-Control"] = "no-store"
     response.headers["X-Request-ID"] = secrets.token_hex(16)
     response.headers["X-Content-Type-Options"] = "nosniff"
     fields = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)

@@ -21,12 +21,12 @@ _APP_NAME: TypeAdapter[str] = TypeAdapter(AppName)
 
 
 @schemathesis.hook
-def map_case(_context: HookContext, case: Case[Any]) -> Case[Any]:
-    """A case that does not wait for an app; a valid one with an accepted name, and with another key for each body."""
+def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any]) -> None:
+    """Send no wait, and with valid data an accepted name and another key for each body."""
     if wait_seconds([str(case.headers.get(PREFER, ""))]):
         case.headers[PREFER] = "wait=0"  # no reconciler runs, and schemathesis gives up after ten seconds
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
-        return case
+        return
     app_name = case.body.get("app_name") if isinstance(case.body, dict) else None
     if isinstance(case.body, dict) and isinstance(app_name, str):
         case.body = case.body | {"app_name": _accepted(app_name)}
@@ -36,7 +36,6 @@ def map_case(_context: HookContext, case: Case[Any]) -> Case[Any]:
     if KEY in case.headers:
         digest = hashlib.sha256(repr(case.body).encode()).hexdigest()
         case.headers[KEY] = f"{case.headers[KEY][:100]}-{digest[:24]}"
-    return case
 
 
 def _accepted(name: str) -> str:

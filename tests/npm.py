@@ -35,6 +35,7 @@ OPENAPI_TOOLS: Final[Mapping[str, str]] = {
 }
 """What reads this product's own OpenAPI document. They bring 250 packages, so they have a folder of their own."""
 REQUIRED = "REQUIRE_FOREIGN"
+NO_NODE = "there is no npm with Node 20.19 or newer on this machine"
 OLDEST_NODE = (20, 19)
 _PATIENCE_SECONDS = 300
 
@@ -56,11 +57,11 @@ def installed(packages: Mapping[str, str] = PACKAGES) -> Path:
         NotThere: there is no Node, one that is too old, or no registry.
     """
     found = present(packages)
-    if found is not None and node() is not None:
+    if found is not None:
         return found
     npm = shutil.which("npm")
     if npm is None or node() is None:
-        raise NotThere("there is no npm with Node 20.19 or newer on this machine")
+        raise NotThere(NO_NODE)
     folder = _folder(packages)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": packages}))

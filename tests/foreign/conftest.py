@@ -35,7 +35,9 @@ def node_modules() -> Path:
 
 @pytest.fixture(scope="session")
 def openapi_tools() -> Path:
-    """The folder of the npm packages that read an OpenAPI document, in the same way."""
+    """The folder of the npm packages that read an OpenAPI document, in the same way; all of them run in Node."""
+    if npm.node() is None:
+        npm.give_up(npm.NO_NODE)
     return _installed(npm.OPENAPI_TOOLS)
 
 

@@ -45,7 +45,7 @@ RESPONSE_HEADERS: Mapping[str, Document] = {
         "example": _REQUEST_ID,
     },
     "X-Content-Type-Options": {
-        "description": "The body is what its media type says.",
+        "description": "The media type is not to be guessed.",
         "schema": {"type": "string", "const": "nosniff"},
         "required": True,
     },
@@ -71,7 +71,7 @@ RESPONSE_HEADERS: Mapping[str, Document] = {
         "example": "2",
     },
     "WWW-Authenticate": {
-        "description": "What the token lacks (RFC 6750).",
+        "description": "The reason and the missing permission (RFC 6750).",
         "schema": {"type": "string", "pattern": "^Bearer "},
         "required": True,
     },

@@ -1,4 +1,4 @@
-"""The API's description: OpenAPI 3.1, made from the models that validate and the table of operations."""
+"""The OpenAPI 3.1 document, built from the models that validate requests and the operations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from api.documents import Problem
 from api.examples.problems import problem_example
 from api.examples.responses import APP_ID
 from api.headers import REQUEST_HEADERS, RESPONSE_HEADERS
-from api.operations import OPERATIONS, Answer, Operation
+from api.operations import OPERATIONS, Operation, ResponseSpec
 from api.problems import (
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
@@ -37,8 +37,8 @@ Document = dict[str, Any]
 _SCHEMAS = "#/components/schemas/{model}"
 
 _TAGS = {
-    "apps": "Apps and their history. Each call needs a token and reaches the apps of its owner alone.",
-    "process": "The process itself: probes, metrics and this description. No call needs an owner's token.",
+    "apps": "Apps and their history. Each request needs a token and reaches the apps of its owner alone.",
+    "process": "The process itself: probes, metrics and this document. No request needs an owner's token.",
 }
 _ANYWHERE = (
     METHOD_NOT_ALLOWED,
@@ -61,20 +61,20 @@ _HEADERS_OF_STATUS = {
 }
 
 
-def describe(regions: Sequence[str]) -> Document:
-    """The description of an API whose apps may be in these regions."""
+def build_openapi(regions: Sequence[str]) -> Document:
+    """The document of an API whose apps may be in these regions."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Morphik Apps",
             "version": version("morphik-apps"),
             "summary": "A Neon Postgres of its own for every app.",
-            "description": "A client asks for an app and reads it until it is `ready`; its `morphik_uri` then connects "
-            "to a Postgres of its own. Errors are problems (RFC 9457) whose `detail` says what to do.",
+            "description": "A client creates an app and reads it until it is `ready`; its `morphik_uri` then connects "
+            "to a Postgres of its own. Errors are problems (RFC 9457) whose `detail` is the action to take.",
             "contact": {"name": "Morphik"},
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "The server that this description comes from."}],
+        "servers": [{"url": "/", "description": "The server that sent this document."}],
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "paths": _paths(regions[0]),
         "components": {
@@ -85,9 +85,9 @@ def describe(regions: Sequence[str]) -> Document:
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "`user_id` (else `entity_id`, else `sub`) owns the apps, `permissions` holds `read` "
-                    "and `write`, `exp` is required. A token with `app_id` reaches that app alone and creates nothing. "
-                    "An operator can require a least `token_version` of an owner's tokens.",
+                    "description": "`user_id` (else `entity_id`, else `sub`) owns the apps, `permissions` contains "
+                    "`read` and `write`, and `exp` is required. A token with `app_id` reaches that app alone and creates no "
+                    "app. An operator can require a minimum `token_version` of an owner's tokens.",
                 }
             },
         },
@@ -121,7 +121,7 @@ def _operation(operation: Operation, region: str) -> Document:
 
 
 def _token(operation: Operation) -> Iterable[str]:
-    """What the token must allow, in sentences."""
+    """Sentences about the permissions of the token."""
     if operation.permissions:
         yield f"The token needs {' or '.join(f'`{name}`' for name in operation.permissions)}."
         if not operation.app_token:
@@ -151,25 +151,25 @@ def _parameters(operation: Operation) -> Iterable[Document]:
 
 
 def _responses(operation: Operation, region: str) -> Document:
-    answers = {str(status): _answer(operation, answer, region) for status, answer in operation.answers.items()}
+    responses = {str(status): _response(operation, spec, region) for status, spec in operation.responses.items()}
     kinds: dict[int, list[Kind]] = {}
     for kind in dict.fromkeys((*operation.problems, *_ANYWHERE)):
         kinds.setdefault(kind.status, []).append(kind)
-    return answers | {str(status): _problem(operation, status, kinds[status]) for status in sorted(kinds)}
+    return responses | {str(status): _problem(operation, status, kinds[status]) for status in sorted(kinds)}
 
 
-def _answer(operation: Operation, answer: Answer, region: str) -> Document:
+def _response(operation: Operation, spec: ResponseSpec, region: str) -> Document:
     content: Document = {"schema": {"type": "string"}}
-    if answer.model is not None:
-        content = {"schema": _reference(answer.model)}
-    elif answer.media_type == "application/json":
+    if spec.model is not None:
+        content = {"schema": _reference(spec.model)}
+    elif spec.media_type == "application/json":
         content = {"schema": {"type": "object"}}
-    if answer.example is not None:
-        content["example"] = json.loads(bytes(answer.example(region).answer().body))
+    if spec.example is not None:
+        content["example"] = json.loads(bytes(spec.example(region).answer().body))
     return {
-        "description": answer.means,
-        "headers": _headers(operation, answer.headers),
-        "content": {answer.media_type: content},
+        "description": spec.description,
+        "headers": _headers(operation, spec.headers),
+        "content": {spec.media_type: content},
     }
 
 
@@ -200,13 +200,13 @@ def _reference(model: type[BaseModel]) -> Document:
 
 
 def _schemas(regions: Sequence[str]) -> Document:
-    answers = {answer.model for operation in OPERATIONS for answer in operation.answers.values() if answer.model}
+    models_sent = {spec.model for operation in OPERATIONS for spec in operation.responses.values() if spec.model}
     models: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
         (AppRequest, "validation"),
         (AppsQuery, "validation"),
         (Problem, "serialization"),
     ]
-    models += [(model, "serialization") for model in sorted(answers, key=lambda model: model.__name__)]
+    models += [(model, "serialization") for model in sorted(models_sent, key=lambda model: model.__name__)]
     _, described = models_json_schema(models, ref_template=_SCHEMAS)
     schemas: Document = described["$defs"]
     del schemas[AppsQuery.__name__]
@@ -214,7 +214,7 @@ def _schemas(regions: Sequence[str]) -> Document:
         # The rest of a docstring is about Python; each field has a description of its own.
         schema["description"] = schema.get("description", "").split("\n\n")[0]
         for member in schema.get("properties", {}).values():
-            # What Python fills in is not what the server assumes or sends for an absent member.
+            # The server neither assumes nor sends the Python default of an absent member.
             member.pop("default", None)
     schemas[AppRequest.__name__]["properties"]["region"]["anyOf"][0]["enum"] = [*regions]
     return schemas

@@ -1,4 +1,7 @@
-"""The calls as data: what each takes and answers. ``openapi`` describes them, and the tests hold every answer to it."""
+"""The operations as data: routes, permissions, parameters, bodies and responses.
+
+The router and the OpenAPI document derive from them, and the tests compare every response with the document.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,18 @@ HTML = "text/html; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One kind of answer that is not a problem.
+class ResponseSpec:
+    """One response that is not a problem.
 
     Attributes:
-        means: what it says.
-        model: its document; None for one without a schema.
-        example: builds such a document.
-        headers: the headers that it has beside those of every answer.
+        description: its meaning.
+        model: of its body; None for a body without a schema.
+        example: builds such a body.
+        headers: in addition to those of every response.
         media_type: of its body.
     """
 
-    means: str
+    description: str
     model: type[BaseModel] | None = None
     example: Example | None = None
     headers: tuple[str, ...] = ()
@@ -42,17 +45,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One call.
+    """One method of one path.
 
     Attributes:
-        permissions: of which a token must have one, the least first; None for a call without a token.
-        app_token: whether a token for one app may make the call; the call then reaches that app alone.
-        query: its parameters.
-        body: the model of its body; None for a call without one.
+        responses: by status; problems are not among them.
+        permissions: a token must have one of them, the least first; None where no token is needed.
+        app_token: whether a token for one app is allowed; the request then reaches that app alone.
+        query: the model of its query parameters.
+        body: the model of its body; None for a request without one.
         body_example: builds such a body.
-        headers: what it understands beside ``X-Request-ID``.
-        answers: by status.
-        problems: what can go wrong, beside what can at every call.
+        headers: that it reads, in addition to ``X-Request-ID``.
+        problems: in addition to those of every operation.
     """
 
     name: str
@@ -60,7 +63,7 @@ class Operation:
     path: str
     summary: str
     description: str
-    answers: Mapping[int, Answer]
+    responses: Mapping[int, ResponseSpec]
     permissions: tuple[str, ...] | None = None
     app_token: bool = True
     query: type[EmptyQuery] = EmptyQuery
@@ -80,15 +83,17 @@ OPERATIONS: tuple[Operation, ...] = (
         "createApp",
         "POST",
         "/ee/apps",
-        "Ask for an app",
-        "Writes what is wanted, and nothing else; a reconciler makes the database. The same request again is answered "
-        "with the same app: the fields that a request gives are compared with the app of that name, and a field that "
-        "it leaves out is not. With `Prefer: wait=N` one call is enough: it comes back when the app is ready. "
-        "With `Idempotency-Key` the same request gets the same app also after its name was reused. An owner has at "
-        f"most {MAX_KEYS} keys: a new one beyond them is a 429.",
+        "Create an app",
+        "Records the desired state; a reconciler then creates the database. A repeated request returns the same app: "
+        "the fields of the request are compared with the app of that name, and absent fields are not compared. With "
+        "`Prefer: wait=N` the response is delayed until the app is ready. With `Idempotency-Key` a repeated request "
+        f"returns the same app even after its name was reused. An owner has at most {MAX_KEYS} keys; one more is a "
+        "429.",
         {
-            201: Answer("The app is asked for.", App, examples.pending_app, ("Location", *_WAITED)),
-            200: Answer("The same request came before.", App, examples.ready_app, ("Location", *_WAITED)),
+            201: ResponseSpec(
+                "The app is created; its database is pending.", App, examples.pending_app, ("Location", *_WAITED)
+            ),
+            200: ResponseSpec("The app of an earlier request.", App, examples.ready_app, ("Location", *_WAITED)),
         },
         permissions=_WRITE,
         app_token=False,
@@ -110,8 +115,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/ee/apps",
         "List apps",
-        "The caller's apps, newest first, without their URIs; for a token with `app_id` that app alone.",
-        {200: Answer("A page of apps.", AppList, examples.app_list)},
+        "The owner's apps without their URIs, newest first. A token with `app_id` lists that app alone.",
+        {200: ResponseSpec("A page of apps.", AppList, examples.app_list)},
         permissions=_READ,
         query=AppsQuery,
         problems=_CALLER,
@@ -121,8 +126,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/ee/apps/{app_id}",
         "Read an app",
-        "One app; its URIs for a token with `write`, once the database has been connected to.",
-        {200: Answer("The app.", App, examples.ready_app, _WAITED)},
+        "A token with `write` gets the app's URIs after the reconciler has connected to the database.",
+        {200: ResponseSpec("The app.", App, examples.ready_app, _WAITED)},
         permissions=_READ,
         headers=("Prefer",),
         problems=_OF_AN_APP,
@@ -132,11 +137,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "DELETE",
         "/ee/apps/{app_id}",
         "Delete an app",
-        "Marks the app for deletion. From then on no URI is served, and its name is free. The app itself can be read "
-        "as `deleted` until its tombstone ends.",
+        "Requests the deletion. From then on the app has no URI, and its name is free. A deleted app can be read until "
+        "its tombstone expires.",
         {
-            202: Answer("Neon is deleting the database.", App, examples.deleting_app, _WAITED),
-            200: Answer("The database is gone.", App, examples.deleted_app, _WAITED),
+            202: ResponseSpec("Neon is deleting the database.", App, examples.deleting_app, _WAITED),
+            200: ResponseSpec("The database is deleted.", App, examples.deleted_app, _WAITED),
         },
         permissions=_WRITE,
         headers=("Prefer",),
@@ -147,8 +152,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/ee/apps/{app_id}/events",
         "Read an app's history",
-        "What was asked for and what was done, newest first.",
-        {200: Answer("A page of the history.", EventList, examples.event_list)},
+        "Requests and the reconciler's actions, newest first.",
+        {200: ResponseSpec("A page of the history.", EventList, examples.event_list)},
         permissions=_READ,
         query=EventsQuery,
         problems=_OF_AN_APP,
@@ -157,42 +162,43 @@ OPERATIONS: tuple[Operation, ...] = (
         "healthz",
         "GET",
         "/healthz",
-        "Is the process alive?",
-        "The process serves, whatever the catalog does.",
-        {200: Answer("It does.", Health, examples.alive)},
+        "Check liveness",
+        "Reports that the process serves, independent of the catalog.",
+        {200: ResponseSpec("The process serves.", Health, examples.alive)},
     ),
     Operation(
         "readyz",
         "GET",
         "/readyz",
-        "Can it work?",
-        "The catalog answers, and its schema is current. ``stopped`` says so while nothing is changed at Neon.",
-        {200: Answer("It can.", Health, examples.operational)},
+        "Check readiness",
+        "Reports that the catalog is available and its schema is current. `stopped` is present while mutations are "
+        "suspended.",
+        {200: ResponseSpec("The process can serve the API.", Health, examples.operational)},
     ),
     Operation(
         "metrics",
         "GET",
         "/metrics",
-        "What it measures",
-        "Figures of this process and of the catalog, for Prometheus, at most a second old. Where ``METRICS_TOKEN`` is "
-        "set, that token is required: ``Authorization: Bearer``. Where ``METRICS_PORT`` is set, they are on that port.",
-        {200: Answer("Prometheus's text format.", media_type=TEXT)},
+        "Read the metrics",
+        "Metrics of this process and of the catalog for Prometheus, at most one second old. With `METRICS_TOKEN` the "
+        "request needs `Authorization: Bearer` with that token. With `METRICS_PORT` the metrics are on that port.",
+        {200: ResponseSpec("Prometheus's text format.", media_type=TEXT)},
         problems=(problems.UNAUTHORIZED, problems.NOT_FOUND),
     ),
     Operation(
         "openapi",
         "GET",
         "/openapi.json",
-        "This description",
-        "OpenAPI 3.1, made from the models that validate.",
-        {200: Answer("The description.")},
+        "Read the OpenAPI document",
+        "OpenAPI 3.1, generated from the models that validate requests.",
+        {200: ResponseSpec("The OpenAPI document.")},
     ),
     Operation(
         "docs",
         "GET",
         "/docs",
-        "This description, for people",
-        "One page that asks no other host for anything.",
-        {200: Answer("The page.", headers=tuple(docs.HEADERS), media_type=HTML)},
+        "Read the reference",
+        "The OpenAPI document as one page that loads nothing from other hosts.",
+        {200: ResponseSpec("The page.", headers=tuple(docs.HEADERS), media_type=HTML)},
     ),
 )

@@ -20,7 +20,7 @@ from api.documents import AppList, EventList, app_document, app_summary, event_d
 from api.guard import Guard
 from api.headers import IDEMPOTENCY_KEY_PATTERN
 from api.nudge import WakeupNotifier
-from api.openapi import describe
+from api.openapi import build_openapi
 from api.operations import OPERATIONS
 from api.probes import healthz, ready
 from api.problems import FieldError, app_not_found, invalid_fields, invalid_idempotency_key
@@ -53,7 +53,7 @@ class Routes:
             new_app_id=context.new_app_id,
             nudge=nudge,
         )
-        described = describe(context.plane.neon_regions)
+        described = build_openapi(context.plane.neon_regions)
         self._openapi, self._docs = json.dumps(described), docs.page(described)
 
     def table(self) -> list[Route]:

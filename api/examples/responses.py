@@ -26,8 +26,8 @@ _CREATED = datetime(2026, 11, 24, 9, 44, 56, 891389, UTC)
 _READY = _CREATED + timedelta(seconds=1.042703)
 _DELETE_REQUESTED = _CREATED + timedelta(hours=2)
 _DELETED = _DELETE_REQUESTED + timedelta(seconds=3)
-_AVAILABLE = {"status": "True", "reason": Reason.AVAILABLE, "message": AVAILABLE.message}
-_IN_SYNC = {"status": "True", "reason": Reason.IN_SYNC, "message": IN_SYNC.message}
+_AVAILABLE = {"status": AVAILABLE.status, "reason": AVAILABLE.reason, "message": AVAILABLE.message}
+_IN_SYNC = {"status": IN_SYNC.status, "reason": IN_SYNC.reason, "message": IN_SYNC.message}
 _DELETED_CONDITION = {"status": "False", "reason": Reason.DELETED, "message": "The app is deleted."}
 _NOTHING_LEFT = _IN_SYNC | {"message": "Nothing is left of it at Neon but what can be recovered."}
 
@@ -96,12 +96,12 @@ def event_list(_region: str) -> EventList:
 
 
 def alive(_region: str) -> Health:
-    """What ``/healthz`` answers."""
+    """The body of ``/healthz``."""
     return Health(status="ok")
 
 
 def operational(_region: str) -> Health:
-    """What ``/readyz`` answers."""
+    """The body of ``/readyz``."""
     return Health(status="ready")
 
 

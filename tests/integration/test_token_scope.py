@@ -60,7 +60,7 @@ def test_token_permissions_are_those_of_the_operation(client: ApiClient, operati
         return response.status_code, response.headers.get("www-authenticate", "")
 
     for allowed in permissions:
-        assert status(permissions=(allowed,))[0] in operation.answers
+        assert status(permissions=(allowed,))[0] in operation.responses
     others = tuple({"read", "write", "admin"} - {*permissions})
     assert status(permissions=others) == (403, f'Bearer error="insufficient_scope", scope="{permissions[0]}"')
     assert (status(app_id=app_id)[0] == 403) is not operation.app_token

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from api import problems
 from api.docs import HEADERS, page
-from api.openapi import describe
+from api.openapi import build_openapi
 from api.operations import OPERATIONS
 from tests.described import DESCRIBED, NotDescribed, check, check_response, example
 
@@ -84,7 +84,7 @@ def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
 
 
 def test_the_regions_are_those_of_the_settings() -> None:
-    region = describe(("here", "there"))["components"]["schemas"]["AppRequest"]["properties"]["region"]
+    region = build_openapi(("here", "there"))["components"]["schemas"]["AppRequest"]["properties"]["region"]
     assert region["anyOf"][0]["enum"] == ["here", "there"]
 
 

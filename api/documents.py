@@ -28,7 +28,7 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    def answer(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    def to_response(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         """The response that holds it."""
         return Response(self.model_dump_json(), status, headers, "application/json")
 
@@ -121,7 +121,7 @@ class Health(Document):
     status: str
     stopped: str | None = Field(default=None, description="Why mutations are suspended; absent while they are not.")
 
-    def answer(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    def to_response(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         """The response that holds it."""
         return Response(self.model_dump_json(exclude_none=True), status, headers, "application/json")
 
@@ -206,7 +206,7 @@ def _members(app: AppMetadata) -> dict[str, Any]:
 
 
 def _condition(condition: status.Condition) -> Condition:
-    """What an owner may know of it."""
+    """The part of a condition that owners may read."""
     return Condition(
         type=condition.type,
         status=condition.status,

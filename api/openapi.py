@@ -86,8 +86,8 @@ def build_openapi(regions: Sequence[str]) -> Document:
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
                     "description": "`user_id` (else `entity_id`, else `sub`) owns the apps, `permissions` contains "
-                    "`read` and `write`, and `exp` is required. A token with `app_id` reaches that app alone and creates no "
-                    "app. An operator can require a minimum `token_version` of an owner's tokens.",
+                    "`read` and `write`, and `exp` is required. A token with `app_id` reaches that app alone and "
+                    "creates no app. An operator can require a minimum `token_version` of an owner's tokens.",
                 }
             },
         },
@@ -165,7 +165,7 @@ def _response(operation: Operation, spec: ResponseSpec, region: str) -> Document
     elif spec.media_type == "application/json":
         content = {"schema": {"type": "object"}}
     if spec.example is not None:
-        content["example"] = json.loads(bytes(spec.example(region).answer().body))
+        content["example"] = json.loads(bytes(spec.example(region).to_response().body))
     return {
         "description": spec.description,
         "headers": _headers(operation, spec.headers),

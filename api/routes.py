@@ -105,7 +105,7 @@ class Routes:
             raise invalid_fields(FieldError(error.field, error.reason)) from None
         app, headers = await self._waited(request, principal, created.app)
         headers["Location"] = f"/ee/apps/{app.app_id}"
-        return app_document(app, self._context.sealer).answer(201 if created.created else 200, headers)
+        return app_document(app, self._context.sealer).to_response(201 if created.created else 200, headers)
 
     async def list_apps(self, request: Request, principal: Principal) -> Response:
         """GET /ee/apps: the apps that the token reaches, without URIs."""
@@ -118,7 +118,7 @@ class Routes:
             cursor=asked.cursor,
             only_app=principal.app_id,
         )
-        return AppList(apps=tuple(map(app_summary, page.apps)), next_cursor=page.next_cursor).answer()
+        return AppList(apps=tuple(map(app_summary, page.apps)), next_cursor=page.next_cursor).to_response()
 
     async def get_app(self, request: Request, principal: Principal) -> Response:
         """GET /ee/apps/{app_id}: one app; its URIs for a token with ``write``."""
@@ -128,7 +128,7 @@ class Routes:
             raise app_not_found()
         app, headers = await self._waited(request, principal, app)
         sealer = self._context.sealer if "write" in principal.permissions else None
-        return app_document(app, sealer).answer(headers=headers)
+        return app_document(app, sealer).to_response(headers=headers)
 
     async def delete_app(self, request: Request, principal: Principal) -> Response:
         """DELETE /ee/apps/{app_id}: mark the row for deletion."""
@@ -140,7 +140,7 @@ class Routes:
         self._nudge()
         app, headers = await self._waited(request, principal, app)
         done = app.status is AppStatus.DELETED
-        return app_document(app, None).answer(200 if done else 202, headers)
+        return app_document(app, None).to_response(200 if done else 202, headers)
 
     async def list_events(self, request: Request, principal: Principal) -> Response:
         """GET /ee/apps/{app_id}/events: the app's history, newest first."""
@@ -149,7 +149,7 @@ class Routes:
         page = await self._catalog.events(principal.owner_id, app_id, limit=asked.limit, cursor=asked.cursor)
         if page is None:
             raise app_not_found()
-        return EventList(events=tuple(map(event_document, page.events)), next_cursor=page.next_cursor).answer()
+        return EventList(events=tuple(map(event_document, page.events)), next_cursor=page.next_cursor).to_response()
 
     async def openapi(self, _request: Request) -> Response:
         """GET /openapi.json: what this API is."""

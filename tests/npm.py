@@ -33,7 +33,7 @@ OPENAPI_TOOLS: Final[Mapping[str, str]] = {
     "openapi-typescript": "7.13.0",
     "typescript": "5.9.3",
 }
-"""What reads this product's own OpenAPI document. They bring 250 packages, so they have a folder of their own."""
+"""Readers of this product's OpenAPI document, in a separate folder because of their 250 dependencies."""
 REQUIRED = "REQUIRE_FOREIGN"
 NO_NODE = "there is no npm with Node 20.19 or newer on this machine"
 OLDEST_NODE = (20, 19)
@@ -45,7 +45,7 @@ class NotThere(Exception):
 
 
 def present(packages: Mapping[str, str] = PACKAGES) -> Path | None:
-    """The folder of the packages, None where they are not all installed in the versions that are asked for."""
+    """The folder of the packages, None unless all are installed in these versions."""
     modules = _folder(packages) / "node_modules"
     return modules if all(_version(modules / name) == version for name, version in packages.items()) else None
 

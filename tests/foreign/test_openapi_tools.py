@@ -1,4 +1,4 @@
-"""The tools that people use accept the OpenAPI document, each without an error and without a warning."""
+"""Common tools accept the OpenAPI document, each without an error and without a warning."""
 
 from __future__ import annotations
 

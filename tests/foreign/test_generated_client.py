@@ -1,4 +1,4 @@
-"""A client that openapi-python-client generates from the served document, against the product as users start it."""
+"""A client that openapi-python-client generates from the served document, against ``morphik-apps dev``."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def test_generated_client_creates_reads_and_deletes_an_app(
     models = import_module("generated_client.models")
     arguments = {"httpx_args": {"trust_env": False}, "timeout": httpx.Timeout(90)}
     with import_module("generated_client").AuthenticatedClient(base_url=url, token=token, **arguments) as client:
-        _check_life(client, models)
+        _check_lifecycle(client, models)
 
 
-def _check_life(client: Any, models: Any) -> None:
+def _check_lifecycle(client: Any, models: Any) -> None:
 
     def call(name: str, *arguments: Any, **named: Any) -> tuple[int, Any]:
         response = import_module(f"generated_client.api.apps.{name}").sync_detailed(*arguments, client=client, **named)
@@ -56,9 +56,9 @@ def _check_life(client: Any, models: Any) -> None:
 
     body = models.AppRequest.from_dict(example("POST", APPS))
     created = call("create_app", body=body, idempotency_key="one", prefer="wait=60")
-    again = call("create_app", body=body, idempotency_key="one", prefer="wait=60")
-    assert (created[0], again[0]) == (201, 200)
-    assert again[1] == created[1]
+    repeated = call("create_app", body=body, idempotency_key="one", prefer="wait=60")
+    assert (created[0], repeated[0]) == (201, 200)
+    assert repeated[1] == created[1]
     app_id = created[1].app_id
     assert _comparable(created[1]) == _comparable(example("GET", ONE, 200))
     assert created[1].morphik_uri.startswith("morphik://")

@@ -127,6 +127,6 @@ def test_examples_of_a_new_app_and_of_probes_match_the_responses(catalog_url: st
     ],
 )
 def test_problem_examples_match_the_refusals_of_a_connection(data: bytes, slug: str) -> None:
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(ProblemError) as raised:
         Framing().feed(data)
-    assert json.loads(bytes(refused.value.response().body)) == _problem("GET", APPS, slug)
+    assert json.loads(bytes(raised.value.response().body)) == _problem("GET", APPS, slug)

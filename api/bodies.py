@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from starlette.datastructures import Headers
 
-from api.problems import MALFORMED_BODY, FieldError, ProblemError, invalid_fields
+from api.problems import MALFORMED_BODY, FieldError, ProblemError, invalid_fields, json_required
 
 MAX_DEPTH = 32
 _MOST_ERRORS = 20
@@ -24,7 +24,7 @@ def require_json(headers: Headers) -> None:
     kind, _, parameters = headers.get("content-type", "").partition(";")
     charset = parameters.replace(" ", "").lower()
     if kind.strip().lower() != "application/json" or (charset and charset not in ("charset=utf-8", 'charset="utf-8"')):
-        raise MALFORMED_BODY("Send the body as Content-Type: application/json.")
+        raise json_required()
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -33,7 +33,7 @@ HEADERS = {
     "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
-"""What the page is sent with: nothing may be loaded, and only its own style counts."""
+"""Headers of the page: it loads nothing and has no style but its own."""
 
 
 def page(document: Document) -> str:
@@ -105,7 +105,9 @@ def _response(status: str, response: Document) -> str:
 
 
 def _content(title: str, content: Document) -> str:
-    shown = "" if "example" not in content else f"<pre>{escape(_json(content['example']))}</pre>"
+    examples = [content["example"]] if "example" in content else []
+    examples += [example["value"] for example in content.get("examples", {}).values()]
+    shown = "".join(f"<pre>{escape(_json(example))}</pre>" for example in examples)
     return f"<p>{escape(title)} {_form(content['schema'])}</p>{shown}"
 
 
@@ -120,7 +122,7 @@ def _schema(name: str, schema: Document) -> str:
         for field, described in schema.get("properties", {}).items()
     ]
     listed = _table(("field", "form", ""), rows) if rows else f"<p>{_form(schema)}</p>"
-    about = _prose(schema.get("description", "").split("\n\n")[0])
+    about = _prose(schema.get("description", ""))
     return f'<h3 id="{escape(name)}">{escape(name)}</h3><p>{about}</p>{listed}'
 
 
@@ -129,16 +131,15 @@ def _form(schema: Document) -> str:
     if "$ref" in schema:
         name = escape(schema["$ref"].rsplit("/", 1)[-1])
         return f'<a href="#{name}">{name}</a>'
-    for word in ("anyOf", "allOf"):
-        if word in schema:
-            return " or ".join(filter(None, map(_form, schema[word]))) if word == "anyOf" else _form(schema[word][0])
+    if "anyOf" in schema:
+        return " or ".join(filter(None, map(_form, schema["anyOf"])))
     if "enum" in schema:
         return ", ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
-    told = escape(str(schema.get("format", schema.get("type", "any"))))
+    form = escape(str(schema.get("format", schema.get("type", "any"))))
     if schema.get("type") == "array":
-        told = f"list of {_form(schema['items'])}"
-    bounds = [f"{word} {schema[key]}" for word, key in (("from", "minimum"), ("to", "maximum")) if key in schema]
-    return " ".join([told, *bounds])
+        form = f"list of {_form(schema['items'])}"
+    bounds = [f"{text} {schema[key]}" for text, key in (("from", "minimum"), ("to", "maximum")) if key in schema]
+    return " ".join([form, *bounds])
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

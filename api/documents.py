@@ -1,4 +1,4 @@
-"""The documents that clients read. The models make the answers, and their schemas the API's description."""
+"""The documents that clients read. The models build the responses, and their schemas the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    def answer(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    def to_response(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         """The response that holds it."""
         return Response(self.model_dump_json(), status, headers, "application/json")
 
 
 class Condition(Document):
-    """One statement about an app."""
+    """One aspect of an app's status."""
 
-    type: str = Field(description="What it is about: `Ready`, `Synced`; a later version may say more.")
+    type: str = Field(description="`Ready` or `Synced`; a later version may add types.")
     status: Literal["True", "False", "Unknown"]
     reason: str
-    message: str = Field(description="The state, then what follows from it.")
+    message: str = Field(description="The state, then the action if one is required.")
     last_transition_time: datetime
     observed_generation: int
 
@@ -47,28 +47,32 @@ class Condition(Document):
 class Compute(Document):
     """The size of an app's compute."""
 
-    min_cu: float = Field(description="Least size, in Neon's compute units.")
-    max_cu: float = Field(description="Greatest size, in Neon's compute units.")
-    suspend_seconds: int = Field(description="How long it idles before it is suspended.")
+    min_cu: float = Field(description="Minimum size, in Neon's compute units.")
+    max_cu: float = Field(description="Maximum size, in Neon's compute units.")
+    suspend_seconds: int = Field(
+        description="Idle seconds before the compute is suspended; 0 is Neon's default, -1 is never."
+    )
 
 
 class AppSummary(Document):
-    """An app without its URIs, as lists show it."""
+    """An app without its URIs, as in lists."""
 
-    app_id: str = Field(pattern=f"^{APP_ID_PATTERN}$", description="The app's id, for ever.")
-    app_name: str = Field(description="Unique among the owner's living apps; in Unicode's NFC form.")
+    app_id: str = Field(pattern=f"^{APP_ID_PATTERN}$", description="The app's id; it never changes.")
+    app_name: str = Field(description="Unique among the owner's apps that are not deleted; in Unicode's form NFC.")
     region: str = Field(description="Neon's id of the region.")
     pg_version: int = Field(description="Major version of Postgres.")
     compute: Compute
-    history_retention_seconds: int = Field(description="How far back the data can be restored.")
-    quota: dict[str, int] = Field(description="Limits by Neon's names for them; an absent one is unlimited.")
-    status: AppStatus = Field(description="One word for the conditions.")
-    generation: int = Field(description="Counts what was asked for.")
-    observed_generation: int = Field(description="What the status is about; below `generation` it is behind.")
-    conditions: tuple[Condition, ...] = Field(description="What is known, in the Kubernetes API conventions' form.")
+    history_retention_seconds: int = Field(description="Seconds for which Neon keeps history to restore from.")
+    quota: dict[str, int] = Field(description="Limits by Neon's names; an absent limit is unlimited.")
+    status: AppStatus = Field(description="The conditions in one word.")
+    generation: int = Field(description="The number of changes of the desired state.")
+    observed_generation: int = Field(
+        description="The generation that the status reports; a lower number than `generation` is outdated."
+    )
+    conditions: tuple[Condition, ...] = Field(description="The conditions, as in the Kubernetes API conventions.")
     created_at: datetime
-    updated_at: datetime = Field(description="When what is asked for or known last changed.")
-    recoverable_until: datetime | None = Field(description="Until when Neon can bring a deleted app's data back.")
+    updated_at: datetime = Field(description="When the desired state or the status last changed.")
+    recoverable_until: datetime | None = Field(description="Until when Neon can recover the data of a deleted app.")
 
 
 class App(AppSummary):
@@ -76,10 +80,10 @@ class App(AppSummary):
 
     morphik_uri: str | None = Field(
         description="Full access to the data: `morphik://role:password@host:port/database`, percent-encoded, with the "
-        "query that Neon returned; with `postgresql://` in place of `morphik://` any client connects. Null until the "
-        "database has been connected to, from a delete on, and for a token without `write`."
+        "query that Neon returned. With `postgresql://` in place of `morphik://` any client connects. Null until the "
+        "reconciler has connected to the database, after a delete request, and for a token without `write`."
     )
-    pooled_uri: str | None = Field(description="The same through Neon's pooler; null as well where there is none.")
+    pooled_uri: str | None = Field(description="The same through Neon's pooler; also null where there is no pooler.")
 
 
 class AppList(Document):
@@ -90,17 +94,17 @@ class AppList(Document):
 
 
 class Event(Document):
-    """One line of an app's history."""
+    """One event of an app's history."""
 
     event_id: str = Field(pattern=EVENTS_CURSOR)
     at: datetime
-    type: str = Field(description="What it is about, such as a condition's type.")
+    type: str = Field(description="A condition's type, or the kind of the event.")
     reason: str
     message: str
-    actor: str = Field(description="Who did it: an owner's id, or a part of the control plane.")
+    actor: str = Field(description="An owner's id, or the name of a component of the control plane.")
     generation: int
     request_id: str | None = Field(
-        description="`X-Request-ID` of the request that it comes from: a client's, or the reconciler's to Neon."
+        description="`X-Request-ID` of the request that caused the event: a client's, or the reconciler's to Neon."
     )
 
 
@@ -112,33 +116,33 @@ class EventList(Document):
 
 
 class Health(Document):
-    """What a probe wants to know."""
+    """The state of the process, for a probe."""
 
     status: str
-    stopped: str | None = Field(default=None, description="Why nothing is changed at Neon at the moment, if so.")
+    stopped: str | None = Field(default=None, description="Why mutations are suspended; absent while they are not.")
 
-    def answer(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    def to_response(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         """The response that holds it."""
         return Response(self.model_dump_json(exclude_none=True), status, headers, "application/json")
 
 
 class FieldProblem(Document):
-    """What is wrong with one field of a request."""
+    """An error in one field of a request."""
 
     field: str
     detail: str
 
 
 class Problem(BaseModel):
-    """What went wrong (RFC 9457). Some kinds have further members."""
+    """An error (RFC 9457). Some types have further members: `app_id`, `fields` and `limit`."""
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(pattern="^/problems/[a-z0-9-]+$", description="The kind of problem, the same for ever.")
-    title: str = Field(description="What happened.")
-    status: int
-    detail: str = Field(description="What to do about it.")
-    errors: tuple[FieldProblem, ...] = Field(default=(), description="The fields at fault.")
+    type: str = Field(pattern="^/problems/[a-z0-9-]+$", description="The problem's type; it never changes.")
+    title: str = Field(description="The error, the same for each problem of the type.")
+    status: int = Field(ge=400, le=599, description="The status of the response.")
+    detail: str = Field(description="The action that the client can take.")
+    errors: tuple[FieldProblem, ...] = Field(default=(), description="The fields that are not valid.")
 
 
 def app_summary(app: AppMetadata) -> AppSummary:
@@ -202,7 +206,7 @@ def _members(app: AppMetadata) -> dict[str, Any]:
 
 
 def _condition(condition: status.Condition) -> Condition:
-    """What an owner may know of it."""
+    """The part of a condition that owners may read."""
     return Condition(
         type=condition.type,
         status=condition.status,
@@ -220,5 +224,11 @@ def _uri_or_none(app: AppMetadata, sealer: Sealer | None, column: UriColumn) -> 
         return morphik_uri(app, sealer, column)
     except (DecryptionFailed, InvalidURI) as error:
         # The rest of the document is still true, and its reader cannot help; the operator can.
-        _troubles.report("seal", logging.ERROR, f"a URI cannot be shown: {error}", app_id=app.app_id, column=column)
+        _troubles.report(
+            "credentials.decrypt_failed",
+            logging.ERROR,
+            f"A URI cannot be decrypted: {error}",
+            app_id=app.app_id,
+            column=column,
+        )
         return None

@@ -7,7 +7,16 @@ from starlette.requests import Request
 from api.auth.revocations import TokenRevocations
 from api.auth.tokens import InvalidToken, KeysUnavailable, Principal, TokenVerifier
 from api.limits import ClientAddress, RateLimit
-from api.problems import UNAUTHORIZED, ProblemError, forbidden, owner_token_required, too_many, unavailable
+from api.problems import (
+    ProblemError,
+    forbidden,
+    owner_token_required,
+    token_required,
+    too_many,
+    too_many_requests,
+    unauthorized,
+    unavailable,
+)
 from specs.settings import ApiSettings
 
 
@@ -33,7 +42,7 @@ class Guard:
 
         Args:
             request: the request.
-            permissions: the token has at least one of them.
+            permissions: the token has at least one of them; the least comes first.
             app_token: whether a token for one app may make this call; the call then keeps to that app.
         """
         token = _bearer(request)
@@ -51,9 +60,9 @@ class Guard:
             raise unavailable(detail, error.retry_after) from None
         seconds = self._requests.take(principal.owner_id)
         if seconds:
-            raise too_many("Send fewer requests a minute.", seconds)
+            raise too_many_requests(seconds)
         if not principal.permissions.intersection(permissions):
-            raise forbidden(permissions[-1])
+            raise forbidden(permissions[0])
         if principal.app_id is not None and not app_token:
             raise owner_token_required()
         return principal
@@ -73,18 +82,13 @@ class Guard:
 def _bearer(request: Request) -> str:
     values = request.headers.getlist("authorization")
     if not values:
-        raise _unauthorized("Send a token: Authorization: Bearer <token>.")
+        raise token_required()
     scheme, _, token = values[0].partition(" ")
     token = token.strip()
     if len(values) > 1 or scheme.lower() != "bearer" or not token or " " in token:
-        raise _unauthorized("Send one token: Authorization: Bearer <token>.", error="invalid_token")
+        raise unauthorized("Send one token: Authorization: Bearer <token>.", error="invalid_token")
     return token
 
 
 def _invalid(error: InvalidToken) -> ProblemError:
-    return _unauthorized(f"Send a valid token: {error}.", error="invalid_token")
-
-
-def _unauthorized(detail: str, *, error: str | None = None) -> ProblemError:
-    challenge = 'Bearer realm="morphik-apps"' + (f', error="{error}"' if error else "")
-    return UNAUTHORIZED(detail, headers={"WWW-Authenticate": challenge})
+    return unauthorized(f"Send a valid token: {error}.", error="invalid_token")

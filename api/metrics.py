@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
 from api.paths import CanonicalPaths
-from api.problems import EXCEPTION_HANDLERS, UNAUTHORIZED
+from api.problems import EXCEPTION_HANDLERS, metrics_token_required
 from reconciler.catalog.database import Database
 from reconciler.telemetry.catalog_metrics import CatalogCollector, describe_all
 from reconciler.telemetry.reconcile_metrics import ReconcileMetrics
@@ -153,10 +153,7 @@ class MetricsEndpoint:
         scheme, _, given = authorization[0].partition(" ") if len(authorization) == 1 else ("", "", "")
         if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token.encode()):
             return
-        raise UNAUTHORIZED(
-            "Send the token of METRICS_TOKEN: Authorization: Bearer <token>.",
-            headers={"WWW-Authenticate": 'Bearer realm="morphik-apps metrics"'},
-        )
+        raise metrics_token_required()
 
     async def _text(self) -> bytes:
         if self._rendered is not None and self._clock() - self._rendered[0] < FRESH_SECONDS:

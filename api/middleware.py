@@ -14,9 +14,10 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.headers import REQUEST_ID_PATTERN
 from api.metrics import HttpMetrics
-from api.problems import UNKNOWN_HOST, body_too_large, internal_error, unavailable
-from reconciler.logging import log_context
+from api.problems import body_too_large, internal_error, stopping, unknown_host
+from reconciler.logging import log_context, log_extra
 
 LARGEST_BODY = 64 * 1024
 REQUEST_ID = "x-request-id"
@@ -24,7 +25,7 @@ REQUEST_ID = "x-request-id"
 _log = logging.getLogger(__name__)
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 # Probes come by address, whatever the service is called.
 _ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -57,7 +58,7 @@ class RequestContext:
                 headers: list[tuple[bytes, bytes]] = message.setdefault("headers", [])
                 held = any(name == b"preference-applied" for name, _ in headers)
                 headers += [(b"x-request-id", request_id.encode()), _NO_SNIFFING]
-                if scope["path"].startswith("/ee"):
+                if scope["path"].startswith("/ee") and _NO_STORE not in headers:
                     headers.append(_NO_STORE)
             await send(message)
 
@@ -73,10 +74,13 @@ class RequestContext:
             await self._app(scope, receive, send)
         except ClientDisconnect:
             # The client hung up in the middle of its body: nothing was done, and no one is there to read an answer.
-            _log.debug("a client hung up before its request was complete")
+            _log.debug(
+                "The client disconnected before its request was complete.",
+                extra=log_extra("request.client_disconnected"),
+            )
         except Exception:
             # The last door: whatever it is, the client learns nothing but where to look, and the process goes on.
-            _log.exception("a request failed by a defect; report it")
+            _log.exception("unhandled exception while serving request", extra=log_extra("request.crashed"))
             if started():
                 raise
             await internal_error().response()(scope, receive, send)
@@ -84,8 +88,7 @@ class RequestContext:
             # Only a stopping server breaks requests off, and only those that took too long.
             if started():
                 raise
-            stopping = unavailable("This process is stopping; send the same request again.")
-            await stopping.response()(scope, receive, send)
+            await stopping().response()(scope, receive, send)
 
 
 class AllowedHosts:
@@ -100,7 +103,7 @@ class AllowedHosts:
         if scope["type"] == "http" and scope["path"] not in _ANY_HOST:
             host = re.sub(r":[0-9]*$", "", Headers(scope=scope).get("host", "")).lower()
             if not any(self._matches(host, pattern) for pattern in self._allowed):
-                problem = UNKNOWN_HOST("Use one of this service's own names.")
+                problem = unknown_host()
                 await problem.response()(scope, receive, send)
                 return
         await self._app(scope, receive, send)

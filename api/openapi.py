@@ -1,8 +1,9 @@
-"""The API's description: OpenAPI 3.1, made from the models that validate and the table of operations."""
+"""The OpenAPI 3.1 document, built from the models that validate requests and the operations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -10,7 +11,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.documents import Problem
-from api.operations import EXAMPLE_ID, OPERATIONS, Answer, Operation
+from api.examples.problems import problem_example
+from api.examples.responses import APP_ID
+from api.headers import REQUEST_HEADERS, RESPONSE_HEADERS
+from api.operations import OPERATIONS, Operation, ResponseSpec
 from api.problems import (
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
@@ -23,6 +27,7 @@ from api.problems import (
     UNAVAILABLE,
     UNKNOWN_HOST,
     Kind,
+    ProblemResponse,
 )
 from api.queries import AppsQuery
 from specs.app import AppRequest
@@ -30,51 +35,10 @@ from specs.names import APP_ID_PATTERN
 
 Document = dict[str, Any]
 _SCHEMAS = "#/components/schemas/{model}"
-_PROBLEM_JSON = "application/problem+json"
 
-_REQUEST_HEADERS: Mapping[str, Document] = {
-    "Prefer": {
-        "description": "`wait=N` (RFC 7240): hold the answer until the app has settled, at most N seconds and at most "
-        "60. Every other preference is ignored.",
-        "schema": {"type": "string"},
-        "example": "wait=0",
-    },
-    "X-Request-ID": {
-        "description": "Letters, digits, `.`, `_` and `-`, at most 128; any other is replaced. The answer and the "
-        "app's history carry it.",
-        "schema": {"type": "string"},
-    },
-}
-_RESPONSE_HEADERS: Mapping[str, Document] = {
-    "X-Request-ID": {
-        "description": "Names the request in the app's history and in our logs.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
-        "required": True,
-    },
-    "Cache-Control": {
-        "description": "Nobody may keep the answer.",
-        "schema": {"type": "string", "const": "no-store"},
-        "required": True,
-    },
-    "Location": {
-        "description": "The app's own address.",
-        "schema": {"type": "string", "pattern": f"^/ee/apps/{APP_ID_PATTERN}$"},
-        "required": True,
-    },
-    "Preference-Applied": {
-        "description": "That the preference was heard, and the seconds that counted.",
-        "schema": {"type": "string", "pattern": "^wait=[0-9]+$"},
-    },
-    "Retry-After": {
-        "description": "Seconds after which to try again.",
-        "schema": {"type": "string", "pattern": "^[0-9]+$"},
-    },
-    "WWW-Authenticate": {
-        "description": "What the token lacks (RFC 6750).",
-        "schema": {"type": "string", "pattern": "^Bearer "},
-        "required": True,
-    },
-    "Allow": {"description": "The methods that there are.", "schema": {"type": "string"}, "required": True},
+_TAGS = {
+    "apps": "Apps and their history. Each request needs a token and reaches the apps of its owner alone.",
+    "process": "The process itself: probes, metrics and this document. No request needs an owner's token.",
 }
 _ANYWHERE = (
     METHOD_NOT_ALLOWED,
@@ -97,64 +61,71 @@ _HEADERS_OF_STATUS = {
 }
 
 
-def describe(regions: Sequence[str]) -> Document:
-    """The description of an API whose apps may be in these regions."""
+def build_openapi(regions: Sequence[str]) -> Document:
+    """The document of an API whose apps may be in these regions."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Morphik Apps",
             "version": version("morphik-apps"),
             "summary": "A Neon Postgres of its own for every app.",
-            "description": "A client asks for an app and reads it until it is `ready`; its `morphik_uri` then connects "
-            "to a Postgres of its own. Errors are problems (RFC 9457) whose `detail` says what to do.",
+            "description": "A client creates an app and reads it until it is `ready`; its `morphik_uri` then connects "
+            "to a Postgres of its own. Errors are problems (RFC 9457) whose `detail` is the action to take.",
+            "contact": {"name": "Morphik"},
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
-        "paths": _paths(),
+        "servers": [{"url": "/", "description": "The server that sent this document."}],
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
+        "paths": _paths(regions[0]),
         "components": {
             "schemas": _schemas(regions),
-            "headers": dict(_RESPONSE_HEADERS),
+            "headers": dict(RESPONSE_HEADERS),
             "securitySchemes": {
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "`user_id` (else `entity_id`, else `sub`) owns the apps, `permissions` holds `read` "
-                    "and `write`, `exp` is required. A token with `app_id` reaches that app alone and creates nothing. "
-                    "An operator can require a least `token_version` of an owner's tokens.",
+                    "description": "`user_id` (else `entity_id`, else `sub`) owns the apps, `permissions` contains "
+                    "`read` and `write`, and `exp` is required. A token with `app_id` reaches that app alone and "
+                    "creates no app. An operator can require a minimum `token_version` of an owner's tokens.",
                 }
             },
         },
     }
 
 
-def _paths() -> Document:
+def _paths(region: str) -> Document:
     paths: Document = {}
     for operation in OPERATIONS:
         path = paths.setdefault(operation.path, {})
-        path[operation.method.lower()] = _operation(operation)
+        path[operation.method.lower()] = _operation(operation, region)
     return paths
 
 
-def _operation(operation: Operation) -> Document:
+def _operation(operation: Operation, region: str) -> Document:
     described: Document = {
         "operationId": operation.name,
         "tags": ["apps" if operation.permissions else "process"],
         "summary": operation.summary,
-        "description": operation.description,
+        "description": " ".join([operation.description, *_token(operation)]),
         "parameters": [*_parameters(operation)],
-        "responses": _responses(operation),
+        "responses": _responses(operation, region),
         "security": [] if operation.permissions is None else [{"token": []}],
     }
-    if operation.permissions:
-        described["description"] += f" The token needs {' or '.join(f'`{name}`' for name in operation.permissions)}."
     if operation.body is not None:
-        example = {"app_name": "My first app", "region": "aws-us-east-1"}
-        described["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": _reference(operation.body), "example": example}},
-        }
+        content: Document = {"schema": _reference(operation.body)}
+        if operation.body_example is not None:
+            content["example"] = operation.body_example(region).model_dump(mode="json")
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
     return described
+
+
+def _token(operation: Operation) -> Iterable[str]:
+    """Sentences about the permissions of the token."""
+    if operation.permissions:
+        yield f"The token needs {' or '.join(f'`{name}`' for name in operation.permissions)}."
+        if not operation.app_token:
+            yield "A token with `app_id` is a 403."
 
 
 def _parameters(operation: Operation) -> Iterable[Document]:
@@ -164,7 +135,7 @@ def _parameters(operation: Operation) -> Iterable[Document]:
             "in": "path",
             "required": True,
             "schema": {"type": "string", "pattern": f"^{APP_ID_PATTERN}$"},
-            "example": EXAMPLE_ID,
+            "example": APP_ID,
         }
     for name, schema in operation.query.model_json_schema(ref_template=_SCHEMAS).get("properties", {}).items():
         described = {key: value for key, value in schema.items() if key not in ("title", "description", "default")}
@@ -176,51 +147,52 @@ def _parameters(operation: Operation) -> Iterable[Document]:
             described["default"] = schema["default"]
         yield {"name": name, "in": "query", "description": schema.get("description", ""), "schema": described}
     for name in (*operation.headers, "X-Request-ID"):
-        yield {"name": name, "in": "header", **_REQUEST_HEADERS[name]}
+        yield {"name": name, "in": "header", **REQUEST_HEADERS[name]}
 
 
-def _responses(operation: Operation) -> Document:
-    answers = {str(status): _answer(operation, answer) for status, answer in operation.answers.items()}
+def _responses(operation: Operation, region: str) -> Document:
+    responses = {str(status): _response(operation, spec, region) for status, spec in operation.responses.items()}
     kinds: dict[int, list[Kind]] = {}
     for kind in dict.fromkeys((*operation.problems, *_ANYWHERE)):
         kinds.setdefault(kind.status, []).append(kind)
-    told = {str(status): _problem(operation, status, kinds[status]) for status in sorted(kinds)}
-    return answers | told
+    return responses | {str(status): _problem(operation, status, kinds[status]) for status in sorted(kinds)}
 
 
-def _answer(operation: Operation, answer: Answer) -> Document:
+def _response(operation: Operation, spec: ResponseSpec, region: str) -> Document:
     content: Document = {"schema": {"type": "string"}}
-    if answer.model is not None:
-        content = {"schema": _reference(answer.model)}
-    elif answer.media_type == "application/json":
+    if spec.model is not None:
+        content = {"schema": _reference(spec.model)}
+    elif spec.media_type == "application/json":
         content = {"schema": {"type": "object"}}
-    if answer.example is not None:
-        content["example"] = dict(answer.example)
+    if spec.example is not None:
+        content["example"] = json.loads(bytes(spec.example(region).to_response().body))
     return {
-        "description": answer.means,
-        "headers": _headers(operation, answer.headers),
-        "content": {answer.media_type: content},
+        "description": spec.description,
+        "headers": _headers(operation, spec.headers),
+        "content": {spec.media_type: content},
     }
 
 
 def _problem(operation: Operation, status: int, kinds: Sequence[Kind]) -> Document:
-    example = {"title": kinds[0].title, "type": kinds[0].type, "status": status, "detail": "What to do about it."}
-    schema = {
-        "allOf": [
-            _reference(Problem),
-            {"properties": {"type": {"enum": [kind.type for kind in kinds]}, "status": {"const": status}}},
-        ]
+    """All kinds with one status. Their types stand in the examples: a schema of them has no name in a client."""
+    examples = {
+        kind.slug: {
+            "summary": kind.title,
+            "value": json.loads(bytes(problem_example(operation, kind).response().body)),
+        }
+        for kind in kinds
     }
     return {
         "description": "; ".join(f"{kind.title} (`{kind.type}`)" for kind in kinds),
-        "headers": _headers(operation, _HEADERS_OF_STATUS.get(status, ())),
-        "content": {_PROBLEM_JSON: {"schema": schema, "example": example}},
+        "headers": _headers(operation, ("Cache-Control", *_HEADERS_OF_STATUS.get(status, ()))),
+        "content": {ProblemResponse.media_type: {"schema": _reference(Problem), "examples": examples}},
     }
 
 
 def _headers(operation: Operation, names: Iterable[str]) -> Document:
-    always = ("X-Request-ID", "Cache-Control") if operation.path.startswith("/ee") else ("X-Request-ID",)
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*always, *names)}
+    private = ("Cache-Control",) if operation.path.startswith("/ee") else ()
+    declared = ("X-Request-ID", "X-Content-Type-Options", *private, *names)
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in declared}
 
 
 def _reference(model: type[BaseModel]) -> Document:
@@ -228,15 +200,21 @@ def _reference(model: type[BaseModel]) -> Document:
 
 
 def _schemas(regions: Sequence[str]) -> Document:
-    answers = {answer.model for operation in OPERATIONS for answer in operation.answers.values() if answer.model}
+    models_sent = {spec.model for operation in OPERATIONS for spec in operation.responses.values() if spec.model}
     models: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
         (AppRequest, "validation"),
         (AppsQuery, "validation"),
         (Problem, "serialization"),
     ]
-    models += [(model, "serialization") for model in sorted(answers, key=lambda model: model.__name__)]
+    models += [(model, "serialization") for model in sorted(models_sent, key=lambda model: model.__name__)]
     _, described = models_json_schema(models, ref_template=_SCHEMAS)
     schemas: Document = described["$defs"]
     del schemas[AppsQuery.__name__]
+    for schema in schemas.values():
+        # The rest of a docstring is about Python; each field has a description of its own.
+        schema["description"] = schema.get("description", "").split("\n\n")[0]
+        for member in schema.get("properties", {}).values():
+            # The server neither assumes nor sends the Python default of an absent member.
+            member.pop("default", None)
     schemas[AppRequest.__name__]["properties"]["region"]["anyOf"][0]["enum"] = [*regions]
     return schemas

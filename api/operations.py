@@ -1,111 +1,61 @@
-"""The calls as data: what each takes and answers. ``openapi`` describes them, and the tests hold every answer to it."""
+"""The operations as data: routes, permissions, parameters, bodies and responses.
+
+The router and the OpenAPI document derive from them, and the tests compare every response with the document.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import BaseModel
 
-from api import problems
+from api import docs, problems
 from api.documents import App, AppList, EventList, Health
+from api.examples import responses as examples
+from api.examples.responses import Example
 from api.problems import Kind
 from api.queries import AppsQuery, EmptyQuery, EventsQuery
+from reconciler.catalog.limits import MAX_KEYS
 from specs.app import AppRequest
 
 JSON = "application/json"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 
-EXAMPLE_ID = "hfxqgkvvqgxxz2cspbfsiqp3"
-_MADE, _READY = "2026-11-24T09:44:56.891389Z", "2026-11-24T09:44:57.934092Z"
-_CONDITION = {
-    "type": "Ready",
-    "status": "True",
-    "reason": "Available",
-    "message": "The database accepts connections.",
-    "last_transition_time": _READY,
-    "observed_generation": 1,
-}
-_SUMMARY: Mapping[str, Any] = {
-    "app_id": EXAMPLE_ID,
-    "app_name": "My first app",
-    "region": "aws-us-east-1",
-    "pg_version": 17,
-    "compute": {"min_cu": 0.25, "max_cu": 2.0, "suspend_seconds": 300},
-    "history_retention_seconds": 21600,
-    "quota": {},
-    "status": "ready",
-    "generation": 1,
-    "observed_generation": 1,
-    "conditions": [_CONDITION],
-    "created_at": _MADE,
-    "updated_at": _READY,
-    "recoverable_until": None,
-}
-_NO_URI = {"morphik_uri": None, "pooled_uri": None}
-_LOGIN, _REGION = "app_k3v5q2mzt4dpa7ye_1:npg_…", "us-east-1.aws.neon.tech:5432"
-_QUERY = "sslmode=require&channel_binding=require"
-_URI = {
-    "morphik_uri": f"morphik://{_LOGIN}@ep-cool-river-a1b2c3d4.{_REGION}/app?{_QUERY}",
-    "pooled_uri": f"morphik://{_LOGIN}@ep-cool-river-a1b2c3d4-pooler.{_REGION}/app?{_QUERY}",
-}
-_WAITING = _CONDITION | {
-    "status": "False",
-    "reason": "Queued",
-    "message": "Waiting for a reconciler to take the app up; nothing is to be done.",
-    "last_transition_time": _MADE,
-    "observed_generation": 0,
-}
-_PENDING = {"status": "pending", "observed_generation": 0, "conditions": [_WAITING], "updated_at": _MADE}
-_DELETING = _CONDITION | {
-    "status": "False",
-    "reason": "DeleteRequested",
-    "message": "The app's deletion was asked for; its project is being deleted.",
-}
-_GONE = _DELETING | {"reason": "Deleted", "message": "Neon has deleted the project."}
-_EVENT = {
-    "event_id": "1",
-    "at": _MADE,
-    "type": "Created",
-    "reason": "Requested",
-    "message": "the app was asked for",
-    "actor": "alice",
-    "generation": 1,
-    "request_id": "0c9f3f2a8d5e4b1f9a7c6d2e1b0f8a34",
-}
-
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One kind of answer that is not a problem.
+class ResponseSpec:
+    """One response that is not a problem.
 
     Attributes:
-        means: what it says.
-        model: its document; None for one that is no JSON.
-        example: such a document.
-        headers: the headers that it has beside those of every answer.
+        description: its meaning.
+        model: of its body; None for a body without a schema.
+        example: builds such a body.
+        headers: in addition to those of every response.
         media_type: of its body.
     """
 
-    means: str
+    description: str
     model: type[BaseModel] | None = None
-    example: Mapping[str, Any] | None = None
+    example: Example | None = None
     headers: tuple[str, ...] = ()
     media_type: str = JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One call.
+    """One method of one path.
 
     Attributes:
-        permissions: of which a token must have one; None for a call without a token.
-        query: its parameters.
-        headers: what it understands beside ``X-Request-ID``.
-        answers: by status.
-        problems: what can go wrong, beside what can at every call.
+        responses: by status; problems are not among them.
+        permissions: a token must have one of them, the least first; None where no token is needed.
+        app_token: whether a token for one app is allowed; the request then reaches that app alone.
+        query: the model of its query parameters.
+        body: the model of its body; None for a request without one.
+        body_example: builds such a body.
+        headers: that it reads, in addition to ``X-Request-ID``.
+        problems: in addition to those of every operation.
     """
 
     name: str
@@ -113,10 +63,12 @@ class Operation:
     path: str
     summary: str
     description: str
-    answers: Mapping[int, Answer]
+    responses: Mapping[int, ResponseSpec]
     permissions: tuple[str, ...] | None = None
+    app_token: bool = True
     query: type[EmptyQuery] = EmptyQuery
     body: type[BaseModel] | None = None
+    body_example: Callable[[str], BaseModel] | None = None
     headers: tuple[str, ...] = ()
     problems: tuple[Kind, ...] = field(default=())
 
@@ -131,21 +83,23 @@ OPERATIONS: tuple[Operation, ...] = (
         "createApp",
         "POST",
         "/ee/apps",
-        "Ask for an app",
-        "Writes what is wanted, and nothing else; a reconciler makes the database. The same request again is answered "
-        "with the same app: the fields that a request gives are compared with the app of that name, and a field that "
-        "it leaves out is not. With `Prefer: wait=N` one call is enough: it comes back when the app is ready. "
-        "With `Idempotency-Key` (1 to 255 visible ASCII characters, new for each request) the same key and body get "
-        "the same app also after its name was used anew; the same key with another body is a 422. A key is kept for "
-        "24 hours, and at most 1000 of an owner: a new one beyond them is a 429. "
-        "A token with `app_id` creates nothing: 403.",
+        "Create an app",
+        "Records the desired state; a reconciler then creates the database. A repeated request returns the same app: "
+        "the fields of the request are compared with the app of that name, and absent fields are not compared. With "
+        "`Prefer: wait=N` the response is delayed until the app is ready. With `Idempotency-Key` a repeated request "
+        f"returns the same app even after its name was reused. An owner has at most {MAX_KEYS} keys; one more is a "
+        "429.",
         {
-            201: Answer("The app is asked for.", App, {**_SUMMARY, **_PENDING, **_NO_URI}, ("Location", *_WAITED)),
-            200: Answer("The same request came before.", App, {**_SUMMARY, **_URI}, ("Location", *_WAITED)),
+            201: ResponseSpec(
+                "The app is created; its database is pending.", App, examples.pending_app, ("Location", *_WAITED)
+            ),
+            200: ResponseSpec("The app of an earlier request.", App, examples.ready_app, ("Location", *_WAITED)),
         },
         permissions=_WRITE,
+        app_token=False,
         body=AppRequest,
-        headers=("Prefer",),
+        body_example=examples.app_request,
+        headers=("Idempotency-Key", "Prefer"),
         problems=(
             *_CALLER,
             problems.MALFORMED_BODY,
@@ -161,8 +115,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/ee/apps",
         "List apps",
-        "The caller's apps, newest first, without their URIs; for a token with `app_id` that app alone.",
-        {200: Answer("A page of apps.", AppList, {"apps": [_SUMMARY], "next_cursor": None})},
+        "The owner's apps without their URIs, newest first. A token with `app_id` lists that app alone.",
+        {200: ResponseSpec("A page of apps.", AppList, examples.app_list)},
         permissions=_READ,
         query=AppsQuery,
         problems=_CALLER,
@@ -172,8 +126,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/ee/apps/{app_id}",
         "Read an app",
-        "One app; its URIs for a token with `write`, once the database has been connected to.",
-        {200: Answer("The app.", App, {**_SUMMARY, **_URI}, _WAITED)},
+        "A token with `write` gets the app's URIs after the reconciler has connected to the database.",
+        {200: ResponseSpec("The app.", App, examples.ready_app, _WAITED)},
         permissions=_READ,
         headers=("Prefer",),
         problems=_OF_AN_APP,
@@ -183,29 +137,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "DELETE",
         "/ee/apps/{app_id}",
         "Delete an app",
-        "Marks the app for deletion. From then on no URI is served, and its name is free. The app itself can be read "
-        "as `deleted` until its tombstone ends.",
+        "Requests the deletion. From then on the app has no URI, and its name is free. A deleted app can be read until "
+        "its tombstone expires.",
         {
-            202: Answer(
-                "Neon is deleting the database.",
-                App,
-                {**_SUMMARY, "status": "deleting", "generation": 2, "conditions": [_DELETING], **_NO_URI},
-                _WAITED,
-            ),
-            200: Answer(
-                "The database is gone.",
-                App,
-                {
-                    **_SUMMARY,
-                    "status": "deleted",
-                    "generation": 2,
-                    "observed_generation": 2,
-                    "conditions": [_GONE],
-                    "recoverable_until": "2026-12-01T09:50:00Z",
-                    **_NO_URI,
-                },
-                _WAITED,
-            ),
+            202: ResponseSpec("Neon is deleting the database.", App, examples.deleting_app, _WAITED),
+            200: ResponseSpec("The database is deleted.", App, examples.deleted_app, _WAITED),
         },
         permissions=_WRITE,
         headers=("Prefer",),
@@ -216,8 +152,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/ee/apps/{app_id}/events",
         "Read an app's history",
-        "What was asked for and what was done, newest first.",
-        {200: Answer("A page of the history.", EventList, {"events": [_EVENT], "next_cursor": None})},
+        "Requests and the reconciler's actions, newest first.",
+        {200: ResponseSpec("A page of the history.", EventList, examples.event_list)},
         permissions=_READ,
         query=EventsQuery,
         problems=_OF_AN_APP,
@@ -226,42 +162,43 @@ OPERATIONS: tuple[Operation, ...] = (
         "healthz",
         "GET",
         "/healthz",
-        "Is the process alive?",
-        "The process serves, whatever the catalog does.",
-        {200: Answer("It does.", Health, {"status": "ok"})},
+        "Check liveness",
+        "Reports that the process serves, independent of the catalog.",
+        {200: ResponseSpec("The process serves.", Health, examples.alive)},
     ),
     Operation(
         "readyz",
         "GET",
         "/readyz",
-        "Can it work?",
-        "The catalog answers, and its schema is current. ``stopped`` says so while nothing is changed at Neon.",
-        {200: Answer("It can.", Health, {"status": "ready"})},
+        "Check readiness",
+        "Reports that the catalog is available and its schema is current. `stopped` is present while mutations are "
+        "suspended.",
+        {200: ResponseSpec("The process can serve the API.", Health, examples.operational)},
     ),
     Operation(
         "metrics",
         "GET",
         "/metrics",
-        "What it measures",
-        "Figures of this process and of the catalog, for Prometheus, at most a second old. Where ``METRICS_TOKEN`` is "
-        "set, that token is required: ``Authorization: Bearer``. Where ``METRICS_PORT`` is set, they are on that port.",
-        {200: Answer("Prometheus's text format.", media_type=TEXT)},
+        "Read the metrics",
+        "Metrics of this process and of the catalog for Prometheus, at most one second old. With `METRICS_TOKEN` the "
+        "request needs `Authorization: Bearer` with that token. With `METRICS_PORT` the metrics are on that port.",
+        {200: ResponseSpec("Prometheus's text format.", media_type=TEXT)},
         problems=(problems.UNAUTHORIZED, problems.NOT_FOUND),
     ),
     Operation(
         "openapi",
         "GET",
         "/openapi.json",
-        "This description",
-        "OpenAPI 3.1, made from the models that validate.",
-        {200: Answer("The description.")},
+        "Read the OpenAPI document",
+        "OpenAPI 3.1, generated from the models that validate requests.",
+        {200: ResponseSpec("The OpenAPI document.")},
     ),
     Operation(
         "docs",
         "GET",
         "/docs",
-        "This description, for people",
-        "One page that asks no other host for anything.",
-        {200: Answer("The page.", media_type=HTML)},
+        "Read the reference",
+        "The OpenAPI document as one page that loads nothing from other hosts.",
+        {200: ResponseSpec("The page.", headers=tuple(docs.HEADERS), media_type=HTML)},
     ),
 )

@@ -25,7 +25,7 @@ READY_SECONDS = 3.0
 
 async def healthz(_request: Request) -> Response:
     """GET /healthz: this process serves."""
-    return Health(status="ok").answer()
+    return Health(status="ok").to_response()
 
 
 async def ready(database: Database) -> Response:
@@ -42,8 +42,10 @@ async def ready(database: Database) -> Response:
     if not current:
         raise unavailable("The catalog's schema is not current; run morphik-apps migrate.")
     if ended_by is not None:
-        return Health(status="ready", stopped=f"Nothing is changed at Neon; an operator must see: {ended_by}").answer()
-    return Health(status="ready").answer()
+        return Health(
+            status="ready", stopped=f"Nothing is changed at Neon; an operator must see: {ended_by}"
+        ).to_response()
+    return Health(status="ready").to_response()
 
 
 def probes(database: Database, exposition: MetricsEndpoint, *, with_metrics: bool) -> Starlette:

@@ -129,13 +129,79 @@ class ProblemError(Exception):
         }
         if self.errors:
             document["errors"] = [{"field": error.field, "detail": error.detail} for error in self.errors]
-        return ProblemResponse(document | dict(self.members), status_code=self.kind.status, headers=dict(self.headers))
+        # HTTP lets a cache keep a 404 or a 405 that does not say otherwise.
+        headers = {"Cache-Control": "no-store", **self.headers}
+        return ProblemResponse(document | dict(self.members), status_code=self.kind.status, headers=headers)
 
 
 def invalid_fields(*errors: FieldError) -> ProblemError:
     """The problem of a request whose fields are wrong."""
     named = ", ".join(dict.fromkeys(error.field for error in errors))
     return INVALID_REQUEST(f"Correct {named}.", errors=errors)
+
+
+def malformed_head() -> ProblemError:
+    """The problem of a head that is not HTTP."""
+    return MALFORMED_REQUEST("Send a request line and header fields as HTTP/1.1 defines them (RFC 9112).")
+
+
+def head_too_slow(seconds: float) -> ProblemError:
+    """The problem of a head that is not complete after ``seconds``."""
+    return HEAD_TOO_SLOW(f"Send a whole request within {seconds:g} seconds.")
+
+
+def head_too_large(limit: int) -> ProblemError:
+    """The problem of a head over the cap of ``limit`` bytes."""
+    return HEAD_TOO_LARGE(f"The head of a request may hold at most {limit} bytes.")
+
+
+def body_too_slow() -> ProblemError:
+    """The problem of a body that stopped arriving."""
+    return BODY_TOO_SLOW("Send it in one go.")
+
+
+def expectation_failed() -> ProblemError:
+    """The problem of an ``Expect`` header with another value than ``100-continue``."""
+    return EXPECTATION_FAILED("The only expectation that is met is 100-continue.")
+
+
+def unknown_host() -> ProblemError:
+    """The problem of a ``Host`` that ALLOWED_HOSTS does not list."""
+    return UNKNOWN_HOST("Use one of this service's own names.")
+
+
+def json_required() -> ProblemError:
+    """The problem of a body of another media type."""
+    return MALFORMED_BODY("Send the body as Content-Type: application/json.")
+
+
+def invalid_idempotency_key() -> ProblemError:
+    """The problem of a key that does not have the form of one, or of several keys."""
+    return INVALID_IDEMPOTENCY_KEY("Send one, of 1 to 255 visible ASCII characters.")
+
+
+def unauthorized(detail: str, *, error: str | None = None) -> ProblemError:
+    """The problem of a missing token, or with ``error`` (RFC 6750) of a token that is not valid."""
+    challenge = 'Bearer realm="morphik-apps"' + (f', error="{error}"' if error else "")
+    return UNAUTHORIZED(detail, headers={"WWW-Authenticate": challenge})
+
+
+def token_required() -> ProblemError:
+    """The problem of a request without a token."""
+    return unauthorized("Send a token: Authorization: Bearer <token>.")
+
+
+def metrics_token_required() -> ProblemError:
+    """The problem of a request for the metrics without the token of METRICS_TOKEN."""
+    return UNAUTHORIZED(
+        "Send the token of METRICS_TOKEN: Authorization: Bearer <token>.",
+        headers={"WWW-Authenticate": 'Bearer realm="morphik-apps metrics"'},
+    )
+
+
+def too_many_requests(seconds: int) -> ProblemError:
+    """The problem of an owner who sends too many; ``seconds`` until the next one is allowed."""
+    return too_many("Send fewer requests a minute.", seconds)
 
 
 def app_not_found() -> ProblemError:
@@ -168,6 +234,11 @@ def body_too_large(limit: int) -> ProblemError:
 def unavailable(detail: str, seconds: int = RETRY_SECONDS) -> ProblemError:
     """The problem of something of ours that does not answer at the moment; ``seconds`` until it probably does."""
     return UNAVAILABLE(detail, headers={"Retry-After": str(seconds)})
+
+
+def stopping() -> ProblemError:
+    """The problem of a request that a stopping process breaks off."""
+    return unavailable("This process is stopping; send the same request again.")
 
 
 def internal_error() -> ProblemError:

@@ -25,7 +25,7 @@ def _digits(value: object) -> object:
     return value
 
 
-Limit = Annotated[int, Field(ge=1, le=200, description="How many at most."), BeforeValidator(_digits)]
+Limit = Annotated[int, Field(ge=1, le=200, description="The maximum number of items."), BeforeValidator(_digits)]
 
 
 class EmptyQuery(BaseModel):
@@ -37,17 +37,19 @@ class EmptyQuery(BaseModel):
 class AppsQuery(EmptyQuery):
     """Which of the caller's apps."""
 
-    status: AppStatus | None = Field(None, description="Only apps of this status; deleted ones are shown only so.")
+    status: AppStatus | None = Field(
+        None, description="Only apps of this status. Deleted apps are listed only with `deleted`."
+    )
     name: AppName | None = Field(None, description="Only the apps of this name.")
     limit: Limit = 50
-    cursor: str | None = Field(None, pattern=APPS_CURSOR, description="`next_cursor` of the page before.")
+    cursor: str | None = Field(None, pattern=APPS_CURSOR, description="`next_cursor` of the previous page.")
 
 
 class EventsQuery(EmptyQuery):
     """Which part of an app's history."""
 
     limit: Limit = 50
-    cursor: str | None = Field(None, pattern=EVENTS_CURSOR, description="`next_cursor` of the page before.")
+    cursor: str | None = Field(None, pattern=EVENTS_CURSOR, description="`next_cursor` of the previous page.")
 
 
 Query = TypeVar("Query", bound=EmptyQuery)

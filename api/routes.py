@@ -18,10 +18,12 @@ from api.bodies import field_problem, parse_object, require_json
 from api.context import ApiContext
 from api.documents import AppList, EventList, app_document, app_summary, event_document
 from api.guard import Guard
+from api.headers import IDEMPOTENCY_KEY_PATTERN
 from api.nudge import WakeupNotifier
-from api.openapi import describe
+from api.openapi import build_openapi
+from api.operations import OPERATIONS
 from api.probes import healthz, ready
-from api.problems import INVALID_IDEMPOTENCY_KEY, FieldError, app_not_found, invalid_fields
+from api.problems import FieldError, app_not_found, invalid_fields, invalid_idempotency_key
 from api.provisioning import AppCreator, InvalidAppRequest, owner_limits
 from api.queries import AppsQuery, EmptyQuery, EventsQuery, read_query
 from api.waiting import Waiting, is_settled, wait_seconds
@@ -30,8 +32,9 @@ from specs.metadata import AppMetadata
 from specs.names import is_app_id
 from specs.status import AppStatus
 
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 Call = Callable[[Request], Awaitable[Response]]
+AuthorizedCall = Callable[[Request, Principal], Awaitable[Response]]
 
 
 class Routes:
@@ -50,24 +53,47 @@ class Routes:
             new_app_id=context.new_app_id,
             nudge=nudge,
         )
-        described = describe(context.plane.neon_regions)
+        described = build_openapi(context.plane.neon_regions)
         self._openapi, self._docs = json.dumps(described), docs.page(described)
 
     def table(self) -> list[Route]:
-        """Path, method and call."""
-        return [
-            _route("/ee/apps", GET=self.list_apps, POST=self.create_app),
-            _route("/ee/apps/{app_id}", GET=self.get_app, DELETE=self.delete_app),
-            _route("/ee/apps/{app_id}/events", GET=self.list_events),
-            _route("/openapi.json", GET=self.openapi),
-            _route("/docs", GET=self.docs),
-            _route("/healthz", GET=healthz),
-            _route("/readyz", GET=self.readyz),
-        ]
+        """One route for each path of ``OPERATIONS``, ``/metrics`` aside, which can be on a port of its own."""
+        calls: dict[str, Call] = {
+            "openapi": self.openapi,
+            "docs": self.docs,
+            "healthz": healthz,
+            "readyz": self.readyz,
+        }
+        authorized: dict[str, AuthorizedCall] = {
+            "createApp": self.create_app,
+            "listApps": self.list_apps,
+            "getApp": self.get_app,
+            "deleteApp": self.delete_app,
+            "listEvents": self.list_events,
+        }
+        paths: dict[str, dict[str, Call]] = {}
+        for operation in OPERATIONS:
+            if operation.name == "metrics":
+                continue
+            if operation.permissions is None:
+                call = calls[operation.name]
+            else:
+                call = self._authorized(
+                    authorized[operation.name], operation.permissions, app_token=operation.app_token
+                )
+            paths.setdefault(operation.path, {})[operation.method] = call
+        return [_route(path, **methods) for path, methods in paths.items()]
 
-    async def create_app(self, request: Request) -> Response:
+    def _authorized(self, call: AuthorizedCall, permissions: tuple[str, ...], *, app_token: bool) -> Call:
+        """The call, for callers whose token allows it."""
+
+        async def checked(request: Request) -> Response:
+            return await call(request, await self._guard.admit(request, *permissions, app_token=app_token))
+
+        return checked
+
+    async def create_app(self, request: Request, principal: Principal) -> Response:
         """POST /ee/apps: write the desired row, nothing else."""
-        principal = await self._guard.admit(request, "write")
         read_query(request.query_params, EmptyQuery)
         key = _idempotency_key(request)
         wanted = await _read_app_request(request)
@@ -79,11 +105,10 @@ class Routes:
             raise invalid_fields(FieldError(error.field, error.reason)) from None
         app, headers = await self._waited(request, principal, created.app)
         headers["Location"] = f"/ee/apps/{app.app_id}"
-        return app_document(app, self._context.sealer).answer(201 if created.created else 200, headers)
+        return app_document(app, self._context.sealer).to_response(201 if created.created else 200, headers)
 
-    async def list_apps(self, request: Request) -> Response:
+    async def list_apps(self, request: Request, principal: Principal) -> Response:
         """GET /ee/apps: the apps that the token reaches, without URIs."""
-        principal = await self._guard.admit(request, "write", "read", app_token=True)
         asked = read_query(request.query_params, AppsQuery)
         page = await self._catalog.list(
             principal.owner_id,
@@ -93,22 +118,20 @@ class Routes:
             cursor=asked.cursor,
             only_app=principal.app_id,
         )
-        return AppList(apps=tuple(map(app_summary, page.apps)), next_cursor=page.next_cursor).answer()
+        return AppList(apps=tuple(map(app_summary, page.apps)), next_cursor=page.next_cursor).to_response()
 
-    async def get_app(self, request: Request) -> Response:
+    async def get_app(self, request: Request, principal: Principal) -> Response:
         """GET /ee/apps/{app_id}: one app; its URIs for a token with ``write``."""
-        principal = await self._guard.admit(request, "write", "read", app_token=True)
         read_query(request.query_params, EmptyQuery)
         app = await self._catalog.get(principal.owner_id, _app_id(request, principal))
         if app is None:
             raise app_not_found()
         app, headers = await self._waited(request, principal, app)
         sealer = self._context.sealer if "write" in principal.permissions else None
-        return app_document(app, sealer).answer(headers=headers)
+        return app_document(app, sealer).to_response(headers=headers)
 
-    async def delete_app(self, request: Request) -> Response:
+    async def delete_app(self, request: Request, principal: Principal) -> Response:
         """DELETE /ee/apps/{app_id}: mark the row for deletion."""
-        principal = await self._guard.admit(request, "write", app_token=True)
         read_query(request.query_params, EmptyQuery)
         app_id = _app_id(request, principal)
         app = await self._catalog.request_delete(principal.owner_id, app_id, _request_id(request))
@@ -117,17 +140,16 @@ class Routes:
         self._nudge()
         app, headers = await self._waited(request, principal, app)
         done = app.status is AppStatus.DELETED
-        return app_document(app, None).answer(200 if done else 202, headers)
+        return app_document(app, None).to_response(200 if done else 202, headers)
 
-    async def list_events(self, request: Request) -> Response:
+    async def list_events(self, request: Request, principal: Principal) -> Response:
         """GET /ee/apps/{app_id}/events: the app's history, newest first."""
-        principal = await self._guard.admit(request, "write", "read", app_token=True)
         asked = read_query(request.query_params, EventsQuery)
         app_id = _app_id(request, principal)
         page = await self._catalog.events(principal.owner_id, app_id, limit=asked.limit, cursor=asked.cursor)
         if page is None:
             raise app_not_found()
-        return EventList(events=tuple(map(event_document, page.events)), next_cursor=page.next_cursor).answer()
+        return EventList(events=tuple(map(event_document, page.events)), next_cursor=page.next_cursor).to_response()
 
     async def openapi(self, _request: Request) -> Response:
         """GET /openapi.json: what this API is."""
@@ -192,5 +214,5 @@ def _idempotency_key(request: Request) -> str | None:
     if not values:
         return None
     if len(values) > 1 or not _KEY.fullmatch(values[0]):
-        raise INVALID_IDEMPOTENCY_KEY("Send one, of 1 to 255 visible ASCII characters.")
+        raise invalid_idempotency_key()
     return values[0]

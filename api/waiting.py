@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 
 from reconciler.errors import CatalogUnavailable
+from reconciler.logging import log_extra
 from specs.metadata import AppMetadata
 from specs.status import CONVERGED, AppStatus
 
@@ -107,7 +108,11 @@ class Waiting:
             try:
                 apps = await self._statuses(asked)
             except CatalogUnavailable as error:
-                _log.debug("nobody's app could be looked at: %s", error)
+                _log.debug(
+                    "prefer_wait poll failed, catalog unavailable: %s",
+                    error,
+                    extra=log_extra("prefer_wait.poll_failed"),
+                )
             else:
                 for app_id in asked:
                     app = apps.get(app_id)

@@ -1,6 +1,6 @@
-"""What log records carry beside their text, and how often a trouble that lasts is said.
+"""Structured log records: a stable event key, fields, and suppression of repeats.
 
-``api.commands.logs`` writes the records; here is what everybody uses who makes one.
+``api.commands.logs`` formats the records.
 """
 
 from __future__ import annotations
@@ -16,33 +16,39 @@ from typing import Any
 FIRST_PAUSE_SECONDS = 30.0
 MAX_PAUSE_SECONDS = 3600.0
 
-_bound: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default=MappingProxyType({}))
+_context: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default=MappingProxyType({}))
 
 
-class log_context:  # noqa: N801 - it is used as a function is, and made a class for speed: every request passes it
-    """Put these fields on every record that is made inside the block, by this task and those that it starts."""
+class log_context:  # noqa: N801 - used like a function; a class costs less, and every request enters one
+    """Add fields to every record that this task, and every task that it starts, makes inside the block."""
 
-    __slots__ = ("_named", "_token")
+    __slots__ = ("_fields", "_token")
 
-    def __init__(self, **named: object) -> None:
-        self._named = named
+    def __init__(self, **fields: object) -> None:
+        self._fields = fields
 
     def __enter__(self) -> None:
-        self._token = _bound.set({**_bound.get(), **self._named})
+        self._token = _context.set({**_context.get(), **self._fields})
 
     def __exit__(self, *_error: object) -> None:
-        _bound.reset(self._token)
+        _context.reset(self._token)
 
 
-def log_extra(**named: object) -> dict[str, Any]:
-    """The ``extra`` of a log call that gives its record these fields; a None is left out. Never a credential."""
-    return {"fields": {name: value for name, value in named.items() if value is not None}}
+def log_extra(event: str, **fields: object) -> dict[str, Any]:
+    """Build the ``extra`` of a log call. A field that is None is left out; no field may hold a credential.
+
+    Args:
+        event: the stable key of the record, ``subject.verb`` in snake case. Messages may change, keys do not.
+        fields: values that machines read.
+    """
+    return {"event": event, "fields": {name: value for name, value in fields.items() if value is not None}}
 
 
 def record_fields(record: logging.LogRecord) -> dict[str, object]:
-    """All fields of a record: those of the task that makes it, and its own."""
+    """Return all fields of a record: its event key, the fields of its task, and its own."""
+    event: str | None = getattr(record, "event", None)
     own: Mapping[str, object] = getattr(record, "fields", {})
-    return {**_bound.get(), **own}
+    return {**({} if event is None else {"event": event}), **_context.get(), **own}
 
 
 @dataclass(slots=True)
@@ -55,35 +61,44 @@ class _Issue:
 
 
 class RepeatSuppressor:
-    """Says a trouble when it begins, then at growing intervals with how often it was met meanwhile, and its end once.
+    """Logs an issue when it begins, then at growing intervals with a count of repeats, and its end once.
 
-    A trouble that comes and goes is said no more often than one that stays; after a pause without it, it is news again.
+    An intermittent issue is logged no more often than a lasting one. After a pause without it, it counts as new.
 
     Args:
-        log: where it is said.
+        log: the logger.
         clock: monotonic seconds.
     """
 
     def __init__(self, log: logging.Logger, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
         self._clock = clock
-        self._known: dict[str, _Issue] = {}
+        self._issues: dict[str, _Issue] = {}
 
     def report(
-        self, trouble: str, level: int, message: str, *, error: BaseException | None = None, **named: object
+        self,
+        event: str,
+        level: int,
+        message: str,
+        *,
+        key: str | None = None,
+        error: BaseException | None = None,
+        **fields: object,
     ) -> None:
-        """A trouble is there, now.
+        """Log that an issue exists now, unless it was logged a short time ago.
 
         Args:
-            trouble: names it; the same name is the same trouble, whatever its message is this time.
-            level: of the record.
+            event: the event key of the record.
+            level: the record's level.
             message: what an operator reads.
-            error: whose traceback goes along.
-            named: fields of the record.
+            key: tells issues of one event apart; the event where it is None.
+            error: its traceback is logged.
+            fields: fields of the record.
         """
-        now, known = self._clock(), self._known.get(trouble)
+        key = event if key is None else key
+        now, known = self._clock(), self._issues.get(key)
         if known is None or now - known.seen_at > known.pause:
-            self._known[trouble] = known = _Issue(now, now)
+            self._issues[key] = known = _Issue(now, now)
         elif now - known.reported_at < known.pause:
             known.suppressed += 1
             known.seen_at = now
@@ -92,11 +107,11 @@ class RepeatSuppressor:
             known.pause = min(2 * known.pause, MAX_PAUSE_SECONDS)
         repeated = known.suppressed or None
         known.reported_at, known.seen_at, known.suppressed, known.is_open = now, now, 0, True
-        self._log.log(level, message, exc_info=error, extra=log_extra(**named, repeated=repeated))
+        self._log.log(level, message, exc_info=error, extra=log_extra(event, **fields, repeated=repeated))
 
-    def resolve(self, trouble: str, message: str) -> None:
-        """A trouble is not there; said once, and only if the trouble was."""
-        known = self._known.get(trouble)
+    def resolve(self, event: str, message: str, *, key: str | None = None) -> None:
+        """Log once that an issue is over, as ``<event>.resolved``; nothing where there was none."""
+        known = self._issues.get(event if key is None else key)
         if known is not None and known.is_open:
             known.is_open = False
-            self._log.info(message)
+            self._log.info(message, extra=log_extra(f"{event}.resolved"))

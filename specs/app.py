@@ -33,7 +33,14 @@ def _app_name(text: str) -> str:
 AppName = Annotated[
     str,
     # Measured before it is normalized, which takes time that grows with the square of a run of combining marks.
-    Field(min_length=1, max_length=NAME_LENGTH, json_schema_extra={"pattern": APP_NAME_PATTERN}),
+    Field(
+        min_length=1,
+        max_length=NAME_LENGTH,
+        json_schema_extra={"pattern": APP_NAME_PATTERN},
+        description="1 to 100 characters of any script, stored in Unicode's form NFC. Rejected with a 422: control, "
+        "formatting, bidirectional and private-use characters, line and paragraph separators, every space but "
+        "U+0020, and a zero-width joiner or non-joiner at either end.",
+    ),
     AfterValidator(_app_name),
 ]
 Region = Annotated[str, Field(min_length=1, max_length=60)]
@@ -50,7 +57,7 @@ class AppRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     app_name: AppName
-    region: Region | None = None
+    region: Region | None = Field(None, description="Neon's id of the region; null or absent means the default one.")
 
     def given(self) -> dict[str, Any]:
         """The fields that the client gave, by name; null counts as left out."""

@@ -20,7 +20,7 @@ FALLBACK_SLUG = "app"
 
 # What cannot be seen, or not be told from something else: Unicode's controls, formats, separators but the space,
 # and private use (Unicode 15, general categories C but Cn, and Z). Listed, so that it does not depend on a
-# version of Python, and so that the API's description can say it.
+# version of Python.
 _INVISIBLE_CHARACTERS = (
     r"\u0000-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200b"
     r"\u200e\u200f\u2028-\u202f\u205f-\u206f\u3000\ue000-\uf8ff\ufeff\ufff9-\ufffb"
@@ -28,12 +28,13 @@ _INVISIBLE_CHARACTERS = (
     "\U000f0000-\U0010ffff"
 )
 _JOINERS = r"\u200c\u200d"
-APP_NAME_PATTERN = (
+_VISIBLE = (
     rf"^[^{_INVISIBLE_CHARACTERS}{_JOINERS}](?:[^{_INVISIBLE_CHARACTERS}]*[^{_INVISIBLE_CHARACTERS}{_JOINERS}])?$"
 )
-"""Characters that can be seen, and the space; joiners count inside, as some scripts need them."""
+APP_NAME_PATTERN = r"^[^\x00-\x1F\x7F-\x9F]+$"
+"""What the API's description requires of a name: a part of ``is_app_name`` that every dialect of expressions reads."""
 
-_APP_NAME = re.compile(APP_NAME_PATTERN)
+_APP_NAME = re.compile(_VISIBLE)
 _NAME = re.compile(rf"(?P<slug>[a-z0-9]+(?:-[a-z0-9]+)*)-(?P<app_id>{APP_ID_PATTERN})")
 _APP_ID = re.compile(APP_ID_PATTERN)
 
@@ -93,5 +94,8 @@ def is_owner_id(text: str) -> bool:
 
 
 def is_app_name(text: str) -> bool:
-    """Whether ``text`` can be an app's name, whatever its length."""
+    """Whether ``text`` can be an app's name, whatever its length.
+
+    It holds characters that can be seen, and the space. Joiners are allowed inside, as some scripts need them.
+    """
     return _APP_NAME.fullmatch(text) is not None

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AppStatus(StrEnum):
-    """The one-word summary, derived by ``derive_status``."""
+    """The summary of an app's conditions in one word."""
 
     PENDING = "pending"
     PROVISIONING = "provisioning"

@@ -11,13 +11,26 @@ from typing import Any
 import httpx
 from jsonschema import Draft202012Validator
 
-from api.openapi import describe
+from api.openapi import build_openapi
 from specs.settings import NEON_REGIONS
 
 Document = dict[str, Any]
-DESCRIBED: Document = describe(NEON_REGIONS)
+DESCRIBED: Document = build_openapi(NEON_REGIONS)
 NOWHERE = {404, 400, 413, 500, 503}
 """What is answered at a path that does not exist."""
+CONNECTION_HEADERS = {"connection", "content-length", "content-type", "date", "server", "transfer-encoding"}
+"""The headers of HTTP itself, which a description leaves out."""
+
+
+_OF_ONE_REQUEST = {
+    "at",
+    "created_at",
+    "updated_at",
+    "last_transition_time",
+    "recoverable_until",
+    "request_id",
+    "event_id",
+}
 
 
 class NotDescribed(AssertionError):
@@ -37,11 +50,37 @@ def check(method: str, path: str, status: int, headers: Mapping[str, str], body:
         raise NotDescribed(f"{where}: this status is not described")
     for name in response["headers"]:
         _check_header(where, name, headers.get(name.lower(), headers.get(name)))
+    undeclared = (
+        {name.lower() for name in headers} - {name.lower() for name in response["headers"]} - CONNECTION_HEADERS
+    )
+    if undeclared:
+        raise NotDescribed(f"{where}: the headers {sorted(undeclared)} are not described")
     [(media_type, content)] = response["content"].items()
     if headers.get("content-type", "").split(";")[0] != media_type.split(";")[0]:
         raise NotDescribed(f"{where}: {headers.get('content-type')} instead of {media_type}")
     if media_type.split(";")[0].endswith("json") and method != "HEAD":
-        _check_body(where, content["schema"], body)
+        value = _check_body(where, content["schema"], body)
+        types = {example["value"]["type"] for example in content.get("examples", {}).values()}
+        if types and (value["type"] not in types or value["status"] != status):
+            raise NotDescribed(f"{where}: {value['type']} with the status {value['status']} is not described")
+
+
+def example(method: str, path: str, status: int | None = None) -> Document:
+    """The example of an operation's response, without ``status`` of its request's body."""
+    operation = DESCRIBED["paths"][path][method.lower()]
+    content = (operation["requestBody"] if status is None else operation["responses"][str(status)])["content"]
+    found: Document = content["application/json"]["example"]
+    return found
+
+
+def without_times(value: Any) -> Any:
+    """A document without the values that differ from one app and request to the next."""
+    match value:
+        case dict():
+            return {name: without_times(each) for name, each in value.items() if name not in _OF_ONE_REQUEST}
+        case list():
+            return [without_times(each) for each in value]
+    return value
 
 
 async def acheck_response(response: httpx.Response) -> None:
@@ -77,7 +116,8 @@ def _check_problem(
         raise NotDescribed(f"{where}: a path or method that there is not is answered with {statuses}")
     if headers.get("content-type") != "application/problem+json" or (status == 405 and not headers.get("allow")):
         raise NotDescribed(f"{where}: not a problem, or a 405 without Allow")
-    _check_header(where, "X-Request-ID", headers.get("x-request-id"))
+    for name in ("X-Request-ID", "X-Content-Type-Options", "Cache-Control"):
+        _check_header(where, name, headers.get(name.lower()))
     if method != "HEAD":
         _check_body(where, {"$ref": "#/components/schemas/Problem"}, body)
 
@@ -93,7 +133,7 @@ def _check_header(where: str, name: str, value: str | None) -> None:
         raise NotDescribed(f"{where}: {name}: {error.message}")
 
 
-def _check_body(where: str, schema: Document, body: bytes) -> None:
+def _check_body(where: str, schema: Document, body: bytes) -> Any:
     try:
         value = json.loads(body)
     except ValueError:
@@ -101,6 +141,7 @@ def _check_body(where: str, schema: Document, body: bytes) -> None:
     error = next(_validator(json.dumps(schema)).iter_errors(value), None)
     if error is not None:
         raise NotDescribed(f"{where}: {error.json_path}: {error.message}")
+    return value
 
 
 @cache

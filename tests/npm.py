@@ -27,10 +27,16 @@ PACKAGES: Final[Mapping[str, str]] = {
     "pg": "8.23.1",
     POSTGRES: "18.4.0-beta.17",
 }
+OPENAPI_TOOLS: Final[Mapping[str, str]] = {
+    "@redocly/cli": "2.77.0",
+    "@stoplight/spectral-cli": "6.16.3",
+    "openapi-typescript": "7.13.0",
+    "typescript": "5.9.3",
+}
+"""Readers of this product's OpenAPI document, in a separate folder because of their 250 dependencies."""
 REQUIRED = "REQUIRE_FOREIGN"
+NO_NODE = "there is no npm with Node 20.19 or newer on this machine"
 OLDEST_NODE = (20, 19)
-_FOLDER: Final = ROOT / "build" / "npm"
-_MODULES: Final = _FOLDER / "node_modules"
 _PATIENCE_SECONDS = 300
 
 
@@ -38,33 +44,35 @@ class NotThere(Exception):
     """Something from outside this repository cannot be had here; the message says what, and why."""
 
 
-def present() -> Path | None:
-    """The folder of the packages, None where they are not all installed in the versions that are asked for."""
-    return _MODULES if all(_version(name) == version for name, version in PACKAGES.items()) else None
+def present(packages: Mapping[str, str] = PACKAGES) -> Path | None:
+    """The folder of the packages, None unless all are installed in these versions."""
+    modules = _folder(packages) / "node_modules"
+    return modules if all(_version(modules / name) == version for name, version in packages.items()) else None
 
 
-def installed() -> Path:
+def installed(packages: Mapping[str, str] = PACKAGES) -> Path:
     """The folder of the packages, installed now where they are not yet.
 
     Raises:
         NotThere: there is no Node, one that is too old, or no registry.
     """
-    found = present()
+    found = present(packages)
     if found is not None:
         return found
     npm = shutil.which("npm")
     if npm is None or node() is None:
-        raise NotThere("there is no npm with Node 20.19 or newer on this machine")
-    _FOLDER.mkdir(parents=True, exist_ok=True)
-    (_FOLDER / "package.json").write_text(json.dumps({"private": True, "dependencies": PACKAGES}))
+        raise NotThere(NO_NODE)
+    folder = _folder(packages)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": packages}))
     command = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error"]
     try:
-        subprocess.run(command, cwd=_FOLDER, check=True, capture_output=True, text=True, timeout=_PATIENCE_SECONDS)
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=_PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
-        raise NotThere(f"npm did not install {', '.join(PACKAGES)} within {_PATIENCE_SECONDS} s") from None
+        raise NotThere(f"npm did not install {', '.join(packages)} within {_PATIENCE_SECONDS} s") from None
     except subprocess.CalledProcessError as error:
-        raise NotThere(f"npm could not install {', '.join(PACKAGES)}: {error.stderr.strip()[-500:]}") from None
-    return _MODULES
+        raise NotThere(f"npm could not install {', '.join(packages)}: {error.stderr.strip()[-500:]}") from None
+    return folder / "node_modules"
 
 
 def node() -> str | None:
@@ -84,8 +92,12 @@ def give_up(reason: str) -> Never:
     pytest.skip(reason)
 
 
-def _version(name: str) -> str | None:
-    file = _MODULES / name / "package.json"
+def _folder(packages: Mapping[str, str]) -> Path:
+    return ROOT / "build" / ("npm-openapi" if packages is OPENAPI_TOOLS else "npm")
+
+
+def _version(package: Path) -> str | None:
+    file = package / "package.json"
     if not file.exists():
         return None
     version: str = json.loads(file.read_text())["version"]

@@ -37,8 +37,8 @@ DELETE FROM catalog_identity;
 INSERT INTO catalog_identity DEFAULT VALUES;
 DELETE FROM periodic_jobs;
 INSERT INTO periodic_jobs (name) VALUES ('resync'), ('deep_resync'), ('expire_idempotency_keys');
-DELETE FROM request_budget;
-INSERT INTO request_budget DEFAULT VALUES;
+DELETE FROM neon_rate_limit;
+INSERT INTO neon_rate_limit DEFAULT VALUES;
 SELECT setval('lease_tokens', 1, false);
 """
 

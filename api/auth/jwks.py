@@ -27,7 +27,7 @@ KEEP_SECONDS = 3600.0
 START_SECONDS = 2.0
 MAX_UNKNOWN_IDS = 4096
 _LOGGED_SKIPS = 10
-_FETCH = "jwks fetch"
+_FETCH = "jwks.fetch_failed"
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +168,9 @@ class RemoteKeys:
         except MalformedKeySet as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - the refresh must not end; the record carries the traceback
-            self._troubles.report("jwks defect", logging.ERROR, "The JWKS refresh failed unexpectedly.", error=error)
+            self._troubles.report(
+                "jwks.refresh_crashed", logging.ERROR, "The JWKS refresh failed unexpectedly.", error=error
+            )
             return False
         else:
             self._replace(keys, began, number)
@@ -193,7 +195,9 @@ class RemoteKeys:
         if keys.skipped != self._skipped:
             for reason in keys.skipped[:_LOGGED_SKIPS]:
                 log.warning(
-                    "A key of JWT_JWKS_URL is not used. Key %s.", reason, extra=log_extra(usable=len(keys.keys))
+                    "A key of JWT_JWKS_URL is not used. Key %s.",
+                    reason,
+                    extra=log_extra("jwks.key_skipped", usable=len(keys.keys)),
                 )
         self._skipped = keys.skipped
 

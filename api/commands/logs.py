@@ -1,6 +1,6 @@
-"""Log records on stderr: one JSON object a line for machines, a short line for people.
+"""Log records on stderr: one JSON object a line for machines, a short line for a terminal.
 
-Whatever looks like a credential is struck out of both, as a last door: nobody is supposed to log one.
+Both formats redact everything that looks like a credential, as a last safeguard.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from reconciler.logging import record_fields
 from specs.settings import LogSettings
 
-# What these say at INFO is said better by us; uvicorn warns of every request that is not HTTP, which anybody can send.
+# Our own records cover what these log at INFO. uvicorn warns of every request that is not HTTP.
 LEVELS = {
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
@@ -36,24 +36,24 @@ _CREDENTIALS = re.compile(
 
 
 def redact_credentials(text: str) -> str:
-    """The text with everything struck out that looks like a URI's login, a bearer token or a JWT."""
+    """Return the text without what looks like the login of a URI, a bearer token or a JWT."""
 
-    def struck(found: re.Match[str]) -> str:
+    def redacted(found: re.Match[str]) -> str:
         scheme = found["scheme"]
         return f"{scheme}***@" if scheme else f"{found['bearer'] or ''}***"
 
-    return _CREDENTIALS.sub(struck, text)
+    return _CREDENTIALS.sub(redacted, text)
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object: time (RFC 3339), level, severity (as Google Cloud Logging reads it), logger, message, fields.
 
-    A traceback is in ``exception``. A field cannot take the place of those.
+    ``event`` is a field. ``exception`` holds a traceback. No field replaces another key.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line for one record."""
-        said: dict[str, Any] = {
+        reserved: dict[str, Any] = {
             "time": _time(record),
             "level": record.levelname.lower(),
             "severity": record.levelname,
@@ -61,19 +61,21 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         if record.exc_info:
-            said["exception"] = self.formatException(record.exc_info)
-        document = said | {name: value for name, value in record_fields(record).items() if name not in said}
+            reserved["exception"] = self.formatException(record.exc_info)
+        document = reserved | {name: value for name, value in record_fields(record).items() if name not in reserved}
         return redact_credentials(json.dumps(document, ensure_ascii=False, default=str))
 
 
 class TextFormatter(logging.Formatter):
-    """Time of day, level, message, then ``name=value``; a traceback below."""
+    """Time of day, level, event key, message, ``name=value`` for each field; a traceback below."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line for one record."""
-        told = "".join(f" {name}={_plain(value)}" for name, value in record_fields(record).items())
+        fields = record_fields(record)
+        event = fields.pop("event", None)
+        shown = "".join(f" {name}={_plain(value)}" for name, value in fields.items())
         at = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        line = f"{at} {record.levelname:<7} {record.getMessage()}{told}"
+        line = f"{at} {record.levelname:<7} {event or record.name} {record.getMessage()}{shown}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return redact_credentials(line)
@@ -89,7 +91,7 @@ def _plain(value: object) -> str:
 
 
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Write all records to stderr as the settings say; without a word on the format, as text if a person reads it."""
+    """Write all records to stderr by the settings. Without ``LOG_FORMAT``, a terminal gets text, the rest JSON."""
     stream = sys.stderr if stream is None else stream
     chosen = settings.log_format or ("text" if stream.isatty() else "json")
     handler = logging.StreamHandler(stream)

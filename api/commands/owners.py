@@ -37,8 +37,14 @@ async def revoke_tokens(owner_id: str, below: int, *, allow_lower: bool) -> str:
     if changed.previous == changed.minimum:
         return f"nothing to change: the minimum of {owner_id!r} is {changed.minimum}\n"
     log.info(
-        "token minimum changed",
-        extra=log_extra(owner_id=owner_id, previous=changed.previous, minimum=changed.minimum, operator=operator),
+        "Token minimum changed.",
+        extra=log_extra(
+            "tokens.minimum_changed",
+            owner_id=owner_id,
+            previous=changed.previous,
+            minimum=changed.minimum,
+            operator=operator,
+        ),
     )
     if changed.minimum == 0:
         return f"every API process accepts all tokens of {owner_id!r} again within a minute\n"

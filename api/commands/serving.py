@@ -19,6 +19,7 @@ from api.commands.server import Server
 from api.connections.pool import Connections
 from api.metrics import MetricsEndpoint, only_metrics
 from reconciler.catalog.database import Database
+from reconciler.logging import log_extra
 from specs.settings import MetricsSettings
 
 COMMAND_SECONDS = 9.0  # how long a command may take to end; what runs it usually kills it after ten seconds
@@ -165,6 +166,8 @@ def run_until_signal(
 
 def _give_up(seconds: float) -> None:
     """End the process: its leases expire by themselves, and a killed one leaves no more behind than this."""
-    log.error("stopping took more than %g seconds; what is left of it is broken off", seconds)
+    log.error(
+        "Shutdown exceeded %g s. Remaining tasks are cancelled.", seconds, extra=log_extra("process.stop_timed_out")
+    )
     logging.shutdown()
     os._exit(1)

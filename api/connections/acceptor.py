@@ -77,7 +77,9 @@ class Acceptor:
                 # Most likely something else has used up descriptors or buffers; a closed connection gives some back.
                 self._connections.close_longest_waiting()
                 message = f"A connection cannot be accepted: {error.strerror}."
-                self._troubles.report("accept", logging.ERROR, message, connections=len(self._connections))
+                self._troubles.report(
+                    "connections.accept_failed", logging.ERROR, message, connections=len(self._connections)
+                )
                 self._rest()
                 return
             if not self._connections.make_room():

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-from api.problems import EXPECTATION_FAILED, HEAD_TOO_LARGE, MALFORMED_REQUEST
+from api.problems import MALFORMED_REQUEST, expectation_failed, head_too_large, malformed_head
 
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_CHUNK_LINE_BYTES = 256
@@ -135,7 +135,7 @@ class Framing:
         if end >= 0:
             return self._checked(self._take(end + 4))
         if len(buffer) >= MAX_HEAD_BYTES:
-            raise HEAD_TOO_LARGE(f"The head of a request may hold at most {MAX_HEAD_BYTES} bytes.")
+            raise head_too_large(MAX_HEAD_BYTES)
         if _BROKEN_LINE.search(buffer, max(0, self._searched - 1)):
             raise MALFORMED_REQUEST("End each line of the head with CR LF, and send no CR, LF or NUL inside one.")
         self._searched = len(buffer)
@@ -145,7 +145,7 @@ class Framing:
         """The head as the parser may see it, with the body's framing taken from it."""
         parsed = _HEAD.fullmatch(head)
         if parsed is None:
-            raise MALFORMED_REQUEST("Send a request line and header fields as HTTP/1.1 defines them (RFC 9112).")
+            raise malformed_head()
         method, target, minor = parsed.groups()
         fields: dict[bytes, list[bytes]] = {}
         for field in _FRAMING_FIELDS.finditer(head.lower()):
@@ -153,7 +153,7 @@ class Framing:
         host = _host(fields.get(b"host", []), required=minor == b"1")
         expectations = fields.get(b"expect")
         if expectations and minor == b"1" and expectations != [b"100-continue"]:
-            raise EXPECTATION_FAILED("The only expectation that is met is 100-continue.")
+            raise expectation_failed()
         if not target.startswith(b"/") or b"#" in target:
             head = head.replace(target, _origin_form(method, target, host), 1)
         self.method = method.decode("ascii")

@@ -114,9 +114,9 @@ class Connections:
         self.remove(chosen)
         chosen.give_way()
         self._troubles.report(
-            "limit",
+            "connections.limit_reached",
             logging.WARNING,
-            "There are as many connections as there may be. The one that waited longest for its client is closed.",
+            "The connection limit is reached. The connection that waited longest for its client is closed.",
             limit=self.limit,
         )
         return True

@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 
 from api.connections.framing import Framing
 from api.connections.pool import Connections
-from api.problems import BODY_TOO_SLOW, HEAD_TOO_SLOW, MALFORMED_REQUEST, ProblemError
+from api.problems import MALFORMED_REQUEST, ProblemError, body_too_slow, head_too_slow
 
 HEAD_SECONDS = 10.0  # for a head, from the connection's start or from the first byte of a later request
 BODY_SECONDS = 20.0  # for a body, from the end of its head
@@ -143,9 +143,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_refused:
             self.transport.abort()
         elif self._framing.has_head:
-            self._refuse(BODY_TOO_SLOW("Send it in one go."))
+            self._refuse(body_too_slow())
         elif self._framing.kept:
-            self._refuse(HEAD_TOO_SLOW(f"Send a whole request within {HEAD_SECONDS:g} seconds."))
+            self._refuse(head_too_slow(HEAD_SECONDS))
         else:
             self.transport.abort()
 
@@ -209,7 +209,6 @@ def _answer(problem: ProblemError) -> bytes:
     """A whole response, for a request that no application has seen."""
     response = problem.response()
     response.headers["Connection"] = "close"
-    response.headers["Cache-Control"] = "no-store"
     response.headers["X-Request-ID"] = secrets.token_hex(16)
     response.headers["X-Content-Type-Options"] = "nosniff"
     fields = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)

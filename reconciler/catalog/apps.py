@@ -27,6 +27,7 @@ from reconciler.catalog.limits import MAX_KEYS, OwnerLimits, seconds_until_creat
 from reconciler.catalog.rows import app_from_row, app_from_values
 from reconciler.catalog.statements import load
 from reconciler.errors import CatalogUnavailable
+from reconciler.logging import log_extra
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.status import AppStatus, Condition, ConditionType, Reason
@@ -144,7 +145,7 @@ class AppStore:
             "owner_id": owner_id,
             "key": idempotency_key,
             "app_id": app_id,
-            "waiting": QUEUED_MESSAGE,
+            "queued_message": QUEUED_MESSAGE,
             "request_id": request_id,
             "fingerprint": None if fingerprint is None else fingerprint.hex(),
             "max_apps": limits.apps,
@@ -214,7 +215,7 @@ class AppStore:
             if await _one(connection, "remember_key", values) is not None:
                 return app
             counts = await _one(connection, "owner_counts", sought.parameters)
-        if counts is not None and counts["keys"] >= MAX_KEYS:
+        if counts is not None and counts["key_count"] >= MAX_KEYS:
             await self._count_keys(sought)
         raise _Conflict
 
@@ -224,12 +225,12 @@ class AppStore:
             counts = await _one(connection, "owner_counts", sought.parameters)
         if counts is None:
             return
-        if counts["living"] >= limits.apps:
+        if counts["app_count"] >= limits.apps:
             raise LimitReached(limits.apps)
         seconds = seconds_until_create(counts["creates"], counts["creates_hour"], counts["now"], limits.creates_per_day)
         if seconds > 0:
             raise CreateLimitReached(limits.creates_per_day, seconds)
-        if sought.key is not None and counts["keys"] >= MAX_KEYS:
+        if sought.key is not None and counts["key_count"] >= MAX_KEYS:
             await self._count_keys(sought)
 
     async def _count_keys(self, sought: _CreateRequest) -> None:
@@ -238,7 +239,7 @@ class AppStore:
             # A statement of its own: the count must see what was committed while this waited for the lock.
             await connection.execute(_SQL["lock_owner"], sought.parameters)
             counted = await _exactly_one(connection, "count_keys", sought.parameters)
-        if counted["keys"] >= MAX_KEYS:
+        if counted["key_count"] >= MAX_KEYS:
             raise KeyLimitReached(MAX_KEYS, counted["seconds"])
 
     async def _create_each(self, wanted: Sequence[dict[str, Any]]) -> Sequence[datetime | Exception | None]:
@@ -257,9 +258,9 @@ class AppStore:
         numbered = Jsonb([one | {"number": number} for number, one in enumerate(wanted)])
         made: list[datetime | None] = [None] * len(wanted)
         async with self._database.connection() as connection:
-            cursor = await connection.execute(_SQL["create"], {"wanted": numbered}, binary=True)
+            cursor = await connection.execute(_SQL["create"], {"requests": numbered}, binary=True)
             for row in await cursor.fetchall():
-                made[row["number"]] = row["made_at"]
+                made[row["number"]] = row["created_at"]
         return made
 
     async def get(self, owner_id: str, app_id: str) -> AppMetadata | None:
@@ -345,11 +346,11 @@ class AppStore:
             async with self._database.connection() as connection:
                 await connection.execute(_SQL["notify"])
         except CatalogUnavailable as error:
-            _log.debug("no hint was sent: %s", error)
+            _log.debug("Wake-up notification was not sent: %s", error, extra=log_extra("wakeup.notify_failed"))
 
 
 def _new_app(desired: DesiredApp, wanted: dict[str, Any], made_at: datetime) -> AppMetadata:
-    """The row as ``create_app`` wrote it: what it was given, and the columns' defaults."""
+    """The row as ``create_apps`` wrote it: what it was given, and the columns' defaults."""
     waiting = Condition(
         type=ConditionType.READY,
         status="False",

@@ -2,7 +2,7 @@
 -- The app that a living idempotency key made or found.
 SELECT k.fingerprint, a.*
 FROM idempotency_keys k JOIN app_metadata a USING (app_id)
-WHERE k.owner_id = %(owner_id)s AND k.key = %(key)s AND is_living_key(k.created_at)
+WHERE k.owner_id = %(owner_id)s AND k.key = %(key)s AND is_live_key(k.created_at)
 
 -- name: find_living
 -- The living app of a name.
@@ -12,24 +12,24 @@ WHERE owner_id = %(owner_id)s AND app_name = %(app_name)s AND delete_requested_a
 
 -- name: owner_counts
 -- What an owner's limits are held against, and the catalog's clock in seconds since 1970.
-SELECT living, creates, creates_hour, keys, extract(epoch FROM clock_timestamp())::float8 AS now
+SELECT app_count, creates, creates_hour, key_count, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM app_owners WHERE owner_id = %(owner_id)s
 
 -- name: create
 -- Apps with their work and first events, and when; no row where the name is taken or a limit reached.
-SELECT number, made_at FROM create_apps(%(wanted)s)
+SELECT number, created_at FROM create_apps(%(requests)s)
 
 -- name: remember_key
 -- Remember that a key stands for an app that exists; no row where the key lives already or the owner has too many.
 WITH counted AS (
-    UPDATE app_owners SET keys = keys + 1 WHERE owner_id = %(owner_id)s AND keys < %(max_keys)s
+    UPDATE app_owners SET key_count = key_count + 1 WHERE owner_id = %(owner_id)s AND key_count < %(max_keys)s
     RETURNING owner_id
 )
 INSERT INTO idempotency_keys AS k (owner_id, key, fingerprint, app_id)
 SELECT owner_id, %(key)s, %(fingerprint)s, %(app_id)s FROM counted
 ON CONFLICT (owner_id, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, app_id = excluded.app_id, created_at = excluded.created_at
-WHERE NOT is_living_key(k.created_at)
+WHERE NOT is_live_key(k.created_at)
 RETURNING k.app_id
 
 -- name: lock_owner
@@ -39,15 +39,15 @@ SELECT owner_id FROM app_owners WHERE owner_id = %(owner_id)s FOR NO KEY UPDATE
 -- name: count_keys
 -- Count an owner's living keys anew; and the seconds until the oldest expires.
 UPDATE app_owners o
-SET keys = k.living
+SET key_count = k.live
 FROM (
-    SELECT count(*) AS living,
+    SELECT count(*) AS live,
            extract(epoch FROM min(created_at) + interval '24 hours' - clock_timestamp())::float8 AS seconds
     FROM idempotency_keys
-    WHERE owner_id = %(owner_id)s AND is_living_key(created_at)
+    WHERE owner_id = %(owner_id)s AND is_live_key(created_at)
 ) AS k
 WHERE o.owner_id = %(owner_id)s
-RETURNING o.keys, k.seconds
+RETURNING o.key_count, k.seconds
 
 -- name: get
 -- Some apps of some owners, while they can be seen; the columns of AppMetadata in its order. The comparison of rows can
@@ -104,7 +104,7 @@ FOR NO KEY UPDATE
 
 -- name: decrement_app_count
 -- One living app less; before the app's row is changed, since a create holds the owner's row when it waits for a name.
-UPDATE app_owners SET living = living - 1 WHERE owner_id = %(owner_id)s AND living > 0
+UPDATE app_owners SET app_count = app_count - 1 WHERE owner_id = %(owner_id)s AND app_count > 0
 
 -- name: request_delete
 -- Mark the row for deletion.

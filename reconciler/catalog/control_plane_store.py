@@ -176,7 +176,7 @@ class ControlPlaneStore:
             "period": period_seconds,
         }
         rows = await self._rows("claim_job", parameters)
-        return Job(name, rows[0]["lease_token"], rows[0]["position"]) if rows else None
+        return Job(name, rows[0]["lease_token"], rows[0]["checkpoint"]) if rows else None
 
     async def job_finished_at(self, name: str) -> datetime | None:
         """When a job had last looked at the whole fleet, by the catalog's clock; None before the first time."""
@@ -191,7 +191,7 @@ class ControlPlaneStore:
 
     async def finish_job(self, job: Job, checkpoint: str = "", *, complete: bool = False) -> None:
         """Give a job back and keep its place; ``whole`` says that all of the fleet has been looked at by now."""
-        parameters = {"name": job.name, "token": job.token, "position": checkpoint, "whole": complete}
+        parameters = {"name": job.name, "token": job.token, "checkpoint": checkpoint, "complete": complete}
         async with self._database.connection() as connection:
             await connection.execute(_SQL["finish_job"], parameters)
 

@@ -129,17 +129,17 @@ DELETE FROM orphan_projects WHERE NOT project_id = ANY(%(seen)s);
 -- name: claim_job
 -- Take a periodic job when it is due and nobody runs it.
 UPDATE periodic_jobs
-SET lease_owner = %(owner)s,
+SET lease_holder = %(owner)s,
     lease_token = lease_token + 1,
     lease_expires_at = now() + make_interval(secs => %(lease)s),
     started_at = now(),
-    cycle_started_at = CASE WHEN position = '' THEN now() ELSE coalesce(cycle_started_at, now()) END
+    cycle_started_at = CASE WHEN checkpoint = '' THEN now() ELSE coalesce(cycle_started_at, now()) END
 WHERE name = %(name)s
   AND (lease_expires_at IS NULL OR lease_expires_at < now())
   -- A start in the future is of before the server's clock was set back.
   AND (started_at IS NULL OR started_at > now() + interval '1 minute'
        OR started_at <= now() - make_interval(secs => %(period)s))
-RETURNING lease_token, position;
+RETURNING lease_token, checkpoint;
 
 -- name: job_finished_at
 -- When a periodic job had last looked at the whole fleet.
@@ -154,20 +154,20 @@ RETURNING name;
 -- name: finish_job
 -- Give a job back and keep its place; and the time, when the whole fleet has been looked at.
 UPDATE periodic_jobs
-SET lease_owner = NULL,
+SET lease_holder = NULL,
     lease_expires_at = NULL,
     finished_at = now(),
-    position = %(position)s,
-    cycle_started_at = CASE WHEN %(whole)s THEN NULL ELSE cycle_started_at END,
-    cycle_finished_at = CASE WHEN %(whole)s THEN now() ELSE cycle_finished_at END,
+    checkpoint = %(checkpoint)s,
+    cycle_started_at = CASE WHEN %(complete)s THEN NULL ELSE cycle_started_at END,
+    cycle_finished_at = CASE WHEN %(complete)s THEN now() ELSE cycle_finished_at END,
     cycle_seconds = CASE
-        WHEN %(whole)s THEN extract(epoch FROM now() - coalesce(cycle_started_at, started_at)) ELSE cycle_seconds
+        WHEN %(complete)s THEN extract(epoch FROM now() - coalesce(cycle_started_at, started_at)) ELSE cycle_seconds
     END
 WHERE name = %(name)s AND lease_token = %(token)s;
 
 -- name: release_jobs
 -- Give every job of one owner back, also one whose claim was broken off.
-UPDATE periodic_jobs SET lease_owner = NULL, lease_expires_at = NULL WHERE lease_owner = %(owner)s;
+UPDATE periodic_jobs SET lease_holder = NULL, lease_expires_at = NULL WHERE lease_holder = %(owner)s;
 
 -- name: purge_tombstones
 -- Drop rows whose tombstone has ended.
@@ -186,11 +186,11 @@ expired AS MATERIALIZED (
     SELECT e.owner_id, e.key
     FROM page CROSS JOIN LATERAL (
         SELECT k.owner_id, k.key FROM idempotency_keys k
-        WHERE k.owner_id = page.owner_id AND k.key = page.key AND NOT is_living_key(k.created_at)
+        WHERE k.owner_id = page.owner_id AND k.key = page.key AND NOT is_live_key(k.created_at)
         LIMIT 1
         FOR UPDATE SKIP LOCKED
     ) AS e
-    WHERE NOT is_living_key(page.created_at)
+    WHERE NOT is_live_key(page.created_at)
 ),
 dropped AS (
     DELETE FROM idempotency_keys k USING expired e WHERE k.owner_id = e.owner_id AND k.key = e.key

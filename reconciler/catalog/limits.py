@@ -32,7 +32,7 @@ class OwnerLimits:
 def seconds_until_create(creates: Sequence[int], creates_hour: int, now: float, limit: int) -> float:
     """Seconds until ``limit`` allows another create; 0 where it does now.
 
-    The same rule as the catalog's function ``creates_within_day``.
+    The same rule as the catalog's function ``count_creates``.
 
     Args:
         creates: how many apps were created in ``creates_hour`` and in each hour before it.

@@ -46,7 +46,7 @@ class NotificationListener:
                 await self._listen()
             except (psycopg.Error, OSError, TimeoutError) as error:
                 text = f"not listening for wake-ups ({type(error).__name__}); polling goes on"
-                self._troubles.report("deaf", logging.INFO, text)
+                self._troubles.report("wakeup.listen_failed", logging.INFO, text)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
@@ -58,7 +58,7 @@ class NotificationListener:
         )
         try:
             await _run(connection, f"LISTEN {CHANNEL}")
-            self._troubles.resolve("deaf", "listening for wake-ups")
+            self._troubles.resolve("wakeup.listen_failed", "Listening for wake-ups.")
             self._on_work()
             while True:
                 heard = False

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Collection
 from importlib import resources
 
 import psycopg
@@ -28,12 +29,15 @@ from reconciler.catalog.address import validated_url
 from reconciler.catalog.database import Database, classify_error
 from reconciler.catalog.statements import load
 from reconciler.errors import CatalogUnavailable, ReconcileError
+from reconciler.logging import log_extra
 
 PATIENCE_SECONDS = 300.0
 LONGEST_PAUSE_SECONDS = 10.0
 CONNECT_SECONDS = 10
 _SOURCE = "package:migrations:catalog"
 _SQL = load("migrate")
+BASELINE = "0001.baseline"
+"""The migration that made the schema of the first release. Each later one depends on it."""
 log = logging.getLogger(__name__)
 
 
@@ -128,6 +132,12 @@ def _apply_next(backend: _Backend, migrations: MigrationList) -> str | None:
         try:
             if internalmigrations.needs_upgrading(backend):
                 internalmigrations.upgrade(backend)
+            applied_ids = {row[0] for row in backend.execute(_SQL["applied"]).fetchall()}
+            if is_unreleased(applied_ids):
+                raise MigrationRefused(
+                    f"the database holds an unreleased earlier schema ({min(applied_ids)}), from which there is no "
+                    "upgrade; create an empty database for the catalog and name that one"
+                )
             missing = list(backend.to_apply(migrations))
             if not missing:
                 return None
@@ -167,8 +177,18 @@ def _lock_refused(backend: _Backend, refused: int, *, left: float, error: psycop
             "migrate again"
         ) from error
     pause = min(LONGEST_PAUSE_SECONDS, 2.0**refused) * (0.5 + secrets.randbelow(1 << 24) / (1 << 25))
-    log.warning("a migration needs a lock that is held%s; asking again in %.1f s", by, pause)
+    log.warning(
+        "A migration waits for a lock that is held%s. Retry in %.1f s.",
+        by,
+        pause,
+        extra=log_extra("migrate.lock_waiting"),
+    )
     time.sleep(min(pause, left))
+
+
+def is_unreleased(applied: Collection[str]) -> bool:
+    """Whether these applied migrations are of a schema before the first release, which no program upgrades."""
+    return bool(applied) and BASELINE not in applied
 
 
 def packaged_migrations() -> frozenset[str]:

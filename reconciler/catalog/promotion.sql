@@ -35,8 +35,8 @@ remembered AS (
     SELECT app_id, %(create_seq)s, %(incarnation)s, %(nonce)s, 'recorded', %(created_at)s FROM made
 ),
 counted AS (
-    INSERT INTO app_owners AS o (owner_id, living) SELECT owner_id, 1 FROM made
-    ON CONFLICT (owner_id) DO UPDATE SET living = o.living + 1
+    INSERT INTO app_owners AS o (owner_id, app_count) SELECT owner_id, 1 FROM made
+    ON CONFLICT (owner_id) DO UPDATE SET app_count = o.app_count + 1
 ),
 forgotten AS (
     DELETE FROM orphan_projects o USING made WHERE o.project_id = %(project_id)s
@@ -60,7 +60,7 @@ WITH made AS (
 woken AS (
     UPDATE app_work w
     SET wake_count = wake_count + 1, attempts = 0, due_at = now(), priority_at = now(),
-        lease_token = nextval('lease_tokens'), lease_owner = NULL, lease_expires_at = NULL
+        lease_token = nextval('lease_tokens'), lease_holder = NULL, lease_expires_at = NULL
     FROM made WHERE w.app_id = made.app_id
 ),
 forgotten AS (
@@ -83,7 +83,7 @@ WITH held AS (
 woken AS (
     UPDATE app_work w
     SET wake_count = wake_count + 1, due_at = now(), priority_at = now(),
-        lease_token = nextval('lease_tokens'), lease_owner = NULL, lease_expires_at = NULL
+        lease_token = nextval('lease_tokens'), lease_holder = NULL, lease_expires_at = NULL
     FROM held WHERE w.app_id = held.app_id
 ),
 told AS (
@@ -114,12 +114,12 @@ WHERE owner_id = %(owner_id)s AND app_name = %(app_name)s AND delete_requested_a
 
 -- name: decrement_app_count
 -- One living app less of the owner that the annotations named.
-UPDATE app_owners SET living = living - 1 WHERE owner_id = %(owner_id)s AND living > 0;
+UPDATE app_owners SET app_count = app_count - 1 WHERE owner_id = %(owner_id)s AND app_count > 0;
 
 -- name: increment_app_count
 -- One more of the owner that a person named.
-INSERT INTO app_owners AS o (owner_id, living) VALUES (%(owner_id)s, 1)
-ON CONFLICT (owner_id) DO UPDATE SET living = o.living + 1;
+INSERT INTO app_owners AS o (owner_id, app_count) VALUES (%(owner_id)s, 1)
+ON CONFLICT (owner_id) DO UPDATE SET app_count = o.app_count + 1;
 
 -- name: confirm_owner
 -- A person has spoken: the loop goes on with the app, at once.
@@ -131,7 +131,7 @@ WITH spoken AS (
 woken AS (
     UPDATE app_work w
     SET wake_count = wake_count + 1, lane = 0, attempts = 0, due_at = now(), priority_at = now(),
-        lease_token = nextval('lease_tokens'), lease_owner = NULL, lease_expires_at = NULL
+        lease_token = nextval('lease_tokens'), lease_holder = NULL, lease_expires_at = NULL
     FROM spoken WHERE w.app_id = spoken.app_id
 ),
 told AS (

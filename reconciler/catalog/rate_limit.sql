@@ -4,12 +4,12 @@
 -- The bucket as it stands, locked until the transaction ends.
 SELECT tokens, refilled_at, closed_until, repair_credit, repair_requested_at, resync_credit, resync_requested_at,
        clock_timestamp() AS now
-FROM request_budget
+FROM neon_rate_limit
 FOR NO KEY UPDATE;
 
 -- name: save_bucket
 -- The bucket after a lease.
-UPDATE request_budget
+UPDATE neon_rate_limit
 SET tokens = %(tokens)s,
     refilled_at = %(at)s,
     repair_credit = %(repair_credit)s,
@@ -19,7 +19,7 @@ SET tokens = %(tokens)s,
 
 -- name: close
 -- Neon refused: the bucket was less full than it was thought to be.
-UPDATE request_budget
+UPDATE neon_rate_limit
 SET tokens = 0,
     refilled_at = greatest(refilled_at, clock_timestamp()),
     closed_until = greatest(closed_until, clock_timestamp() + make_interval(secs => %(seconds)s));

@@ -30,7 +30,7 @@ GROUP BY status
 UNION ALL
 -- Whoever lives and is not in the index is ready.
 SELECT 'ready',
-       (SELECT coalesce(sum(living), 0) FROM app_owners) - (SELECT count(*) FROM unconverged WHERE living),
+       (SELECT coalesce(sum(app_count), 0) FROM app_owners) - (SELECT count(*) FROM unconverged WHERE living),
        0
 UNION ALL
 SELECT 'deleted', count(*), 0 FROM app_metadata WHERE tombstone_until IS NOT NULL;

@@ -58,7 +58,7 @@ class WorkQueue:
 
     Args:
         database: the catalog.
-        owner: names this process in ``lease_owner``.
+        owner: names this process in ``lease_holder``.
         lease_seconds: how long a lease lasts without being renewed.
     """
 

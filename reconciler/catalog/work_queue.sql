@@ -30,7 +30,7 @@ WITH planned AS (
     FOR UPDATE OF w SKIP LOCKED
 )
 UPDATE app_work w
-SET lease_owner = %(owner)s,
+SET lease_holder = %(owner)s,
     lease_token = nextval('lease_tokens'),
     lease_expires_at = now() + make_interval(secs => %(lease)s),
     due_at = now() + make_interval(secs => %(lease)s)
@@ -66,7 +66,7 @@ RETURNING w.app_id;
 -- name: release
 -- Give a lease back and say when to look again; a wake-up that came meanwhile means at once.
 UPDATE app_work
-SET lease_owner = NULL,
+SET lease_holder = NULL,
     lease_expires_at = NULL,
     attempts = CASE WHEN wake_count <> %(wake_count)s THEN 0 WHEN %(failed)s THEN attempts + 1 ELSE 0 END,
     confirmed_missing = confirmed_missing AND (%(after)s::float8 IS NOT NULL OR wake_count <> %(wake_count)s),
@@ -86,5 +86,5 @@ RETURNING due_at = 'infinity' AS settled;
 -- Give everything of one owner back unfinished: due at once, nothing counted. By owner, since a claim that was broken
 -- off has taken leases that nobody knows of.
 UPDATE app_work
-SET lease_owner = NULL, lease_expires_at = NULL, due_at = now(), priority_at = now()
-WHERE lease_owner = %(owner)s;
+SET lease_holder = NULL, lease_expires_at = NULL, due_at = now(), priority_at = now()
+WHERE lease_holder = %(owner)s;

@@ -28,7 +28,7 @@ from reconciler.core.context import ControlPlane
 from reconciler.core.rate_limit import BucketConfig, Priority
 from reconciler.egress_proxy import egress_proxy
 from reconciler.errors import CatalogUnavailable, ReconcileError
-from reconciler.logging import RepeatSuppressor
+from reconciler.logging import RepeatSuppressor, log_extra
 from reconciler.neon.client import NeonClient
 from reconciler.runtime.guards.organization import OrganizationGuard
 from reconciler.runtime.periodic_jobs import PeriodicJobs
@@ -138,7 +138,7 @@ class Daemon:
         looking = asyncio.create_task(_verify_at_startup(access, self._witness))
         watching = asyncio.create_task(ResyncWatch(fleet, loop.resync_seconds, self._witness).run())
         scheduler = _schedule(rounds, loop.resync_seconds)
-        log.info("reconciling as %s", owner)
+        log.info("Reconciling as %s.", owner, extra=log_extra("daemon.started", lease_holder=owner))
         try:
             await worker.run()
         finally:
@@ -188,8 +188,8 @@ async def _wait_for_catalog(database: Database, fleet: ControlPlaneStore) -> str
             await require_current_schema(database)
             catalog_id = await fleet.catalog_id()
         except CatalogUnavailable as error:
-            troubles.report("catalog", logging.WARNING, f"waiting for the catalog: {error}")
+            troubles.report("catalog.unavailable", logging.WARNING, f"Waiting for the catalog: {error}")
             await asyncio.sleep(CATALOG_PAUSE_SECONDS)
         else:
-            troubles.resolve("catalog", "the catalog answers")
+            troubles.resolve("catalog.unavailable", "The catalog is available.")
             return catalog_id

@@ -111,7 +111,10 @@ class PeriodicJobs:
             async with asyncio.timeout(RELEASE_TIMEOUT_SECONDS):
                 await self._fleet.release_jobs()
         except (ReconcileError, TimeoutError):
-            log.warning("the leases of the rounds are left to expire")
+            log.warning(
+                "The leases of the jobs were not released. They will expire.",
+                extra=log_extra("job.leases_not_released"),
+            )
 
     async def _run(self, name: str, handler: Callable[[Job, _Checkpoint], Awaitable[None]]) -> None:
         if not self._stopping:  # the scheduler may have started it, and it had not begun
@@ -123,16 +126,16 @@ class PeriodicJobs:
         self._running.add(task)
         place: _Checkpoint | None = None
         try:
-            with log_context(round=name):
+            with log_context(job=name):
                 job = await self._fleet.claim_job(name, self._period * 0.8)
                 if job is not None:
                     async with self._renewing_lease(job) as place:
                         await handler(job, place)
-                    self._troubles.resolve(name, f"the {name} went through")
+                    self._troubles.resolve("job.failed", f"Job {name} completed.", key=name)
         except (NeonUnauthorized, MutationsSuspended) as error:
             self._recorder.on_error(error)
         except ReconcileError as error:
-            self._troubles.report(name, logging.WARNING, f"the {name} broke off: {error}", round=name)
+            self._troubles.report("job.failed", logging.WARNING, f"Job {name} failed: {error}", key=name, job=name)
         except asyncio.CancelledError:
             # The scheduler would log as a failure what is none: our own stop, and a round that another has taken over.
             if not self._stopping and (place is None or not place.lease_lost):
@@ -172,12 +175,12 @@ class PeriodicJobs:
         """An item that cannot be read stops nothing, but its project is not compared."""
         number = len(listing.unreadable)
         if number == 0:
-            self._troubles.resolve("unreadable", "every project in Neon's list can be read again")
+            self._troubles.resolve("neon.projects_unreadable", "Every project in Neon's list is readable.")
             return
         self._recorder.metrics.findings.labels("unreadable").inc(number)
         which = next((item.id for item in listing.unreadable if item.id is not None), "without an id")
-        text = f"Neon's list holds {number} projects that cannot be read, among them {which}; the others are compared"
-        self._troubles.report("unreadable", logging.WARNING, text)
+        text = f"{number} projects in Neon's list are unreadable, one is {which}. The others are compared."
+        self._troubles.report("neon.projects_unreadable", logging.WARNING, text)
 
     async def _apply(self, verdict: FleetDiff) -> None:
         if verdict.stop_reason is not None and not await self._fleet.stop_overridden():
@@ -185,7 +188,7 @@ class PeriodicJobs:
             self._recorder.on_error(MutationsSuspended(verdict.stop_reason))
             return
         if verdict.complete and verdict.stop_reason is None and await self._fleet.clear_stop():
-            log.info("the fleet is there again; changes at Neon go on")
+            log.info("The fleet is complete again. Mutations resume.", extra=log_extra("mutations.resumed"))
         findings = self._recorder.metrics.findings
         for finding, found in (
             ("drifted", verdict.drifted),
@@ -213,8 +216,8 @@ class PeriodicJobs:
                 self._foreign.add(project.id)
         elif await self._fleet.report_orphan(project):
             self._recorder.metrics.findings.labels("orphan").inc()
-            told = log_extra(project_id=project.id)
-            log.warning("a project carries our mark, and no app names it; it is left alone", extra=told)
+            extra = log_extra("orphan.found", project_id=project.id)
+            log.warning("A project has our annotations and no app. It was left unchanged.", extra=extra)
 
     async def _deep_resync(self, job: Job, place: _Checkpoint) -> None:
         number = math.ceil(await self._fleet.count_connected() / DEEP_RESYNC_PERIODS)
@@ -246,8 +249,8 @@ class PeriodicJobs:
             return await self._reconciler.has_drift(claimed)
         except ReconcileError as error:
             self._recorder.on_error(error)
-            text = f"an app could not be looked at in depth: {error}"
-            self._troubles.report("look", logging.INFO, text, app_id=app.app_id)
+            text = f"An app was not checked for drift: {error}"
+            self._troubles.report("deep_resync.check_failed", logging.INFO, text, app_id=app.app_id)
             return False
 
     @asynccontextmanager
@@ -260,13 +263,13 @@ class PeriodicJobs:
                 await asyncio.sleep(self._lease_seconds / 3)
                 try:
                     if not await self._fleet.renew_job(job) and holder is not None:
-                        log.info("the %s was taken over by another daemon", job.name)
+                        log.info("Another daemon took over the job %s.", job.name, extra=log_extra("job.lease_lost"))
                         place.lease_lost = True
                         holder.cancel()
                         return
                 except ReconcileError as error:
                     self._troubles.report(
-                        "renewal", logging.WARNING, f"the {job.name}'s lease cannot be renewed: {error}"
+                        "job.lease_renewal_failed", logging.WARNING, f"The lease of {job.name} was not renewed: {error}"
                     )
 
         renewing = asyncio.create_task(renew())

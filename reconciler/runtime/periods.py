@@ -119,6 +119,6 @@ class ResyncWatch:
             text = (
                 f"The last resync of the fleet finished more than {age:.0f} s ago; RESYNC_SECONDS is {self._period:g}."
             )
-            self._troubles.report("resync", logging.ERROR, f"{text} Operator action required.")
+            self._troubles.report("resync.overdue", logging.ERROR, f"{text} Operator action required.")
         else:
-            self._troubles.resolve("resync", "the fleet is resynced again")
+            self._troubles.resolve("resync.overdue", "The fleet was resynced.")

@@ -13,7 +13,7 @@ from reconciler.catalog.work_queue import Lease, WorkItem, WorkQueue
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.context import Result
 from reconciler.errors import CatalogUnavailable, LeaseLost
-from reconciler.logging import RepeatSuppressor, log_context
+from reconciler.logging import RepeatSuppressor, log_context, log_extra
 from reconciler.runtime.reconciler import Reconciler
 from reconciler.telemetry.recorder import Recorder
 
@@ -69,7 +69,7 @@ class Worker:
                     self._log_catalog_unavailable(error)
                     pause = CATALOG_PAUSE_SECONDS
                 else:
-                    self._troubles.resolve("catalog", "the catalog answers")
+                    self._troubles.resolve("catalog.unavailable", "The catalog is available.")
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._woken.wait()
@@ -114,7 +114,13 @@ class Worker:
             return "catalog_unavailable", Result(CATALOG_PAUSE_SECONDS, backoff=True)
         except Exception as error:  # noqa: BLE001 - a defect must cost its own app a slow retry, never the daemon
             defect = f"{type(error).__name__} in {_origin(error.__traceback__)}"
-            self._troubles.report(defect, logging.ERROR, "a pass failed by a defect; report it", error=error)
+            self._troubles.report(
+                "reconcile.crashed",
+                logging.ERROR,
+                "unhandled exception while reconciling an app",
+                key=defect,
+                error=error,
+            )
             return "internal_error", Result(CAP_SECONDS, backoff=True)
         if outcome.backoff:
             return "failed", outcome
@@ -127,7 +133,7 @@ class Worker:
             self._log_catalog_unavailable(error)  # and the lease is left to expire
 
     def _log_catalog_unavailable(self, error: CatalogUnavailable) -> None:
-        self._troubles.report("catalog", logging.WARNING, f"no work can be done: {error}")
+        self._troubles.report("catalog.unavailable", logging.WARNING, f"No app can be reconciled: {error}")
 
     async def _renew_leases(self) -> None:
         while True:
@@ -154,7 +160,11 @@ class Worker:
             async with asyncio.timeout(RELEASE_TIMEOUT_SECONDS):
                 await self._work.release_all()
         except (CatalogUnavailable, TimeoutError):
-            log.warning("%d leases are left to expire", len(passes))
+            log.warning(
+                "%d leases were not released. They will expire.",
+                len(passes),
+                extra=log_extra("reconcile.leases_not_released"),
+            )
 
 
 def _origin(traceback: TracebackType | None) -> str:

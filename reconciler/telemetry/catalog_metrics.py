@@ -74,14 +74,20 @@ class CatalogCollector(Collector):
             self._query.add_done_callback(_consume_exception)
         done, _ = await asyncio.wait({self._query}, timeout=self._patience_seconds)
         if not done:
-            self._troubles.report("catalog", logging.WARNING, "metrics lack the catalog's figures: no answer in time")
+            self._troubles.report(
+                "metrics.catalog_unavailable",
+                logging.WARNING,
+                "Metrics lack the catalog's figures: no response in time.",
+            )
             return
         try:
             self._stats, self._refreshed_at = self._query.result(), self._clock()
         except CatalogUnavailable as error:
-            self._troubles.report("catalog", logging.WARNING, f"metrics lack the catalog's figures: {error}")
+            self._troubles.report(
+                "metrics.catalog_unavailable", logging.WARNING, f"Metrics lack the catalog's figures: {error}"
+            )
         else:
-            self._troubles.resolve("catalog", "metrics have the catalog's figures")
+            self._troubles.resolve("metrics.catalog_unavailable", "Metrics have the catalog's figures.")
 
     async def close(self) -> None:
         """Stop asking."""

@@ -67,17 +67,17 @@ class Recorder:
         outcome, request = exchange.outcome, exchange.request
         if outcome in UNREACHABLE:
             self._troubles.report(
-                "Neon",
+                "neon.unavailable",
                 logging.WARNING,
-                f"Neon does not serve: {outcome}",
+                f"Neon is unavailable: {outcome}",
                 method=request.method,
                 route=request.route,
                 status=exchange.status,
                 neon_request_id=exchange.request_id,
             )
         elif outcome == "success":
-            self._troubles.resolve("Neon", "Neon serves")
-            self._troubles.resolve("key", "Neon accepts the key")
+            self._troubles.resolve("neon.unavailable", "Neon is available.")
+            self._troubles.resolve("neon.key_rejected", "Neon accepts the API key.")
 
     def on_error(self, error: ReconcileError, *, budget: bool = False) -> None:
         """An effect, or a round, has failed; said when it is about the plane as a whole.
@@ -88,12 +88,20 @@ class Recorder:
         """
         match error:
             case NeonUnauthorized():
-                told = log_extra(status=error.status, neon_request_id=error.request_id)["fields"]
-                text = f"Neon refuses the key; put NEON_API_KEY or its permissions right: {error}"
-                self._troubles.report("key", logging.ERROR, text, **told)
+                self._troubles.report(
+                    "neon.key_rejected",
+                    logging.ERROR,
+                    f"Neon rejects the API key. Correct NEON_API_KEY or its permissions: {error}",
+                    status=error.status,
+                    neon_request_id=error.request_id,
+                )
             case MutationsSuspended():
                 level = logging.WARNING if budget else logging.ERROR
-                self._troubles.report("budget" if budget else "stop", level, f"nothing is changed at Neon: {error}")
+                self._troubles.report(
+                    "deletes.budget_exhausted" if budget else "mutations.suspended",
+                    level,
+                    f"Mutations suspended: {error}",
+                )
 
 
 class ReconcileRecorder:
@@ -132,7 +140,8 @@ class ReconcileRecorder:
             raise
         finally:
             seconds, self._mutation_request_id = time.monotonic() - began, _request_id.get()
-            told = log_extra(
+            extra = log_extra(
+                "neon.mutation",
                 app_id=self._app.app_id,
                 project_id=self._project_id,
                 effect=type(effect).__name__,
@@ -140,7 +149,7 @@ class ReconcileRecorder:
                 neon_request_id=self._mutation_request_id,
                 duration_seconds=round(seconds, 3),
             )
-            log.info("%s: %s", type(effect).__name__, outcome, extra=told)
+            log.info("%s: %s", type(effect).__name__, outcome, extra=extra)
 
     def on_mutated(self, answer: object) -> None:
         """What Neon answered to a change; names the project that it made."""
@@ -166,7 +175,8 @@ class ReconcileRecorder:
         was, self._status = self._status, said.status
         level = LEVELS.get(said.status)
         if level is not None:
-            told = log_extra(
+            extra = log_extra(
+                "app.status_changed",
                 app_id=self._app.app_id,
                 project_id=self._app.project_id,
                 status=str(said.status),
@@ -174,7 +184,7 @@ class ReconcileRecorder:
                 reason=", ".join(c.reason for c in said.conditions if c.status != "True") or None,
                 after_seconds=seconds,
             )
-            log.log(level, "app is %s", said.status, extra=told)
+            log.log(level, "App is %s.", said.status, extra=extra)
 
     def _log_operator_messages(self, said: StatusUpdate) -> None:
         """A record for each new text that only operators may read, unless it is the plane's and has a record there."""
@@ -183,8 +193,13 @@ class ReconcileRecorder:
             old = find_condition(self._app.conditions, condition.type)
             if detail is None or condition.reason in _CONTROL_PLANE_REASONS or (old and old.operator_message == detail):
                 continue
-            told = log_extra(app_id=self._app.app_id, project_id=self._app.project_id, reason=condition.reason)
-            log.warning("operator action required: %s", detail, extra=told)
+            extra = log_extra(
+                "app.operator_action_required",
+                app_id=self._app.app_id,
+                project_id=self._app.project_id,
+                reason=condition.reason,
+            )
+            log.warning("Operator action required: %s", detail, extra=extra)
 
     def _count_repair(self, effect: e.Effect[Any]) -> None:
         kind = _REPAIRS.get(type(effect))

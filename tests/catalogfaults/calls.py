@@ -99,7 +99,7 @@ class Hands:
         )
         await self.create("waiting")
         self._clock.rows("UPDATE app_metadata SET hold_reason = 'owner' WHERE app_name = 'waiting'")
-        self._clock.rows(f"INSERT INTO app_owners (owner_id, living, keys) VALUES ('carol', 0, {MAX_KEYS})")
+        self._clock.rows(f"INSERT INTO app_owners (owner_id, app_count, key_count) VALUES ('carol', 0, {MAX_KEYS})")
         await self.fleet.report_orphan(_project("project-lost"))
         await self.fleet.bind(Binding(ORG, "https://neon", "morphik"))
         job = await self.fleet.claim_job("resync", 60)

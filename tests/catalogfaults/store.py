@@ -15,7 +15,7 @@ _TABLES = (
     "idempotency_keys",
     "periodic_jobs",
     "orphan_projects",
-    "request_budget",
+    "neon_rate_limit",
     "token_minimums",
     "token_minimum_changes",
 )

@@ -31,7 +31,7 @@ UNUSED: Mapping[str, str] = {
     "control_plane_store.job_finished_at": "the watch's, which changes nothing",
     "identity.quarantine": "no story loses commits or has a second catalog",
     "identity.stop_state": "the probes'; they change nothing",
-    **dict.fromkeys(statements("claim"), "an operator's command"),
+    **dict.fromkeys(statements("promotion"), "an operator's command"),
     **dict.fromkeys(statements("revocations"), "no token of the stories has a version"),
     **dict.fromkeys(statements("inspect"), "the doctor's, which changes nothing"),
 }

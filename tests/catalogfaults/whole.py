@@ -58,7 +58,7 @@ class Whole(Stage):
         self._now = START
         clock.set(START)
         clock.empty()
-        clock.rows(f"UPDATE request_budget SET tokens = {TERMS.capacity}")
+        clock.rows(f"UPDATE neon_rate_limit SET tokens = {TERMS.capacity}")
         # The projects' annotations name another catalog, which would stop one that has created nothing.
         clock.rows("UPDATE catalog_identity SET last_create_seq = 1")
         super().__init__(database, clock.url)

@@ -22,7 +22,7 @@ SEALED = ("data_key_sealed", "data_key_wrapped_by", "connection_uri_sealed", "po
 
 _WORK = """
 SELECT app_id, extract(epoch FROM due_at)::float8 AS due, extract(epoch FROM priority_at)::float8 AS rank, lane,
-       attempts, wake_count, confirmed_missing, duplicate_ids, lease_owner, lease_token,
+       attempts, wake_count, confirmed_missing, duplicate_ids, lease_holder, lease_token,
        extract(epoch FROM lease_expires_at)::float8 AS expires
 FROM app_work
 """
@@ -36,7 +36,7 @@ FROM catalog_identity
 """
 _JOBS = """
 SELECT name, extract(epoch FROM started_at)::float8 AS started, extract(epoch FROM finished_at)::float8 AS finished,
-       position, lease_owner, lease_token, extract(epoch FROM lease_expires_at)::float8 AS expires,
+       checkpoint, lease_holder, lease_token, extract(epoch FROM lease_expires_at)::float8 AS expires,
        extract(epoch FROM cycle_started_at)::float8 AS began, extract(epoch FROM cycle_finished_at)::float8 AS whole,
        cycle_seconds
 FROM periodic_jobs
@@ -64,7 +64,7 @@ def real_state(clock: StillClock, tokens: Mapping[int, int]) -> State:
             for row in clock.rows("SELECT * FROM idempotency_keys")
         },
         "owners": {row["owner_id"]: _owner(row) for row in clock.rows("SELECT * FROM app_owners")},
-        "budget": tuple(clock.rows("SELECT * FROM request_budget")[0].values()),
+        "budget": tuple(clock.rows("SELECT * FROM neon_rate_limit")[0].values()),
     }
 
 
@@ -125,7 +125,7 @@ def _work(twin: Twin, app_id: str) -> tuple[object, ...]:
 def _owner(row: Mapping[str, Any]) -> tuple[object, ...]:
     """How many apps live, how many were created in which hour, and how many keys were counted."""
     hours = enumerate(row["creates"])
-    return row["living"], {row["creates_hour"] - age: made for age, made in hours if made}, row["keys"]
+    return row["app_count"], {row["creates_hour"] - age: made for age, made in hours if made}, row["key_count"]
 
 
 def _twin_owner(twin: Twin, owner: str) -> tuple[object, ...]:

@@ -76,7 +76,7 @@ class WorkQueue:
         """End a pass."""
         return await self._database.run("release", lambda: self._table.release(lease, outcome))
 
-    async def give_back(self) -> None:
+    async def release_all(self) -> None:
         """Let others have every app of this process at once."""
         await self._database.run("release_all", lambda: self._table.give_back(self._owner))
 
@@ -89,31 +89,31 @@ class StatusStore:
         self._database = database
         self._table = database.table
 
-    async def permit(self, lease: Lease, *, swept: bool) -> None:
+    async def authorize_mutation(self, lease: Lease, *, automatic: bool) -> None:
         """Ask whether a change may be sent."""
 
         def permit() -> None:
-            self._table.permit(lease, swept=swept)
+            self._table.permit(lease, swept=automatic)
             self._database.world.on_permit(lease.app_id)
 
         await self._database.run("authorize_mutation", permit)
 
     async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
         """Commit the intent to create."""
-        await self.permit(lease, swept=False)
+        await self.authorize_mutation(lease, automatic=False)
         return await self._database.run("open_intent", lambda: self._table.open_intent(lease, effect))
 
-    async def refuse_intent(self, lease: Lease, create_seq: int) -> None:
+    async def mark_intent_rejected(self, lease: Lease, create_seq: int) -> None:
         """The request of this intent was definitely not carried out."""
         await self._database.run(
             "update_intent", lambda: self._table.settle_intent(lease, create_seq, "rejected", absent=False)
         )
 
-    async def note_absence(self, lease: Lease, create_seq: int, *, proven: bool) -> None:
+    async def record_absence(self, lease: Lease, create_seq: int, *, confirmed: bool) -> None:
         """A complete list did not show the intent's project."""
         await self._database.run(
             "update_intent",
-            lambda: self._table.settle_intent(lease, create_seq, "absent" if proven else "open", absent=True),
+            lambda: self._table.settle_intent(lease, create_seq, "absent" if confirmed else "open", absent=True),
         )
 
     async def record(self, lease: Lease, said: StatusUpdate, request_id: str | None = None) -> None:
@@ -135,13 +135,13 @@ class StatusStore:
         del request_id
         await self._database.run("record_project", lambda: self._table.record_project(lease, app, effect))
 
-    async def drop_surplus(self, lease: Lease, project_id: str, *, report: bool) -> None:
+    async def dismiss_duplicate(self, lease: Lease, project_id: str, *, report: bool) -> None:
         """Forget a candidate for a surplus."""
         await self._database.run(
             "dismiss_duplicate", lambda: self._table.drop_surplus(lease, project_id, report=report)
         )
 
-    def open_seal(self, app: AppMetadata, _rule: AddressRule) -> Credentials | None:
+    def decrypt_credentials(self, app: AppMetadata, _rule: AddressRule) -> Credentials | None:
         """The recorded URIs, opened."""
         return self._table.open_seal(app)
 
@@ -154,7 +154,7 @@ class CatalogIdentityStore:
         self._table = database.table
         self._world = database.world
 
-    async def standing(self) -> CatalogIdentity:
+    async def read(self) -> CatalogIdentity:
         """What is known at this moment."""
         return await self._run("read_identity", self._table.standing)
 
@@ -163,17 +163,17 @@ class CatalogIdentityStore:
         wanted = list(project_ids)
         return await self._run("unrecorded", lambda: self._table.unrecorded(wanted)) if wanted else set()
 
-    async def looked(self, standing: CatalogIdentity, at: datetime | None) -> bool:
+    async def record_verified(self, standing: CatalogIdentity, at: datetime | None) -> bool:
         """Keep that Neon's list agrees."""
         return await self._run("record_verified", lambda: self._table.looked(standing, at))
 
-    async def doubt(self, _standing: CatalogIdentity, reason: str) -> bool:
+    async def quarantine(self, _standing: CatalogIdentity, reason: str) -> bool:
         """Nothing here was restored, copied or lost."""
         await self._world.violated(f"the catalog is in doubt: {reason}")
         return True
 
 
-class FleetCatalog:
+class ControlPlaneStore:
     """Stands in for ``reconciler.catalog.control_plane_store.FleetCatalog``."""
 
     def __init__(self, database: Database, *, owner: str, lease_seconds: float) -> None:
@@ -188,16 +188,16 @@ class FleetCatalog:
         """Which catalog this is."""
         return await self._run("binding", lambda: CATALOG_ID)
 
-    async def pins(self) -> Binding | None:
+    async def binding(self) -> Binding | None:
         """What is kept."""
         return await self._run("binding", self._table.pins)
 
-    async def pin(self, pins: Binding) -> Binding:
+    async def bind(self, pins: Binding) -> Binding:
         """Keep these if nothing is kept yet."""
         await self._run("bind", lambda: self._table.keep_pins(pins))
-        return await self.pins() or pins
+        return await self.binding() or pins
 
-    async def take_plane(self, _control_plane_id: str) -> bool:
+    async def set_control_plane_id(self, _control_plane_id: str) -> bool:
         """No catalog is in doubt here."""
         return await self._run("set_control_plane_id", lambda: False)
 
@@ -205,7 +205,7 @@ class FleetCatalog:
         """Stop every change at Neon."""
         return await self._run("stop", lambda: self._table.stop(reason))
 
-    async def lift_stop(self) -> bool:
+    async def clear_stop(self) -> bool:
         """End a stop."""
         return await self._run("clear_stop", self._table.lift_stop)
 
@@ -222,7 +222,7 @@ class FleetCatalog:
         for row in await self._run("resync_rows", self._table.sweep_rows):
             yield row
 
-    async def audit_rows(self, after: str, limit: int) -> list[AppMetadata]:
+    async def deep_resync_rows(self, after: str, limit: int) -> list[AppMetadata]:
         """The next settled apps."""
         return await self._run("deep_resync_rows", lambda: self._table.audit_rows(after, limit))
 
@@ -230,22 +230,22 @@ class FleetCatalog:
         """How many apps a deep round has."""
         return await self._run("count_connected", self._table.count_connected)
 
-    async def witnesses(self, start: str, besides: str, limit: int) -> list[str]:
+    async def sample_recorded_projects(self, start: str, exclude_app_id: str, limit: int) -> list[str]:
         """Projects that a good key must see."""
-        return await self._run("sample_projects", lambda: self._table.witnesses(start, besides, limit))
+        return await self._run("sample_projects", lambda: self._table.witnesses(start, exclude_app_id, limit))
 
     async def wake(self, app_ids: Sequence[str], *, missing: bool = False) -> None:
         """Have these apps looked at soon."""
         if app_ids:
             await self._run("wake", lambda: self._table.wake(app_ids, missing=missing))
 
-    async def name_surplus(self, found: Iterable[tuple[str, str]]) -> None:
+    async def enqueue_duplicates(self, duplicates: Iterable[tuple[str, str]]) -> None:
         """Hand candidates to the passes of their apps."""
-        pairs = list(found)
+        pairs = list(duplicates)
         if pairs:
             await self._run("enqueue_duplicates", lambda: self._table.name_surplus(pairs))
 
-    async def reported(self) -> set[str]:
+    async def known_orphans(self) -> set[str]:
         """Projects that were reported before."""
         return await self._run("known_orphans", lambda: set(self._table.orphans))
 
@@ -270,16 +270,16 @@ class FleetCatalog:
         """Prolong a running job's lease."""
         return await self._run("renew_job", lambda: self._table.renews_job(job.name, job.token))
 
-    async def finish_job(self, job: Job, position: str = "", *, whole: bool = False) -> None:
+    async def finish_job(self, job: Job, checkpoint: str = "", *, complete: bool = False) -> None:
         """Give a job back and keep its place."""
-        del whole
-        await self._run("finish_job", lambda: self._table.finish(job.name, job.token, position))
+        del complete
+        await self._run("finish_job", lambda: self._table.finish(job.name, job.token, checkpoint))
 
-    async def give_back_jobs(self) -> None:
+    async def release_jobs(self) -> None:
         """Let others have every job of this process at once."""
         await self._run("release_jobs", lambda: self._table.give_back_jobs(self._owner))
 
-    async def bury(self) -> None:
+    async def purge_tombstones(self) -> None:
         """No run is as long as a tombstone stands."""
         await self._run("purge_tombstones", lambda: None)
 
@@ -290,7 +290,7 @@ class FleetCatalog:
         return None
 
 
-class BudgetCatalog:
+class RateLimitStore:
     """Stands in for ``reconciler.catalog.rate_limit.BudgetCatalog``."""
 
     def __init__(self, database: Database, terms: BucketConfig) -> None:

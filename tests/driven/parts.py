@@ -177,10 +177,10 @@ def parts() -> Iterator[Ambient]:
         "ResyncWatch": ResyncWatch,
         "WorkQueue": catalog.WorkQueue,
         "StatusStore": catalog.StatusStore,
-        "FleetCatalog": catalog.FleetCatalog,
-        "BudgetCatalog": catalog.BudgetCatalog,
+        "ControlPlaneStore": catalog.ControlPlaneStore,
+        "RateLimitStore": catalog.RateLimitStore,
         "Sealer": lambda _keys: None,
-        "LoopMetrics": lambda _registry, _terms: metrics,
+        "ReconcileMetrics": lambda _registry, _terms: metrics,
         "CollectorRegistry": lambda: None,
     }.items():
         patch.setattr(daemon, name, stand_in)

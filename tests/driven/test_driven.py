@@ -20,8 +20,8 @@ from tests.virtual.ambient import Ambient
 ROOT = Path(__file__).parents[2]
 SEEDS = 1500
 STATEMENTS = {
-    "schema", "binding", "read_identity", "unrecorded", "record_verified",
-    "bind", "set_control_plane_id", "clock", "resync_rows", "known_orphans", "report_orphan", "forget_orphans", "purge_tombstones", "expire_keys",
+    "schema", "binding", "read_identity", "unrecorded", "record_verified", "report_orphan", "forget_orphans",
+    "bind", "set_control_plane_id", "clock", "resync_rows", "known_orphans", "purge_tombstones", "expire_keys",
     "claim_job", "renew_job", "finish_job", "release_jobs", "deep_resync_rows", "count_connected", "sample_projects",
     "stop", "clear_stop", "stop_overridden", "wake", "enqueue_duplicates", "dismiss_duplicate",
     "claim", "claimed", "next_due", "renew", "release", "release_all",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,19 @@ def local_neon() -> Iterator[Served]:
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
     """The folder of the npm packages; without it a test is skipped, or fails where it must not be."""
+    return _installed(npm.PACKAGES)
+
+
+@pytest.fixture(scope="session")
+def openapi_tools() -> Path:
+    """The folder of the npm packages that read an OpenAPI document, in the same way; all of them run in Node."""
+    if npm.node() is None:
+        npm.give_up(npm.NO_NODE)
+    return _installed(npm.OPENAPI_TOOLS)
+
+
+def _installed(packages: Mapping[str, str]) -> Path:
     try:
-        return npm.installed()
+        return npm.installed(packages)
     except npm.NotThere as reason:
         npm.give_up(str(reason))

@@ -192,7 +192,7 @@ class SameNames(Mutant):
     @contextmanager
     def alive(self, stage: Stage) -> Iterator[None]:
         """Drop it, and put it back at the end."""
-        index, asked = "app_metadata_owner_name", "a.app_name = w.app_name"
+        index, asked = "app_metadata_owner_name", "a.delete_requested_at IS NULL"
         [function] = stage.clock.still.rows("SELECT pg_get_functiondef('create_apps'::regproc) AS text")
         [unique] = stage.clock.still.rows(f"SELECT pg_get_indexdef('{index}'::regclass) AS text")
         honest = str(function["text"])

@@ -113,7 +113,7 @@ def test_a_person_may_name_another_owner_and_no_name_is_taken_twice(postgres: Te
         with pytest.raises(PromotionRejected):
             await confirmed(house, lost[0], "bob")
         await house.until(lost[0], AppStatus.READY)
-        owners = {row["owner_id"]: row["living"] for row in house.sql("SELECT * FROM app_owners")}
+        owners = {row["owner_id"]: row["app_count"] for row in house.sql("SELECT * FROM app_owners")}
         assert owners == {"alice": 1, "bob": 1}
         [same] = house.sql(f"SELECT owner_id FROM app_metadata WHERE app_id = '{lost[0]}'")
         assert same["owner_id"] == "bob"

@@ -29,7 +29,7 @@ def test_a_create_writes_row_work_and_history(catalog_url: str) -> None:
     assert (app.status, app.generation, app.observed_generation) == (AppStatus.PENDING, 1, 0)
     assert [(c.type, c.status, c.reason) for c in app.conditions] == [("Ready", "False", "Queued")]
     work = _work(catalog_url, app.app_id)
-    assert (work["due"], work["lane"], work["attempts"], work["lease_owner"]) == (True, 0, 0, None)
+    assert (work["due"], work["lane"], work["attempts"], work["lease_holder"]) == (True, 0, 0, None)
     page = with_catalog(catalog_url, lambda c: c.events("alice", app.app_id, limit=10, cursor=None))
     assert page is not None
     assert [(e.type, e.actor, e.generation, e.request_id) for e in page.events] == [

@@ -46,7 +46,7 @@ async def fill(url: str, tokens: float) -> None:
     database = Database(url)
     await database.open()
     async with database.connection() as connection:
-        await connection.execute("UPDATE request_budget SET tokens = %s, refilled_at = clock_timestamp()", (tokens,))
+        await connection.execute("UPDATE neon_rate_limit SET tokens = %s, refilled_at = clock_timestamp()", (tokens,))
     await database.close()
 
 

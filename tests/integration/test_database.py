@@ -7,6 +7,7 @@ import random
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from reconciler.catalog import database as module
 from reconciler.catalog.apps import AppStore, CreateResult
@@ -63,13 +64,14 @@ def test_the_count_of_living_apps_is_exact_after_creates_and_deletes_at_once(cat
         await asyncio.gather(*(one(catalog, number) for number in range(200)))
 
     with_catalog(catalog_url, all_at_once)
-    kept = execute(catalog_url, "SELECT owner_id, living FROM app_owners")
+    kept = execute(catalog_url, "SELECT owner_id, app_count FROM app_owners")
     counted = execute(
         catalog_url,
-        "SELECT owner_id, count(*) FILTER (WHERE delete_requested_at IS NULL) AS living FROM app_metadata GROUP BY 1",
+        """SELECT owner_id, count(*) FILTER (WHERE delete_requested_at IS NULL) AS app_count
+           FROM app_metadata GROUP BY 1""",
     )
-    assert {row["owner_id"]: row["living"] for row in kept} == {row["owner_id"]: row["living"] for row in counted}
-    assert max(row["living"] for row in kept) <= 6
+    assert {row["owner_id"]: row["app_count"] for row in kept} == {row["owner_id"]: row["app_count"] for row in counted}
+    assert max(row["app_count"] for row in kept) <= 6
 
 
 def test_a_create_that_meets_another_process_harms_none_that_goes_along(catalog_url: str) -> None:
@@ -78,9 +80,18 @@ def test_a_create_that_meets_another_process_harms_none_that_goes_along(catalog_
     async def use() -> list[bool]:
         async with opened(catalog_url) as database, await psycopg.AsyncConnection.connect(catalog_url) as other:
             catalog = AppStore(database)
-            await other.execute(
-                "SELECT create_app(%s, 'bob', 'same', 'r', 17, 1, 1, 1, 1, '{}', '', 9, NULL, NULL, NULL)", ["b" * 24]
+            same = {
+                "number": 0,
+                "app_id": "b" * 24,
+                "owner_id": "bob",
+                "app_name": "same",
+                "region": "r",
+                "max_apps": 9,
+            }
+            same |= dict.fromkeys(
+                ("pg_version", "min_cu", "max_cu", "suspend_seconds", "history_retention_seconds"), 17
             )
+            await other.execute("SELECT create_apps(%s)", [Jsonb([same | {"quota": {}, "queued_message": ""}])])
             await create(catalog, "first", "carol")  # from here on the next ones go together
             asked = [create(catalog, name, owner) for name, owner in (("a", "alice"), ("same", "bob"), ("c", "carol"))]
             going = asyncio.gather(create(catalog, "now", "dora"), *asked)

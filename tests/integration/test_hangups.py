@@ -25,7 +25,7 @@ from tests.integration.api_client import api_context, token
 CLIENTS = 20
 DEADLINE_SECONDS = 20
 REQUESTS = "morphik_apps_http_requests_total"
-UNFINISHED = "a client hung up before its request was complete"
+UNFINISHED = "The client disconnected before its request was complete."
 
 
 def _head(request: str) -> str:

@@ -176,7 +176,7 @@ def test_work_leases_stop_and_orphans(catalog_url: str) -> None:
         due: "due_at = now()",
         late: "due_at = now() - interval '5 minutes'",
         background: "lane = 1, due_at = now() - interval '1 hour'",
-        held: "due_at = now() + interval '1 hour', lease_expires_at = now() + interval '1 hour', lease_owner = 'd'",
+        held: "due_at = now() + interval '1 hour', lease_expires_at = now() + interval '1 hour', lease_holder = 'd'",
     }.items():
         execute(catalog_url, f"UPDATE app_work SET {columns} WHERE app_id = '{app_id}'")
     execute(catalog_url, "INSERT INTO orphan_projects VALUES ('p-1', 'name', ''), ('p-2', 'name', '')")
@@ -228,7 +228,7 @@ def test_rounds_say_when_the_whole_fleet_was_seen(catalog_url: str) -> None:
     through = _figures(catalog_url)
 
     day = 24 * 3600
-    assert {name: age // day for name, age in broke_off.of("job_age_seconds", "round").items()} == {
+    assert {name: age // day for name, age in broke_off.of("job_age_seconds", "job").items()} == {
         "resync": 1,
         "deep_resync": 1,
     }

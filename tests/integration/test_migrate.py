@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from reconciler.catalog.database import Database
-from reconciler.catalog.migrate import migrate, packaged_migrations, schema_is_current
+from reconciler.catalog.migrate import MigrationRefused, migrate, packaged_migrations, schema_is_current
 from reconciler.errors import CatalogUnavailable
 from tests.postgres import TestServer
 
@@ -44,8 +44,21 @@ def test_it_applies_everything_once_and_then_nothing(empty_database_url: str) ->
 
 def test_a_catalog_that_lacks_a_migration_is_not_current(catalog_url: str) -> None:
     with psycopg.connect(catalog_url) as connection:
-        connection.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0001.catalog'")
+        connection.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0001.baseline'")
     assert not _is_current(catalog_url)
+
+
+def test_migrate_unreleased_schema_is_refused_and_left_as_it_was(empty_database_url: str) -> None:
+    """A schema from before the first release has other ids: one line says so, and nothing is applied."""
+    migrate(empty_database_url)
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute("UPDATE _yoyo_migration SET migration_id = '0001.catalog'")
+        connection.execute("INSERT INTO _yoyo_migration VALUES ('h', '0002.roles', now())")
+        before = connection.execute("SELECT * FROM _yoyo_migration ORDER BY 2").fetchall()
+        with pytest.raises(MigrationRefused, match=r"unreleased earlier schema \(0001\.catalog\).*empty database"):
+            migrate(empty_database_url)
+        assert connection.execute("SELECT * FROM _yoyo_migration ORDER BY 2").fetchall() == before
+    assert not _is_current(empty_database_url)
 
 
 def test_a_newer_program_beside_this_one_leaves_the_schema_current(catalog_url: str) -> None:

@@ -64,7 +64,7 @@ async def _turn(catalog: AppStore, name: str = "turn", **changes: Any) -> None:
 def _refused(clock: StillClock, kind: type[Any], use: Callable[[AppStore], Awaitable[object]]) -> float:
     """For how many seconds a create is refused; the refusal has written nothing."""
     tables = ("app_metadata", "app_work", "app_events", "app_owners", "idempotency_keys")
-    dump = " UNION ALL ".join(f"SELECT to_jsonb(t) - 'keys' AS row FROM {table} t" for table in tables)
+    dump = " UNION ALL ".join(f"SELECT to_jsonb(t) - 'key_count' AS row FROM {table} t" for table in tables)
     before = clock.rows(dump)
     with pytest.raises(RequestRejected) as refused:
         _use(clock, use)
@@ -111,7 +111,7 @@ def test_what_creates_nothing_does_not_count(clock: StillClock) -> None:
                 await create(catalog, "three", max_apps=2, max_creates=2)
 
     _use(clock, use)
-    assert clock.rows("SELECT living, creates FROM app_owners") == [{"living": 2, "creates": [2]}]
+    assert clock.rows("SELECT app_count, creates FROM app_owners") == [{"app_count": 2, "creates": [2]}]
 
 
 @pytest.mark.parametrize("ahead", [HOUR, DAY, 26 * HOUR, 400 * DAY])
@@ -120,7 +120,7 @@ def test_a_clock_that_was_ahead_locks_no_owner_out(clock: StillClock, ahead: flo
     clock.advance(ahead)
     for turn in range(3):
         _use(clock, lambda c, turn=turn: _turn(c, idempotency_key=f"k-{turn}", fingerprint=b"body"))  # type: ignore[misc]
-    clock.rows(f"UPDATE app_owners SET keys = {MAX_KEYS}")
+    clock.rows(f"UPDATE app_owners SET key_count = {MAX_KEYS}")
     clock.advance(-ahead)
     if ahead <= DAY:
         wait = _refused(clock, CreateLimitReached, _turn)
@@ -153,7 +153,7 @@ def test_a_new_key_beyond_the_limit_is_refused_and_none_is_evicted(clock: StillC
     key: dict[str, Any] = {"idempotency_key": "first", "fingerprint": b"body"}
     first = _use(clock, lambda c: create(c, "one", **key))
     clock.rows(FILL_KEYS.format(keys=MAX_KEYS - 1))
-    clock.rows(f"UPDATE app_owners SET keys = {MAX_KEYS}")
+    clock.rows(f"UPDATE app_owners SET key_count = {MAX_KEYS}")
     for name in ("one", "two"):
         new: dict[str, Any] = {"idempotency_key": "beyond", "fingerprint": b"body"}
         wait = _refused(clock, KeyLimitReached, lambda c, name=name, new=new: create(c, name, **new))  # type: ignore[misc]
@@ -163,13 +163,13 @@ def test_a_new_key_beyond_the_limit_is_refused_and_none_is_evicted(clock: StillC
     assert clock.rows("SELECT count(*) AS n FROM idempotency_keys")[0]["n"] == MAX_KEYS
     clock.advance(HOUR)
     assert _use(clock, lambda c: create(c, "three", idempotency_key="beyond", fingerprint=b"body")).created
-    assert clock.rows("SELECT keys FROM app_owners") == [{"keys": 2}]
+    assert clock.rows("SELECT key_count FROM app_owners") == [{"key_count": 2}]
 
 
 def test_keys_at_once_do_not_exceed_the_limit(clock: StillClock) -> None:
     first = _use(clock, lambda c: create(c, "one"))
     clock.rows(FILL_KEYS.format(keys=MAX_KEYS - 5))
-    clock.rows(f"UPDATE app_owners SET keys = {MAX_KEYS - 5}")
+    clock.rows(f"UPDATE app_owners SET key_count = {MAX_KEYS - 5}")
 
     async def race(catalog: AppStore) -> list[CreateResult | BaseException]:
         given: list[dict[str, Any]] = [{"idempotency_key": f"k-{n}", "fingerprint": b"body"} for n in range(20)]
@@ -207,8 +207,8 @@ def test_a_program_without_the_limits_counts_all_the_same(catalog_url: str) -> N
     """Version N calls the same function with fewer fields: its creates are counted, and it is refused nothing new."""
     wanted = {
         "number": 0, "app_id": "a" * 24, "owner_id": "alice", "app_name": "one", "region": "r", "pg_version": 17,
-        "min_cu": 1, "max_cu": 1, "suspend_seconds": 1, "history_retention_seconds": 1, "quota": {}, "waiting": "w",
-        "max_apps": 9, "key": "k", "fingerprint": "00",
+        "min_cu": 1, "max_cu": 1, "suspend_seconds": 1, "history_retention_seconds": 1, "quota": {},
+        "queued_message": "w", "max_apps": 9, "key": "k", "fingerprint": "00",
     }  # fmt: skip
-    execute(catalog_url, "SELECT * FROM create_apps(%(wanted)s)", {"wanted": Jsonb([wanted])})
-    assert execute(catalog_url, "SELECT creates, keys FROM app_owners") == [{"creates": [1], "keys": 1}]
+    execute(catalog_url, "SELECT * FROM create_apps(%(requests)s)", {"requests": Jsonb([wanted])})
+    assert execute(catalog_url, "SELECT creates, key_count FROM app_owners") == [{"creates": [1], "key_count": 1}]

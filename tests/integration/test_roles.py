@@ -105,7 +105,7 @@ def test_each_role_can_do_all_of_its_own_work(catalog_url: str) -> None:
         (RECONCILER, "UPDATE idempotency_keys SET app_id = ''"),
         (RECONCILER, "UPDATE app_owners SET creates = '{}'"),
         (API, "UPDATE catalog_identity SET org_id = 'x'"),
-        (API, "UPDATE request_budget SET tokens = 1000"),
+        (API, "UPDATE neon_rate_limit SET tokens = 1000"),
         (RECONCILER, "UPDATE app_metadata SET owner_id = 'x'"),
         (RECONCILER, "UPDATE app_metadata SET app_name = 'x'"),
         (RECONCILER, "UPDATE app_metadata SET delete_requested_at = now()"),

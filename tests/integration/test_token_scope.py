@@ -10,6 +10,7 @@ import pytest
 
 from api.auth.revocations import TokenRevocations
 from api.commands.cli import main
+from api.operations import OPERATIONS, Operation
 from api.waiting import Waiting
 from tests.catalogs import execute, make_ready, new_app_id
 from tests.integration.api_client import ApiClient, api_context, client_over, token
@@ -46,6 +47,23 @@ def test_app_token_reaches_that_app_alone(client: ApiClient, catalog_url: str) -
     assert client.delete(f"/ee/apps/{one}", headers=reader).status_code == 403
     assert client.delete(f"/ee/apps/{one}", headers=scoped).status_code == 202
     assert client.get(f"/ee/apps/{other}").json()["status"] == "pending"
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.permissions], ids=lambda each: each.name)
+def test_token_permissions_are_those_of_the_operation(client: ApiClient, operation: Operation) -> None:
+    app_id = client.post("/ee/apps", json={"app_name": "one"}).json()["app_id"]
+    permissions = operation.permissions or ()
+
+    def status(**claims: Any) -> tuple[int, str]:
+        path = operation.path.format(app_id=app_id)
+        response = client.request(operation.method, path, headers=_bearer(**claims), json={"app_name": "one"})
+        return response.status_code, response.headers.get("www-authenticate", "")
+
+    for allowed in permissions:
+        assert status(permissions=(allowed,))[0] in operation.responses
+    others = tuple({"read", "write", "admin"} - {*permissions})
+    assert status(permissions=others) == (403, f'Bearer error="insufficient_scope", scope="{permissions[0]}"')
+    assert (status(app_id=app_id)[0] == 403) is not operation.app_token
 
 
 def test_app_token_lists_that_app_alone(client: ApiClient) -> None:

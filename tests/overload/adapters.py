@@ -85,7 +85,7 @@ class Work:
         """End a pass."""
         return await self._shared.run(lambda: self._shared.catalog.release(lease, outcome))
 
-    async def give_back(self) -> None:
+    async def release_all(self) -> None:
         """Let others have every app of this process."""
         await self._shared.run(lambda: self._shared.catalog.give_back(self._owner))
 
@@ -97,7 +97,7 @@ class Identity:
         self._run = shared.run
         self._catalog = shared.catalog
 
-    async def standing(self) -> CatalogIdentity:
+    async def read(self) -> CatalogIdentity:
         """What is known at this moment."""
         return await self._run(self._catalog.standing)
 
@@ -106,11 +106,11 @@ class Identity:
         wanted = list(project_ids)
         return await self._run(lambda: self._catalog.unrecorded(wanted)) if wanted else set()
 
-    async def looked(self, standing: CatalogIdentity, at: datetime | None) -> bool:
+    async def record_verified(self, standing: CatalogIdentity, at: datetime | None) -> bool:
         """Keep that Neon's list agrees."""
         return await self._run(lambda: self._catalog.looked(standing, at))
 
-    async def doubt(self, _standing: CatalogIdentity, reason: str) -> bool:
+    async def quarantine(self, _standing: CatalogIdentity, reason: str) -> bool:
         """Nothing here was restored, copied or lost."""
         raise AssertionError(reason)
 
@@ -121,21 +121,21 @@ class Records:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
-    async def permit(self, lease: Lease, *, swept: bool) -> None:
+    async def authorize_mutation(self, lease: Lease, *, automatic: bool) -> None:
         """Whether a change may be sent."""
-        await self._shared.run(lambda: self._shared.catalog.permit(lease, swept=swept))
+        await self._shared.run(lambda: self._shared.catalog.permit(lease, swept=automatic))
 
     async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
         """The intent to create."""
         return await self._shared.run(lambda: self._shared.catalog.open_intent(lease, effect))
 
-    async def refuse_intent(self, lease: Lease, create_seq: int) -> None:
+    async def mark_intent_rejected(self, lease: Lease, create_seq: int) -> None:
         """It was not carried out."""
         await self._shared.run(lambda: self._shared.catalog.settle_intent(lease, create_seq, "rejected", absent=False))
 
-    async def note_absence(self, lease: Lease, create_seq: int, *, proven: bool) -> None:
+    async def record_absence(self, lease: Lease, create_seq: int, *, confirmed: bool) -> None:
         """It was not seen."""
-        state: Any = "absent" if proven else "open"
+        state: Any = "absent" if confirmed else "open"
         await self._shared.run(lambda: self._shared.catalog.settle_intent(lease, create_seq, state, absent=True))
 
     async def record(self, lease: Lease, said: StatusUpdate, _request_id: str | None = None) -> None:
@@ -154,11 +154,11 @@ class Records:
         """The project's id."""
         await self._shared.run(lambda: self._shared.catalog.record_project(lease, app, effect))
 
-    async def drop_surplus(self, lease: Lease, project_id: str, *, report: bool) -> None:
+    async def dismiss_duplicate(self, lease: Lease, project_id: str, *, report: bool) -> None:
         """Forget a candidate."""
         await self._shared.run(lambda: self._shared.catalog.drop_surplus(lease, project_id, report=report))
 
-    def open_seal(self, app: AppMetadata, _rule: AddressRule) -> Credentials | None:
+    def decrypt_credentials(self, app: AppMetadata, _rule: AddressRule) -> Credentials | None:
         """The recorded URIs."""
         return self._shared.catalog.open_seal(app)
 
@@ -173,16 +173,16 @@ class Whole:
         self._owner = owner
         self.identity = Identity(shared)
 
-    async def pins(self) -> Binding | None:
+    async def binding(self) -> Binding | None:
         """What is kept."""
         return await self._run(self._catalog.pins)
 
-    async def pin(self, pins: Binding) -> Binding:
+    async def bind(self, pins: Binding) -> Binding:
         """Keep these."""
         await self._run(lambda: self._catalog.keep_pins(pins))
-        return await self.pins() or pins
+        return await self.binding() or pins
 
-    async def take_plane(self, _control_plane_id: str) -> bool:
+    async def set_control_plane_id(self, _control_plane_id: str) -> bool:
         """No catalog is in doubt here."""
         return await self._run(lambda: False)
 
@@ -190,7 +190,7 @@ class Whole:
         """Stop every change."""
         return await self._run(lambda: self._catalog.stop(reason))
 
-    async def lift_stop(self) -> bool:
+    async def clear_stop(self) -> bool:
         """End a stop."""
         return await self._run(self._catalog.lift_stop)
 
@@ -207,7 +207,7 @@ class Whole:
         for row in await self._run(self._catalog.sweep_rows):
             yield row
 
-    async def audit_rows(self, after: str, limit: int) -> list[AppMetadata]:
+    async def deep_resync_rows(self, after: str, limit: int) -> list[AppMetadata]:
         """The next settled apps."""
         return await self._run(lambda: self._catalog.audit_rows(after, limit))
 
@@ -215,19 +215,19 @@ class Whole:
         """How many apps a deep round has."""
         return await self._run(self._catalog.count_connected)
 
-    async def witnesses(self, start: str, besides: str, limit: int) -> list[str]:
+    async def sample_recorded_projects(self, start: str, exclude_app_id: str, limit: int) -> list[str]:
         """Projects that a good key must see."""
-        return await self._run(lambda: self._catalog.witnesses(start, besides, limit))
+        return await self._run(lambda: self._catalog.witnesses(start, exclude_app_id, limit))
 
     async def wake(self, app_ids: Sequence[str], *, missing: bool = False) -> None:
         """Have these looked at."""
         await self._run(lambda: self._catalog.wake(app_ids, missing=missing))
 
-    async def name_surplus(self, found: Iterable[tuple[str, str]]) -> None:
+    async def enqueue_duplicates(self, duplicates: Iterable[tuple[str, str]]) -> None:
         """Candidates for a surplus."""
-        await self._run(lambda: self._catalog.name_surplus(found))
+        await self._run(lambda: self._catalog.name_surplus(duplicates))
 
-    async def reported(self) -> set[str]:
+    async def known_orphans(self) -> set[str]:
         """Reported projects."""
         return await self._run(lambda: set(self._catalog.orphans))
 
@@ -249,14 +249,14 @@ class Whole:
         """Prolong a job's lease."""
         return await self._run(lambda: self._catalog.renews_job(job.name, job.token))
 
-    async def finish_job(self, job: Job, position: str = "", *, whole: bool = False) -> None:
+    async def finish_job(self, job: Job, checkpoint: str = "", *, complete: bool = False) -> None:
         """Give a job back."""
-        del whole
-        await self._run(lambda: self._catalog.finish(job.name, job.token, position))
+        del complete
+        await self._run(lambda: self._catalog.finish(job.name, job.token, checkpoint))
 
-    async def give_back_jobs(self) -> None:
+    async def release_jobs(self) -> None:
         """Let others have every job of this process."""
         await self._run(lambda: self._catalog.give_back_jobs(self._owner))
 
-    async def bury(self) -> None:
+    async def purge_tombstones(self) -> None:
         """No tombstone ends here."""

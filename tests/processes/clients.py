@@ -180,7 +180,7 @@ def for_operators(stage: Stage, app: Document) -> str:
     """What the conditions of an app say to operators, which the API does not show."""
     asked = f"""SELECT string_agg(c->>'operator_message', ' ') FROM app_metadata, jsonb_array_elements(conditions) AS c
                 WHERE app_id = '{app["app_id"]}'"""
-    [(text,)] = rows(stage.environment["DATABASE_URL"], asked)
+    [(text,)] = rows(stage.catalog_url, asked)
     return str(text)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.conformance import processes as conformance
-from tests.environment import POOLER, of_product
+from tests.environment import POOLER, of_product, of_tests
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 90.0
@@ -160,6 +160,11 @@ class Stage:
     environment: dict[str, str]
     running: list[Running] = field(default_factory=list)
     closing: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def catalog_url(self) -> str:
+        """The catalog's address for a test's own statements: direct, with the usual settings."""
+        return of_tests(self.environment.get("DATABASE_DIRECT_URL", self.environment["DATABASE_URL"]))
 
     def start(self, *arguments: str, **changes: str | None) -> Running:
         """Start a command; ``changes`` to the environment are for it alone, None takes a variable away."""

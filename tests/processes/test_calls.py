@@ -31,7 +31,7 @@ def test_an_app_costs_four_calls_at_most_and_one_change(stage: Stage, capsys: py
         stage.reconcile(**DEFAULTS | {"NEON_API_URL": proxy.url, "NEON_ORG_ID": ORGANIZATION})
         api = api_of(stage, serving)
         first_rounds = "SELECT name FROM periodic_jobs WHERE finished_at IS NULL"
-        until(lambda: not rows(stage.environment["DATABASE_URL"], first_rounds), "sweep and audit have been")
+        until(lambda: not rows(stage.catalog_url, first_rounds), "sweep and audit have been")
         assert all(_is_of_the_fleet(call) for call in proxy.calls)
         proxy.calls.clear()
 

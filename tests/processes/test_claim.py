@@ -34,7 +34,7 @@ def test_a_restored_catalog_waits_for_a_person_and_gets_back_what_it_lost(stage:
 def _goes_on(stage: Stage, neon: Neon, lost: Document, doomed: Document) -> None:
     before = _state(neon)
     api, daemon = api_of(stage, stage.serve()), stage.reconcile()
-    daemon.said("which catalog is the right one is in doubt")
+    daemon.said("catalog.quarantined")
     late = api.create("late")
     assert "claim" not in api.until_reason(late, "MutationsSuspended")
     assert "morphik-apps claim" in for_operators(stage, late)
@@ -70,7 +70,7 @@ def _goes_on(stage: Stage, neon: Neon, lost: Document, doomed: Document) -> None
     api.until(doomed, "deleted")
     living = {project["name"].rpartition("-")[2] for project in neon.projects()}
     assert living == {lost["app_id"], late["app_id"]}
-    told = rows(stage.environment["DATABASE_URL"], "SELECT type FROM app_events WHERE actor = 'operator' ORDER BY 1")
+    told = rows(stage.catalog_url, "SELECT type FROM app_events WHERE actor = 'operator' ORDER BY 1")
     assert told == [("Confirmed",), ("Rebuilt",), ("RecoveryHeld",)]
     until(lambda: daemon.alive, "the daemon lives")
 

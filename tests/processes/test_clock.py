@@ -44,7 +44,7 @@ def test_a_process_whose_clock_is_set_resyncs_and_serves_as_before(stage: Stage,
         statement = "SELECT cycle_finished_at FROM periodic_jobs WHERE name = 'resync'"
 
         def look() -> bool:
-            finished.add(rows(stage.environment["DATABASE_URL"], statement)[0][0])
+            finished.add(rows(stage.catalog_url, statement)[0][0])
             return len(finished) > more
 
         until(look, f"{more} more resyncs")

@@ -23,7 +23,7 @@ def test_two_hundred_apps_come_and_go(stage: Stage) -> None:
     apis = [api_of(stage, serving, f"owner-{number}") for number in range(OWNERS)]
     neon = Neon(stage)
     for daemon in daemons:
-        daemon.said("reconciling as")
+        daemon.said("daemon.started")
 
     with ThreadPoolExecutor(16) as pool:
         asked = list(pool.map(lambda n: apis[n % OWNERS].create(f"app {n // OWNERS}"), range(APPS)))
@@ -54,8 +54,8 @@ def _until_all(stage: Stage, apis: list[Api], status: str) -> set[str]:
     holders: set[str] = set()
 
     def look() -> bool:
-        held = "SELECT DISTINCT lease_owner FROM app_work WHERE lease_owner IS NOT NULL"
-        holders.update(str(owner) for (owner,) in rows(stage.environment["DATABASE_URL"], held))
+        held = "SELECT DISTINCT lease_holder FROM app_work WHERE lease_holder IS NOT NULL"
+        holders.update(str(owner) for (owner,) in rows(stage.catalog_url, held))
         return sum(len(api.all(status=status)) for api in apis) == APPS
 
     until(look, f"all apps are {status}", 240)

@@ -160,7 +160,7 @@ def test_migrate_and_serve(installed: Installed, empty_database_url: str) -> Non
     """From an empty database to an app that was asked for, and a good end; nothing is written to the tree."""
     settings = {**SECRETS, "DATABASE_URL": empty_database_url, "PORT": str(free_port())}
     before = installed.files()
-    assert "applied 0001.catalog" in installed.command(["migrate"], settings)
+    assert "applied 0001.baseline" in installed.command(["migrate"], settings)
     assert installed.command(["migrate"], settings) == "the catalog is up to date\n"
     token = installed.command(["token", "--user", "alice"], settings).strip()
     url = f"http://127.0.0.1:{settings['PORT']}"

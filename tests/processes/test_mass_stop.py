@@ -23,11 +23,11 @@ def _settled(stage: Stage) -> None:
     """Wait until every project is so old that no list may lag behind it."""
     asked = f"""SELECT max(project_recorded_at) < now() - make_interval(secs => {FIGURES["SETTLE_SECONDS"]})
         FROM app_metadata"""
-    until(lambda: rows(stage.environment["DATABASE_URL"], asked) == [(True,)], "every project is settled")
+    until(lambda: rows(stage.catalog_url, asked) == [(True,)], "every project is settled")
 
 
 def _reason(stage: Stage) -> str:
-    [(reason,)] = rows(stage.environment["DATABASE_URL"], "SELECT mutation_stop_reason FROM catalog_identity")
+    [(reason,)] = rows(stage.catalog_url, "SELECT mutation_stop_reason FROM catalog_identity")
     return str(reason or "")
 
 
@@ -37,7 +37,7 @@ def _after_sweeps(stage: Stage) -> None:
 
     def look() -> bool:
         asked = "SELECT finished_at FROM periodic_jobs WHERE name = 'resync' AND lease_expires_at IS NULL"
-        seen.update(at for (at,) in rows(stage.environment["DATABASE_URL"], asked))
+        seen.update(at for (at,) in rows(stage.catalog_url, asked))
         return len(seen) > SWEEPS
 
     until(look, "sweeps end")
@@ -118,4 +118,4 @@ def _state(neon: Neon) -> list[tuple[str, str, str]]:
 def _all_tried(stage: Stage) -> None:
     """Wait until every app that is due was tried, in vain."""
     asked = "SELECT app_id FROM app_work WHERE due_at < 'infinity' AND (attempts = 0 OR lease_expires_at IS NOT NULL)"
-    until(lambda: not rows(stage.environment["DATABASE_URL"], asked), "everything was tried")
+    until(lambda: not rows(stage.catalog_url, asked), "everything was tried")

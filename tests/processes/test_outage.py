@@ -90,7 +90,7 @@ def test_the_rate_limit_is_met(served: tuple[Stage, Api]) -> None:
         proxy.gate = open_gate
         _ready(api, app)
         assert len(Neon(stage).projects()) == 1
-        assert rows(stage.environment["DATABASE_URL"], "SELECT count(*) FROM create_intents") == [(1,)]
+        assert rows(stage.catalog_url, "SELECT count(*) FROM create_intents") == [(1,)]
 
 
 def test_a_daemon_is_told_to_stop_in_the_middle(served: tuple[Stage, Api]) -> None:
@@ -112,8 +112,8 @@ def test_a_daemon_is_told_to_stop_in_the_middle(served: tuple[Stage, Api]) -> No
         app = api.create("in flight")
         assert arrived.wait(30)
         assert daemon.stop(signal.SIGTERM) == 0
-        held = "SELECT app_id FROM app_work WHERE lease_expires_at IS NOT NULL OR lease_owner IS NOT NULL"
-        assert rows(stage.environment["DATABASE_URL"], held) == []
+        held = "SELECT app_id FROM app_work WHERE lease_expires_at IS NOT NULL OR lease_holder IS NOT NULL"
+        assert rows(stage.catalog_url, held) == []
         go_on.set()
         stage.reconcile(NEON_API_URL=proxy.url)
         _ready(api, app)

@@ -23,8 +23,11 @@ LIMITS = {
 }
 # Two owners whose apps must stay private to each other: the check for object-level authorization needs both.
 PEERS = ("alice", "bob")
+HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 # All other checks are on. A deleted app can still be read, as `deleted`: the contract says so, it is no use after free.
 CONFIGURATION = """
+hooks = {hooks}
+
 [auth.wfc]
 path = "owners.json"
 peers = {peers}
@@ -46,7 +49,7 @@ def test_api_generated_requests_match_the_description(stage: Stage, capsys: pyte
     ]
     (stage.folder / "owners.json").write_text(json.dumps({"auth": owners}))
     configuration = stage.folder / "schemathesis.toml"
-    configuration.write_text(CONFIGURATION.format(peers=json.dumps(PEERS)))
+    configuration.write_text(CONFIGURATION.format(peers=json.dumps(PEERS), hooks=json.dumps(str(HOOKS))))
     ran = stage.start_program(
         [
             str(Path(sys.executable).with_name("schemathesis")),

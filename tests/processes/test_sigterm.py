@@ -28,9 +28,9 @@ WITHIN_SECONDS = 10.0
 UNLIMITED = {"MAX_APPS_PER_OWNER": "1000000", "REQUESTS_PER_MINUTE": "1000000"}
 # Longer than the test: what is given back was given back, and did not expire.
 LONG = {"LEASE_SECONDS": "120", "NEON_TIMEOUT_SECONDS": "20", "SETTLE_SECONDS": "21"}
-HELD = """SELECT lease_owner FROM app_work WHERE lease_owner IS NOT NULL OR lease_expires_at IS NOT NULL
+HELD = """SELECT lease_holder FROM app_work WHERE lease_holder IS NOT NULL OR lease_expires_at IS NOT NULL
           UNION ALL
-          SELECT lease_owner FROM periodic_jobs WHERE lease_owner IS NOT NULL OR lease_expires_at IS NOT NULL"""
+          SELECT lease_holder FROM periodic_jobs WHERE lease_holder IS NOT NULL OR lease_expires_at IS NOT NULL"""
 
 
 @dataclass
@@ -157,7 +157,7 @@ def test_sigterm_under_load(
     stage: Stage, slow_neon: dict[str, str], mode: str, signals: tuple[signal.Signals, ...]
 ) -> None:
     """Exit code 0 inside ten seconds; nothing accepted is dropped, nothing leased is kept, whatever is sent again."""
-    url = stage.environment["DATABASE_URL"]
+    url = stage.catalog_url
     told, serving = _started(stage, mode, slow_neon)
     load = Load(url_of(serving), api_of(stage, serving).http.headers["Authorization"].removeprefix("Bearer "))
     load.start()

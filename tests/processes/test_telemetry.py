@@ -58,7 +58,7 @@ class Plane:
 
         before = passes()
         again = "UPDATE app_work SET wake_count = wake_count + 1, due_at = now(), priority_at = now()"
-        rows(self.stage.environment["DATABASE_URL"], again)
+        rows(self.stage.catalog_url, again)
         until(lambda: passes() > before, "a pass has looked")
 
     def rest(self) -> None:
@@ -67,7 +67,7 @@ class Plane:
         seen = set()
 
         def look() -> bool:
-            seen.update(rows(self.stage.environment["DATABASE_URL"], asked))
+            seen.update(rows(self.stage.catalog_url, asked))
             return len(seen) > QUIET_ROUNDS
 
         until(look, "rounds come and go")
@@ -185,13 +185,13 @@ def test_the_door_of_a_daemon(plane: Plane) -> None:
         assert client.get("/healthz").json() == {"status": "ok"}
         assert client.get("/readyz", headers={"Host": "anything"}).json() == {"status": "ready"}
         assert client.get("/ee/apps").status_code == 404
-        catalog = plane.stage.environment["DATABASE_URL"]
+        catalog = plane.stage.catalog_url
         rows(catalog, "UPDATE _yoyo_migration SET migration_id = 'no' || migration_id WHERE migration_id LIKE '0001%'")
         assert client.get("/readyz").status_code == 503
         rows(catalog, "UPDATE _yoyo_migration SET migration_id = substr(migration_id, 3) WHERE migration_id LIKE 'no%'")
     assert plane.daemon.stop() == 0
     silent = plane.stage.reconcile(PORT="1")
-    silent.said("reconciling as")
+    silent.said("daemon.started")
     assert "serving" not in silent.err
     assert silent.alive
 
@@ -201,14 +201,14 @@ def test_a_lasting_trouble_does_not_flood(stage: Stage) -> None:
     daemon, api = stage.reconcile(), api_of(stage, stage.serve())
     apps = [api.create(f"app {number}") for number in range(5)]
     tried = f"SELECT app_id FROM app_work WHERE attempts < {TRIES}"
-    until(lambda: not rows(stage.environment["DATABASE_URL"], tried), "each app was tried, again and again")
+    until(lambda: not rows(stage.catalog_url, tried), "each app was tried, again and again")
     stage.local_neon().said("local Neon serves")
     for app in apps:
         api.until(app, "ready")
     told = [json.loads(line) for line in daemon.err.splitlines()]
-    troubles = [one["message"] for one in told if "Neon" in one["message"] and one["logger"].endswith("witness")]
-    assert troubles[0] == "Neon does not serve: not_sent"
-    assert troubles[-1] == "Neon serves"
+    troubles = [one["message"] for one in told if "Neon" in one["message"] and one["logger"].endswith("recorder")]
+    assert troubles[0] == "Neon is unavailable: not_sent"
+    assert troubles[-1] == "Neon is available."
     assert len(troubles) < TRIES
     # The watch reports at ERROR that no resync has ended for three periods, which are two seconds here.
     others = [one for one in told if not one["logger"].endswith("periods")]

@@ -45,7 +45,7 @@ def _compare(world: World) -> Generator[Step, Any, FleetDiff]:
     listed_from: datetime = yield Do("clock", lambda: world.clock.date)
     listing: ProjectListing = yield ListAll()
     rows: list[AppMetadata] = yield Do("rows", catalog.sweep_rows)
-    reported: set[str] = yield Do("reported", lambda: set(catalog.orphans))
+    reported: set[str] = yield Do("known_orphans", lambda: set(catalog.orphans))
     if listing.is_complete:
         gone = reported - listing.seen_ids
         if gone:
@@ -62,10 +62,10 @@ def _act(world: World, verdict: FleetDiff) -> Steps:
         yield Do("stop", lambda: catalog.stop(reason))
         return
     if verdict.complete and verdict.stop_reason is None:
-        yield Do("lift_stop", catalog.lift_stop)
+        yield Do("clear_stop", catalog.lift_stop)
     yield Do("wake", lambda: catalog.wake(verdict.drifted))
     yield Do("wake_missing", lambda: catalog.wake(verdict.missing, missing=True))
-    yield Do("name_surplus", lambda: catalog.name_surplus(verdict.duplicates))
+    yield Do("enqueue_duplicates", lambda: catalog.name_surplus(verdict.duplicates))
     for project in verdict.orphans[:MAX_ORPHAN_CHECKS]:
         branches: BranchList = yield e.ListBranches(project.id)
         if any(found.get(CONTROL_PLANE_ID) == world.plane.control_plane_id for found in branches.annotations.values()):
@@ -91,9 +91,9 @@ def audit(world: World, name: str, held: Held) -> Steps:
 def _audit(world: World, place: str) -> Generator[Step, Any, str]:
     catalog = world.catalog
     number = math.ceil((yield Do("count_connected", catalog.count_connected)) / DEEP_RESYNC_PERIODS)
-    rows = yield Do("audit_rows", lambda: catalog.audit_rows(place, number))
+    rows = yield Do("deep_resync_rows", lambda: catalog.audit_rows(place, number))
     if len(rows) < number:
-        rows += yield Do("audit_rows", lambda: catalog.audit_rows("", number - len(rows)))
+        rows += yield Do("deep_resync_rows", lambda: catalog.audit_rows("", number - len(rows)))
     for app in rows:
         if (yield from _differs(world, app)):
             yield Do("wake", partial(catalog.wake, [app.app_id]))
@@ -111,7 +111,7 @@ def _differs(world: World, app: AppMetadata) -> Generator[Step, Any, bool]:
         while isinstance(effect, READ_EFFECTS):
             try:
                 if isinstance(effect, e.DecryptCredentials):
-                    answer = yield Do("open_seal", lambda: world.catalog.open_seal(app))
+                    answer = yield Do("decrypt_credentials", lambda: world.catalog.open_seal(app))
                 else:
                     answer = yield effect
             except (NeonNotFound, NeonPasswordsNotStored) as error:

@@ -16,7 +16,7 @@ from tests.simulation.ledger import IMPOSSIBLE, cells, effects, pass_verbs
 
 TWINS = {"wake_missing": "wake", "clock": "clock"}
 # Said or done by the daemon, around the round or beside it.
-NOT_OF_A_ROUND = {"renew_job", "give_back_jobs", "bury", "stop_overridden", "expire_keys"}
+NOT_OF_A_ROUND = {"renew_job", "release_jobs", "purge_tombstones", "stop_overridden", "expire_keys"}
 
 
 def rotate(s: ReconcileContext) -> e.EffectGenerator[Result]:

@@ -18,7 +18,7 @@ from tests.soak.proxy import Proxy
 from tests.soak.schedule import LEASE_SECONDS, Act, What
 
 _AMBUSH_SECONDS = 1.5
-_HELD = "SELECT count(*) AS held FROM app_work WHERE lease_owner LIKE '%:{pid}:%' AND lease_expires_at > now()"
+_HELD = "SELECT count(*) AS held FROM app_work WHERE lease_holder LIKE '%:{pid}:%' AND lease_expires_at > now()"
 
 
 @dataclass

@@ -171,8 +171,8 @@ def told_secrets(logs: Iterable[Path], secrets: Iterable[str], events: Iterable[
 
 
 def defects(logs: Iterable[Path]) -> list[str]:
-    """What processes logged and should never: tracebacks, and passes that failed by a defect."""
-    marks = ("Traceback", "by a defect")
+    """What processes logged and should never: tracebacks, and events that end in ``crashed``."""
+    marks = ("Traceback", "crashed")
     return [
         f"{log.name}: {line[:600]}"
         for log in logs

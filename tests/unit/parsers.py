@@ -112,7 +112,9 @@ def _verified(token: str) -> None:
 
 
 def _record(text: str) -> logging.LogRecord:
-    return logging.getLogger("tests").makeRecord("tests", 30, __file__, 1, "%s", (text,), None, extra=log_extra(a=text))
+    return logging.getLogger("tests").makeRecord(
+        "tests", 30, __file__, 1, "%s", (text,), None, extra=log_extra("test.event", a=text)
+    )
 
 
 def _hosts(inner: Any) -> AllowedHosts:

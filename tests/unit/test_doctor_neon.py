@@ -76,7 +76,7 @@ def _checked(
 
 def _identity(**changes: Any) -> Identity:
     given: Json = {"catalog_id": "c", "org_id": "org-1", "neon_api_url": URL, "control_plane_id": "morphik",
-                   "stop_reason": None, "projects": 0, "unused": False, "doubted": False}  # fmt: skip
+                   "stop_reason": None, "projects": 0, "unused": False, "quarantined": False}  # fmt: skip
     return Identity(**(given | changes))
 
 
@@ -151,7 +151,7 @@ def test_what_the_catalog_works_with_is_compared(changes: Json, said: str, monke
 
 @pytest.mark.parametrize(
     ("changes", "state"),
-    [({}, State.FAILED), ({"unused": True}, State.FAILED), ({"unused": True, "doubted": True}, State.WARNING)],
+    [({}, State.FAILED), ({"unused": True}, State.FAILED), ({"unused": True, "quarantined": True}, State.WARNING)],
 )
 def test_pins_unused_catalog_in_doubt_takes_another_plane(
     changes: Json, state: State, monkeypatch: pytest.MonkeyPatch

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import io
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import api
 from api.commands.logs import LEVELS, JsonFormatter, TextFormatter, configure, redact_credentials
 from reconciler.logging import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, RepeatSuppressor, log_context, log_extra
 from specs.settings import LogSettings, SettingsError
@@ -40,13 +43,17 @@ def _lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def _record(message: str, *arguments: object, **named: object) -> logging.LogRecord:
-    return log.makeRecord(log.name, logging.WARNING, __file__, 1, message, arguments, None, extra=log_extra(**named))
+    return log.makeRecord(
+        log.name, logging.WARNING, __file__, 1, message, arguments, None, extra=log_extra("test.event", **named)
+    )
 
 
 def test_a_line_is_one_json_object(stream: io.StringIO) -> None:
     """Time, level, severity, logger, message and fields; a line break in a message is none in the output."""
     with log_context(reconcile_id="r1", app_id="a1"):
-        log.warning("two\nlines of %s", "prose", extra=log_extra(project_id="p-1", absent=None, number=2))
+        log.warning(
+            "two\nlines of %s", "prose", extra=log_extra("prose.split", project_id="p-1", absent=None, number=2)
+        )
     [said] = _lines(stream)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said.pop("time"))
     assert said == {
@@ -54,6 +61,7 @@ def test_a_line_is_one_json_object(stream: io.StringIO) -> None:
         "severity": "WARNING",
         "logger": "tests.said",
         "message": "two\nlines of prose",
+        "event": "prose.split",
         "reconcile_id": "r1",
         "app_id": "a1",
         "project_id": "p-1",
@@ -64,9 +72,38 @@ def test_a_line_is_one_json_object(stream: io.StringIO) -> None:
 def test_a_field_takes_nobodys_place(stream: io.StringIO) -> None:
     """Neither the message's nor the severity's; a record's own field goes before the task's."""
     with log_context(app_id="of the task"):
-        log.info("said", extra=log_extra(message="other", severity="none", app_id="own"))
+        log.info("said", extra=log_extra("test.event", message="other", severity="none", app_id="own"))
     [said] = _lines(stream)
     assert (said["message"], said["severity"], said["app_id"]) == ("said", "INFO", "own")
+
+
+def test_log_calls_of_the_product_carry_a_stable_event_key() -> None:
+    """Every record has a key of the form ``subject.verb``."""
+    root, keys, lacking = Path(api.__file__).parents[1], Counter[object](), []
+    for path in (path for package in ("api", "reconciler") for path in sorted((root / package).rglob("*.py"))):
+        if "local" in path.relative_to(root).parts:
+            continue
+        tree = ast.parse(path.read_text())
+        names = {
+            target.id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            function = ast.unparse(call.func)
+            if re.fullmatch(r"_?log(ger)?\.(debug|info|warning|error|exception|critical|log)", function):
+                if not any(keyword.arg == "extra" for keyword in call.keywords):
+                    lacking.append(f"{path.name}:{call.lineno}")
+            elif function == "log_extra" or function.endswith("troubles.report"):
+                first = call.args[0]
+                values = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
+                for value in values if path.name != "logging.py" else []:
+                    keys[names[value.id] if isinstance(value, ast.Name) else ast.literal_eval(value)] += 1
+    assert lacking == []
+    assert [key for key in keys if not re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", str(key))] == []
+    assert len(keys) > 30
 
 
 def test_a_traceback_is_a_field(stream: io.StringIO) -> None:
@@ -104,7 +141,7 @@ def test_fields_stay_with_their_task(stream: io.StringIO) -> None:
 def test_text_is_for_people() -> None:
     """One line; values with spaces are quoted."""
     line = TextFormatter().format(_record("app is %s", "ready", app_id="a1", reason="In Sync", empty=""))
-    assert re.fullmatch(r'\d\d:\d\d:\d\d WARNING app is ready app_id=a1 reason="In Sync" empty=""', line)
+    assert re.fullmatch(r'\d\d:\d\d:\d\d WARNING test\.event app is ready app_id=a1 reason="In Sync" empty=""', line)
 
 
 @pytest.mark.parametrize(

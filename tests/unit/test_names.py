@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from specs.names import (
     APP_ID_LENGTH,
+    APP_NAME_PATTERN,
     FALLBACK_SLUG,
     ProjectName,
     app_id_from_bytes,
     format_project_name,
     is_app_id,
+    is_app_name,
     parse_project_name,
     role_name,
     slug,
@@ -35,6 +39,27 @@ APP_ID = "a2" * 12
 def test_slug(name: str, short: str) -> None:
     """Letters and digits of ASCII are left; where there are none, a word stands for them."""
     assert slug(name) == short
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted", "described"),
+    [
+        ("Čaj & Kafé 商店 🦄", True, True),
+        ("می\u200cخواهم", True, True),
+        ("\u200dx", False, True),
+        ("pay\u202egpj.exe", False, True),
+        ("a\u2066b\u2069", False, True),
+        ("a\u00a0b", False, True),
+        ("a\U000e0041", False, True),
+        ("a\x1b[31m", False, False),
+        ("a\nb", False, False),
+        ("a\x9b", False, False),
+        ("", False, False),
+    ],
+)
+def test_app_name_accepted_is_a_part_of_what_the_pattern_describes(name: str, accepted: bool, described: bool) -> None:
+    assert is_app_name(name) is accepted
+    assert (re.search(APP_NAME_PATTERN, name) is not None) is described
 
 
 def test_project_name_is_parsed_back() -> None:

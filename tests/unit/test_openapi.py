@@ -12,12 +12,17 @@ from jsonschema import Draft202012Validator
 
 from api import problems
 from api.docs import HEADERS, page
-from api.openapi import describe
+from api.openapi import build_openapi
 from api.operations import OPERATIONS
-from tests.described import DESCRIBED, NotDescribed, check, check_response
+from tests.described import DESCRIBED, NotDescribed, check, check_response, example
 
-APP = dict(next(o for o in OPERATIONS if o.name == "getApp").answers[200].example or {})
-GOOD = {"x-request-id": "r", "cache-control": "no-store", "content-type": "application/json"}
+APP = example("GET", "/ee/apps/{app_id}", 200)
+GOOD = {
+    "x-request-id": "r",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "content-type": "application/json",
+}
 
 
 def _operations() -> list[tuple[str, dict[str, Any]]]:
@@ -29,15 +34,41 @@ def _operations() -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("where", "operation"), _operations())
-def test_every_example_is_what_its_schema_says(where: str, operation: dict[str, Any]) -> None:
-    contents = [content for response in operation["responses"].values() for content in response["content"].values()]
-    contents += operation.get("requestBody", {}).get("content", {}).values()
-    for content in contents:
-        if "example" in content:
-            schema = content["schema"] | {"components": DESCRIBED["components"]}
-            assert [error.message for error in Draft202012Validator(schema).iter_errors(content["example"])] == [], (
-                where
-            )
+def test_every_document_has_an_example_that_is_what_its_schema_says(where: str, operation: dict[str, Any]) -> None:
+    contents = [
+        (status, media_type, content)
+        for status, response in (*operation["responses"].items(), ("body", operation.get("requestBody", {})))
+        for media_type, content in response.get("content", {}).items()
+        if "$ref" in content["schema"]
+    ]
+    assert contents or where in ("GET /metrics", "GET /openapi.json", "GET /docs")
+    for status, media_type, content in contents:
+        examples = [content["example"]] if "example" in content else []
+        examples += [example["value"] for example in content.get("examples", {}).values()]
+        assert examples, (where, status)
+        schema = content["schema"] | {"components": DESCRIBED["components"]}
+        for value in examples:
+            assert [error.message for error in Draft202012Validator(schema).iter_errors(value)] == [], where
+            assert media_type != "application/problem+json" or str(value["status"]) == status
+
+
+def test_parameters_have_examples_that_are_what_their_schemas_say() -> None:
+    for _, operation in _operations():
+        for parameter in (each for each in operation["parameters"] if "example" in each):
+            schema = parameter["schema"] | {"components": DESCRIBED["components"]}
+            assert Draft202012Validator(schema).is_valid(parameter["example"]), parameter
+    for name, header in DESCRIBED["components"]["headers"].items():
+        assert "example" not in header or Draft202012Validator(header["schema"]).is_valid(header["example"]), name
+
+
+def test_patterns_use_only_what_every_dialect_of_expressions_has() -> None:
+    """ECMAScript with and without its flag ``u``, Python, RE2, PCRE, Java, .NET: no Unicode escapes, no lookaround."""
+    patterns = set(re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', json.dumps(DESCRIBED)))
+    assert len(patterns) > 5
+    for pattern in map(json.loads, patterns):
+        re.compile(pattern)
+        assert pattern.isascii()
+        assert not re.search(r"\\[^x]|\(\?", pattern), pattern
 
 
 def test_every_kind_of_problem_is_described_somewhere() -> None:
@@ -53,7 +84,7 @@ def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
 
 
 def test_the_regions_are_those_of_the_settings() -> None:
-    region = describe(("here", "there"))["components"]["schemas"]["AppRequest"]["properties"]["region"]
+    region = build_openapi(("here", "there"))["components"]["schemas"]["AppRequest"]["properties"]["region"]
     assert region["anyOf"][0]["enum"] == ["here", "there"]
 
 
@@ -77,6 +108,7 @@ def test_the_page_asks_nobody_for_anything_and_shows_every_call() -> None:
         (200, {name: value for name, value in GOOD.items() if name != "x-request-id"}, APP),
         (200, GOOD | {"content-type": "text/html"}, APP),
         (204, GOOD, APP),
+        (200, GOOD | {"x-undeclared": "1"}, APP),
         (404, GOOD, {"type": "/problems/app-not-found", "title": "t", "status": 404, "detail": "d"}),
         (
             404,

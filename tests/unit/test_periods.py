@@ -49,7 +49,7 @@ def test_rounds_go_on_when_the_wall_clock_is_set(monkeypatch: pytest.MonkeyPatch
         async def keys() -> None:
             runs["expire_idempotency_keys"].release()
 
-        rounds = cast("PeriodicJobs", SimpleNamespace(sweep=sweep, audit=audit, keys=keys))
+        rounds = cast("PeriodicJobs", SimpleNamespace(resync=sweep, deep_resync=audit, expire_idempotency_keys=keys))
         scheduler = daemon._schedule(rounds, 0.02)
         try:
             for each in runs.values():
@@ -82,7 +82,7 @@ class _Fleet:
         self.finished: datetime | None = NOW
         self.is_there = True
 
-    async def round_finished(self, name: str) -> datetime | None:
+    async def job_finished_at(self, name: str) -> datetime | None:
         assert name == "resync"
         if not self.is_there:
             raise CatalogUnavailable("not there")

@@ -49,6 +49,6 @@ def test_no_text_is_left_open() -> None:
 
 def test_sql_and_migrations_travel_with_the_packages() -> None:
     """What the code reads at run time is package data."""
-    assert resources.files("migrations").joinpath("catalog", "0001.catalog.sql").is_file()
+    assert resources.files("migrations").joinpath("catalog", "0001.baseline.sql").is_file()
     for name in ("work_queue", "status_store", "control_plane_store", "apps"):
         assert resources.files("reconciler.catalog").joinpath(f"{name}.sql").is_file()

@@ -16,7 +16,7 @@ from tests.processes.running import Stage, until
 TAKEN_BACK = 0.4
 KEPT = 4
 OPEN_INTENTS = "SELECT app_id FROM create_intents WHERE state = 'open'"
-BUSY = "SELECT app_id FROM app_work WHERE due_at < 'infinity' OR lease_owner IS NOT NULL"
+BUSY = "SELECT app_id FROM app_work WHERE due_at < 'infinity' OR lease_holder IS NOT NULL"
 REPORTED = "SELECT project_id FROM orphan_projects"
 
 
@@ -47,7 +47,7 @@ class Crowd:
 
     def check(self, stage: Stage, apis: list[Api]) -> None:
         """Wait until all is at rest; then every app has one project or none, and every version says the same."""
-        url = stage.environment["DATABASE_URL"]
+        url = stage.catalog_url
         for app_id, shall in [*((i, "ready") for i in self.living), *((i, "deleted") for i in self.doomed)]:
             apis[0].until({"app_id": app_id}, shall)
         until(lambda: not execute(url, BUSY), "all apps rest")

@@ -10,10 +10,12 @@ from pathlib import Path
 import psycopg
 
 from reconciler.catalog.migrate import migrate, packaged_migrations
+from tests.processes.running import ROOT
 
 APPS = 20_000
 OWNERS = 400
 CARRIED = tuple(sorted(packaged_migrations()))
+NEXT = f"{len(CARRIED) + 1:04}.next"
 
 
 def text_of(migration: str) -> str:
@@ -29,6 +31,15 @@ def folder_of(folder: Path, migrations: tuple[str, ...], **further: str) -> str:
     for name, sql in further.items():
         (folder / f"9{name}.sql").write_text(f"-- depends: {' '.join(migrations)}\n\n{sql}")
     return str(folder)
+
+
+def newer_program(folder: Path) -> str:
+    """Make a program of this version with one further migration; a ``PYTHONPATH`` for it."""
+    shutil.copytree(ROOT / "migrations", folder / "migrations")
+    further = folder / "migrations" / "catalog" / f"{NEXT}.sql"
+    further.write_text(f"-- depends: {CARRIED[-1]}\n\nALTER TABLE app_metadata ADD COLUMN later text;\n")
+    further.with_suffix(".rollback.sql").write_text("ALTER TABLE app_metadata DROP COLUMN later;\n")
+    return f"{folder}:{ROOT}"
 
 
 def migrate_to(url: str, migrations: tuple[str, ...], folder: Path) -> None:

@@ -28,7 +28,7 @@ UNPROVEN = """UPDATE app_metadata SET connected_at = NULL, observed_generation =
 
 def test_processes_without_the_key(stage: Stage) -> None:
     """Condition and log name the key to operators, nothing is lost, other work goes on; a daemon with it ends that."""
-    url = stage.environment["DATABASE_URL"]
+    url = stage.catalog_url
     serving, blind = stage.serve(**BOTH), stage.serve()
     knowing = stage.reconcile(**BOTH)
     api = api_of(stage, serving)

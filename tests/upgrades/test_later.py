@@ -21,7 +21,7 @@ TELLS = """INSERT INTO app_events (app_id, type, reason, message, actor, generat
            VALUES (%(app_id)s, 'Backed', 'TooLong', 'Later.', 'keeper', 1)"""
 WAKES = """UPDATE app_work SET due_at = now(), priority_at = now(), wake_count = wake_count + 1, lane = 7
            WHERE app_id = %(app_id)s"""
-RESTS = "SELECT due_at = 'infinity' AND lease_owner IS NULL AS rests FROM app_work WHERE app_id = %(app_id)s"
+RESTS = "SELECT due_at = 'infinity' AND lease_holder IS NULL AS rests FROM app_work WHERE app_id = %(app_id)s"
 WRITTEN = "SELECT status, conditions FROM app_metadata WHERE app_id = %(app_id)s"
 
 
@@ -48,7 +48,7 @@ def _looked_at(url: str, app: Document) -> None:
 
 def test_a_later_version_s_words_and_columns(stage: Stage) -> None:
     """The API answers, a daemon works, and what it does not understand stays as it is."""
-    url = stage.environment["DATABASE_URL"]
+    url = stage.catalog_url
     stage.environment["SETTING_OF_A_LATER_VERSION"] = "on"
     serving = stage.serve()
     stage.reconcile()

@@ -16,8 +16,8 @@ import pytest
 from tests.processes.running import ROOT, Running, Stage
 
 Version = Literal["old", "new"]
-PREVIOUS: Final = "e4b1a9bfea66648e574d4bb380e264b631994fa3"
-"""The last state before the one that is being made; there is no release yet, so no tag to name."""
+PREVIOUS: Final = "a664b9c6b2d98a59113d75f7053cd36910f62775"
+"""The baseline: the first schema that later versions upgrade from. The newest release tag replaces it."""
 
 REQUIRED: Final = "REQUIRE_HISTORY"
 _PARTS = ("api", "reconciler", "specs", "migrations")

@@ -10,6 +10,7 @@ from api.commands.doctor.line import Line, failed, ok, skipped, warning
 from api.commands.doctor.local import Given
 from reconciler.catalog.encryption import DecryptionFailed, Sealer, key_id
 from reconciler.catalog.inspect import CatalogInspector, Identity, Schema, Server
+from reconciler.catalog.migrate import BASELINE, is_unreleased
 from reconciler.catalog.session import ENCODINGS
 from reconciler.errors import CatalogUnavailable
 
@@ -83,7 +84,10 @@ class CatalogChecks:
         self._schema = schema
         if schema.migrating:
             return warning("migrations", "somebody is applying migrations now", "wait for it, and look again")
-        if schema.made and "0001.catalog" in schema.pending:
+        if is_unreleased(schema.newer) and schema.pending:
+            says = f"an unreleased earlier schema ({schema.newer[0]}), from which there is no upgrade"
+            return failed("migrations", says, "create an empty database for the catalog and name that one")
+        if schema.made and BASELINE in schema.pending:
             says = "the tables are there, and no note says that they were made"
             return failed("migrations", says, "a restore was broken off: restore the whole database again")
         if schema.pending:

@@ -23,6 +23,7 @@ from reconciler.errors import (
     NeonUnauthorized,
     ReconcileError,
 )
+from reconciler.logging import log_extra
 from reconciler.neon.client import NeonClient
 from reconciler.runtime.guards.circuit_breaker import CircuitBreaker
 from reconciler.runtime.guards.split_brain import SplitBrainDetector
@@ -139,7 +140,11 @@ class OrganizationGuard:
         if not self._settings_adopted:
             # At a process's start only: one that runs on with the former setting must not take it back.
             if await self._fleet.set_control_plane_id(self._control_plane_id):
-                log.warning("the catalog has no projects and takes the CONTROL_PLANE_ID %s", self._control_plane_id)
+                log.warning(
+                    "The catalog has no projects. Its CONTROL_PLANE_ID is now %s.",
+                    self._control_plane_id,
+                    extra=log_extra("catalog.control_plane_id_set"),
+                )
             self._settings_adopted = True
         standing = await self._split_brain.require_trusted()
         org_id = await self.organization()

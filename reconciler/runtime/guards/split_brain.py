@@ -116,7 +116,9 @@ class SplitBrainDetector:
         compared = await self.verify_listing(standing, listing, at)
         if compared.unexamined and standing.is_unused:
             log.info(
-                "new catalog: %d projects at Neon are left to examine before its first create", compared.unexamined
+                "New catalog: %d projects at Neon are unexamined. No app is created before.",
+                compared.unexamined,
+                extra=log_extra("catalog.examining_projects", unexamined=compared.unexamined),
             )
             raise ProjectsUnexamined(compared.unexamined)
         if not compared.is_incomplete:
@@ -124,7 +126,9 @@ class SplitBrainDetector:
             return
         self._partial_lists += 1
         if self._partial_lists >= MAX_PARTIAL_LISTS:
-            log.warning("the first look at Neon had to do with a list that lacks projects")
+            log.warning(
+                "catalog verification used an incomplete project list", extra=log_extra("catalog.verified_incomplete")
+            )
             await self._record_verified(standing, None)
         else:
             raise NeonOutcomeUnknown(
@@ -186,7 +190,11 @@ class SplitBrainDetector:
 
     async def _quarantine(self, standing: CatalogIdentity, reason: str) -> None:
         if await self._identity.quarantine(standing, reason):
-            log.error("which catalog is the right one is in doubt: %s", reason, extra=log_extra(server=standing.server))
+            log.error(
+                "catalog quarantined, mutations suspended: %s",
+                reason,
+                extra=log_extra("catalog.quarantined", server=standing.server),
+            )
         raise MutationsSuspended(reason)
 
 

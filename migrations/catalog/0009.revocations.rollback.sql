@@ -1,2 +1,0 @@
-DROP TABLE token_minimum_changes;
-DROP TABLE token_minimums;

@@ -1,4 +1,6 @@
-# One image for every command: serve, reconcile, both in one process (serve --reconcile), migrate, local-neon.
+# One image for every command of production: serve, reconcile, both in one process (serve --reconcile), migrate.
+# It contains no Postgres server. The commands dev and local-neon need one:
+#   docker build --build-arg EXTRAS=local -t morphik-apps-local .
 #
 # To pin the base by its digest:
 #   docker build --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:… -t morphik-apps .
@@ -14,10 +16,11 @@ COPY api api
 COPY migrations migrations
 RUN python -m pip wheel --no-deps --wheel-dir dist .
 RUN python -m venv --without-pip /opt/morphik-apps
-RUN python -m pip --python /opt/morphik-apps/bin/python install dist/*.whl
+ARG EXTRAS=
+RUN python -m pip --python /opt/morphik-apps/bin/python install "$(echo dist/*.whl)${EXTRAS:+[$EXTRAS]}"
 
 FROM ${PYTHON_IMAGE}
-# Postgres, which stands behind local Neon, wants its user to have a name. /data is that command's alone.
+# With EXTRAS=local: initdb requires a user with a name, and local-neon stores its data in /data.
 RUN useradd --uid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin morphik \
     && install --directory --owner=10001 --group=10001 --mode=700 /data
 COPY --from=build /opt/morphik-apps /opt/morphik-apps

@@ -41,10 +41,10 @@ from reconciler.catalog.database import Database
 from reconciler.catalog.migrate import migrate
 from reconciler.core.recovery.catalog_identity import server_change
 from reconciler.errors import ReconcileError
-from reconciler.local.neon.behaviours import topics
-from reconciler.local.neon.behaviours.text import render
-from reconciler.local.placement import PlacementError
-from reconciler.local.postgres import EmbeddedPostgresError
+from reconciler.local.behaviors import topics
+from reconciler.local.behaviors.text import render
+from reconciler.local.postgres.embedded import EmbeddedPostgresError
+from reconciler.local.postgres.installation import InstallationError
 from reconciler.runtime.daemon import Daemon
 from specs.settings import (
     ApiSettings,
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         configure(_log_settings(parsed.command))
         status: int | None = parsed.command(parsed)
-    except (SettingsError, PortInUse, ReconcileError, EmbeddedPostgresError, PlacementError, ValueError) as error:
+    except (SettingsError, PortInUse, ReconcileError, EmbeddedPostgresError, InstallationError, ValueError) as error:
         sys.stderr.write(f"morphik-apps: {error}\n")
         return 1
     return status or 0
@@ -95,7 +95,7 @@ def _dev(parsed: argparse.Namespace) -> None:
 
 
 def _local_neon(parsed: argparse.Namespace) -> None:
-    if parsed.behaviours:
+    if parsed.behaviors:
         _say(render(topics()))
         return
     named = NeonSettings.load(neon_api_key="any")
@@ -255,7 +255,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--port", type=_port, default=8080, help="port to listen on (default: 8080)")
     added.add_argument("--data", type=Path, default=Path(".data/local-neon"), help="where its state is kept")
     added.add_argument("--rate-limits", action="store_true", help="limit requests as Neon does (default: no limit)")
-    added.add_argument("--behaviours", action="store_true", help="print what it does and how that is known, and end")
+    added.add_argument("--behaviors", action="store_true", help="print what it does and how that is known, and end")
     added = command("token", _token, "print a token for trying things")
     added.add_argument("--user", required=True, help="whose apps the token is about")
     added.add_argument("--permission", action="append", choices=("read", "write", "admin"), help="repeatable")

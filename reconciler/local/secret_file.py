@@ -1,4 +1,4 @@
-"""Secrets that are made once and kept in files that only their owner can read."""
+"""Secrets that are generated once and stored in files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def secret_in(file: Path) -> str:
-    """Return the secret of a file: 32 random bytes, base64url. It is made when the file is absent.
+    """Return the secret of a file: 32 random bytes, base64url. It is generated when the file is absent.
 
-    The file has mode 0600 from the start, and is complete before it has its name.
+    The file has mode 0600 from the start, and gets its name only when it is complete.
     """
     if not file.is_file():
         fresh = file.with_name(f"{file.name}.new")

@@ -20,9 +20,9 @@ from pydantic import SecretStr
 
 from api.auth.tokens import issue_token
 from reconciler.catalog.migrate import migrate
-from reconciler.local.neon.messages import LocalNeonOptions
-from reconciler.local.neon.server import PREFIX
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.postgres.embedded import EmbeddedPostgres
+from reconciler.local.server import PREFIX
 from specs.settings import NEON_REGIONS, TokenSettings
 from tests.bench import sdk
 from tests.bench.report import ROUNDS, Figure, publish

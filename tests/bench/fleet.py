@@ -20,9 +20,9 @@ from pydantic import SecretStr
 
 from api.auth.tokens import issue_token
 from reconciler.catalog.migrate import migrate
-from reconciler.local.neon.messages import LocalNeonOptions
-from reconciler.local.neon.server import PREFIX
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.postgres.embedded import EmbeddedPostgres
+from reconciler.local.server import PREFIX
 from specs.settings import NEON_BURST_PER_SECOND, NEON_REQUESTS_PER_MINUTE, TokenSettings
 from tests.bench.report import Figure, publish
 from tests.processes.running import FIGURES, Stage, settings, staged, url_of

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from api.auth.tokens import issue_token
 from reconciler.catalog.migrate import migrate
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.postgres.embedded import EmbeddedPostgres
 from specs.settings import TokenSettings
 from tests.bench.load import Load, rate
 from tests.bench.report import ROUNDS, Figure, publish

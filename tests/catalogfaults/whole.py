@@ -166,7 +166,7 @@ class Whole(Stage):
 
     def _judge_uri(self, row: AppMetadata, made: list[str]) -> None:
         """What Neon has forgotten has no passwords any more."""
-        known = [each for each in made if each in self.machine._world.projects]
+        known = [each for each in made if each in self.machine._account.projects]
         if known:
             super()._judge_uri(row, known)
 

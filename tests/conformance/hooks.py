@@ -17,9 +17,9 @@ from unittest.mock import patch
 import httpx
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import Request, Response
-from reconciler.local.neon.server import PREFIX, LocalNeonServer
+from reconciler.local.protocol import Request, Response
+from reconciler.local.server import PREFIX, LocalNeonServer
+from reconciler.local.simulator import LocalNeon
 from reconciler.neon.transport import NeonTransport
 from tests.conformance.document import Document, Verdict
 from tests.conformance.recording import Sighting, Tell
@@ -44,14 +44,14 @@ def overheard(document: Document, tell: Tell) -> Iterator[None]:
 
     def machine(self: LocalNeon, request: Request, now: float) -> Response:
         response = handle(self, request, now)
-        if not _served.get() and not self.options.quirks:
+        if not _served.get() and not self.options.undocumented_fields:
             verdict = document.answer(request.method, request.path, response.status, response.body)
             tell(_answer(request.method, response.status, verdict))
         return response
 
     def server(self: LocalNeonServer, *arguments: Any, **options: Any) -> None:
         serve(self, *arguments, **options)
-        if not self.machine.options.quirks:
+        if not self.simulator.options.undocumented_fields:
             self.app.add_middleware(Overhearing, document=document, tell=tell)
 
     with (

@@ -16,10 +16,11 @@ import pytest
 
 from api.commands.serving import listen, serve
 from reconciler.errors import NeonAPIError, NeonLocked, NeonNotFound, NeonPasswordsNotStored, NeonUnauthorized
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions, Request
-from reconciler.local.neon.server import PREFIX, LocalNeonServer
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.postgres.embedded import EmbeddedPostgres
+from reconciler.local.protocol import Request
+from reconciler.local.server import PREFIX, LocalNeonServer
+from reconciler.local.simulator import LocalNeon
 from reconciler.neon import codec, read_only
 from reconciler.neon.client import NeonClient
 from specs.neon import (

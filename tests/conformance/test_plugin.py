@@ -17,8 +17,8 @@ from tests.conformance.schemas import Json
 from tests.conformance.small import DOCUMENT
 
 ASKS = """
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions, Request
+from reconciler.local.simulator import LocalNeon
+from reconciler.local.protocol import LocalNeonOptions, Request
 
 def test_it() -> None:
     assert LocalNeon(LocalNeonOptions(), seed=1).handle(Request("GET", "/auth"), 0.0).status == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from reconciler.local.neon.messages import Request, Response
+from reconciler.local.protocol import Request, Response
 from tests.deceived.stage import OUT_OF_SCOPE, Json, Lie, body_of
 
 

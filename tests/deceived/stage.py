@@ -24,9 +24,10 @@ from reconciler.catalog.status_store import StatusStore
 from reconciler.catalog.work_queue import WorkQueue
 from reconciler.core.context import ControlPlane, Result
 from reconciler.errors import LeaseLost
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions, Request, Response
-from reconciler.local.neon.state import Project
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.protocol import Request, Response
+from reconciler.local.simulator import LocalNeon
+from reconciler.local.state.models import Project
 from reconciler.neon.client import NeonClient
 from reconciler.runtime.guards.organization import OrganizationGuard
 from reconciler.runtime.periodic_jobs import PeriodicJobs
@@ -212,7 +213,7 @@ class Stage:
             raise httpx.ReadTimeout("lost")
         answer = self._handle(request)
         if (asked.method, path, answer.status) == ("POST", "/projects", 201):
-            project = self.machine._world.projects[body_of(answer)["project"]["id"]]
+            project = self.machine._account.projects[body_of(answer)["project"]["id"]]
             self.own[project.default_branch.annotation["morphik_app_id"]].append(project.id)
         if f"{asked.method} {path}" in self.lose:
             self.lose.discard(f"{asked.method} {path}")
@@ -244,7 +245,7 @@ class Stage:
         given = {"name": name or self.row(app_id).project_name}
         self.neon_now -= earlier
         made = self.person("POST", "/projects", {"project": given})["project"]["id"]
-        project = self.machine._world.projects[made]
+        project = self.machine._account.projects[made]
         project.default_branch.annotation = self.mark(app_id) if mark is None else mark
         self.neon_now += earlier
         self.strangers.add(made)
@@ -264,11 +265,11 @@ class Stage:
 
     def project(self, project_id: str) -> Project:
         """A project as it is."""
-        return self.machine._world.projects[project_id]
+        return self.machine._account.projects[project_id]
 
     def lives(self, project_id: str) -> bool:
         """Whether a project is there and not deleted."""
-        project = self.machine._world.projects.get(project_id)
+        project = self.machine._account.projects.get(project_id)
         return project is not None and project.deleted_at is None
 
     def document(self, project_id: str) -> Json:

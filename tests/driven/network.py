@@ -14,8 +14,8 @@ import httpx
 
 from reconciler.core import effects as e
 from reconciler.core.ownership import APP_ID
-from reconciler.local.neon.messages import Response
-from reconciler.local.neon.quirks import Quirks
+from reconciler.local.protocol import Response
+from reconciler.local.undocumented_fields import UndocumentedFields
 from specs.settings import SEND_MARGIN_SECONDS
 from tests.driven.faults import BEFALLS, STATUSES, WITHOUT_EFFECT, Fault
 from tests.driven.rules import Rules, Sent
@@ -54,7 +54,7 @@ class Network:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._quirks = Quirks(world.seed)
+        self._quirks = UndocumentedFields(world.seed)
         self._rules = Rules(world)
 
     async def exchange(self, sent: Sent) -> Answer:
@@ -224,7 +224,7 @@ class Network:
     def _spoilt(self, response: Response, fault: Fault | None) -> Answer:
         body: Any = response.body
         if fault is Fault.NEW_WORDS:
-            body = self._quirks.changed(body)
+            body = self._quirks.apply(body)
         elif fault is Fault.FIELD_MISSING:
             body = self._without_a_field(body)
         text = b"" if body is None else json.dumps(body).encode()

@@ -10,9 +10,9 @@ from enum import StrEnum
 import httpx
 
 from reconciler.core.ownership import APP_ID
-from reconciler.local.neon.documents import connection_uri
-from reconciler.local.neon.messages import Response
-from reconciler.local.neon.state import Project
+from reconciler.local.protocol import Response
+from reconciler.local.schemas.responses import connection_uri
+from reconciler.local.state.models import Project
 from specs.uri import MorphikURI
 from tests.simulation.clock import Clock
 from tests.simulation.faults import Kind
@@ -169,11 +169,11 @@ class Truth:
     def destroy(self, app_id: str) -> bool:
         """The app's project goes for ever, beyond recovery; whether it did."""
         project = self.of(app_id)
-        world = self.neon.machine._world
+        world = self.neon.machine._account
         if project is None or project.deleted_at is not None or project.id in world.active:
             return False
         self.note()
-        world.forget(project)
+        world.remove(project)
         self.neon.version += 1
         self.destroyed.add(app_id)
         return True
@@ -182,5 +182,5 @@ class Truth:
         branch = project.default_branch
         [database] = branch.databases.values()
         role = branch.roles[database.owner_name]
-        uri = connection_uri(self.neon.machine._world, branch, database.name, role, pooled=pooled)
+        uri = connection_uri(self.neon.machine._account, branch, database.name, role, pooled=pooled)
         return MorphikURI.from_postgresql(uri).build()

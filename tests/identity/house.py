@@ -20,8 +20,9 @@ from reconciler.catalog.work_queue import WorkQueue
 from reconciler.core.context import ControlPlane, Result
 from reconciler.core.ownership import CATALOG, CONTROL_PLANE_ID, CREATE_SEQ
 from reconciler.errors import CatalogUnavailable, LeaseLost
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions, Request
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.protocol import Request
+from reconciler.local.simulator import LocalNeon
 from reconciler.neon.client import NeonClient
 from reconciler.runtime.guards.organization import OrganizationGuard
 from reconciler.runtime.periodic_jobs import PeriodicJobs
@@ -96,11 +97,11 @@ class Neon:
 
     def living(self) -> set[str]:
         """The projects that are there."""
-        return {each.id for each in self.machine._world.projects.values() if each.deleted_at is None}
+        return {each.id for each in self.machine._account.projects.values() if each.deleted_at is None}
 
     def of(self, app_id: str) -> list[str]:
         """The living projects that carry an app's name."""
-        projects = self.machine._world.projects
+        projects = self.machine._account.projects
         return [each for each in sorted(self.living()) if projects[each].name.endswith(app_id)]
 
 

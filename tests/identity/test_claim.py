@@ -197,7 +197,7 @@ def test_what_cannot_be_rebuilt_is_said_and_left_alone(postgres: TestServer, cat
 
     async def since(house: House) -> None:
         lost.extend([await house.ready("taken"), await house.ready("twice"), await house.ready("mixed up")])
-        projects = neon.machine._world.projects
+        projects = neon.machine._account.projects
         originals = {app_id: projects[neon.of(app_id)[0]] for app_id in lost}
         copy = projects[neon.of(await house.ready("copy"))[0]]
         copy.name = originals[lost[1]].name

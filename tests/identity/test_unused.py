@@ -69,7 +69,7 @@ def test_new_catalog_same_plane_stops_itself_and_the_older_one_goes_on(
 
     async def story() -> None:
         async with _both(catalog_url, new_url, neon) as (production, new):
-            for project in neon.machine._world.projects.values():
+            for project in neon.machine._account.projects.values():
                 project.created_at -= age.total_seconds()
             for number in range(neighbors):
                 neon.neighbor(number)

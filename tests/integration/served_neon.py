@@ -12,10 +12,10 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.commands.serving import listen, serve
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions
-from reconciler.local.neon.server import LocalNeonServer
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.postgres.embedded import EmbeddedPostgres
+from reconciler.local.server import LocalNeonServer
+from reconciler.local.simulator import LocalNeon
 
 
 @dataclass

@@ -21,7 +21,7 @@ from reconciler.catalog.database import Database
 from reconciler.catalog.encryption import key_id
 from reconciler.catalog.inspect import CatalogInspector
 from reconciler.errors import CatalogUnavailable
-from reconciler.local.neon.messages import LocalNeonOptions
+from reconciler.local.options import LocalNeonOptions
 from tests.catalogs import create, execute, make_ready, with_catalog
 from tests.environment import with_options
 from tests.integration.served_neon import served_neon

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from reconciler.local.postgres import EmbeddedPostgres, EmbeddedPostgresError
+from reconciler.local.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_taken_port_is_replaced_unless_it_was_asked_for(home: Path) -> None:
 _CHILD = """
 import asyncio, sys
 from pathlib import Path
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.postgres.embedded import EmbeddedPostgres
 
 async def main():
     async with EmbeddedPostgres(Path(sys.argv[1])) as postgres:

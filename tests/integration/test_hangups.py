@@ -16,10 +16,10 @@ from starlette.types import Message
 from api.app import create_app
 from api.commands.serving import listen, serve
 from api.connections.pool import Connections
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions
-from reconciler.local.neon.server import LocalNeonServer
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.postgres.embedded import EmbeddedPostgres
+from reconciler.local.server import LocalNeonServer
+from reconciler.local.simulator import LocalNeon
 from tests.integration.api_client import api_context, token
 
 CLIENTS = 20

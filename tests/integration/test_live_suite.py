@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from reconciler.local.neon.behaviours import behaviours
-from reconciler.local.neon.messages import LocalNeonOptions
-from reconciler.local.neon.problems import Problem
-from reconciler.local.neon.routing import find
-from reconciler.local.neon.state import Project
-from reconciler.local.neon.world import World
+from reconciler.local.behaviors import behaviors
+from reconciler.local.errors import ApiError
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.routes.routing import match_route
+from reconciler.local.state.account_state import AccountState
+from reconciler.local.state.models import Project
 from tests.integration.served_neon import served_neon
 from tests.live.context import Untold
 from tests.live.registry import Entry, Phase, Verdict, entries
@@ -53,8 +53,8 @@ def _walked(home: Path, chosen: Iterable[Entry] | None = None) -> tuple[Report, 
 
 def _is_served(method: str, route: str) -> bool:
     try:
-        find(method, route)
-    except Problem:
+        match_route(method, route)
+    except ApiError:
         return False
     return True
 
@@ -69,7 +69,7 @@ def test_every_assumption_holds_at_local_neon(home: Path, tmp_path: Path) -> Non
     assert report.broken == []
     assert [call for call in report.missing if _is_served(*call.split(" ", 1))] == []
     assert report.left_behind == ""
-    assumed = {row.id: row for row in behaviours() if row.assumed}
+    assumed = {row.id: row for row in behaviors() if row.assumed}
     found = dict(report.verdicts())
     assert assumed.keys() <= found.keys()
     for row, finding in found.items():
@@ -79,7 +79,7 @@ def test_every_assumption_holds_at_local_neon(home: Path, tmp_path: Path) -> Non
     assert sum(method == "POST" and path.endswith("/projects") for method, path in arrived) == 2  # one is no JSON
     report.write(tmp_path / "live.json")
     written = json.loads((tmp_path / "live.json").read_text())
-    assert {each["id"] for each in written["behaviours"]} == set(found)
+    assert {each["id"] for each in written["behaviors"]} == set(found)
     for text in (report.render(), json.dumps(written)):
         assert "npg_" not in text
         assert "postgresql://" not in text
@@ -87,18 +87,18 @@ def test_every_assumption_holds_at_local_neon(home: Path, tmp_path: Path) -> Non
 
 def test_a_neon_that_does_otherwise_is_seen(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that lags behind differs from what the row says, and the row is named."""
-    after: Callable[[World, str | None], Iterator[Project]] = World.after
+    after: Callable[[AccountState, str | None], Iterator[Project]] = AccountState.projects_after
     asked = 0
 
-    def lagging(world: World, cursor: str | None) -> Iterator[Project]:
+    def lagging(account: AccountState, cursor: str | None) -> Iterator[Project]:
         nonlocal asked
         asked += 1
-        return iter(()) if asked <= 2 else after(world, cursor)
+        return iter(()) if asked <= 2 else after(account, cursor)
 
-    monkeypatch.setattr(World, "after", lagging)
-    report, _ = _walked(home, _chosen("create", "new-project-listed-at-once"))
+    monkeypatch.setattr(AccountState, "projects_after", lagging)
+    report, _ = _walked(home, _chosen("create", "new-project-listed-immediately"))
     [differing] = report.differing()
-    assert differing.startswith("new-project-listed-at-once: search: missed")
+    assert differing.startswith("new-project-listed-immediately: search: missed")
 
 
 def test_a_break_is_said_without_secrets_and_the_project_goes(home: Path) -> None:

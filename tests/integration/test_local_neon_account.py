@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.server import LocalNeonServer
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.postgres.embedded import EmbeddedPostgres
+from reconciler.local.server import LocalNeonServer
+from reconciler.local.simulator import LocalNeon
 from tests.integration.test_local_neon_postgres import OPTIONS, Api, query, refused, uri_of
 
 ORG = "org-local-00000000"

@@ -16,11 +16,11 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection, sql
 
-from reconciler.local.neon.cluster import SESSIONS_OF_A_ROLE
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions
-from reconciler.local.neon.server import LocalNeonServer
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.postgres.bootstrap import MAX_SESSIONS_PER_ROLE
+from reconciler.local.postgres.embedded import EmbeddedPostgres
+from reconciler.local.server import LocalNeonServer
+from reconciler.local.simulator import LocalNeon
 from tests.integration.local_neon_calls import changed, names, paths
 from tests.integration.test_local_neon_postgres import Api, Json, query, refused, uri_of
 
@@ -230,7 +230,7 @@ def test_one_tenant_takes_a_roles_sessions_and_leaves_others_and_the_control_the
         await query(uri, "CREATE ROLE more")
         assert await refused(uri, f"ALTER ROLE {names(uri)['user']} CONNECTION LIMIT -1")
         async with AsyncExitStack() as stack:
-            assert await _taken(stack, uri) == SESSIONS_OF_A_ROLE
+            assert await _taken(stack, uri) == MAX_SESSIONS_PER_ROLE
             assert await query(uri_of(other), "SELECT 1") == [(1,)]
             third = await api.project("third")
             await _taken(stack, uri_of(other))

@@ -14,10 +14,10 @@ import httpx
 import psycopg
 import pytest
 
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions
-from reconciler.local.neon.server import LocalNeonServer
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.postgres.embedded import EmbeddedPostgres
+from reconciler.local.server import LocalNeonServer
+from reconciler.local.simulator import LocalNeon
 
 Json = dict[str, Any]
 OPTIONS = LocalNeonOptions(physical=True, operation_seconds=(0.01, 0.05))

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from reconciler.local.neon.backing import Backing
-from reconciler.local.neon.commands import Command, Ensure
+from reconciler.local.postgres.commands import Command, EnsureDatabases
+from reconciler.local.postgres.executor import PostgresExecutor
 from tests.integration.local_neon_calls import changed, ended, names, paths
 from tests.integration.test_local_neon_postgres import (
     Api,
@@ -198,13 +198,13 @@ def test_a_restore_that_was_cut_short_is_finished_after_a_restart(home: Path) ->
 
 
 def test_every_command_may_be_carried_out_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    once = Backing.execute
+    once = PostgresExecutor.execute
 
-    async def twice(self: Backing, command: Command) -> None:
+    async def twice(self: PostgresExecutor, command: Command) -> None:
         await once(self, command)
         await once(self, command)
 
-    monkeypatch.setattr(Backing, "execute", twice)
+    monkeypatch.setattr(PostgresExecutor, "execute", twice)
 
     async def scenario() -> None:
         async with served(home, seed=21) as api:
@@ -239,19 +239,19 @@ def test_every_command_may_be_carried_out_again(home: Path, monkeypatch: pytest.
 def test_what_is_written_into_a_copy_stays_when_its_command_is_carried_out_again(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    once = Backing.execute
+    once = PostgresExecutor.execute
     uris: list[str] = []
 
-    async def written_between(self: Backing, command: Command) -> None:
+    async def written_between(self: PostgresExecutor, command: Command) -> None:
         await once(self, command)
-        if uris and isinstance(command, Ensure) and any(store.schema_only for store in command.stores):
-            store, login = command.stores[0], command.logins[0]
+        if uris and isinstance(command, EnsureDatabases) and any(store.schema_only for store in command.databases):
+            store, login = command.databases[0], command.roles[0]
             await query(
                 uris[0], "INSERT INTO t VALUES (3)", dbname=store.name, user=login.name, password=login.password
             )
             await once(self, command)
 
-    monkeypatch.setattr(Backing, "execute", written_between)
+    monkeypatch.setattr(PostgresExecutor, "execute", written_between)
 
     async def scenario() -> None:
         async with served(home, seed=22) as api:

@@ -66,7 +66,7 @@ def test_one_odd_item_in_neons_list_stops_neither_creates_nor_sweeps(
             house.restart()
             await house.ready("new")
             project_id = str(house.row(changed).project_id)
-            neon.machine._world.projects[project_id].name = "renamed"
+            neon.machine._account.projects[project_id].name = "renamed"
             house.age()
             with caplog.at_level(logging.WARNING):
                 await house.sweep()

@@ -56,7 +56,7 @@ async def cursor(live: Live) -> Finding:
     return agrees_if(found == [second] and other.status == 400, seen)
 
 
-@observes("point-refusal-status", Phase.CHANGED)
+@observes("point-rejection-status", Phase.CHANGED)
 async def points(live: Live) -> Finding:
     """How is a point answered outside of the history, and one out of form?"""
     future = (datetime.now(UTC) + timedelta(days=1)).isoformat()
@@ -93,7 +93,7 @@ async def name(live: Live) -> Finding:
     return await refused(live, "POST", BRANCHES, {"branch": {"name": live.made.branch.name}}, 409)
 
 
-@observes("branch-delete-refusal", Phase.CHANGED)
+@observes("branch-delete-rejection", Phase.CHANGED)
 async def delete_default(live: Live) -> Finding:
     """How is the deletion of the default branch answered?"""
     return await refused(live, "DELETE", BRANCH, None, 422)
@@ -143,7 +143,7 @@ async def restore_cuts(live: Live) -> Finding:
     return agrees_if(status == 422, words)
 
 
-@observes("restore-protected-refused", Phase.CHANGED)
+@observes("restore-protected-rejected", Phase.CHANGED)
 async def restore_protected(live: Live) -> Finding:
     """Is a protected branch put back in time?"""
     branch_id = await new_branch(live, "protected-one")

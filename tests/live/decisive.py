@@ -15,7 +15,7 @@ LONGEST_LAG = 120.0
 LONGEST_REFUSAL = 60.0
 
 
-@observes("new-project-listed-at-once", Phase.CREATED)
+@observes("new-project-listed-immediately", Phase.CREATED)
 async def new_project_is_listed(live: Live) -> Finding:
     """Is a new project listed at once, by a search and in the whole list?"""
     project_id, lists, seen = live.made.project.id, 0, {"search": 0.0, "whole list": 0.0}
@@ -96,7 +96,7 @@ async def roles_after_restore(live: Live) -> Finding:
     return agrees_if(deleted and not made and old and not new, seen)
 
 
-@observes("deleted-role-hands-over", Phase.CHANGED)
+@observes("deleted-role-ownership", Phase.CHANGED)
 async def deleted_role(live: Live) -> Finding:
     """Does deleting a role hand its objects to the database's new owner?"""
     for name in ("leaving", "staying"):

@@ -47,7 +47,7 @@ async def unknown_field(live: Live) -> Finding:
     return agrees_if(answer.status == 400, _said(answer.status, answer.body))
 
 
-@observes("refusal-changes-nothing", Phase.WHOLE)
+@observes("rejection-changes-nothing", Phase.WHOLE)
 async def refusal(live: Live) -> Finding:
     """Does a request with one good and one bad field change anything?"""
     wrong = {"name": live.name + "-x", "default_endpoint_settings": {"suspend_timeout_seconds": 1}}

@@ -18,13 +18,13 @@ async def _for_people(live: Live, route: str) -> Finding:
     return agrees_if(answer.status == 404 and "not allowed" in answer.message, said(answer))
 
 
-@observes("people-only-404", Phase.WHOLE)
+@observes("personal-key-routes-404", Phase.WHOLE)
 async def people_only(live: Live) -> Finding:
     """How is an organization's key answered that asks who it is?"""
     return await _for_people(live, "/users/me")
 
 
-@observes("regions-for-people", Phase.WHOLE)
+@observes("regions-for-personal-keys", Phase.WHOLE)
 async def regions(live: Live) -> Finding:
     """May an organization's key list the regions?"""
     return await _for_people(live, "/regions")
@@ -68,7 +68,7 @@ async def settings(live: Live) -> Finding:
     return agrees_if(replaced and stays, seen)
 
 
-@observes("quota-refuses-with-423", Phase.CHANGED)
+@observes("quota-rejects-with-423", Phase.CHANGED)
 async def quota(live: Live) -> Finding:
     """How is a start answered when a quota is used up?"""
     project_id, endpoint = live.made.project.id, live.made.endpoints[0].id
@@ -95,7 +95,7 @@ async def quota_of_size(live: Live) -> Finding:
     return agrees_if(answer.status == 200, said(answer))
 
 
-@observes("deleted-answers-404", Phase.DELETED)
+@observes("deleted-returns-404", Phase.DELETED)
 async def deleted(live: Live) -> Finding:
     """What does a deleted project answer, and its second deletion?"""
     read, again = await live.raw("GET", PROJECT), await live.raw("DELETE", PROJECT)

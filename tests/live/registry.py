@@ -1,4 +1,4 @@
-"""What the walk does, in order: steps of a project's life, and observations, one for each assumed behaviour."""
+"""What the walk does, in order: steps of a project's life, and observations, one for each assumed behavior."""
 
 from __future__ import annotations
 

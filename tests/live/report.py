@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reconciler.local.neon.behaviours import behaviours
+from reconciler.local.behaviors import behaviors
 from tests.live.life import LIFE
 from tests.live.registry import Finding, Verdict, entries
 from tests.live.untried import UNTRIED
@@ -44,7 +44,7 @@ class Report:
         """Every assumed row with its finding: observed ones in their order, then those that could not be tried."""
         untold = Finding(Verdict.UNTOLD, "the walk did not come to it")
         observed = [entry.name for entry in entries() if entry.observe is not None]
-        assumed = [row.id for row in behaviours() if row.assumed and row.id not in observed]
+        assumed = [row.id for row in behaviors() if row.assumed and row.id not in observed]
         tried = [(row, self.findings.get(row, untold)) for row in observed]
         return tried + [(row, Finding(Verdict.UNTOLD, UNTRIED.get(row, "nobody asked"))) for row in assumed]
 
@@ -54,7 +54,7 @@ class Report:
 
     def render(self) -> str:
         """The table."""
-        lines = [f"What the table of behaviours assumes, asked of {self.api}:", ""]
+        lines = [f"What the table of behaviors assumes, asked of {self.api}:", ""]
         for row, found in self.verdicts():
             lines.append(f"{found.verdict.value:<18} {row}")
             lines += textwrap.wrap(found.seen, _WIDTH, initial_indent=" " * 19, subsequent_indent=" " * 19)
@@ -71,7 +71,7 @@ class Report:
         document = {
             "api": self.api,
             "began_at": self.began_at.isoformat(timespec="seconds"),
-            "behaviours": [
+            "behaviors": [
                 {"id": row, "verdict": found.verdict.value, "seen": found.seen} for row, found in self.verdicts()
             ],
             "broken": self.broken,

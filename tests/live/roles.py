@@ -78,7 +78,7 @@ async def reveal_during_reset(live: Live) -> Finding:
     return agrees_if(during == old, f"the {'old' if during == old else 'new'} one")
 
 
-@observes("role-hands-over-in-each-database", Phase.CHANGED)
+@observes("role-ownership-in-each-database", Phase.CHANGED)
 async def hands_over(live: Live) -> Finding:
     """To whom passes what a deleted role owned in several databases?"""
     for name in ("maker", "keeper"):

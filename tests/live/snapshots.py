@@ -58,7 +58,7 @@ async def preview(live: Live) -> Finding:
     return agrees_if(not found, f"{len(found)} computes")
 
 
-@observes("finalize-refuses-own-computes", Phase.RECOVERED)
+@observes("finalize-rejects-own-computes", Phase.RECOVERED)
 async def own_computes(live: Live) -> Finding:
     """Is a restored branch finalized that has a compute of its own?"""
     if "preview" not in live.kept:

@@ -11,12 +11,13 @@ import httpx
 
 from reconciler.core.host_allow_list import CheckedURI
 from reconciler.errors import AppDatabaseUnreachable
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions, Request, Response
-from reconciler.local.neon.rates import Limiter
-from reconciler.local.neon.routing import find
-from reconciler.local.neon.state import Project
-from reconciler.local.neon.world import read_write
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.protocol import Request, Response
+from reconciler.local.rate_limit import RateLimiter
+from reconciler.local.routes.routing import match_route
+from reconciler.local.simulator import LocalNeon
+from reconciler.local.state.account_state import read_write
+from reconciler.local.state.models import Project
 from specs.settings import NEON_BURST_PER_SECOND, NEON_REQUESTS_PER_MINUTE
 from tests.overload.weather import Fair, Weather
 from tests.simulation.clock import Clock
@@ -47,7 +48,7 @@ class Neon(httpx.AsyncBaseTransport):
         self.machine = LocalNeon(options, seed)
         self._clock = clock
         self._chance = random.Random(f"{seed}/weather")
-        self._judge = Limiter(options)
+        self._judge = RateLimiter(options)
         self._homes: dict[str, Project] = {}
         self.weather: Weather = Fair()
         self.sent: Counter[int] = Counter()
@@ -57,7 +58,7 @@ class Neon(httpx.AsyncBaseTransport):
     @property
     def beyond(self) -> int:
         """How many requests were too many."""
-        return self._judge.refused
+        return self._judge.rejected_count
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry a request."""
@@ -76,16 +77,16 @@ class Neon(httpx.AsyncBaseTransport):
         """The answer; where databases are is kept."""
         if (request.method, request.path, response.status) == ("POST", "/projects", 201):
             made: Any = response.body
-            project = self.machine._world.projects[made["project"]["id"]]
+            project = self.machine._account.projects[made["project"]["id"]]
             for role in project.default_branch.roles.values():
                 self._homes[role.password] = project
         return response
 
     def found(self, request: Request, at: float) -> Any:
         """Let local Neon have carried out a request at some time before all this, when there were no limits."""
-        limiter, self.machine._limiter = self.machine._limiter, Limiter(LocalNeonOptions(org_id=ORG_ID))
+        limiter, self.machine._rate_limiter = self.machine._rate_limiter, RateLimiter(LocalNeonOptions(org_id=ORG_ID))
         response = self._remembered(request, self.machine.handle(request, at))
-        self.machine._limiter = limiter
+        self.machine._rate_limiter = limiter
         return response.body
 
     async def probe(self, uri: CheckedURI) -> None:
@@ -101,7 +102,7 @@ class Neon(httpx.AsyncBaseTransport):
     def living(self) -> dict[str, list[str]]:
         """By app, the ids of its projects that are not deleted."""
         found: dict[str, list[str]] = {}
-        for project in self.machine._world.projects.values():
+        for project in self.machine._account.projects.values():
             if project.deleted_at is None and not project.purging:
                 app_id = project.default_branch.annotation.get("morphik_app_id", "")
                 found.setdefault(app_id, []).append(project.id)
@@ -114,4 +115,4 @@ class Neon(httpx.AsyncBaseTransport):
     def _count(self, asked: Request) -> None:
         self.sent[self._minute] += 1
         self.changes += asked.method != "GET"
-        self._judge.admit("account", asked.method, find(asked.method, asked.path).template, self._clock.now)
+        self._judge.allow("account", asked.method, match_route(asked.method, asked.path).template, self._clock.now)

@@ -9,7 +9,7 @@ from reconciler.core.conditions import AVAILABLE, UP_TO_DATE
 from reconciler.core.context import CreateIntent, Credentials
 from reconciler.core.diff import project_to_create
 from reconciler.core.host_allow_list import CheckedURI, pooled_uri
-from reconciler.local.neon.messages import Request
+from reconciler.local.protocol import Request
 from reconciler.neon import codec
 from specs.app import DesiredApp
 from specs.metadata import AppMetadata

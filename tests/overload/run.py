@@ -153,8 +153,8 @@ class Run:
             projects = living.get(app_id, [])
             if len(projects) != (status == AppStatus.READY):
                 raise Broken(f"{app_id} is {status} and has {len(projects)} projects")
-        if neon.beyond or neon.machine.refused:
-            raise Broken(f"{neon.beyond} requests were beyond Neon's limits, {neon.machine.refused} it refused")
+        if neon.beyond or neon.machine.rejected_count:
+            raise Broken(f"{neon.beyond} requests were beyond Neon's limits, {neon.machine.rejected_count} it refused")
         if not self.fleet.alive or self.loop.complaints:
             raise Broken(f"a daemon has ended, or a task has failed unseen: {self.loop.complaints[:1]}")
         self.note("requests", self.sent)

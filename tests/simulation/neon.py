@@ -11,12 +11,13 @@ from zlib import crc32
 from reconciler.core import effects as e
 from reconciler.core.ownership import CONTROL_PLANE_ID
 from reconciler.errors import NeonAPIError, NeonOutcomeUnknown, ReconcileError
-from reconciler.local.neon.documents import connection_uri, project_document, project_item
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions, Request, Response
-from reconciler.local.neon.quirks import Quirks
-from reconciler.local.neon.state import Branch, Project
-from reconciler.local.neon.world import read_write
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.protocol import Request, Response
+from reconciler.local.schemas.responses import connection_uri, project_document, project_item
+from reconciler.local.simulator import LocalNeon
+from reconciler.local.state.account_state import read_write
+from reconciler.local.state.models import Branch, Project
+from reconciler.local.undocumented_fields import UndocumentedFields
 from reconciler.neon import codec
 from reconciler.neon.protocol import NeonCall, NeonRequest
 from specs import neon as words
@@ -61,7 +62,7 @@ class SimulatedNeon:
         self.machine = LocalNeon(options, seed)
         self._clock = clock
         self._skew = skew
-        self._quirks = Quirks(seed)
+        self._quirks = UndocumentedFields(seed)
         self.version = 0
         self.foreign: set[str] = set()
         self.connected: set[str] = set()
@@ -99,16 +100,16 @@ class SimulatedNeon:
 
     def has_fate_left(self) -> bool:
         """Whether no operation took the fate that was ordered; it is forgotten then."""
-        left = bool(self.machine._world.fates._ordered)
-        self.machine._world.fates._ordered.clear()
+        left = bool(self.machine._account.outcomes._planned)
+        self.machine._account.outcomes._planned.clear()
         return left
 
     def release(self) -> None:
         """Let what is stuck go on."""
-        self.machine.release(self.now)
+        self.machine.resume_hanging(self.now)
 
     def _worded(self, body: Any, new_words: bool) -> Any:
-        return self._quirks.changed(body) if new_words else body
+        return self._quirks.apply(body) if new_words else body
 
     def _respond(self, asked: NeonRequest) -> Response:
         if self._clock.now < self.until[Kind.UNAUTHORIZED]:
@@ -165,7 +166,7 @@ class SimulatedNeon:
             elif project.deleted_at is not None and then < project.deleted_at:
                 gone = False
             if project.created_at <= then and gone == recoverable and search in project.name + " " + project.id:
-                shown.append(project_item(self.machine._world, project))
+                shown.append(project_item(self.machine._account, project))
         return body | {"projects": shown}
 
     def _parted(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -179,7 +180,7 @@ class SimulatedNeon:
 
     def projects(self) -> list[Project]:
         """All projects, deleted ones too."""
-        world = self.machine._world
+        world = self.machine._account
         return [world.projects[project_id] for project_id in world.order]
 
     def ours(self) -> Iterator[tuple[Project, dict[str, str]]]:
@@ -194,17 +195,17 @@ class SimulatedNeon:
 
     def living(self, project_id: str | None) -> Project | None:
         """A project, unless it is deleted."""
-        project = self.machine._world.projects.get(project_id or "")
+        project = self.machine._account.projects.get(project_id or "")
         return project if project is not None and project.deleted_at is None else None
 
     def described(self, project: Project) -> words.Project:
         """A project as Neon describes it."""
-        return words.Project.model_validate(project_document(self.machine._world, project))
+        return words.Project.model_validate(project_document(self.machine._account, project))
 
     def uri(self, project: Project, role: str, database: str) -> str:
         """The direct URI of the default branch."""
         branch = project.default_branch
-        return connection_uri(self.machine._world, branch, database, branch.roles[role], pooled=False)
+        return connection_uri(self.machine._account, branch, database, branch.roles[role], pooled=False)
 
     def connects(self, uri: str) -> bool:
         """Whether a database answers at a URI."""
@@ -222,7 +223,7 @@ class SimulatedNeon:
         return any(leads(branch) for branch in project.branches.values())
 
     def _at(self, branch: Branch, uri: str) -> bool:
-        world = self.machine._world
+        world = self.machine._account
         return any(
             connection_uri(world, branch, name, branch.roles[database.owner_name], pooled=False) == uri
             for name, database in branch.databases.items()

@@ -165,10 +165,10 @@ def strip_mark(app: App) -> bool:
 
 def destroy_project(app: App) -> bool:
     """The project goes for ever, beyond recovery."""
-    world = app.world.neon.machine._world
+    world = app.world.neon.machine._account
     project = app.world.neon.living(app.row.project_id)
     if project is not None and project.id not in world.active:
-        world.forget(project)
+        world.remove(project)
         app.world.neon.version += 1
         app.expected = AppStatus.LOST
         return True

@@ -96,10 +96,10 @@ def _fate(task: Task, met: Meeting) -> bool:
     """What becomes of the operation that a change starts, if it starts one."""
     neon, clock = task.world.neon, task.world.clock
     if met.strikes(Kind.OPERATION_FAILS):
-        neon.machine.afflict("fail")
+        neon.machine.inject_outcomes("fail")
         return True
     if met.strikes(Kind.OPERATION_STUCK):
-        neon.machine.afflict("stick")
+        neon.machine.inject_outcomes("hang")
         seconds = task.world.chance.uniform(*STUCK_SECONDS)
         task.world.busy(clock.now + seconds)
         clock.after(seconds, neon.release)

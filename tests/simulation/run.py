@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.diff import diff_project
 from reconciler.core.stages.create_lookup import RECHECK_FRACTION
-from reconciler.local.neon.world import read_write
+from reconciler.local.state.account_state import read_write
 from specs.status import AppStatus, ConditionType, Reason, find_condition
 from tests.simulation.clock import START
 from tests.simulation.daemons import Daemon

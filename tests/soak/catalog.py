@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.postgres.embedded import EmbeddedPostgres
 from tests.processes.running import children_of, is_alive
 from tests.soak.schedule import What
 

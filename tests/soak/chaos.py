@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from reconciler.local.neon.machine import LocalNeon
+from reconciler.local.simulator import LocalNeon
 from tests.soak.catalog import Catalog
 from tests.soak.clients import Clients
 from tests.soak.console import Console

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from reconciler.core.ownership import APP_ID
-from reconciler.local.neon.state import Project
+from reconciler.local.state.models import Project
 from tests.soak.clients import Wish
 from tests.soak.schedule import What
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from reconciler.local.neon.commands import database_name
-from reconciler.local.neon.state import Project
+from reconciler.local.postgres.commands import database_name
+from reconciler.local.state.models import Project
 from tests.processes.clients import for_psql
 from tests.soak.clients import Clients, Wish
 from tests.soak.console import app_of
@@ -20,7 +20,7 @@ async def try_all(clients: Clients, projects: Mapping[str, Project]) -> tuple[in
     """How many URIs were connected to, and what is wrong with the others."""
     databases = {
         app_of(project): {
-            database_name(project.default_branch.place, name) for name in project.default_branch.databases
+            database_name(project.default_branch.storage_key, name) for name in project.default_branch.databases
         }
         for project in projects.values()
         if project.deleted_at is None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.core.ownership import NONCE
-from reconciler.local.neon.state import Project
+from reconciler.local.state.models import Project
 from specs.names import format_project_name
 from tests.soak.clients import Wish
 from tests.soak.console import app_of

@@ -16,11 +16,11 @@ from pydantic import SecretStr
 from api.auth.tokens import issue_token
 from api.commands.serving import listen, serve
 from reconciler.catalog.migrate import migrate
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions
-from reconciler.local.neon.server import LocalNeonServer
-from reconciler.local.neon.state import Project
-from reconciler.local.postgres import EmbeddedPostgres
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.postgres.embedded import EmbeddedPostgres
+from reconciler.local.server import LocalNeonServer
+from reconciler.local.simulator import LocalNeon
+from reconciler.local.state.models import Project
 from specs.settings import TokenSettings
 from tests.processes.running import settings
 from tests.soak.catalog import Catalog
@@ -71,7 +71,7 @@ class Stage:
     @property
     def projects(self) -> dict[str, Project]:
         """All projects that Neon ever had."""
-        return self.machine._world.projects
+        return self.machine._account.projects
 
     @property
     def logs(self) -> list[Path]:
@@ -150,7 +150,7 @@ async def _console(
     fresh = httpx.Limits(max_keepalive_connections=0)
     client = httpx.AsyncClient(base_url=url, headers=headers, limits=fresh, timeout=60, trust_env=False)
     http = await stack.enter_async_context(client)
-    return Console(http, machine._world.projects, clients.wishes, random.Random(f"soak {seed} people"))
+    return Console(http, machine._account.projects, clients.wishes, random.Random(f"soak {seed} people"))
 
 
 def _tokens(secret: str) -> list[str]:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from reconciler.core.ownership import APP_ID, CONTROL_PLANE_ID, NONCE
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions, Request
-from reconciler.local.neon.state import Project
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.protocol import Request
+from reconciler.local.simulator import LocalNeon
+from reconciler.local.state.models import Project
 from specs.names import format_project_name
 from tests.soak import judge
 from tests.soak.clients import Wish
@@ -27,7 +28,7 @@ class _Case:
 
     def __init__(self) -> None:
         self.machine = LocalNeon(LocalNeonOptions(), 1)
-        self.projects = self.machine._world.projects
+        self.projects = self.machine._account.projects
         self.project = self.make("n-1")
         self.wish = Wish(0, "app 1", "app-1-first", APP)
         self.row: dict[str, Any] = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions, Request
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.protocol import Request
+from reconciler.local.simulator import LocalNeon
 from tests.unit import neon_shapes
 
 Json = dict[str, Any]

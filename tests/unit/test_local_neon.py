@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from reconciler.local.neon.commands import Ensure, Remove, RemoveRole
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.postgres.commands import EnsureDatabases, RemoveDatabases, RemoveRole
+from reconciler.local.simulator import LocalNeon
 from tests.unit.local_neon_client import Client, Json
 
 LOCKED = "project already has running conflicting operations, scheduling of new ones is prohibited"
@@ -283,10 +283,10 @@ def test_with_a_backing_an_operation_waits_for_its_command() -> None:
     machine = client.machine
     made = client.call("POST", "/projects", {"project": {}}, status=201)
     (command,) = machine.advance(client.now)
-    assert isinstance(command, Ensure)
+    assert isinstance(command, EnsureDatabases)
     assert command.open
-    assert command.logins[0].password == made["roles"][0]["password"]
-    assert command.stores[0].owner == command.logins[0].name
+    assert command.roles[0].password == made["roles"][0]["password"]
+    assert command.databases[0].owner == command.roles[0].name
     assert made["roles"][0]["password"] not in repr(command)
     assert machine.advance(client.now + 60) == []
     assert machine.next_due() is None
@@ -335,10 +335,10 @@ def test_deletion_closes_and_the_end_of_recovery_removes() -> None:
     assert [type(command) for command in _carry_out(client)] == [RemoveRole]
     client.call("DELETE", f"/projects/{made['project']['id']}")
     (closed,) = _carry_out(client)
-    assert isinstance(closed, Ensure)
+    assert isinstance(closed, EnsureDatabases)
     assert not closed.open
     client.wait(7 * 86400)
     (removed,) = _carry_out(client)
-    assert isinstance(removed, Remove)
-    assert removed.databases == tuple(store.name for store in closed.stores)
+    assert isinstance(removed, RemoveDatabases)
+    assert removed.databases == tuple(store.name for store in closed.databases)
     assert client.machine.dump(made["project"]["id"]) is None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.simulator import LocalNeon
 from tests.unit.local_neon_client import Client, Json
 
 
@@ -56,7 +56,7 @@ def _objects(value: Any, name: str | None = None) -> list[tuple[str | None, dict
 
 
 def test_quirks_are_fields_and_values_that_nobody_knows() -> None:
-    client = Client(quirks=True)
+    client = Client(undocumented_fields=True)
     made = client.create(settings={"quota": {"active_time_seconds": 9}}, branch={"annotations": {"a": "b"}})
     path = f"/projects/{made['project']['id']}"
     for _, found in _objects(made):
@@ -74,7 +74,7 @@ def test_quirks_are_fields_and_values_that_nobody_knows() -> None:
 
 def test_quirks_are_the_seeds_and_absent_by_default() -> None:
     def play(seed: int) -> list[object]:
-        client = Client(LocalNeon(LocalNeonOptions(quirks=True), seed))
+        client = Client(LocalNeon(LocalNeonOptions(undocumented_fields=True), seed))
         client.create()
         return [client.call("GET", "/projects") for _ in range(20)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.local.neon.limits import Limits
+from reconciler.local.plan_limits import PlanLimits
 from tests.unit.local_neon_branches import Project
 from tests.unit.local_neon_client import Json
 
@@ -124,7 +124,7 @@ def test_a_protected_branch_keeps_its_computes(project: Project) -> None:
 
 
 def test_only_so_many_computes_are_active_besides_the_default_branchs() -> None:
-    project = Project(limits=Limits(active_computes=1))
+    project = Project(limits=PlanLimits(active_computes=1))
     first, second = project.make(), project.make()
     active = _create(project, "read_write", first)["id"]
     body = {"endpoint": {"branch_id": second, "type": "read_write"}}

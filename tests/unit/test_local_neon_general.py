@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.local.neon.messages import Request
+from reconciler.local.protocol import Request
 from tests.unit.local_neon_client import Client, Json
 
 

@@ -7,19 +7,18 @@ from typing import Any
 
 import pytest
 
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions
-from reconciler.local.neon.tenancy import GivenKey, Organization
-from reconciler.local.neon.world import ACCOUNT
+from reconciler.local.options import LocalNeonOptions, Organization, SeedKey
+from reconciler.local.simulator import LocalNeon
+from reconciler.local.state.account_state import ACCOUNT
 from tests.unit.local_neon_client import Client, Json
 
 FIRST, SECOND = "org-local-00000000", "org-second-11111111"
 OPTIONS: Json = {
     "organizations": (Organization(SECOND, "Second", "launch"),),
     "keys": (
-        GivenKey("mine", "personal"),
-        GivenKey("first", "organization", FIRST),
-        GivenKey("second", "organization", SECOND),
+        SeedKey("mine", "personal"),
+        SeedKey("first", "organization", FIRST),
+        SeedKey("second", "organization", SECOND),
     ),
 }
 ORG_REQUIRED = "org_id is required, you can find it on your organization settings page"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.local.neon.messages import Request
-from reconciler.local.neon.tenancy import GivenKey, Organization
+from reconciler.local.options import Organization, SeedKey
+from reconciler.local.protocol import Request
 from tests.unit.local_neon_client import Client, Json
 
 NEON: Json = {"requests_per_minute": 700}
@@ -19,11 +19,11 @@ CONSUMPTION = {
 
 
 def _admitted(client: Client, count: int, paths: tuple[str, ...] = ("/auth",), **query: Any) -> int:
-    before = client.machine.admitted
+    before = client.machine.accepted_count
     for number in range(count):
         request = Request("GET", paths[number % len(paths)], query)
         assert client.machine.handle(request, client.now).status in {200, 429}
-    return client.machine.admitted - before
+    return client.machine.accepted_count - before
 
 
 def test_an_account_has_forty_at_once_and_seven_hundred_a_minute() -> None:
@@ -34,7 +34,7 @@ def test_an_account_has_forty_at_once_and_seven_hundred_a_minute() -> None:
     assert _admitted(client, 60, paths) == 35
     client.now += 60.0
     assert _admitted(client, 60, paths) == 40
-    assert (client.machine.admitted, client.machine.refused) == (115, 65)
+    assert (client.machine.accepted_count, client.machine.rejected_count) == (115, 65)
 
 
 def test_in_a_minute_no_more_than_the_rate_and_the_burst_get_in() -> None:
@@ -85,7 +85,7 @@ def test_a_refusal_may_say_when_to_come_again() -> None:
 
 
 def test_accounts_are_limited_apart() -> None:
-    keys = (GivenKey("a", "organization"), GivenKey("b", "organization", "org-b"), GivenKey("p", "personal"))
+    keys = (SeedKey("a", "organization"), SeedKey("b", "organization", "org-b"), SeedKey("p", "personal"))
     client = Client(requests_per_minute=60, burst=1, organizations=(Organization("org-b"),), keys=keys)
     for key in ("a", "b", "p"):
         client.call("GET", "/auth", key=key)
@@ -128,4 +128,4 @@ def test_keys_are_made_ten_times_a_second() -> None:
 def test_by_default_nothing_is_limited_and_all_is_counted() -> None:
     client = Client()
     assert _admitted(client, 500) == 500
-    assert client.machine.refused == 0
+    assert client.machine.rejected_count == 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reconciler.local.neon.commands import Ensure
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.postgres.commands import EnsureDatabases
+from reconciler.local.simulator import LocalNeon
 from tests.unit.local_neon_client import Client, Json
 
 LOCKED = "project already has running conflicting operations, scheduling of new ones is prohibited"
@@ -31,7 +31,7 @@ def _endpoint(client: Client, path: str) -> Json:
 
 def test_a_failed_operation_is_tried_again_and_finishes() -> None:
     client = Client(operation_seconds=(1.0, 1.0))
-    client.machine.afflict("fail")
+    client.machine.inject_outcomes("fail")
     path = _started(client)
     client.wait(1.0)
     failed = client.call("GET", f"{path}/operations")["operations"][1]
@@ -54,7 +54,7 @@ def test_an_error_ends_an_operation_without_its_effect_and_frees_the_project() -
     client = Client()
     path = _started(client)
     client.wait()
-    client.machine.afflict("error")
+    client.machine.inject_outcomes("error")
     endpoint = _endpoint(client, path)["id"]
     client.call("POST", f"{path}/endpoints/{endpoint}/suspend")
     client.call("POST", f"{path}/endpoints/{endpoint}/suspend", status=423)
@@ -71,7 +71,7 @@ def test_an_operation_is_cancelled_by_and_by_and_without_its_effect() -> None:
     client = Client(operation_seconds=(1.0, 1.0))
     path = _started(client)
     client.wait()
-    client.machine.afflict("cancel")
+    client.machine.inject_outcomes("cancel")
     client.call("POST", f"{path}/endpoints/{_endpoint(client, path)['id']}/suspend")
     seen = []
     for _ in range(3):
@@ -85,7 +85,7 @@ def test_an_operation_is_cancelled_by_and_by_and_without_its_effect() -> None:
 
 def test_a_skipped_start_starts_nothing() -> None:
     client = Client()
-    client.machine.afflict("finish", "skip")
+    client.machine.inject_outcomes("finish", "skip")
     path = _started(client)
     client.wait()
     assert _statuses(client, path) == ["skipped", "finished"]
@@ -98,7 +98,7 @@ def test_a_branch_whose_deletion_ends_in_an_error_is_there_again() -> None:
     client.wait()
     branch = client.call("POST", f"{path}/branches", {}, status=201)["branch"]["id"]
     client.wait()
-    client.machine.afflict("finish", "error")
+    client.machine.inject_outcomes("finish", "error")
     client.call("DELETE", f"{path}/branches/{branch}")
     client.call("GET", f"{path}/branches/{branch}", status=404)
     client.wait()
@@ -107,13 +107,13 @@ def test_a_branch_whose_deletion_ends_in_an_error_is_there_again() -> None:
 
 def test_a_stuck_operation_locks_until_it_is_released() -> None:
     client = Client()
-    client.machine.afflict("stick")
+    client.machine.inject_outcomes("hang")
     path = _started(client)
     client.wait(86_400)
     assert _statuses(client, path) == ["scheduling", "running"]
     assert client.machine.next_due() is None
     client.call("DELETE", path, status=423)
-    client.machine.release(client.now)
+    client.machine.resume_hanging(client.now)
     assert client.machine.next_due() is not None
     client.wait()
     assert _statuses(client, path) == ["finished", "finished"]
@@ -122,7 +122,7 @@ def test_a_stuck_operation_locks_until_it_is_released() -> None:
 
 def test_operations_go_astray_by_chance_and_the_seed_says_which() -> None:
     def play(seed: int) -> list[str]:
-        client = Client(LocalNeon(LocalNeonOptions(mishap_rate=0.5), seed))
+        client = Client(LocalNeon(LocalNeonOptions(failure_rate=0.5), seed))
         path = _started(client)
         client.wait()
         for _ in range(40):
@@ -136,7 +136,7 @@ def test_operations_go_astray_by_chance_and_the_seed_says_which() -> None:
 
 def test_mishaps_change_no_ids() -> None:
     def made(rate: float) -> list[str]:
-        client = Client(LocalNeon(LocalNeonOptions(mishap_rate=rate), 5))
+        client = Client(LocalNeon(LocalNeonOptions(failure_rate=rate), 5))
         return [_started(client) for _ in range(5)]
 
     assert made(0.0) == made(1.0)
@@ -144,14 +144,14 @@ def test_mishaps_change_no_ids() -> None:
 
 def test_with_a_backing_what_comes_to_nothing_is_not_carried_out() -> None:
     client = Client(physical=True, operation_seconds=(1.0, 1.0))
-    client.machine.afflict("fail", "error")
+    client.machine.inject_outcomes("fail", "error")
     path = _started(client)
     issued = []
     for _ in range(8):
         issued += client.machine.advance(client.now)
         client.wait(1.0)
     (command,) = issued
-    assert isinstance(command, Ensure)
+    assert isinstance(command, EnsureDatabases)
     assert _statuses(client, path) == ["scheduling", "running"]
     client.machine.complete(command.operation_id, client.now)
     assert client.machine.advance(client.now) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.local.neon.tenancy import GivenKey, Organization
+from reconciler.local.options import Organization, SeedKey
 from tests.unit.local_neon_client import Client, Json
 
 
@@ -93,7 +93,7 @@ def test_a_deleted_project_counts_until_it_is_gone() -> None:
 
 
 def test_the_limit_of_projects_is_of_each_organization() -> None:
-    keys = (GivenKey("a", "organization"), GivenKey("b", "organization", "org-b"))
+    keys = (SeedKey("a", "organization"), SeedKey("b", "organization", "org-b"))
     client = Client(project_limit=1, organizations=(Organization("org-b"),), keys=keys)
     client.call("POST", "/projects", {"project": {}}, key="a", status=201)
     client.call("POST", "/projects", {"project": {}}, key="b", status=201)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.local.neon.commands import Ensure
+from reconciler.local.postgres.commands import EnsureDatabases
 from tests.unit.local_neon_client import Client, Json
 
 TEXT = "Your account or project has exceeded the {} quota. Upgrade your plan to increase limits."
@@ -198,12 +198,12 @@ def test_a_suspended_project_is_recovered_suspended() -> None:
     client.call("POST", f"/projects/{project_id}/endpoints/{endpoint}/start", status=423)
 
 
-def _carried_out(client: Client) -> list[Ensure]:
-    done: list[Ensure] = []
+def _carried_out(client: Client) -> list[EnsureDatabases]:
+    done: list[EnsureDatabases] = []
     for _ in range(6):
         for command in client.machine.advance(client.now):
             client.machine.complete(command.operation_id, client.now)
-            assert isinstance(command, Ensure)
+            assert isinstance(command, EnsureDatabases)
             done.append(command)
         client.wait(1)
     return done

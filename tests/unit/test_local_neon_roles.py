@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.local.neon.commands import Command, Ensure
-from reconciler.local.neon.limits import Limits
-from reconciler.local.neon.machine import LocalNeon
-from reconciler.local.neon.messages import LocalNeonOptions
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.plan_limits import PlanLimits
+from reconciler.local.postgres.commands import Command, EnsureDatabases
+from reconciler.local.simulator import LocalNeon
 from tests.unit.local_neon_branches import Project
 from tests.unit.local_neon_client import Client
 
@@ -44,7 +44,7 @@ def test_reserved_and_long_database_names_are_refused(project: Project, name: st
 
 
 def test_there_are_so_many_roles_and_databases_and_no_more() -> None:
-    project = Project(limits=Limits(roles=2, databases=2))
+    project = Project(limits=PlanLimits(roles=2, databases=2))
     below = f"/branches/{project.main}"
     project.role("second")
     answer = project.call("POST", f"{below}/roles", {"role": {"name": "third"}}, status=422)
@@ -56,7 +56,7 @@ def test_there_are_so_many_roles_and_databases_and_no_more() -> None:
 
 
 def test_neons_own_limits_are_the_default() -> None:
-    limits = Limits()
+    limits = PlanLimits()
     assert (limits.roles, limits.databases, limits.snapshots, limits.protected_branches) == (500, 500, 10, 5)
 
 
@@ -88,7 +88,7 @@ def test_the_past_is_kept_as_long_as_the_history_window(project: Project) -> Non
     kept = project.client.machine.dump(project.id)
     assert kept is not None
     branch = kept["branches"][project.main]  # type: ignore[index]
-    assert len(branch["past"]) == 1
+    assert len(branch["history"]) == 1
 
 
 def test_a_reset_takes_effect_when_its_operation_is_over_and_not_before() -> None:
@@ -111,6 +111,6 @@ def test_a_reset_takes_effect_when_its_operation_is_over_and_not_before() -> Non
     assert machine.next_due() == client.now + 1.0
     client.wait(1.0)
     [command] = carried_out()
-    assert isinstance(command, Ensure)
-    assert [login.password for login in command.logins] == [new]
+    assert isinstance(command, EnsureDatabases)
+    assert [login.password for login in command.roles] == [new]
     assert command.ends_sessions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.local.neon.limits import Limits
+from reconciler.local.plan_limits import PlanLimits
 from tests.unit.local_neon_branches import Project, at
 from tests.unit.local_neon_client import Json
 
@@ -257,7 +257,7 @@ def test_what_cannot_expire(project: Project) -> None:
 
 
 def test_there_are_so_many_branches_and_no_more() -> None:
-    project = Project(limits=Limits(branches=4, root_branches=2, protected_branches=1))
+    project = Project(limits=PlanLimits(branches=4, root_branches=2, protected_branches=1))
     project.make(init_source="schema-only")
     answer = project.call("POST", "/branches", {"branch": {"init_source": "schema-only"}}, status=422)
     assert answer["code"] == "ROOT_BRANCHES_LIMIT_EXCEEDED"

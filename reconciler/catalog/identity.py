@@ -58,7 +58,7 @@ class CatalogIdentityStore:
         """The command by which a person ends the stop of every change; None where nothing is stopped."""
         for row in await self._rows("stop_state", {}):
             if row["quarantined"]:
-                return "morphik-apps claim"
+                return "morphik-apps catalog promote"
             if row["stopped"]:
                 return "morphik-apps resume"
         return None

@@ -50,7 +50,7 @@ SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id,
        coalesce(
            quarantine_reason,
            CASE WHEN server_identity <> server_identity(tableoid)
-                THEN 'the catalog is on another server than before; see what morphik-apps claim says' END,
+                THEN 'the catalog is on another server than before; see what morphik-apps catalog promote says' END,
            mutation_stop_reason
        ) AS mutation_stop_reason,
        (SELECT count(*) FROM app_metadata WHERE project_id IS NOT NULL AND deleted_at IS NULL) AS projects

@@ -14,12 +14,12 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from api.auth.tokens import issue_token
-from api.commands.claim import claim, confirm
 from api.commands.dev import dev, local_neon
 from api.commands.doctor import examine
 from api.commands.doctor.line import any_failed, as_json, as_text
 from api.commands.logs import configure
 from api.commands.owners import revoke_tokens
+from api.commands.promote import confirm_owner, promote
 from api.commands.serving import (
     COMMAND_SECONDS,
     PortInUse,
@@ -201,9 +201,7 @@ def _resume(_parsed: argparse.Namespace) -> None:
             until = await fleet.override_stop()
             standing = await fleet.identity.read()
             goes_on = standing.quarantine_reason is None and server_change(standing) is None
-            _say(
-                "changes at Neon go on" if goes_on else "which catalog is the right one is in doubt: morphik-apps claim"
-            )
+            _say("changes at Neon go on" if goes_on else "the catalog is quarantined: morphik-apps catalog promote")
             _say(f"; what vanished may be recovered until {until:%Y-%m-%d %H:%M:%S%z}\n")
         finally:
             await database.close()
@@ -211,12 +209,12 @@ def _resume(_parsed: argparse.Namespace) -> None:
     asyncio.run(run())
 
 
-def _claim(parsed: argparse.Namespace) -> None:
-    if parsed.confirm:
-        app_id, owner_id = parsed.confirm
-        _say(asyncio.run(confirm(app_id, owner_id)))
-    else:
-        _say(asyncio.run(claim(act=parsed.yes)))
+def _promote(parsed: argparse.Namespace) -> None:
+    _say(asyncio.run(promote(apply=parsed.yes)))
+
+
+def _confirm_owner(parsed: argparse.Namespace) -> None:
+    _say(asyncio.run(confirm_owner(parsed.app_id, parsed.owner)))
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
@@ -271,10 +269,19 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--below", type=int, required=True, metavar="N", help="the lowest version that is accepted")
     added.add_argument("--allow-lower", action="store_true", help="accept revoked tokens again; 0 accepts all")
     command("resume", _resume, "end an emergency stop after many projects vanished by a person's will")
-    added = command("claim", _claim, "say that this catalog, restored or failed over, is the right one; look first")
-    acts = added.add_mutually_exclusive_group()
-    acts.add_argument("--yes", action="store_true", help="do it; without this nothing is changed")
-    acts.add_argument("--confirm", nargs=2, metavar=("APP_ID", "OWNER"), help="let an app go on that a claim has held")
+    catalog = commands.add_parser("catalog", help="manage the catalog as a whole")
+    actions = catalog.add_subparsers(required=True, metavar="action")
+    text = "promote a restored or failed-over catalog (dry run by default)"
+    added = actions.add_parser("promote", help=text, description=text)
+    added.set_defaults(command=_promote)
+    added.add_argument("--yes", action="store_true", help="apply the plan; without it nothing changes")
+    apps = commands.add_parser("app", help="decide about one app")
+    actions = apps.add_subparsers(required=True, metavar="action")
+    text = "confirm the owner of an app that a promotion rebuilt or holds"
+    added = actions.add_parser("confirm-owner", help=text, description=text)
+    added.set_defaults(command=_confirm_owner)
+    added.add_argument("app_id", metavar="APP_ID", help="the app's id")
+    added.add_argument("owner", metavar="OWNER", help="the owner's id, as in user_id")
     added = command("doctor", _doctor, "look at settings, catalog, keys, clocks and the Neon key; changes nothing")
     added.add_argument("--json", action="store_true", help="for machines")
     return parser

@@ -87,7 +87,7 @@ def event_list(_region: str) -> EventList:
         at=_CREATED,
         type="Created",
         reason="Requested",
-        message="the app was asked for",
+        message="App creation requested.",
         actor=OWNER_ID,
         generation=1,
         request_id="0c9f3f2a8d5e4b1f9a7c6d2e1b0f8a34",

@@ -57,8 +57,8 @@ class CatalogIdentityStore:
     async def resume_command(self) -> str | None:
         """The command by which a person ends the stop of every change; None where nothing is stopped."""
         for row in await self._rows("stop_state", {}):
-            if row["doubted"]:
-                return "morphik-apps claim"
+            if row["quarantined"]:
+                return "morphik-apps catalog promote"
             if row["stopped"]:
                 return "morphik-apps resume"
         return None

@@ -25,17 +25,17 @@ RETURNING singleton;
 -- name: quarantine
 -- Stop every change until a person's claim, unless there was one meanwhile. What was lost may have given out fencing
 -- tokens, so the next ones are far beyond.
-WITH doubted AS (
+WITH quarantined AS (
     UPDATE catalog_identity SET quarantined_at = now(), quarantine_reason = %(reason)s
     WHERE quarantined_at IS NULL AND promoted_at IS NOT DISTINCT FROM %(promoted_at)s
     RETURNING singleton
 )
 SELECT CASE WHEN has_sequence_privilege('lease_tokens', 'UPDATE')
             THEN setval('lease_tokens', nextval('lease_tokens') + 1000000) END
-FROM doubted;
+FROM quarantined;
 
 -- name: stop_state
 -- Whether every change is stopped, and whether only a claim ends that.
-SELECT quarantined_at IS NOT NULL AS doubted,
+SELECT quarantined_at IS NOT NULL AS quarantined,
        mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped
 FROM catalog_identity;

@@ -73,7 +73,7 @@ class Privileges:
 class Identity:
     """Which catalog this is and what it works with; None before the first change at Neon.
 
-    ``unused``: it has begun no create and was never claimed. ``doubted``: an operator must decide about it.
+    ``unused``: it has begun no create and was never claimed. ``quarantined``: an operator must decide about it.
     """
 
     catalog_id: str

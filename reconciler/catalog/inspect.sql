@@ -46,11 +46,11 @@ SELECT current_user AS login,
 -- Which catalog this is, what it works with, whether changes are stopped, whether it has begun no create and was never
 -- claimed, and how many projects it has recorded.
 SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id,
-       last_create_seq = 0 AND promoted_at IS NULL AS unused, quarantined_at IS NOT NULL AS doubted,
+       last_create_seq = 0 AND promoted_at IS NULL AS unused, quarantined_at IS NOT NULL AS quarantined,
        coalesce(
            quarantine_reason,
            CASE WHEN server_identity <> server_identity(tableoid)
-                THEN 'the catalog is on another server than before; see what morphik-apps claim says' END,
+                THEN 'the catalog is on another server than before; see what morphik-apps catalog promote says' END,
            mutation_stop_reason
        ) AS mutation_stop_reason,
        (SELECT count(*) FROM app_metadata WHERE project_id IS NOT NULL AND deleted_at IS NULL) AS projects

@@ -50,7 +50,7 @@ class FleetStats:
         lanes: by number of the lane; an absent one has no work.
         rounds: by name of the periodic job.
         stopped: whether changes at Neon are stopped.
-        doubted: whether that is so because a person must say which catalog is the right one.
+        quarantined: whether that is so because a person must say which catalog is the right one.
         orphans: projects of ours that no app names.
     """
 
@@ -78,7 +78,7 @@ async def read_stats(database: Database) -> FleetStats:
         jobs={row["name"]: JobStats(row["age"], row["seconds"]) for row in rounds},
         stopped=plane["stopped"],
         orphans=plane["orphans"],
-        quarantined=plane["doubted"],
+        quarantined=plane["quarantined"],
     )
 
 

@@ -49,7 +49,7 @@ GROUP BY lane;
 -- Whether changes at Neon are stopped, whether the catalog is in doubt, and how many projects of ours no app names.
 SELECT quarantined_at IS NOT NULL
            OR mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped,
-       quarantined_at IS NOT NULL AS doubted,
+       quarantined_at IS NOT NULL AS quarantined,
        (SELECT count(project_id) FROM orphan_projects) AS orphans
 FROM catalog_identity;
 

@@ -18,7 +18,7 @@ OWNER_UNCONFIRMED = ConditionUpdate(
     "False",
     Reason.OWNER_UNCONFIRMED,
     "The app's row was lost and rebuilt from what its project says. Nothing is done to it, and it has no URI, until an "
-    "operator confirms its owner with `morphik-apps claim --confirm`.",
+    "operator confirms its owner with `morphik-apps app confirm-owner`.",
 )
 
 

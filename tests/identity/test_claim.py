@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from api.commands.claim import Seen, look
+from api.commands.promote import Inspection, inspect
 from reconciler.catalog.database import Database
 from reconciler.catalog.promotion import PromotionRejected, PromotionResult, PromotionStore
 from reconciler.core.effects import OpenIntent
@@ -22,22 +22,22 @@ from tests.postgres import TestServer
 Story = Callable[[House, str], Awaitable[None]]
 
 
-async def _seen(house: House, database: Database) -> Seen:
-    return await look(house.client, house.access, house.fleet, PromotionStore(database), PLANE_ID)
+async def _seen(house: House, database: Database) -> Inspection:
+    return await inspect(house.client, house.access, house.fleet, PromotionStore(database), PLANE_ID)
 
 
-async def claimed(house: House) -> tuple[Seen, PromotionResult]:
-    """What ``morphik-apps claim --yes`` does."""
+async def claimed(house: House) -> tuple[Inspection, PromotionResult]:
+    """What ``morphik-apps catalog promote --yes`` does."""
     async with opened(house.url) as database:
         seen = await _seen(house, database)
         catalog = PromotionStore(database)
-        done = await catalog.promote(seen.claim, seen.standing, SEALER, org_id=seen.org_id, at=seen.at)
+        done = await catalog.promote(seen.plan, seen.identity, SEALER, org_id=seen.org_id, at=seen.at)
     house.restart()
     return seen, done
 
 
 async def confirmed(house: House, app_id: str, owner_id: str) -> str:
-    """What ``morphik-apps claim --confirm`` does."""
+    """What ``morphik-apps app confirm-owner`` does."""
     async with opened(house.url) as database:
         return await PromotionStore(database).confirm_owner(app_id, owner_id)
 
@@ -75,7 +75,7 @@ def test_a_lost_app_is_rebuilt_and_serves_once_its_owner_is_confirmed(postgres: 
         assert house.doubt()
         seen, done = await claimed(house)
         assert done == PromotionResult(tuple(lost), (), ())
-        assert seen.claim.last_create_seq == 2
+        assert seen.plan.last_create_seq == 2
         await house.long()
         row = house.row(lost[0])
         assert (row.status, row.hold_reason, row.owner_id, row.app_name) == (AppStatus.FAILED, "owner", "alice", "lost")
@@ -208,7 +208,7 @@ def test_what_cannot_be_rebuilt_is_said_and_left_alone(postgres: TestServer, cat
         await house.ask("taken")
         seen, done = await claimed(house)
         assert done == PromotionResult((), (), ())
-        why = [text for _, text in seen.claim.skipped]
+        why = [text for _, text in seen.plan.skipped]
         assert len(why) == 4
         assert sum("has another living app of its name" in text for text in why) == 1
         assert sum("2 projects carry" in text for text in why) == 2
@@ -231,7 +231,7 @@ def test_a_claim_again_changes_nothing_more(postgres: TestServer, catalog_url: s
         await claimed(house)
         events = house.sql("SELECT count(*) AS events FROM app_events")
         seen, done = await claimed(house)
-        assert (seen.claim.quarantine_reason, done) == (None, PromotionResult((), (), ()))
+        assert (seen.plan.quarantine_reason, done) == (None, PromotionResult((), (), ()))
         assert house.sql("SELECT count(*) AS events FROM app_events") == events
 
     restored(postgres, catalog_url, neon, before=lambda house: house.ready("kept"), since=since, after=after)
@@ -245,9 +245,9 @@ def test_two_claims_at_once_are_one(postgres: TestServer, catalog_url: str) -> N
         async with opened(house.url) as database:
             catalog = PromotionStore(database)
             first, second = await _seen(house, database), await _seen(house, database)
-            await catalog.promote(first.claim, first.standing, SEALER, org_id=first.org_id, at=first.at)
+            await catalog.promote(first.plan, first.identity, SEALER, org_id=first.org_id, at=first.at)
             with pytest.raises(PromotionRejected, match="somebody else"):
-                await catalog.promote(second.claim, second.standing, SEALER, org_id=second.org_id, at=second.at)
+                await catalog.promote(second.plan, second.identity, SEALER, org_id=second.org_id, at=second.at)
 
     restored(
         postgres,
@@ -287,9 +287,7 @@ def test_no_daemon_and_no_api_can_claim(postgres: TestServer, catalog_url: str, 
             seen = await _seen(house, database)
         async with opened(with_options(house.url, f"-c role={role}")) as database:
             with pytest.raises(PromotionRejected, match="this login"):
-                await PromotionStore(database).promote(
-                    seen.claim, seen.standing, SEALER, org_id=seen.org_id, at=seen.at
-                )
+                await PromotionStore(database).promote(seen.plan, seen.identity, SEALER, org_id=seen.org_id, at=seen.at)
 
     restored(
         postgres, catalog_url, neon, before=lambda h: h.ready("kept"), since=lambda h: h.ready("lost"), after=after

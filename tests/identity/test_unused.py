@@ -147,7 +147,7 @@ def test_a_claim_ends_the_stop_and_the_new_catalog_creates(catalog_url: str, new
             other = await production.fleet.catalog_id()
             await _stopped(new, neon, other)
             seen, _ = await claimed(new)
-            assert seen.claim.foreign_catalogs == {other: 1}
+            assert seen.plan.foreign_catalogs == {other: 1}
             await new.ready("claimed")
             await new.sweep()
             assert new.doubt() is None

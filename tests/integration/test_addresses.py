@@ -29,8 +29,8 @@ COMMANDS = (
     "serve --reconcile",
     "reconcile",
     "resume",
-    "claim",
-    "claim --confirm a b",
+    "catalog promote",
+    "app confirm-owner a b",
     "dev",
     "doctor",
 )

@@ -362,7 +362,7 @@ def test_readyz_says_whether_the_schema_is_current(
     client: ApiClient, catalog_url: str, empty_database_url: str
 ) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
-    for column, command in (("mutation_stopped_at", "resume"), ("quarantined_at", "claim")):
+    for column, command in (("mutation_stopped_at", "resume"), ("quarantined_at", "catalog promote")):
         execute(catalog_url, f"UPDATE catalog_identity SET {column} = now()")
         stopped = client.get("/readyz").json()
         assert stopped["status"] == "ready"

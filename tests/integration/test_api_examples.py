@@ -70,9 +70,9 @@ def test_problem_examples_match_the_responses(
     ("slug", "statements"),
     [
         ("name-taken", []),
-        ("app-limit-reached", ["UPDATE app_owners SET living = 100"]),
+        ("app-limit-reached", ["UPDATE app_owners SET app_count = 100"]),
         ("create-limit-reached", [f"UPDATE app_owners SET creates = ARRAY[200], creates_hour = {HOUR_NOW}"]),
-        ("idempotency-key-limit-reached", [FILL_KEYS, f"UPDATE app_owners SET keys = {MAX_KEYS}"]),
+        ("idempotency-key-limit-reached", [FILL_KEYS, f"UPDATE app_owners SET key_count = {MAX_KEYS}"]),
     ],
 )
 def test_problem_examples_match_the_refusals_of_the_catalog(catalog_url: str, slug: str, statements: list[str]) -> None:

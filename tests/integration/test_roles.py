@@ -77,7 +77,7 @@ async def _life(url: str) -> None:
         assert await fleet.expire_keys(("", "")) == ("o", "k")
         assert [row.app_id async for row in fleet.rows()] == [APP_ID]
         assert await fleet.identity.quarantine(await fleet.identity.read(), "lost")
-        assert await fleet.identity.resume_command() == "morphik-apps claim"
+        assert await fleet.identity.resume_command() == "morphik-apps catalog promote"
     finally:
         await api.close()
         await loop.close()

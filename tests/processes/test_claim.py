@@ -36,14 +36,14 @@ def _goes_on(stage: Stage, neon: Neon, lost: Document, doomed: Document) -> None
     api, daemon = api_of(stage, stage.serve()), stage.reconcile()
     daemon.said("catalog.quarantined")
     late = api.create("late")
-    assert "claim" not in api.until_reason(late, "MutationsSuspended")
-    assert "morphik-apps claim" in for_operators(stage, late)
-    assert "morphik-apps claim" in api.http.get("/readyz").json()["stopped"]
+    assert "promote" not in api.until_reason(late, "MutationsSuspended")
+    assert "morphik-apps catalog promote" in for_operators(stage, late)
+    assert "morphik-apps catalog promote" in api.http.get("/readyz").json()["stopped"]
     assert "morphik_apps_catalog_quarantined 1.0" in api.http.get("/metrics").text
     assert api.http.get(f"/ee/apps/{lost['app_id']}").status_code == 404
 
-    resumed, examined, looked = stage.run("resume"), stage.run("doctor"), stage.run("claim")
-    assert "in doubt: morphik-apps claim" in resumed.out
+    resumed, examined, looked = stage.run("resume"), stage.run("doctor"), stage.run("catalog", "promote")
+    assert "quarantined: morphik-apps catalog promote" in resumed.out
     assert "FAILED   stop" in examined.out
     assert looked.code() == 0, looked.err
     for said in (lost["app_id"], doomed["app_id"], "another database", "Nothing was changed"):
@@ -51,7 +51,7 @@ def _goes_on(stage: Stage, neon: Neon, lost: Document, doomed: Document) -> None
     assert _state(neon) == before
     assert daemon.alive
 
-    claimed = stage.run("claim", "--yes")
+    claimed = stage.run("catalog", "promote", "--yes")
     assert claimed.code() == 0, claimed.err
     assert "rebuilt 1, remembered 0, held 1" in claimed.out
     rebuilt = api.get(lost)
@@ -59,9 +59,9 @@ def _goes_on(stage: Stage, neon: Neon, lost: Document, doomed: Document) -> None
     api.until(late, "ready")
     assert "claim --confirm" in api.until_reason(doomed, "ProjectMissing")
 
-    wrong = stage.run("claim", "--confirm", doomed["app_id"], "mallory")
+    wrong = stage.run("app", "confirm-owner", doomed["app_id"], "mallory")
     assert (wrong.code(), wrong.err) == (1, f"morphik-apps: the app {doomed['app_id']} is another owner's\n")
-    confirmed = stage.run("claim", "--confirm", lost["app_id"], "alice")
+    confirmed = stage.run("app", "confirm-owner", lost["app_id"], "alice")
     assert confirmed.code() == 0, confirmed.err
     again = api.until(lost, "ready")
     assert again["morphik_uri"] == lost["morphik_uri"]

@@ -115,7 +115,7 @@ class Catalog:
         )
         self.work[app_id] = Work(self._clock.now, self._clock.now)
         self.intents[app_id] = []
-        self._tell(app_id, (Event("Created", "Requested", "the app was asked for"),))
+        self._tell(app_id, (Event("Created", "Requested", "App creation requested."),))
         self._changed()
 
     def request_delete(self, app_id: str) -> None:

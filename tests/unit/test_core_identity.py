@@ -47,7 +47,7 @@ def test_the_server_says_whether_this_may_be_a_copy(here: str, said: str | None)
     reason = server_change(replace(STANDING, server=here))
     assert (reason is None) == (said is None)
     assert said is None or said in str(reason)
-    assert reason is None or "morphik-apps claim" in reason
+    assert reason is None or "morphik-apps catalog promote" in reason
 
 
 def test_a_catalog_that_was_never_looked_over_is_where_it_is() -> None:
@@ -130,7 +130,7 @@ def test_evidence_unused_catalog_stops_at_another_catalog_of_any_age(
 
 def test_evidence_unused_catalog_names_the_other_and_both_ways_out() -> None:
     found = str(split_brain_evidence(UNUSED, "morphik", _project(), replace(MARK, catalog_id="theirs")))
-    for part in ("theirs", "p-1", "'morphik'", "sets another CONTROL_PLANE_ID", "`morphik-apps claim`"):
+    for part in ("theirs", "p-1", "'morphik'", "sets another CONTROL_PLANE_ID", "`morphik-apps catalog promote`"):
         assert part in found
 
 

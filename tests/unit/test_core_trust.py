@@ -153,4 +153,5 @@ def test_no_other_module_parses_or_publishes_a_connection_uri() -> None:
         "reconciler/core/stages/sync.py",
         "reconciler/core/host_allow_list.py",
     }
-    assert set(_calls("from_postgresql")) == {"api/documents.py", "reconciler/core/host_allow_list.py"}
+    parsing = {"api/documents.py", "api/examples/responses.py", "reconciler/core/host_allow_list.py"}
+    assert set(_calls("from_postgresql")) == parsing

@@ -112,5 +112,5 @@ def test_a_resync_that_is_overdue_is_reported_and_its_return_too(cause: str, cap
     assert witness.metrics.resync_age._value.get() == 902
     assert looked(1) == []
     fleet.is_there, fleet.finished = True, NOW - timedelta(hours=1)
-    assert looked(1) == [(logging.INFO, "the fleet is resynced again")]
+    assert looked(1) == [(logging.INFO, "The fleet was resynced.")]
     assert witness.metrics.resync_age._value.get() == 0

@@ -43,8 +43,8 @@ class Plane:
 
     def stop(self, version: Version) -> None:
         """End a version's processes in good order."""
-        assert self.working.pop(version).stop() == 0
-        assert self.serving.pop(version).stop() == 0
+        for running in (self.working.pop(version), self.serving.pop(version)):
+            assert running.stop() == 0, running.err
 
     def migrate(self) -> None:
         """Bring the schema to this version, while owners go on."""

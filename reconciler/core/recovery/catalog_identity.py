@@ -28,10 +28,10 @@ from specs.neon import Project, ProjectListing
 
 # By how much Neon's clock and the catalog's may differ, with what a list may lag behind.
 CLOCK_MARGIN = timedelta(hours=1)
-RESUME_HINT = "Nothing is changed at Neon until a person runs `morphik-apps claim`."
+RESUME_HINT = "Nothing is changed at Neon until a person runs `morphik-apps catalog promote`."
 RESUME_HINT_UNUSED = (
     "Nothing is changed at Neon until an operator sets another CONTROL_PLANE_ID and restarts the daemons, or, if the "
-    "other catalog is no longer in use, runs `morphik-apps claim`."
+    "other catalog is no longer in use, runs `morphik-apps catalog promote`."
 )
 _SERVER_PARTS = {
     "system": "another Postgres server",

@@ -89,7 +89,7 @@ def _recover(ctx: ReconcileContext, project_id: str) -> EffectGenerator[Result]:
     if ctx.app.hold_reason == "recovery":
         text = (
             "The project was deleted at Neon before the catalog was claimed, perhaps by its owner's wish. It is "
-            "recovered once an operator says so with `morphik-apps claim --confirm`; deleting the app ends it."
+            "recovered once an operator says so with `morphik-apps app confirm-owner`; deleting the app ends it."
         )
         yield from record_if_changed(
             ctx, build_status_update(ctx, ready=ConditionUpdate("False", Reason.PROJECT_MISSING, text))

@@ -1,6 +1,6 @@
-"""``claim``: a person says that this catalog is the right one, after having seen what it lacks.
+"""``catalog promote``: an operator declares a restored catalog authoritative, after a look at what it lacks.
 
-Without ``--yes`` nothing is changed. What is printed holds no credential.
+Without ``--yes`` nothing changes. The output holds no credential.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ from specs.names import parse_project_name
 from specs.settings import ControlPlaneSettings, EncryptionSettings, ReconcilerSettings
 
 _COPY = (
-    "If this is a copy, or another one works with the same organization, do not claim it: stop its daemons, and give "
+    "If this is a copy, or another one works with the same organization, do not promote it: stop its daemons, and give "
     "them a new catalog with a key, or at least a CONTROL_PLANE_ID, of its own."
 )
 
 
 _UNUSED = (
-    "This catalog has made no project. If the other catalog is still in use, do not claim this one: both would stop. "
+    "This catalog has made no project. If the other catalog is still in use, do not promote this one: both would stop. "
     "Set another CONTROL_PLANE_ID and restart the daemons."
 )
 
 
-class Seen(NamedTuple):
+class Inspection(NamedTuple):
     """What a look found: the catalog's state, what a claim would do, in which organization, and when it began."""
 
-    standing: CatalogIdentity
-    claim: RecoveryPlan
+    identity: CatalogIdentity
+    plan: RecoveryPlan
     org_id: str
     at: datetime
 
 
-async def claim(*, act: bool) -> str:
+async def promote(*, apply: bool) -> str:
     """Look, and with ``act`` also claim; what to print.
 
     Raises:
         SettingsError, ReconcileError: it cannot be done; nothing was changed.
     """
     plane = ControlPlaneSettings.load()
-    sealer = Sealer(EncryptionSettings.load().keys()) if act else None
+    sealer = Sealer(EncryptionSettings.load().keys()) if apply else None
     async with _opened() as database, _neon(database) as client:
         fleet = ControlPlaneStore(database, owner="operator", lease_seconds=1)
         loop = ReconcilerSettings.load()
@@ -68,19 +68,23 @@ async def claim(*, act: bool) -> str:
             neon_api_url=loop.neon_api_url,
             control_plane_id=plane.control_plane_id,
         )
-        seen = await look(client, access, fleet, PromotionStore(database), plane.control_plane_id)
+        seen = await inspect(client, access, fleet, PromotionStore(database), plane.control_plane_id)
         lines = [*_describe(seen, plane.control_plane_id)]
         if sealer is None:
-            advice = _UNUSED if seen.standing.is_unused and seen.claim.foreign_catalogs else _COPY
-            lines += ["", "Nothing was changed. If this catalog is the right one: morphik-apps claim --yes", advice]
+            advice = _UNUSED if seen.identity.is_unused and seen.plan.foreign_catalogs else _COPY
+            lines += [
+                "",
+                "Nothing was changed. If this catalog is the right one: morphik-apps catalog promote --yes",
+                advice,
+            ]
         else:
             catalog = PromotionStore(database)
-            done = await catalog.promote(seen.claim, seen.standing, sealer, org_id=seen.org_id, at=seen.at)
+            done = await catalog.promote(seen.plan, seen.identity, sealer, org_id=seen.org_id, at=seen.at)
             lines += ["", *_done(done)]
     return "".join(f"{line}\n" for line in lines)
 
 
-async def confirm(app_id: str, owner_id: str) -> str:
+async def confirm_owner(app_id: str, owner_id: str) -> str:
     """Let a held app go on, as this owner's; what to print. Raises PromotionRejected, CatalogUnavailable."""
     async with _opened() as database:
         hold_reason = await PromotionStore(database).confirm_owner(app_id, owner_id)
@@ -118,9 +122,9 @@ async def _neon(database: Database) -> AsyncIterator[NeonClient]:
             await budget.aclose()
 
 
-async def look(
+async def inspect(
     client: NeonClient, access: OrganizationGuard, fleet: ControlPlaneStore, catalog: PromotionStore, plane: str
-) -> Seen:
+) -> Inspection:
     """Compare the whole of Neon's list with the catalog, with the annotations of all that no row records.
 
     Raises:
@@ -129,12 +133,14 @@ async def look(
         NeonAPIError, CatalogUnavailable: something did not answer.
     """
     if await fleet.binding() is None:
-        raise PromotionRejected("this catalog has made nothing at Neon yet, so there is nothing to claim")
+        raise PromotionRejected("this catalog has made nothing at Neon yet, so there is nothing to promote")
     org_id, at = await access.organization(), await fleet.clock()
     listing = await client.list_all_projects(org_id=org_id)
     unread = [item.id for item in listing.unreadable if item.name is None or parse_project_name(item.name) is not None]
     if not listing.is_complete or await fleet.identity.unrecorded([each for each in unread if each is not None]):
-        raise PromotionRejected("Neon's list lacks projects at the moment, and a claim needs them all; try again")
+        raise PromotionRejected(
+            "Neon's list lacks projects at the moment, and a promotion needs all of them; try again"
+        )
     rows: list[AppMetadata] = [row async for row in fleet.rows()]
     marks: dict[str, OwnershipAnnotations | None] = {}
     for project in unrecorded_projects(rows, listing):
@@ -150,13 +156,13 @@ async def look(
             )
     nonces = await catalog.nonces([mark.app_id for mark in marks.values() if mark is not None and mark.app_id])
     standing = await fleet.identity.read()
-    return Seen(standing, plan_recovery(standing, plane, rows, listing, marks, nonces), org_id, at)
+    return Inspection(standing, plan_recovery(standing, plane, rows, listing, marks, nonces), org_id, at)
 
 
-def _describe(seen: Seen, plane: str) -> Iterator[str]:
-    standing, found = seen.standing, seen.claim
+def _describe(seen: Inspection, plane: str) -> Iterator[str]:
+    standing, found = seen.identity, seen.plan
     yield f"catalog {standing.catalog_id} of the plane {plane!r}, in the organization {seen.org_id}"
-    yield f"in doubt: {found.quarantine_reason}" if found.quarantine_reason else "nothing puts it in doubt"
+    yield f"quarantined: {found.quarantine_reason}" if found.quarantine_reason else "not quarantined"
     if standing.recorded_server not in (None, standing.server):
         yield f"its server was: {standing.recorded_server}"
         yield f"its server is:  {standing.server}"
@@ -179,7 +185,7 @@ def _describe(seen: Seen, plane: str) -> Iterator[str]:
 
 
 def _done(done: PromotionResult) -> Iterator[str]:
-    yield "Claimed: this catalog is the right one, and changes at Neon go on."
+    yield "Promoted: this catalog is authoritative. Mutations at Neon resume."
     yield f"rebuilt {len(done.rebuilt)}, remembered {len(done.remembered)}, held {len(done.on_hold)}"
     if done.rebuilt or done.on_hold:
-        yield "Each rebuilt or held app waits for: morphik-apps claim --confirm APP_ID OWNER"
+        yield "Each rebuilt or held app waits for: morphik-apps app confirm-owner APP_ID OWNER"

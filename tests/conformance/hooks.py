@@ -1,7 +1,8 @@
 """Where traffic is overheard: what ``NeonClient`` hands to the network, and what local Neon answers.
 
 Local Neon is overheard at its application where it is served and else at the simulator, so that each answer counts once
-and as its client gets it. With undocumented fields it is beyond the document on purpose, as the real one is, and not judged.
+and as its client gets it. With undocumented fields it is beyond the document on purpose,
+as the real one is, and not judged.
 """
 
 from __future__ import annotations

@@ -232,9 +232,10 @@ class Database:
         set_json_dumps(to_json, connection)
         connection.adapters.register_loader("timestamptz", session.UtcLoader)
         own = AsyncCursor(connection, row_factory=dict_row)
-        await own.execute(session.READ_COMMITTED)
-        [found] = await (await own.execute(session.FOUND)).fetchall()
-        await own.execute("COMMIT")
+        # One round trip: an idle transaction holds a pooler's connection, and the server's settings may end it.
+        await own.execute(f"{session.READ_COMMITTED}; {session.FOUND}; COMMIT")
+        own.nextset()
+        [found] = await own.fetchall()
         self._schema = self._schema or found["schema"]
         connection.owned = found["backend"] == connection.info.backend_pid
         connection.begin = session.READ_ONLY if found["standby"] else session.READ_WRITE
@@ -243,7 +244,7 @@ class Database:
             self._schema or "public", seconds=self._block_seconds, server_version=connection.info.server_version
         )
         if connection.owned:
-            await own.execute(connection.pinned)
+            await own.execute(f"{session.READ_COMMITTED}; {connection.pinned}; COMMIT")
         self._failure = None
 
 

@@ -72,8 +72,7 @@ def _refused_parameter(given: dict[str, Any]) -> str | None:
 
 def reason_of(error: BaseException) -> str:
     """Why a connection could not be made or was lost, in words that hold no part of the address."""
-    # psycopg may fail to leave its pipeline after the error that tells why; that one is the context.
-    text = "\n".join(str(each) for each in (error, error.__context__) if each is not None)
+    text = str(error)
     return next((reason for pattern, reason in _REASONS if re.search(pattern, text)), type(error).__name__)
 
 

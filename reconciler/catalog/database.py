@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -57,15 +58,16 @@ class _Cursor(AsyncCursor[Any]):
         ):
             return await super().execute(query, params, prepare=prepare, binary=binary)
         own = AsyncCursor(connection)
+        handled = sys.exception()
         try:
             async with connection.pipeline():
                 await own.execute(connection.begin)
                 await own.execute(connection.pinned)
                 await super().execute(query, params, prepare=prepare, binary=binary)
                 await own.execute("COMMIT")
-        except psycopg.Error:
+        except psycopg.Error as error:
             await connection.give_up()
-            raise
+            raise _first_error(error, handled) from None
         return self
 
 
@@ -230,9 +232,10 @@ class Database:
         set_json_dumps(to_json, connection)
         connection.adapters.register_loader("timestamptz", session.UtcLoader)
         own = AsyncCursor(connection, row_factory=dict_row)
-        await own.execute(session.READ_COMMITTED)
-        [found] = await (await own.execute(session.FOUND)).fetchall()
-        await own.execute("COMMIT")
+        # One round trip: an idle transaction holds a pooler's connection, and the server's settings may end it.
+        await own.execute(f"{session.READ_COMMITTED}; {session.FOUND}; COMMIT")
+        own.nextset()
+        [found] = await own.fetchall()
         self._schema = self._schema or found["schema"]
         connection.owned = found["backend"] == connection.info.backend_pid
         connection.begin = session.READ_ONLY if found["standby"] else session.READ_WRITE
@@ -241,13 +244,24 @@ class Database:
             self._schema or "public", seconds=self._block_seconds, server_version=connection.info.server_version
         )
         if connection.owned:
-            await own.execute(connection.pinned)
+            await own.execute(f"{session.READ_COMMITTED}; {connection.pinned}; COMMIT")
         self._failure = None
 
 
 async def _check(connection: Connection) -> None:
     if time.monotonic() - connection.worked_at > SKIP_CHECK_SECONDS:
         await AsyncCursor(connection).execute(f"{session.READ_COMMITTED}; COMMIT")
+
+
+def _first_error(error: BaseException, handled: BaseException | None) -> BaseException:
+    """The first of the errors that ended a pipeline; ``handled`` is what its caller was handling.
+
+    When a connection ends within a pipeline, psycopg raises up to three errors, each the context of the next: for the
+    statement, for the results that are left, and for the end of the pipeline. Only the first has the server's reason.
+    """
+    while (earlier := error.__context__) is not handled and isinstance(earlier, psycopg.Error | asyncio.CancelledError):
+        error = earlier
+    return error
 
 
 def classify_error(error: psycopg.Error) -> CatalogUnavailable | None:

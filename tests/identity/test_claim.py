@@ -326,7 +326,7 @@ def test_another_catalog_that_was_set_aside_is_no_doubt_until_it_makes_something
 def test_nothing_is_claimed_that_has_made_nothing(catalog_url: str) -> None:
     async def story() -> None:
         async with House(catalog_url, Neon()) as house:
-            with pytest.raises(PromotionRejected, match="nothing to claim"):
+            with pytest.raises(PromotionRejected, match="nothing to promote"):
                 await claimed(house)
 
     told(story)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
+from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from reconciler.catalog import database as module
@@ -44,6 +47,54 @@ def test_a_connection_that_died_while_idle_is_replaced_without_a_word(
     monkeypatch.setattr(module, "SKIP_CHECK_SECONDS", 3600.0)
     with pytest.raises(CatalogUnavailable):
         _after_a_kill(catalog_url)
+
+
+def _raise_in_turn(chain: Sequence[BaseException]) -> None:
+    """Raise the last one; each one before it is the context of the next."""
+    try:
+        if len(chain) > 1:
+            _raise_in_turn(chain[:-1])
+    finally:
+        raise chain[-1]
+
+
+_PIPELINE_ENDS = (
+    errors.ProtocolViolation("server conn crashed?"),
+    errors.OperationalError("cannot exit pipeline mode"),
+)
+
+
+@pytest.mark.parametrize(
+    ("chain", "reason"),
+    [
+        ((errors.AdminShutdown(), *_PIPELINE_ENDS), "SQLSTATE 57P01"),
+        ((errors.DeadlockDetected(), _PIPELINE_ENDS[1]), "SQLSTATE 40P01"),
+        ((errors.OperationalError("server closed the connection"), _PIPELINE_ENDS[1]), "the server closed the connect"),
+        ((asyncio.CancelledError(), _PIPELINE_ENDS[1]), None),
+        ((_PIPELINE_ENDS[1],), "OperationalError"),
+    ],
+)
+def test_a_pipeline_that_ends_gives_the_reason_of_its_first_error(
+    catalog_url: str, monkeypatch: pytest.MonkeyPatch, chain: Sequence[BaseException], reason: str | None
+) -> None:
+    """An error that its caller was handling is no part of it."""
+
+    @asynccontextmanager
+    async def ending(_connection: psycopg.AsyncConnection[object]) -> AsyncIterator[None]:
+        yield
+        _raise_in_turn(chain)
+
+    async def use() -> None:
+        async with opened(catalog_url) as database, database.connection() as connection:
+            connection.owned = False  # as behind a pooler
+            monkeypatch.setattr(module.Connection, "pipeline", ending)
+            try:
+                raise errors.ReadOnlySqlTransaction
+            except psycopg.Error:
+                await connection.execute("SELECT 1")
+
+    with pytest.raises(asyncio.CancelledError if reason is None else CatalogUnavailable, match=reason):
+        asyncio.run(use())
 
 
 def test_the_count_of_living_apps_is_exact_after_creates_and_deletes_at_once(catalog_url: str) -> None:

@@ -57,7 +57,7 @@ def _goes_on(stage: Stage, neon: Neon, lost: Document, doomed: Document) -> None
     rebuilt = api.get(lost)
     assert (rebuilt["status"], rebuilt["morphik_uri"]) == ("failed", None)
     api.until(late, "ready")
-    assert "claim --confirm" in api.until_reason(doomed, "ProjectMissing")
+    assert "app confirm-owner" in api.until_reason(doomed, "ProjectMissing")
 
     wrong = stage.run("app", "confirm-owner", doomed["app_id"], "mallory")
     assert (wrong.code(), wrong.err) == (1, f"morphik-apps: the app {doomed['app_id']} is another owner's\n")

@@ -88,8 +88,8 @@ def remaining_seconds(ctx: ReconcileContext, since: datetime) -> float:
 def _recover(ctx: ReconcileContext, project_id: str) -> EffectGenerator[Result]:
     if ctx.app.hold_reason == "recovery":
         text = (
-            "The project was deleted at Neon before the catalog was claimed, perhaps by its owner's wish. It is "
-            "recovered once an operator says so with `morphik-apps app confirm-owner`; deleting the app ends it."
+            "The project was deleted at Neon before the catalog was promoted, perhaps at its owner's request. Operator "
+            "action required: `morphik-apps app confirm-owner` recovers it, deleting the app ends it."
         )
         yield from record_if_changed(
             ctx, build_status_update(ctx, ready=ConditionUpdate("False", Reason.PROJECT_MISSING, text))

@@ -248,13 +248,13 @@ def settings(catalog_url: str, neon_url: str | None = None) -> dict[str, str]:
         **plain_environment(),
         **FIGURES,
         **SECRETS,
-        **_addresses(catalog_url),
+        **addresses(catalog_url),
         "NEON_API_KEY": "key-" + secrets.token_hex(8),
         "NEON_API_URL": neon_url or f"http://127.0.0.1:{free_port()}/api/v2",
     }
 
 
-def _addresses(catalog_url: str) -> dict[str, str]:
+def addresses(catalog_url: str) -> dict[str, str]:
     pooled, direct = of_product(catalog_url, *POOLER), of_product(catalog_url)
     return {"DATABASE_URL": pooled} | ({} if pooled == direct else {"DATABASE_DIRECT_URL": direct})
 

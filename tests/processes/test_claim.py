@@ -5,13 +5,13 @@ from __future__ import annotations
 from tests.identity.copies import copied
 from tests.postgres import TestServer
 from tests.processes.clients import Document, Neon, api_of, for_operators, keep, kept, rows
-from tests.processes.running import Stage, until
+from tests.processes.running import Stage, addresses, until
 
 
 def test_a_restored_catalog_waits_for_a_person_and_gets_back_what_it_lost(stage: Stage, postgres: TestServer) -> None:
     """One app was made since, and one deleted; the first is served again, the second is not brought back."""
     stage.local_neon().said("local Neon serves")
-    neon, today = Neon(stage), stage.environment["DATABASE_URL"]
+    neon, today = Neon(stage), stage.catalog_url
     serving, daemon = stage.serve(), stage.reconcile()
     api = api_of(stage, serving)
     doomed = api.until(api.create("doomed"), "ready")
@@ -27,7 +27,7 @@ def test_a_restored_catalog_waits_for_a_person_and_gets_back_what_it_lost(stage:
         assert daemon.stop() == 0
         assert serving.stop() == 0
 
-        stage.environment["DATABASE_URL"] = yesterday
+        stage.environment.update(addresses(yesterday))
         _goes_on(stage, neon, lost, doomed)
 
 

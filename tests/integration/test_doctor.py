@@ -102,7 +102,7 @@ def test_all_is_well_and_nothing_is_changed(catalog_url: str, given: Set, home: 
             lines = await examine()
             assert _rows(catalog_url) == before
             assert sum(map(len, before.values())) > 5
-            assert neon.machine.dirty() == set()
+            assert neon.simulator.dirty() == set()
             return lines, neon.arrived
 
     lines, arrived = asyncio.run(run())

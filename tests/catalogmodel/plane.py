@@ -147,7 +147,7 @@ class ThePlane(Base):
             "claim_job",
             self._claim_job(worker, name, period),
             lambda: self.pair.twin.take_job(worker, name, period),
-            seen=lambda job: job and (job.token, job.position),
+            seen=lambda job: job and (job.token, job.checkpoint),
         )
 
     @precondition(lambda self: bool(self.jobs) and sometimes(self))

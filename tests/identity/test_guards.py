@@ -50,7 +50,7 @@ def test_the_statement_that_commits_an_intent_looks_at_the_server_too(
             await house.ready("before")
             app_id = await house.ask()
             [claimed] = await house.work.claim(1)
-            monkeypatch.setattr(house.records, "permit", _permit)
+            monkeypatch.setattr(house.records, "authorize_mutation", _permit)
             kept = house.sql("SELECT server_identity FROM catalog_identity")[0]["server_identity"]
             for wrong in ("server_identity = 'elsewhere'", "verified_server_start = now()", "quarantined_at = now()"):
                 house.sql(f"UPDATE catalog_identity SET {wrong}")
@@ -69,7 +69,7 @@ def test_the_statement_that_commits_an_intent_looks_at_the_server_too(
     told(story)
 
 
-async def _permit(_lease: Lease, *, swept: bool) -> None:
+async def _permit(_lease: Lease, *, automatic: bool) -> None:
     """Everything is permitted."""
 
 

@@ -231,6 +231,7 @@ class PeriodicJobs:
         for done, app in enumerate(rows, start=1):
             claimed = WorkItem(Lease(app.app_id, 0, 0), app, now, 0, (), confirmed_missing=False, duplicate_ids=())
             if await self._has_drift(claimed):
+                self._recorder.metrics.findings.labels("drifted").inc()
                 await self._fleet.wake([app.app_id])
             place.position, place.complete = app.app_id, end is not None and done >= end
             await asyncio.sleep(min(DEEP_RESYNC_PAUSE_SECONDS, 0.6 * self._period / max(1, number)))

@@ -13,7 +13,7 @@ from reconciler.core.poll_interval import AdaptivePollInterval
 from reconciler.core.reconcile import reconcile
 from tests.simulation.access import Access
 from tests.simulation.faults import Kind
-from tests.simulation.rounds import audit, sweep
+from tests.simulation.rounds import deep_resync, resync
 from tests.simulation.steps import Do, Held, Taken
 from tests.simulation.tasks import Task
 from tests.simulation.world import LEASE, RESYNC, Meeting, World
@@ -56,7 +56,7 @@ class Daemon:
         self._poll_at = math.inf
         self.poll_soon(0.01)
         self.later(LEASE / 3, self._renew)
-        rounds: dict[str, Round] = {"resync": sweep, "deep_resync": audit}
+        rounds: dict[str, Round] = {"resync": resync, "deep_resync": deep_resync}
         for name, work in rounds.items():
             self.later(1.0 + world.chance.uniform(0, RESYNC * 0.1), partial(self._round, name, work))
 

@@ -70,8 +70,8 @@ def effects() -> Mapping[str, Mapping[str, type[Step]]]:
         found[verb] = dict(_effects(functions[verb], set()))
     found["reconcile"] = {name: each for name, each in _named(order._reconcile_app) if _is_effect(each)}
     found["worker"] = WORKER
-    found["resync"] = _round(rounds.sweep)
-    found["deep_resync"] = _round(rounds.audit) | {
+    found["resync"] = _round(rounds.resync)
+    found["deep_resync"] = _round(rounds.deep_resync) | {
         each.__name__: each for each in READ_EFFECTS if each is not DecryptCredentials
     }
     return found

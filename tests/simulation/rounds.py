@@ -25,7 +25,7 @@ from tests.simulation.world import RESYNC, SETTLE, World
 Steps: TypeAlias = Generator[Step, Any, None]
 
 
-def sweep(world: World, name: str, held: Held) -> Steps:
+def resync(world: World, name: str, held: Held) -> Steps:
     """Compare Neon's list with the catalog and wake what differs."""
     claimed = yield Do("claim_job", lambda: world.catalog.claim_job("resync", RESYNC * 0.8))
     if claimed is None:
@@ -74,7 +74,7 @@ def _act(world: World, verdict: FleetDiff) -> Steps:
             yield Do("report_orphan", partial(catalog.report_orphan, project.id, app_id))
 
 
-def audit(world: World, name: str, held: Held) -> Steps:
+def deep_resync(world: World, name: str, held: Held) -> Steps:
     """Look at the next apps as a pass would, and wake those for which it would act."""
     claimed = yield Do("claim_job", lambda: world.catalog.claim_job("deep_resync", RESYNC * 0.8))
     if claimed is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ SECRET = "k" * 32
 
 
 def token(user: str = "alice", permissions: tuple[str, ...] = ("read", "write"), **changes: Any) -> str:
-    """A token of a user."""
+    """A token of a user, for ten minutes: none that is made while tests are collected lives until its test."""
+    assert "PYTEST_CURRENT_TEST" in os.environ, "make a token in the test that sends it"
     claims = {"user_id": user, "permissions": [*permissions], "exp": int(time.time()) + 600} | changes
     return jwt.encode(claims, SECRET, algorithm="HS256")
 

@@ -59,11 +59,9 @@ class Crowd:
     def agree(self, apis: list[Api]) -> None:
         """Every version shows the same of every app: its URI, whoever sealed it, its conditions and its history."""
         for app in self.living.values():
-            seen = [api.get(app) for api in apis]
-            assert connects(for_psql(seen[0]["morphik_uri"]))
-            first, *others = [(_without_query(shown), api.events(app)) for shown, api in zip(seen, apis, strict=True)]
-            for other in others:
-                assert other == first
+            assert connects(for_psql(apis[0].get(app)["morphik_uri"]))
+            # A resync may write between two reads.
+            until(lambda app=app: _agree(apis, app), f"all versions show the same of {app['app_id']}")  # type: ignore[misc]
         for app in self.doomed.values():
             assert [api.get(app)["morphik_uri"] for api in apis] == [None] * len(apis)
 
@@ -90,6 +88,11 @@ class Crowd:
 
         until(asked, "an answer")
         return answers[-1]
+
+
+def _agree(apis: list[Api], app: Document) -> bool:
+    first, *others = [(_without_query(api.get(app)), api.events(app)) for api in apis]
+    return all(other == first for other in others)
 
 
 def _without_query(app: Document) -> Document:

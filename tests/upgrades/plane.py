@@ -50,13 +50,13 @@ class Plane:
         """Bring the schema to this version, while owners go on."""
         migrating = self.versions.start("new", "migrate")
         self.crowd.act(self.apis)
-        assert migrating.code() == 0
+        assert migrating.code() == 0, migrating.err
 
     def migrate_back(self, first: str) -> None:
         """Take the schema back to before a migration, with yoyo, while owners go on."""
         rolling = self.versions.roll_back(first)
         self.crowd.act(self.apis)
-        assert rolling.code() == 0
+        assert rolling.code() == 0, rolling.err
 
     def apis(self) -> list[Api]:
         """A client of each version's API that shall run at the moment."""

@@ -92,7 +92,9 @@ def test_parse_more_items_than_any_page_has_is_refused(call: codec.NeonCall[obje
     [name] = [name for name, value in data.items() if value in ([{}], {"br-1": 1})]
     call.parse(data)
     many = (
-        [{}] * (MAX_LIST_ITEMS + 1) if isinstance(data[name], list) else dict.fromkeys(map(str, range(MAX_LIST_ITEMS + 1)))
+        [{}] * (MAX_LIST_ITEMS + 1)
+        if isinstance(data[name], list)
+        else dict.fromkeys(map(str, range(MAX_LIST_ITEMS + 1)))
     )
     with pytest.raises(ValidationError) as raised:
         call.parse(data | {name: many})

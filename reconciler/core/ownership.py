@@ -84,11 +84,7 @@ def has_app_name(project: Project, app: AppMetadata) -> bool:
 
 def has_app_annotations(branches: BranchList, app: AppMetadata, control_plane: ControlPlane) -> bool:
     """Whether any branch has the annotations of this app and incarnation."""
-    expected = {
-        CONTROL_PLANE_ID: control_plane.control_plane_id,
-        APP_ID: app.app_id,
-        INCARNATION: str(app.incarnation),
-    }
+    expected = {CONTROL_PLANE_ID: control_plane.control_plane_id, APP_ID: app.app_id, INCARNATION: str(app.incarnation)}
     return any(_contains_all(values, expected) for values in branches.annotations.values())
 
 

@@ -43,10 +43,7 @@ class AmbiguousMatch:
     @property
     def condition(self) -> ConditionUpdate:
         """Return the condition with the operator's action."""
-        text = (
-            "Several projects have this app's ownership annotations. No project was adopted or deleted. "
-            "Operator action required."
-        )
+        text = "Several projects match this app. No project was adopted or deleted. Operator action required."
         detail = (
             f"The projects {', '.join(self.project_ids)} all have this app's name and the nonce of one create, which "
             "made at most one of them. Identify the app's project, and rename or delete the others."

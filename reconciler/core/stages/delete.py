@@ -176,9 +176,7 @@ def _mark_deleted(ctx: ReconcileContext, recoverable_until: datetime | None) -> 
     update = build_status_update(
         ctx,
         ready=ConditionUpdate("False", Reason.DELETED, "The app is deleted."),
-        synced=ConditionUpdate(
-            "True", Reason.UP_TO_DATE, "No project of the app exists at Neon, except recoverable data."
-        ),
+        synced=ConditionUpdate("True", Reason.UP_TO_DATE, "The app has no project at Neon, except recoverable data."),
         timestamps={
             "deleted_at": ctx.now,
             "recoverable_until": recoverable_until,

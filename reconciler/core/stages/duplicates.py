@@ -117,7 +117,7 @@ def _has_clone(
 def _dismiss_missing(ctx: ReconcileContext, project_id: str) -> EffectGenerator[None]:
     """Dismiss a deleted or missing candidate, and end the hold of a deleted app whose project it is."""
     if project_id == ctx.app.project_id and is_on_hold(ctx.app):
-        text = "The recovered project was deleted again. No project of the app exists at Neon, except recoverable data."
+        text = "The recovered project was deleted again. The app has no project at Neon, except recoverable data."
         yield from record_if_changed(
             ctx, build_status_update(ctx, synced=ConditionUpdate("True", Reason.UP_TO_DATE, text))
         )

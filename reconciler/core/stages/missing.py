@@ -75,9 +75,7 @@ def recovery_in_flight_since(ctx: ReconcileContext) -> datetime | None:
 
 
 def first_missed_at(ctx: ReconcileContext, reason: Reason) -> datetime | None:
-    """Return when the first of two checks missed the project, if Ready has ``reason``; else ``missing_since`` is the
-    time of a recover, and the result is None.
-    """
+    """Return when the first of two checks missed the project; None if ``missing_since`` is the time of a recover."""
     ready = find_condition(ctx.app.conditions, ConditionType.READY)
     return ctx.app.missing_since if ready is not None and ready.reason == reason else None
 

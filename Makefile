@@ -35,12 +35,16 @@ ENVIRONMENTS := tests/integration tests/identity tests/catalogfaults tests/upgra
 test-environments: $(READY) ## the tests that use a catalog, over a database with unusual settings behind PgBouncer
 	TEST_ENVIRONMENT=hostile $(BIN)/python -m pytest $(or $(ARGS),$(if $(FIXED),-q $(ENVIRONMENTS_FIXED),$(ENVIRONMENTS)))
 
-check: $(READY) ## format, lint, types, import contracts, workflows, file length
+# Folders whose names and prose follow docs/contributing/vocabulary.md.
+VOCABULARY := reconciler/local migrations docs/contributing
+
+check: $(READY) ## format, lint, types, import contracts, workflows, vocabulary, file length
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --no-progress --quiet .github
+	$(BIN)/python -m tests.vocabulary $(VOCABULARY)
 	$(BIN)/python -m pytest -q tests/unit/test_shape.py
 
 bench: $(READY) ## measure: a table, and build/bench-<name>.json

@@ -210,7 +210,7 @@ END
 $$;
 CREATE TRIGGER app_events_append_only BEFORE UPDATE ON app_events FOR EACH ROW EXECUTE FUNCTION reject_update();
 
--- What identifies the server. A restored dump and a clone differ in system, database or table; a failover and a
+-- The identity of the server. A restored dump and a clone differ in system, database or table; a failover and a
 -- point-in-time recovery differ in the timeline; a branch of Neon differs in its own timeline. A part that the role may
 -- not read is "-". It runs as the migrating role, so every login gets the same text.
 CREATE FUNCTION server_identity(identity_table oid) RETURNS text

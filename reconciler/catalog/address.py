@@ -29,6 +29,8 @@ _REASONS = (
     (r"too many (connections|clients)|remaining connection slots", "all its connections are in use"),
     (r"starting up|shutting down|recovery mode", "the server is starting or stopping"),
     (r"SSL|certificate|TLS", "TLS failed"),
+    (r"statement timeout", "a statement exceeded the server's timeout"),
+    (r"does not carry client_encoding", "the pooler does not carry client_encoding"),
     (r"server closed the connection|terminating connection", "the server closed the connection"),
 )
 

@@ -221,6 +221,19 @@ class Database:
         self._failure = error
 
     async def _configure(self, connection: Connection) -> None:
+        """Prepare a new connection; the pool keeps nothing of an error, so it is noted here.
+
+        Raises:
+            psycopg.Error: as for ``_pin``.
+        """
+        try:
+            await self._pin(connection)
+        except psycopg.Error as error:
+            self._failed(error)
+            raise
+        self._failure = None
+
+    async def _pin(self, connection: Connection) -> None:
         """Find out where the catalog is, with the first connection, and pin that and all other settings.
 
         Raises:
@@ -245,7 +258,6 @@ class Database:
         )
         if connection.owned:
             await own.execute(f"{session.READ_COMMITTED}; {connection.pinned}; COMMIT")
-        self._failure = None
 
 
 async def _check(connection: Connection) -> None:

@@ -120,7 +120,7 @@ class LocalNeonServer:
         try:
             await self._store.flush(self.simulator)
         except PostgresError:
-            _logger.exception("local Neon could not store a change")
+            _logger.exception("local Neon could not store a change", extra={"event": "local_neon.store_failed"})
             response = general_error(500, "internal error", request_id)
         self._changed.set()
         return _rendered(response)
@@ -144,18 +144,27 @@ class LocalNeonServer:
         error: str | None = None
         try:
             await self._executor.execute(command)
-        except PostgresError as problem:
+        except PostgresError as failure:
             # A message of Postgres can quote a statement, so only its class and SQLSTATE are reported.
-            error = f"{type(problem).__name__} ({problem.sqlstate or 'no response'})"
-            _logger.warning("local Neon: %s failed: %s", type(command).__name__, error)
+            error = f"{type(failure).__name__} ({failure.sqlstate or 'no response'})"
+            _logger.warning(
+                "local Neon: %s failed: %s",
+                type(command).__name__,
+                error,
+                extra={"event": "local_neon.command_failed", "fields": {"operation_id": command.operation_id}},
+            )
         self.simulator.complete(command.operation_id, time.time(), error)
         self._changed.set()
 
     async def _persist(self) -> None:
         try:
             await self._store.flush(self.simulator)
-        except PostgresError as problem:
-            _logger.warning("local Neon could not store a change: %s", type(problem).__name__)
+        except PostgresError as failure:
+            _logger.warning(
+                "local Neon could not store a change: %s",
+                type(failure).__name__,
+                extra={"event": "local_neon.store_failed"},
+            )
             await asyncio.sleep(1)
 
 

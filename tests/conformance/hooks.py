@@ -1,7 +1,8 @@
 """Where traffic is overheard: what ``NeonClient`` hands to the network, and what local Neon answers.
 
-Local Neon is overheard at its application where it is served and else at the machine, so that each answer counts once
-and as its client gets it. With quirks on it is beyond the document on purpose, as the real one is, and not judged.
+Local Neon is overheard at its application where it is served and else at the simulator, so that each answer counts once
+and as its client gets it. With undocumented fields it is beyond the document on purpose,
+as the real one is, and not judged.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def overheard(document: Document, tell: Tell) -> Iterator[None]:
         hooks = self._http.event_hooks
         self._http.event_hooks = {**hooks, "request": [*hooks["request"], overhear]}
 
-    def machine(self: LocalNeon, request: Request, now: float) -> Response:
+    def simulator(self: LocalNeon, request: Request, now: float) -> Response:
         response = handle(self, request, now)
         if not _served.get() and not self.options.undocumented_fields:
             verdict = document.answer(request.method, request.path, response.status, response.body)
@@ -56,7 +57,7 @@ def overheard(document: Document, tell: Tell) -> Iterator[None]:
 
     with (
         patch.object(NeonTransport, "__init__", client),
-        patch.object(LocalNeon, "handle", machine),
+        patch.object(LocalNeon, "handle", simulator),
         patch.object(LocalNeonServer, "__init__", server),
     ):
         yield

@@ -148,8 +148,8 @@ async def _refusals(url: str, client: NeonClient) -> None:
 
 
 def _too_fast() -> None:
-    machine = LocalNeon(LocalNeonOptions(requests_per_minute=1, burst=1), seed=1)
-    statuses = [machine.handle(Request("GET", "/auth"), now=0.0).status for _ in range(2)]
+    simulator = LocalNeon(LocalNeonOptions(requests_per_minute=1, burst=1), seed=1)
+    statuses = [simulator.handle(Request("GET", "/auth"), now=0.0).status for _ in range(2)]
     assert statuses == [HTTPStatus.OK, HTTPStatus.TOO_MANY_REQUESTS]
 
 

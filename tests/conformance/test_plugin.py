@@ -18,7 +18,8 @@ from tests.conformance.small import DOCUMENT
 
 ASKS = """
 from reconciler.local.simulator import LocalNeon
-from reconciler.local.protocol import LocalNeonOptions, Request
+from reconciler.local.options import LocalNeonOptions
+from reconciler.local.protocol import Request
 
 def test_it() -> None:
     assert LocalNeon(LocalNeonOptions(), seed=1).handle(Request("GET", "/auth"), 0.0).status == 200

@@ -126,7 +126,7 @@ def leases_not_given_back(patch: pytest.MonkeyPatch) -> None:
     async def give_back(_self: object) -> None:
         return
 
-    patch.setattr(catalog.WorkQueue, "give_back", give_back)
+    patch.setattr(catalog.WorkQueue, "release_all", give_back)
 
 
 def jobs_not_given_back(patch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ def project(name: str) -> dict[str, Any]:
 class Once(NoGate):
     """Lets every request pass, and none again."""
 
-    def patience(self, request: NeonRequest) -> float:  # noqa: ARG002 - every request has the same
+    def retry_window(self, request: NeonRequest) -> float:  # noqa: ARG002 - every request has the same
         """No time at all."""
         return -1.0
 

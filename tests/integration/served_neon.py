@@ -27,7 +27,7 @@ class ServedNeon:
         arrived: method and path of every request, in order.
     """
 
-    machine: LocalNeon
+    simulator: LocalNeon
     url: str
     arrived: list[tuple[str, str]] = field(default_factory=list)
 
@@ -46,10 +46,10 @@ class _Counted:
 @asynccontextmanager
 async def served_neon(home: Path, options: LocalNeonOptions, seed: int = 1) -> AsyncIterator[ServedNeon]:
     """Serve until the block ends."""
-    machine = LocalNeon(options, seed)
+    simulator = LocalNeon(options, seed)
     with listen("127.0.0.1", 0) as listener:
-        served = ServedNeon(machine, f"http://127.0.0.1:{listener.getsockname()[1]}/api/v2")
-        async with LocalNeonServer(machine, EmbeddedPostgres(home, durable=False)) as server:
+        served = ServedNeon(simulator, f"http://127.0.0.1:{listener.getsockname()[1]}/api/v2")
+        async with LocalNeonServer(simulator, EmbeddedPostgres(home, durable=False)) as server:
             server.app.add_middleware(_Counted, arrived=served.arrived)
             ready = asyncio.Event()
             serving = asyncio.create_task(serve(server.app, listener, ready=ready.set))

@@ -13,11 +13,12 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from reconciler.catalog import database as module
+from reconciler.catalog import session
 from reconciler.catalog.apps import AppStore, CreateResult
 from reconciler.catalog.errors import LimitReached, NameTaken
 from reconciler.errors import CatalogUnavailable
 from tests.catalogs import create, execute, opened, with_catalog
-from tests.environment import POOLER
+from tests.environment import POOLER, with_options
 
 _KILL = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -94,6 +95,20 @@ def test_a_pipeline_that_ends_gives_the_reason_of_its_first_error(
                 await connection.execute("SELECT 1")
 
     with pytest.raises(asyncio.CancelledError if reason is None else CatalogUnavailable, match=reason):
+        asyncio.run(use())
+
+
+def test_a_connection_that_cannot_be_prepared_gives_its_reason(
+    catalog_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "FOUND", "SELECT pg_catalog.pg_sleep(60)")
+
+    async def use() -> None:
+        limited = with_options(catalog_url, "-c statement_timeout=50")
+        async with opened(limited, timeout_seconds=1) as database, database.connection():
+            pass
+
+    with pytest.raises(CatalogUnavailable, match="a statement exceeded the server's timeout; see DATABASE_URL"):
         asyncio.run(use())
 
 

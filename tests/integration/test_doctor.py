@@ -17,9 +17,11 @@ from psycopg import sql
 from api.commands.cli import main
 from api.commands.doctor import examine
 from api.commands.doctor.line import Line, State
+from reconciler.catalog import inspect
 from reconciler.catalog.database import Database
 from reconciler.catalog.encryption import key_id
 from reconciler.catalog.inspect import CatalogInspector
+from reconciler.catalog.migrate import packaged_migrations
 from reconciler.errors import CatalogUnavailable
 from reconciler.local.options import LocalNeonOptions
 from tests.catalogs import create, execute, make_ready, with_catalog
@@ -102,7 +104,7 @@ def test_all_is_well_and_nothing_is_changed(catalog_url: str, given: Set, home: 
             lines = await examine()
             assert _rows(catalog_url) == before
             assert sum(map(len, before.values())) > 5
-            assert neon.machine.dirty() == set()
+            assert neon.simulator.dirty() == set()
             return lines, neon.arrived
 
     lines, arrived = asyncio.run(run())
@@ -209,15 +211,22 @@ def test_what_is_wrong_is_one_line_that_says_what_to_do(
     assert "hidden" not in printed
 
 
-def test_migrations_that_are_missing_interrupted_or_newer(catalog_url: str, given: Set) -> None:
+def test_migrations_that_are_missing_interrupted_newer_or_unreleased(
+    catalog_url: str, given: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each is told apart."""
     assert _examined()["migrations"].state is State.OK
     execute(catalog_url, "INSERT INTO _yoyo_migration VALUES ('h', '9999.later', now())")
     assert "9999.later" in _examined()["migrations"].says
-    execute(catalog_url, "DELETE FROM _yoyo_migration WHERE migration_id IN ('9999.later', '0005.health')")
+    execute(catalog_url, "DELETE FROM _yoyo_migration WHERE migration_id = '9999.later'")
+    carried = packaged_migrations() | {"0002.next"}
+    monkeypatch.setattr(inspect, "packaged_migrations", lambda: carried)
     line = _examined()["migrations"]
     assert (line.state, line.do) == (State.FAILED, "run morphik-apps migrate")
-    assert "0005.health" in line.says
+    assert "0002.next" in line.says
+    execute(catalog_url, "UPDATE _yoyo_migration SET migration_id = '0001.catalog'")
+    line = _examined()["migrations"]
+    assert (line.state, "unreleased earlier schema (0001.catalog)" in line.says) == (State.FAILED, True)
     execute(catalog_url, "DELETE FROM _yoyo_migration")
     assert "no note says" in _examined()["migrations"].says
 

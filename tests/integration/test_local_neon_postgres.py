@@ -70,8 +70,8 @@ class Api:
 
 @asynccontextmanager
 async def served(home: Path, seed: int) -> AsyncIterator[Api]:
-    machine = LocalNeon(OPTIONS, seed)
-    async with LocalNeonServer(machine, EmbeddedPostgres(home, durable=False)) as server:
+    simulator = LocalNeon(OPTIONS, seed)
+    async with LocalNeonServer(simulator, EmbeddedPostgres(home, durable=False)) as server:
         transport = httpx.ASGITransport(server.app)
         headers = {"Authorization": "Bearer any"}
         async with httpx.AsyncClient(
@@ -329,8 +329,8 @@ def test_sixty_projects_at_once(run: Run) -> None:
 
 def test_what_is_no_json_or_too_much_is_refused(home: Path) -> None:
     async def scenario() -> None:
-        machine = LocalNeon(OPTIONS, 3)
-        async with LocalNeonServer(machine, EmbeddedPostgres(home, durable=False)) as server:
+        simulator = LocalNeon(OPTIONS, 3)
+        async with LocalNeonServer(simulator, EmbeddedPostgres(home, durable=False)) as server:
             transport = httpx.ASGITransport(server.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 headers = {"Authorization": "Bearer k", "X-Request-ID": "mine"}

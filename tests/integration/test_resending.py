@@ -82,7 +82,7 @@ def test_an_intermediary_is_asked_again_and_slows_all_down_where_it_says_so(paus
     class Told(NoGate):
         asked: float | None = None
 
-        async def refused(self, retry_after: float | None) -> None:
+        async def on_rate_limited(self, retry_after: float | None) -> None:
             self.asked = retry_after
 
     def script() -> Script:
@@ -137,7 +137,7 @@ def test_each_try_passes_the_gate(pauses: Pauses) -> None:
     class Closing(NoGate):
         passed = 0
 
-        async def admit(self, _request: object) -> None:
+        async def acquire(self, _request: object) -> None:
             self.passed += 1
             if self.passed == 3:
                 raise errors.RateLimitExhausted("resync")

@@ -37,7 +37,7 @@ class Project:
 
     def refused(self, method: str, path: str, body: object = None, *, status: int = 422, **query: Any) -> str:
         """Send a request that is refused and changes nothing, and return the message."""
-        self.client.machine.advance(self.client.now)
+        self.client.simulator.advance(self.client.now)
         before = self._kept()
         answer = self.client.call(method, self.path + path, body, status=status, **query)
         assert self._kept() == before
@@ -46,7 +46,7 @@ class Project:
 
     def _kept(self) -> Json:
         """All there is to know of the project, but for what its computes consume by time alone."""
-        return {name: value for name, value in (self.client.machine.dump(self.id) or {}).items() if name != "usage"}
+        return {name: value for name, value in (self.client.simulator.dump(self.id) or {}).items() if name != "usage"}
 
     def branch(self, branch_id: str) -> Json:
         """Read a branch."""

@@ -16,8 +16,8 @@ Json = dict[str, Any]
 class Client:
     """Calls a machine and keeps its clock."""
 
-    def __init__(self, machine: LocalNeon | None = None, **options: Any) -> None:
-        self.machine = machine or LocalNeon(LocalNeonOptions(**options), seed=1)
+    def __init__(self, simulator: LocalNeon | None = None, **options: Any) -> None:
+        self.simulator = simulator or LocalNeon(LocalNeonOptions(**options), seed=1)
         self.now = 1_790_000_000.0
         self.answers: list[tuple[str, str, int, object]] = []
         self._numbers = itertools.count()
@@ -27,7 +27,7 @@ class Client:
     ) -> Json:
         """Send one request, and expect a status."""
         request = Request(method, path, query, body, key, request_id=f"r-{next(self._numbers)}")
-        response = self.machine.handle(request, self.now)
+        response = self.simulator.handle(request, self.now)
         assert response.status == status, response
         assert response.headers["X-Request-ID"] == request.request_id
         neon_shapes.check(response.status, response.body)

@@ -130,7 +130,7 @@ def test_search_finds_parts_of_names_and_ids() -> None:
 def test_unavailable_projects_are_named_instead_of_shown() -> None:
     client = Client()
     hidden, shown = client.create()["project"]["id"], client.create()["project"]["id"]
-    client.machine.unavailable.add(hidden)
+    client.simulator.unavailable.add(hidden)
     page = client.call("GET", "/projects")
     assert page["unavailable_project_ids"] == [hidden]
     assert [project["id"] for project in page["projects"]] == [shown]
@@ -163,7 +163,7 @@ def test_after_a_week_a_deleted_project_is_gone_for_good() -> None:
     client.call("POST", f"{path}/recover", status=404)
     client.wait()
     client.call("GET", "/projects", recoverable="true")
-    assert client.machine.dump(path.rsplit("/", 1)[1]) is None
+    assert client.simulator.dump(path.rsplit("/", 1)[1]) is None
 
 
 def test_a_protected_branch_keeps_its_project() -> None:
@@ -265,11 +265,11 @@ def test_dumped_projects_load_into_the_same_machine() -> None:
     made = client.create(branch={"annotations": {"a": "b"}})
     project_id = made["project"]["id"]
     client.call("POST", f"/projects/{project_id}/branches", {"branch": {"name": "x"}}, status=201)
-    assert client.machine.dirty() == {project_id}
-    assert client.machine.dirty() == set()
-    document = json.loads(json.dumps(client.machine.dump(project_id)))
+    assert client.simulator.dirty() == {project_id}
+    assert client.simulator.dirty() == set()
+    document = json.loads(json.dumps(client.simulator.dump(project_id)))
     other = Client()
-    other.machine.load([document])
+    other.simulator.load([document])
     other.now = client.now
     for tail in ("", "/branches", "/endpoints", "/operations"):
         assert other.call("GET", f"/projects/{project_id}{tail}") == client.call("GET", f"/projects/{project_id}{tail}")
@@ -278,27 +278,27 @@ def test_dumped_projects_load_into_the_same_machine() -> None:
     other.call("DELETE", f"/projects/{project_id}")
 
 
-def test_with_a_backing_an_operation_waits_for_its_command() -> None:
+def test_with_an_executor_an_operation_waits_for_its_command() -> None:
     client = Client(physical=True)
-    machine = client.machine
+    simulator = client.simulator
     made = client.call("POST", "/projects", {"project": {}}, status=201)
-    (command,) = machine.advance(client.now)
+    (command,) = simulator.advance(client.now)
     assert isinstance(command, EnsureDatabases)
     assert command.open
     assert command.roles[0].password == made["roles"][0]["password"]
     assert command.databases[0].owner == command.roles[0].name
     assert made["roles"][0]["password"] not in repr(command)
-    assert machine.advance(client.now + 60) == []
-    assert machine.next_due() is None
-    machine.complete(command.operation_id, client.now, "broken")
-    assert machine.advance(client.now + 0.5) == []
+    assert simulator.advance(client.now + 60) == []
+    assert simulator.next_due() is None
+    simulator.complete(command.operation_id, client.now, "broken")
+    assert simulator.advance(client.now + 0.5) == []
     operations = client.call("GET", f"/projects/{made['project']['id']}/operations")["operations"]
     assert (operations[1]["status"], operations[1]["failures_count"]) == ("failed", 1)
-    (again,) = machine.advance(client.now + 2)
+    (again,) = simulator.advance(client.now + 2)
     assert again == command
-    machine.complete(again.operation_id, client.now + 2)
-    machine.advance(client.now + 10)
-    assert machine.next_due() is None
+    simulator.complete(again.operation_id, client.now + 2)
+    simulator.advance(client.now + 10)
+    assert simulator.next_due() is None
     operations = client.call("GET", f"/projects/{made['project']['id']}/operations")["operations"]
     assert {each["status"] for each in operations} == {"finished"}
 
@@ -306,10 +306,10 @@ def test_with_a_backing_an_operation_waits_for_its_command() -> None:
 def test_after_a_load_unfinished_commands_are_issued_again() -> None:
     client = Client(physical=True)
     project_id = client.call("POST", "/projects", {"project": {}}, status=201)["project"]["id"]
-    issued = client.machine.advance(client.now)
-    document = client.machine.dump(project_id)
+    issued = client.simulator.advance(client.now)
+    document = client.simulator.dump(project_id)
     assert document is not None
-    other = LocalNeon(client.machine.options, 5)
+    other = LocalNeon(client.simulator.options, 5)
     other.load([document])
     assert other.advance(client.now) == issued
 
@@ -317,8 +317,8 @@ def test_after_a_load_unfinished_commands_are_issued_again() -> None:
 def _carry_out(client: Client) -> list[object]:
     done: list[object] = []
     for _ in range(10):
-        for command in client.machine.advance(client.now):
-            client.machine.complete(command.operation_id, client.now)
+        for command in client.simulator.advance(client.now):
+            client.simulator.complete(command.operation_id, client.now)
             done.append(command)
         client.wait(1)
     return done
@@ -341,4 +341,4 @@ def test_deletion_closes_and_the_end_of_recovery_removes() -> None:
     (removed,) = _carry_out(client)
     assert isinstance(removed, RemoveDatabases)
     assert removed.databases == tuple(store.name for store in closed.databases)
-    assert client.machine.dump(made["project"]["id"]) is None
+    assert client.simulator.dump(made["project"]["id"]) is None

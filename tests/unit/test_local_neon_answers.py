@@ -1,4 +1,4 @@
-"""How local Neon's answers look where Neon's differ from its documents: hosts of cells, and quirks."""
+"""How local Neon's answers look where Neon's differ from its documents: hosts of cells, and undocumented fields."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _objects(value: Any, name: str | None = None) -> list[tuple[str | None, dict
     return []
 
 
-def test_quirks_are_fields_and_values_that_nobody_knows() -> None:
+def test_undocumented_fields_add_unknown_fields_and_values() -> None:
     client = Client(undocumented_fields=True)
     made = client.create(settings={"quota": {"active_time_seconds": 9}}, branch={"annotations": {"a": "b"}})
     path = f"/projects/{made['project']['id']}"
@@ -72,7 +72,7 @@ def test_quirks_are_fields_and_values_that_nobody_knows() -> None:
     assert "of_tomorrow" not in client.call("GET", "/nothing", status=404)
 
 
-def test_quirks_are_the_seeds_and_absent_by_default() -> None:
+def test_undocumented_fields_depend_on_the_seed_and_are_absent_by_default() -> None:
     def play(seed: int) -> list[object]:
         client = Client(LocalNeon(LocalNeonOptions(undocumented_fields=True), seed))
         client.create()

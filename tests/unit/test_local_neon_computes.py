@@ -128,7 +128,7 @@ def test_only_so_many_computes_are_active_besides_the_default_branchs() -> None:
     first, second = project.make(), project.make()
     active = _create(project, "read_write", first)["id"]
     body = {"endpoint": {"branch_id": second, "type": "read_write"}}
-    before = project.client.machine.dump(project.id)
+    before = project.client.simulator.dump(project.id)
     assert project.call("POST", "/endpoints", body, status=422)["code"] == "ACTIVE_ENDPOINTS_LIMIT_EXCEEDED"
     asked = {"endpoints": [{"type": "read_write"}]}
     assert project.call("POST", "/branches", asked, status=422)["code"] == "ACTIVE_ENDPOINTS_LIMIT_EXCEEDED"

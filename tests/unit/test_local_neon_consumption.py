@@ -45,7 +45,7 @@ def _values(found: Json, name: str) -> list[tuple[str, int]]:
 def test_days_are_rounded_down_and_told_oldest_first() -> None:
     client = Client()
     project_id = client.create()["project"]["id"]
-    client.machine.consume(project_id, client.now, data_transfer_bytes=77)
+    client.simulator.consume(project_id, client.now, data_transfer_bytes=77)
     client.wait(600)
     (found,) = _projects(client)["projects"]
     assert found["project_id"] == project_id
@@ -60,7 +60,7 @@ def test_hours_and_months_are_told_too() -> None:
     client = Client(operation_seconds=(0.5, 0.5))
     client.now = _at("2026-09-30T22:59:59")
     project_id = client.create(default_endpoint_settings={"suspend_timeout_seconds": -1})["project"]["id"]
-    client.machine.consume(project_id, client.now, size_bytes=1_000_000)
+    client.simulator.consume(project_id, client.now, size_bytes=1_000_000)
     client.now = _at("2026-10-01T02:00:00")
     hours: Json = {"from": "2026-09-30T22:10:00Z", "to": "2026-10-01T01:00:00Z", "granularity": "hourly"}
     (found,) = _projects(client, **hours)["projects"]

@@ -28,9 +28,9 @@ def test_without_a_known_key_nothing_is_answered_or_done(key: str) -> None:
 
 
 def test_a_refusal_says_its_request_id_an_empty_code_and_a_message() -> None:
-    machine = Client(api_key="right").machine
+    simulator = Client(api_key="right").simulator
     for key, path, status in (("wrong", "/auth", 401), ("right", "/projects/none", 404), ("right", "/nothing", 404)):
-        answer = machine.handle(Request("GET", path, key=key, request_id="mine"), 0.0)
+        answer = simulator.handle(Request("GET", path, key=key, request_id="mine"), 0.0)
         assert answer.status == status
         assert isinstance(answer.body, dict)
         assert answer.body["request_id"] == "mine"
@@ -39,18 +39,18 @@ def test_a_refusal_says_its_request_id_an_empty_code_and_a_message() -> None:
 
 
 def test_an_answer_carries_the_request_id() -> None:
-    machine = Client().machine
+    simulator = Client().simulator
     for path in ("/auth", "/nothing"):
-        assert machine.handle(Request("GET", path, request_id="mine"), 0.0).headers["X-Request-ID"] == "mine"
-        assert machine.handle(Request("GET", path), 0.0).headers["X-Request-ID"]
+        assert simulator.handle(Request("GET", path, request_id="mine"), 0.0).headers["X-Request-ID"] == "mine"
+        assert simulator.handle(Request("GET", path), 0.0).headers["X-Request-ID"]
 
 
 def test_the_same_create_twice_makes_two_projects() -> None:
-    machine = Client().machine
+    simulator = Client().simulator
     same = Request("POST", "/projects", body={"project": {"name": "same"}}, request_id="mine")
-    answers = [machine.handle(same, 0.0) for _ in range(2)]
+    answers = [simulator.handle(same, 0.0) for _ in range(2)]
     assert [answer.status for answer in answers] == [201, 201]
-    listed = machine.handle(Request("GET", "/projects"), 0.0).body
+    listed = simulator.handle(Request("GET", "/projects"), 0.0).body
     assert isinstance(listed, dict)
     assert [each["name"] for each in listed["projects"]] == ["same", "same"]
     assert len({each["id"] for each in listed["projects"]}) == 2
@@ -61,7 +61,7 @@ def test_a_refused_change_changes_nothing() -> None:
     made = client.create()
     path, branch = f"/projects/{made['project']['id']}", made["branch"]["id"]
     client.call("GET", path)  # lets what is due be done
-    before = client.machine.dump(made["project"]["id"])
+    before = client.simulator.dump(made["project"]["id"])
     refused: list[tuple[str, str, Json, int]] = [
         ("PATCH", "", {"project": {"name": "other", "surprise": 1}}, 400),
         ("PATCH", "", {"project": {"name": "other", "default_endpoint_settings": {"suspend_timeout_seconds": 1}}}, 422),
@@ -71,7 +71,7 @@ def test_a_refused_change_changes_nothing() -> None:
     ]
     for method, tail, body, status in refused:
         client.call(method, path + tail, body or None, status=status)
-    assert client.machine.dump(made["project"]["id"]) == before
+    assert client.simulator.dump(made["project"]["id"]) == before
 
 
 def test_answers_hold_fields_that_no_document_has() -> None:

@@ -180,14 +180,14 @@ def test_keys_are_kept_with_the_rest_and_their_tokens_are_not() -> None:
     project_id = _project(client, "first")
     key, revoked = _key(client, "first", project_id=project_id), _key(client, "first")
     client.call("DELETE", f"/organizations/{FIRST}/api_keys/{revoked['id']}", key="first")
-    assert client.machine.dirty() == {project_id, ACCOUNT}
-    account, project = client.machine.dump(ACCOUNT), client.machine.dump(project_id)
+    assert client.simulator.dirty() == {project_id, ACCOUNT}
+    account, project = client.simulator.dump(ACCOUNT), client.simulator.dump(project_id)
     assert account is not None
     assert project is not None
     assert key["key"] not in json.dumps(account)
     other = Client(LocalNeon(LocalNeonOptions(**OPTIONS), seed=2))
-    other.machine.load_account(json.loads(json.dumps(account)))
-    other.machine.load([project])
+    other.simulator.load_account(json.loads(json.dumps(account)))
+    other.simulator.load([project])
     other.call("GET", f"/projects/{project_id}", key=key["key"])
     other.call("GET", "/projects", key=key["key"], status=404)
     other.call("GET", "/auth", key=revoked["key"], status=401)

@@ -19,11 +19,11 @@ CONSUMPTION = {
 
 
 def _admitted(client: Client, count: int, paths: tuple[str, ...] = ("/auth",), **query: Any) -> int:
-    before = client.machine.accepted_count
+    before = client.simulator.accepted_count
     for number in range(count):
         request = Request("GET", paths[number % len(paths)], query)
-        assert client.machine.handle(request, client.now).status in {200, 429}
-    return client.machine.accepted_count - before
+        assert client.simulator.handle(request, client.now).status in {200, 429}
+    return client.simulator.accepted_count - before
 
 
 def test_an_account_has_forty_at_once_and_seven_hundred_a_minute() -> None:
@@ -34,7 +34,7 @@ def test_an_account_has_forty_at_once_and_seven_hundred_a_minute() -> None:
     assert _admitted(client, 60, paths) == 35
     client.now += 60.0
     assert _admitted(client, 60, paths) == 40
-    assert (client.machine.accepted_count, client.machine.rejected_count) == (115, 65)
+    assert (client.simulator.accepted_count, client.simulator.rejected_count) == (115, 65)
 
 
 def test_in_a_minute_no_more_than_the_rate_and_the_burst_get_in() -> None:
@@ -71,7 +71,7 @@ def test_a_refused_request_has_changed_nothing_and_says_nothing_of_when() -> Non
     client = Client(requests_per_minute=60, burst=1)
     client.call("GET", "/auth")
     client.call("POST", "/projects", {"project": {}}, status=429)
-    response = client.machine.handle(Request("GET", "/auth"), client.now)
+    response = client.simulator.handle(Request("GET", "/auth"), client.now)
     assert response.status == 429
     assert "Retry-After" not in response.headers
     client.wait()
@@ -81,7 +81,7 @@ def test_a_refused_request_has_changed_nothing_and_says_nothing_of_when() -> Non
 def test_a_refusal_may_say_when_to_come_again() -> None:
     client = Client(requests_per_minute=60, burst=1, retry_after=7)
     client.call("GET", "/auth")
-    assert client.machine.handle(Request("GET", "/auth"), client.now).headers["Retry-After"] == "7"
+    assert client.simulator.handle(Request("GET", "/auth"), client.now).headers["Retry-After"] == "7"
 
 
 def test_accounts_are_limited_apart() -> None:
@@ -128,4 +128,4 @@ def test_keys_are_made_ten_times_a_second() -> None:
 def test_by_default_nothing_is_limited_and_all_is_counted() -> None:
     client = Client()
     assert _admitted(client, 500) == 500
-    assert client.machine.rejected_count == 0
+    assert client.simulator.rejected_count == 0

@@ -31,7 +31,7 @@ def _endpoint(client: Client, path: str) -> Json:
 
 def test_a_failed_operation_is_tried_again_and_finishes() -> None:
     client = Client(operation_seconds=(1.0, 1.0))
-    client.machine.inject_outcomes("fail")
+    client.simulator.inject_outcomes("fail")
     path = _started(client)
     client.wait(1.0)
     failed = client.call("GET", f"{path}/operations")["operations"][1]
@@ -54,7 +54,7 @@ def test_an_error_ends_an_operation_without_its_effect_and_frees_the_project() -
     client = Client()
     path = _started(client)
     client.wait()
-    client.machine.inject_outcomes("error")
+    client.simulator.inject_outcomes("error")
     endpoint = _endpoint(client, path)["id"]
     client.call("POST", f"{path}/endpoints/{endpoint}/suspend")
     client.call("POST", f"{path}/endpoints/{endpoint}/suspend", status=423)
@@ -71,7 +71,7 @@ def test_an_operation_is_cancelled_by_and_by_and_without_its_effect() -> None:
     client = Client(operation_seconds=(1.0, 1.0))
     path = _started(client)
     client.wait()
-    client.machine.inject_outcomes("cancel")
+    client.simulator.inject_outcomes("cancel")
     client.call("POST", f"{path}/endpoints/{_endpoint(client, path)['id']}/suspend")
     seen = []
     for _ in range(3):
@@ -85,7 +85,7 @@ def test_an_operation_is_cancelled_by_and_by_and_without_its_effect() -> None:
 
 def test_a_skipped_start_starts_nothing() -> None:
     client = Client()
-    client.machine.inject_outcomes("finish", "skip")
+    client.simulator.inject_outcomes("finish", "skip")
     path = _started(client)
     client.wait()
     assert _statuses(client, path) == ["skipped", "finished"]
@@ -98,7 +98,7 @@ def test_a_branch_whose_deletion_ends_in_an_error_is_there_again() -> None:
     client.wait()
     branch = client.call("POST", f"{path}/branches", {}, status=201)["branch"]["id"]
     client.wait()
-    client.machine.inject_outcomes("finish", "error")
+    client.simulator.inject_outcomes("finish", "error")
     client.call("DELETE", f"{path}/branches/{branch}")
     client.call("GET", f"{path}/branches/{branch}", status=404)
     client.wait()
@@ -107,14 +107,14 @@ def test_a_branch_whose_deletion_ends_in_an_error_is_there_again() -> None:
 
 def test_a_stuck_operation_locks_until_it_is_released() -> None:
     client = Client()
-    client.machine.inject_outcomes("hang")
+    client.simulator.inject_outcomes("hang")
     path = _started(client)
     client.wait(86_400)
     assert _statuses(client, path) == ["scheduling", "running"]
-    assert client.machine.next_due() is None
+    assert client.simulator.next_due() is None
     client.call("DELETE", path, status=423)
-    client.machine.resume_hanging(client.now)
-    assert client.machine.next_due() is not None
+    client.simulator.resume_hanging(client.now)
+    assert client.simulator.next_due() is not None
     client.wait()
     assert _statuses(client, path) == ["finished", "finished"]
     client.call("DELETE", path)
@@ -134,7 +134,7 @@ def test_operations_go_astray_by_chance_and_the_seed_says_which() -> None:
     assert set(play(3)) == {"finished", "error", "cancelled", "skipped"}
 
 
-def test_mishaps_change_no_ids() -> None:
+def test_injected_failures_change_no_ids() -> None:
     def made(rate: float) -> list[str]:
         client = Client(LocalNeon(LocalNeonOptions(failure_rate=rate), 5))
         return [_started(client) for _ in range(5)]
@@ -142,21 +142,21 @@ def test_mishaps_change_no_ids() -> None:
     assert made(0.0) == made(1.0)
 
 
-def test_with_a_backing_what_comes_to_nothing_is_not_carried_out() -> None:
+def test_with_an_executor_failing_operations_issue_no_command() -> None:
     client = Client(physical=True, operation_seconds=(1.0, 1.0))
-    client.machine.inject_outcomes("fail", "error")
+    client.simulator.inject_outcomes("fail", "error")
     path = _started(client)
     issued = []
     for _ in range(8):
-        issued += client.machine.advance(client.now)
+        issued += client.simulator.advance(client.now)
         client.wait(1.0)
     (command,) = issued
     assert isinstance(command, EnsureDatabases)
     assert _statuses(client, path) == ["scheduling", "running"]
-    client.machine.complete(command.operation_id, client.now)
-    assert client.machine.advance(client.now) == []
+    client.simulator.complete(command.operation_id, client.now)
+    assert client.simulator.advance(client.now) == []
     client.wait(1.0)
-    assert client.machine.advance(client.now) == []
+    assert client.simulator.advance(client.now) == []
     assert _statuses(client, path) == ["error", "finished"]
 
 
@@ -164,8 +164,8 @@ def test_the_system_checks_computes_by_itself_and_locks_meanwhile() -> None:
     client = Client(availability_check_seconds=3600, operation_seconds=(10.0, 10.0))
     path = _started(client)
     client.wait(3599)
-    assert client.machine.advance(client.now) == []
-    assert client.machine.next_due() == client.now + 1
+    assert client.simulator.advance(client.now) == []
+    assert client.simulator.next_due() == client.now + 1
     client.call("PATCH", path, {"project": {"name": "n"}})
     client.wait(2)
     newest = _newest(client, path)
@@ -189,7 +189,7 @@ def test_scaling_to_zero_may_be_an_operation() -> None:
     client.wait(10)
     client.call("PATCH", path, {"project": {}})
     assert _endpoint(client, path)["current_state"] == "idle"
-    assert client.machine.next_due() is None
+    assert client.simulator.next_due() is None
 
 
 def test_by_default_the_system_starts_nothing() -> None:
@@ -197,7 +197,7 @@ def test_by_default_the_system_starts_nothing() -> None:
     path = _started(client)
     client.wait(30 * 86_400)
     assert _statuses(client, path) == ["finished", "finished"]
-    assert client.machine.next_due() is None
+    assert client.simulator.next_due() is None
 
 
 def test_operations_are_listed_newest_first_with_a_cursor_on_the_last_page() -> None:

@@ -53,7 +53,7 @@ def test_what_is_consumed_does_not_depend_on_who_looks_when() -> None:
         for _ in range(looks):
             client.wait(600 / looks)
             _project(client, project_id)
-        document: Any = client.machine.dump(project_id)
+        document: Any = client.simulator.dump(project_id)
         return round(float(document["usage"]["active_time_seconds"]), 3)
 
     assert active(1) == active(7) == 300.0
@@ -72,7 +72,7 @@ def test_over_a_quota_computes_are_suspended_and_nothing_starts_them(quota: str,
     client = Client()
     project_id, endpoint = _made(client, **{quota: 1000})
     assert _state(client, project_id) == "active"
-    client.machine.consume(project_id, client.now, **{quota: 1000})
+    client.simulator.consume(project_id, client.now, **{quota: 1000})
     client.wait()
     client.wait()
     assert _state(client, project_id) == "idle"
@@ -102,7 +102,7 @@ def test_over_a_quota_computes_are_suspended_and_nothing_starts_them(quota: str,
 def test_a_raised_or_lifted_quota_lets_computes_start_again(raised: dict[str, int]) -> None:
     client = Client()
     project_id, endpoint = _made(client, active_time_seconds=1000)
-    client.machine.consume(project_id, client.now, active_time_seconds=1000)
+    client.simulator.consume(project_id, client.now, active_time_seconds=1000)
     client.wait()
     client.wait()
     start = f"/projects/{project_id}/endpoints/{endpoint}/start"
@@ -124,8 +124,8 @@ def test_a_tiny_quota_is_a_switch() -> None:
 def test_a_quota_takes_effect_by_time_alone_and_at_its_moment() -> None:
     client = Client(operation_seconds=(1.0, 1.0))
     project_id, _ = _made(client, active_time_seconds=50, written_data_bytes=1)
-    client.machine.advance(client.now)
-    assert client.machine.next_due() == pytest.approx(client.now + 47, abs=0.01)
+    client.simulator.advance(client.now)
+    assert client.simulator.next_due() == pytest.approx(client.now + 47, abs=0.01)
     client.wait(48.5)
     assert _state(client, project_id) == "idle"
     suspended = client.call("GET", f"/projects/{project_id}/operations")["operations"][0]
@@ -139,14 +139,14 @@ def test_several_computes_share_a_quota() -> None:
     project_id, _ = _made(client, compute_time_seconds=100)
     client.call("POST", f"/projects/{project_id}/branches", {"endpoints": [{"type": "read_write"}]}, status=201)
     client.wait(2)
-    client.machine.advance(client.now)
-    assert client.machine.next_due() == pytest.approx(client.now + (100 - 3 - 2) / 2, abs=0.01)
+    client.simulator.advance(client.now)
+    assert client.simulator.next_due() == pytest.approx(client.now + (100 - 3 - 2) / 2, abs=0.01)
 
 
 def test_the_end_of_the_period_begins_anew() -> None:
     client = Client()
     project_id, endpoint = _made(client, active_time_seconds=1000)
-    client.machine.consume(project_id, client.now, active_time_seconds=1000, written_data_bytes=7, size_bytes=1024)
+    client.simulator.consume(project_id, client.now, active_time_seconds=1000, written_data_bytes=7, size_bytes=1024)
     client.wait()
     project = _project(client, project_id)
     assert project["consumption_period_start"] <= project["created_at"] < project["consumption_period_end"]
@@ -165,7 +165,7 @@ def test_the_end_of_the_period_begins_anew() -> None:
 def test_the_size_of_a_branch_suspends_nothing() -> None:
     client = Client()
     project_id, endpoint = _made(client, logical_size_bytes=10)
-    client.machine.consume(project_id, client.now, size_bytes=1000)
+    client.simulator.consume(project_id, client.now, size_bytes=1000)
     client.wait()
     assert _state(client, project_id) == "active"
     client.call("POST", f"/projects/{project_id}/endpoints/{endpoint}/start")
@@ -177,7 +177,7 @@ def test_a_suspended_project_is_closed_until_its_quota_is_raised() -> None:
         "POST", "/projects", {"project": {"settings": {"quota": {"written_data_bytes": 5}}}}, status=201
     )["project"]["id"]
     assert [each.open for each in _carried_out(client)] == [True]
-    client.machine.consume(project_id, client.now, written_data_bytes=5)
+    client.simulator.consume(project_id, client.now, written_data_bytes=5)
     assert [each.open for each in _carried_out(client)] == [False]
     body: Json = {"project": {"settings": {"quota": {"written_data_bytes": 0}}}}
     client.call("PATCH", f"/projects/{project_id}", body)
@@ -187,7 +187,7 @@ def test_a_suspended_project_is_closed_until_its_quota_is_raised() -> None:
 def test_a_suspended_project_is_recovered_suspended() -> None:
     client = Client()
     project_id, endpoint = _made(client, written_data_bytes=5)
-    client.machine.consume(project_id, client.now, written_data_bytes=5)
+    client.simulator.consume(project_id, client.now, written_data_bytes=5)
     client.wait()
     client.wait()
     client.call("DELETE", f"/projects/{project_id}")
@@ -201,8 +201,8 @@ def test_a_suspended_project_is_recovered_suspended() -> None:
 def _carried_out(client: Client) -> list[EnsureDatabases]:
     done: list[EnsureDatabases] = []
     for _ in range(6):
-        for command in client.machine.advance(client.now):
-            client.machine.complete(command.operation_id, client.now)
+        for command in client.simulator.advance(client.now):
+            client.simulator.complete(command.operation_id, client.now)
             assert isinstance(command, EnsureDatabases)
             done.append(command)
         client.wait(1)

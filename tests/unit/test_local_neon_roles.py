@@ -85,20 +85,20 @@ def test_the_past_is_kept_as_long_as_the_history_window(project: Project) -> Non
         project.role(name)
         project.client.wait(86_400 * 2)
     project.role("c")
-    kept = project.client.machine.dump(project.id)
+    kept = project.client.simulator.dump(project.id)
     assert kept is not None
     branch = kept["branches"][project.main]  # type: ignore[index]
     assert len(branch["history"]) == 1
 
 
 def test_a_reset_takes_effect_when_its_operation_is_over_and_not_before() -> None:
-    machine = LocalNeon(LocalNeonOptions(physical=True, operation_seconds=(1.0, 1.0)), seed=1)
-    client = Client(machine)
+    simulator = LocalNeon(LocalNeonOptions(physical=True, operation_seconds=(1.0, 1.0)), seed=1)
+    client = Client(simulator)
 
     def carried_out() -> list[Command]:
-        commands = machine.advance(client.now)
+        commands = simulator.advance(client.now)
         for command in commands:
-            machine.complete(command.operation_id, client.now)
+            simulator.complete(command.operation_id, client.now)
         return commands
 
     made = client.call("POST", "/projects", {"project": {}}, status=201)
@@ -108,7 +108,7 @@ def test_a_reset_takes_effect_when_its_operation_is_over_and_not_before() -> Non
     path = f"/projects/{made['project']['id']}/branches/{made['branch']['id']}/roles/neondb_owner/reset_password"
     new = client.call("POST", path)["role"]["password"]
     assert carried_out() == []
-    assert machine.next_due() == client.now + 1.0
+    assert simulator.next_due() == client.now + 1.0
     client.wait(1.0)
     [command] = carried_out()
     assert isinstance(command, EnsureDatabases)

@@ -77,7 +77,7 @@ def test_a_snapshot_expires(project: Project) -> None:
     taken = project.call("POST", path, expires_at=at(due))["snapshot"]
     assert taken["expires_at"] == at(due)
     assert len(project.client.call("GET", f"{project.path}/snapshots")["snapshots"]) == 1
-    assert project.client.machine.next_due() == due
+    assert project.client.simulator.next_due() == due
     project.client.now = due + 5
     assert project.client.call("GET", f"{project.path}/snapshots")["snapshots"] == []
 

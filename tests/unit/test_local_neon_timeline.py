@@ -205,11 +205,11 @@ def test_a_branch_expires(project: Project) -> None:
     child = project.make("short", endpoints=1, expires_at=at(due))
     branch = project.branch(child)
     assert (branch["expires_at"], branch["ttl_interval_seconds"]) == (at(due), 3600)
-    loaded = project.client.machine.dump(project.id)
+    loaded = project.client.simulator.dump(project.id)
     assert loaded is not None
     project.client.now = due - 1
     assert "short" in project.branches()
-    assert project.client.machine.next_due() == due
+    assert project.client.simulator.next_due() == due
     project.client.now = due + 5
     assert set(project.branches()) == {"main"}
     assert len(project.client.call("GET", f"{project.path}/endpoints")["endpoints"]) == 1

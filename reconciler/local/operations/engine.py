@@ -109,8 +109,8 @@ def _will_not_succeed(operation: Operation) -> bool:
 
 def _issue_after(operation: Operation) -> float:
     """Return the earliest time at which the command of an operation may be executed."""
-    late = operation.payload is not None and operation.payload.apply_at_end
-    return operation.finish_by or operation.created_at if late else operation.created_at
+    at_end = operation.payload is not None and operation.payload.apply_at_end
+    return operation.finish_by or operation.created_at if at_end else operation.created_at
 
 
 def _advance_project(account: AccountState, project: Project, now: float, issued: set[str]) -> list[Command]:

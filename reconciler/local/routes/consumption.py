@@ -40,7 +40,7 @@ class _ConsumptionQuery:
     """The query parameters that both routes have."""
 
     def __init__(self, context: RequestContext, known: set[str], plans: set[str]) -> None:
-        self.call = context
+        self.context = context
         self.granularity = context.required("granularity")
         if self.granularity not in _MAX_DAYS:
             raise bad_request("granularity must be hourly, daily or monthly")
@@ -60,7 +60,7 @@ class _ConsumptionQuery:
 
     def periods(self, project: Project, branch_ids: Iterable[str]) -> list[Json]:
         """Render the total consumption of branches, by billing period and timeframe, oldest first."""
-        meter(project, self.call.now)
+        meter(project, self.context.now)
         branches, frames_by_period = set(branch_ids), dict[float, list[Json]]()
         start = self.since
         while start < self.until:
@@ -77,7 +77,7 @@ class _ConsumptionQuery:
     def _period(self, project: Project, start: float, frames: list[Json]) -> Json:
         period_id = uuid.uuid5(_PERIODS, f"{project.org_id} {start}")
         period: Json = {"period_id": str(period_id), "period_plan": self.plan, "period_start": format_timestamp(start)}
-        ended = {"period_end": format_timestamp(period_end(start))} if period_end(start) <= self.call.now else {}
+        ended = {"period_end": format_timestamp(period_end(start))} if period_end(start) <= self.context.now else {}
         return period | ended | {"consumption": frames}
 
     def _amounts(self, project: Project, start: float, end: float, branches: set[str]) -> dict[str, Amount]:
@@ -160,7 +160,7 @@ def of_branches(context: RequestContext) -> Response:
 
 
 def _projects(query: _ConsumptionQuery) -> list[Project]:
-    projects = query.call.account.projects.values()
+    projects = query.context.account.projects.values()
     return [project for project in projects if project.org_id == query.org_id and project.deleted_at is None]
 
 

@@ -62,8 +62,8 @@ def create_branch(context: RequestContext) -> Response:
     operations = [account.start(project, now, "create_branch", branch)]
     operations[0].payload = payload
     for endpoint in request.endpoints or []:
-        made = new_endpoint(account, project, branch, endpoint.type, endpoint, now)
-        operations.append(account.start(project, now, "start_compute", branch, made, carried_out=True))
+        compute = new_endpoint(account, project, branch, endpoint.type, endpoint, now)
+        operations.append(account.start(project, now, "start_compute", branch, compute, carried_out=True))
     body: Json = {
         "branch": branch_document(project, branch),
         "endpoints": [endpoint_document(account, project, endpoint, now) for endpoint in endpoints_of(project, branch)],

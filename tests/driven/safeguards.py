@@ -43,7 +43,7 @@ def leases_not_renewed(patch: pytest.MonkeyPatch) -> None:
 def permission_not_checked(patch: pytest.MonkeyPatch) -> None:
     """A change is sent however long ago it was permitted."""
     patch.setattr(
-        PriorityGate, "set_mutation_deadline", lambda self, _until: setattr(self, "_change_until", float("inf"))
+        PriorityGate, "set_mutation_deadline", lambda self, _until: setattr(self, "_mutation_deadline", float("inf"))
     )
 
 
@@ -73,8 +73,8 @@ def permission_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
 def change_sent_again(patch: pytest.MonkeyPatch) -> None:
     """The client sends again whatever was lost or answered 500, a create too."""
 
-    def pause(error: NeonAPIError, _request: NeonRequest, *, resends: int, **_: float) -> float | None:
-        return 0.2 if resends < 1 and (error.status is None or error.status >= 500) else None
+    def pause(error: NeonAPIError, _request: NeonRequest, *, retries: int, **_: float) -> float | None:
+        return 0.2 if retries < 1 and (error.status is None or error.status >= 500) else None
 
     patch.setattr(client, "retry_delay", pause)
 

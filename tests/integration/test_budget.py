@@ -152,7 +152,7 @@ def test_nobody_goes_in_with_a_ticket_that_has_lapsed() -> None:
 
 def test_a_repair_that_has_begun_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It makes room before its first request; later, what it has asked already would be lost, again and again."""
-    monkeypatch.setattr("reconciler.runtime.rate_limiter.REPAIR_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("reconciler.runtime.rate_limiter.REPAIR_WAIT_TIMEOUT_SECONDS", 0.05)
 
     class Slow(Plenty):
         shut = True

@@ -278,7 +278,7 @@ def test_a_scrape_does_not_wait_for_a_catalog_that_hangs(catalog_url: str) -> No
                         await health.refresh()
                         seen.append(registry.get_sample_value("morphik_apps_catalog_up") or 0.0)
                 asked = connection.execute(
-                    "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%health.apps%' AND pid <> pg_backend_pid()"
+                    "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%stats.apps%' AND pid <> pg_backend_pid()"
                     " AND datname = current_database()"
                 ).fetchone()
             for _ in range(50):

@@ -120,7 +120,7 @@ class AppCreator:
             NameTaken, LimitReached, CreateLimitReached, KeyLimitReached, IdempotencyKeyReused, CatalogUnavailable: see
                 ``AppCatalog.create``.
         """
-        given = request.given()
+        given = request.provided_fields()
         defaults = {"region": self._plane.region, "pg_version": self._plane.default_pg_version}
         desired = DesiredApp.model_validate(defaults | given)
         fingerprint = request.fingerprint() if idempotency_key else None

@@ -1,4 +1,4 @@
-"""The app document: what a client may ask for (``AppRequest``) and the desired state it becomes (``DesiredApp``)."""
+"""The app document: the client's request (``AppRequest``) and the desired state made from it (``DesiredApp``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from specs.names import APP_NAME_PATTERN, is_app_name
 
 NAME_LENGTH = 100
 
-# What every plan of Neon accepts (Neon docs, Plans): 0.25 to 2 compute units, the default suspend time of 300 s,
+# Every plan of Neon accepts these (Neon docs, Plans): 0.25 to 2 compute units, the default suspend time of 300 s,
 # six hours of history.
 DEFAULT_MIN_CU = 0.25
 DEFAULT_MAX_CU = 2.0
@@ -21,10 +21,10 @@ DEFAULT_HISTORY_SECONDS = 21_600
 
 
 def _app_name(text: str) -> str:
-    """The name in NFC, which can be longer than what was given, and is what every later reader measures."""
+    """Return the name in NFC. It can be longer than ``text``; its length is the one that counts."""
     normal = unicodedata.normalize("NFC", text)
     if not is_app_name(text) or not is_app_name(normal):
-        raise ValueError("must hold printable characters only, no control characters")
+        raise ValueError("must contain printable characters only, no control characters")
     if len(normal) > NAME_LENGTH:
         raise ValueError(f"must have at most {NAME_LENGTH} characters in Unicode's form NFC")
     return normal
@@ -32,7 +32,7 @@ def _app_name(text: str) -> str:
 
 AppName = Annotated[
     str,
-    # Measured before it is normalized, which takes time that grows with the square of a run of combining marks.
+    # The length is checked before the normalization, whose time grows with the square of a run of combining marks.
     Field(
         min_length=1,
         max_length=NAME_LENGTH,
@@ -50,7 +50,7 @@ class AppRequest(BaseModel):
     """The body of ``POST /ee/apps``.
 
     Attributes:
-        app_name: 1 to 100 printable characters of any script; kept in Unicode's NFC form.
+        app_name: 1 to 100 printable characters of any script; stored in Unicode's NFC form.
         region: a Neon region id such as ``aws-us-east-1``; None means the configured default.
     """
 
@@ -59,21 +59,21 @@ class AppRequest(BaseModel):
     app_name: AppName
     region: Region | None = Field(None, description="Neon's id of the region; null or absent means the default one.")
 
-    def given(self) -> dict[str, Any]:
-        """The fields that the client gave, by name; null counts as left out."""
+    def provided_fields(self) -> dict[str, Any]:
+        """Return the fields that the client sent, by name; null counts as absent."""
         return self.model_dump(exclude_none=True)
 
     def fingerprint(self) -> bytes:
-        """A digest (SHA-256) of what the client gave: the same for ever, whatever the defaults become.
+        """Return a digest (SHA-256) of the fields that the client sent; it does not depend on the defaults.
 
         ``region`` is part of it also when it is null, since stored digests contain it.
         """
-        left_out = {name for name in type(self).model_fields if getattr(self, name) is None} - {"region"}
-        return hashlib.sha256(self.model_dump_json(exclude=left_out).encode()).digest()
+        absent = {name for name in type(self).model_fields if getattr(self, name) is None} - {"region"}
+        return hashlib.sha256(self.model_dump_json(exclude=absent).encode()).digest()
 
 
 class DesiredApp(BaseModel):
-    """What an app shall be, with every default filled in. The ranges are Neon's (``specs.neon.requests``)."""
+    """An app's desired state with all defaults. The ranges are Neon's (``specs.neon.requests``)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

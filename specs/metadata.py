@@ -12,10 +12,10 @@ from specs.status import AppStatus, Condition, ConditionType, Reason, set_condit
 
 
 class AppMetadata(BaseModel):
-    """An app as the catalog knows it. Secrets are sealed bytes, and stay out of ``repr``.
+    """One app's row. Secrets are sealed bytes and excluded from ``repr``.
 
     Times are aware. ``min_cu`` and ``max_cu`` are Neon compute units; ``*_seconds`` are seconds; ``quota`` maps the
-    fields of Neon's quota object to their limits, an absent one being unlimited. ``hold_reason`` is what an operator
+    fields of Neon's quota object to their limits; an absent field is unlimited. ``hold_reason`` names what an operator
     must confirm first: the owner of a rebuilt app (``owner``), or the recovery of a missing project (``recovery``).
     """
 
@@ -59,22 +59,22 @@ class AppMetadata(BaseModel):
 
     @property
     def project_name(self) -> str:
-        """The name that the app's project shall have."""
+        """Return the desired name of the app's project."""
         return format_project_name(self.app_name, self.app_id)
 
     @property
     def role(self) -> str:
-        """The login that we ask Neon for, which owns the database."""
+        """Return the role that owns the app's database at Neon."""
         return role_name(self.app_id, self.incarnation, self.role_number)
 
     @property
     def database(self) -> str:
-        """The database that we ask Neon for."""
+        """Return the name of the app's database at Neon."""
         return DATABASE_NAME
 
     @property
     def can_expose_uri(self) -> bool:
-        """Whether its owner may see the URI: it was connected to, its owner is certain, no deletion is asked for."""
+        """Whether the owner may see the URI: a connection succeeded, the owner is confirmed, no delete is requested."""
         return (
             self.connection_uri_sealed is not None
             and self.connected_at is not None
@@ -83,16 +83,16 @@ class AppMetadata(BaseModel):
         )
 
     def as_shown_to_owner(self) -> AppMetadata:
-        """The app as its owner sees it: from the acknowledged delete on, it is being deleted, whatever was observed."""
+        """Return the row as its owner sees it: ``deleting`` from the acknowledged delete on, whatever was observed."""
         if self.delete_requested_at is None or self.status is AppStatus.DELETED:
             return self
-        asked = Condition(
+        requested = Condition(
             type=ConditionType.READY,
             status="False",
             reason=Reason.DELETE_REQUESTED,
-            message="The app's deletion was asked for; its project is being deleted.",
+            message="The app's deletion was requested; its project is being deleted.",
             last_transition_time=self.delete_requested_at,
             observed_generation=self.observed_generation,
         )
-        conditions = set_condition(self.conditions, asked)
+        conditions = set_condition(self.conditions, requested)
         return self.model_copy(update={"status": AppStatus.DELETING, "conditions": conditions})

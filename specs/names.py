@@ -1,6 +1,6 @@
-"""Names that outlive everything else: app ids, project names, roles, and the annotations that prove a project ours.
+"""Permanent names: app ids, project names and roles.
 
-``parse_project_name`` is the inverse of ``format_project_name`` in the id, which is all that is ever read back.
+``parse_project_name`` returns the id that ``format_project_name`` was called with; no caller needs the full app name.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ DATABASE_NAME = "app"
 BRANCH_NAME = "main"
 FALLBACK_SLUG = "app"
 
-# What cannot be seen, or not be told from something else: Unicode's controls, formats, separators but the space,
-# and private use (Unicode 15, general categories C but Cn, and Z). Listed, so that it does not depend on a
-# version of Python.
+# Characters that are invisible or look like another one: Unicode's controls, formats, separators except the space,
+# and private use (Unicode 15, general categories C except Cn, and Z). The list does not depend on Python's version.
 _INVISIBLE_CHARACTERS = (
     r"\u0000-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200b"
     r"\u200e\u200f\u2028-\u202f\u205f-\u206f\u3000\ue000-\uf8ff\ufeff\ufff9-\ufffb"
@@ -32,7 +31,7 @@ _VISIBLE = (
     rf"^[^{_INVISIBLE_CHARACTERS}{_JOINERS}](?:[^{_INVISIBLE_CHARACTERS}]*[^{_INVISIBLE_CHARACTERS}{_JOINERS}])?$"
 )
 APP_NAME_PATTERN = r"^[^\x00-\x1F\x7F-\x9F]+$"
-"""What the API's description requires of a name: a part of ``is_app_name`` that every dialect of expressions reads."""
+"""The pattern of a name in the API's description: the part of ``is_app_name`` that every regex dialect supports."""
 
 _APP_NAME = re.compile(_VISIBLE)
 _NAME = re.compile(rf"(?P<slug>[a-z0-9]+(?:-[a-z0-9]+)*)-(?P<app_id>{APP_ID_PATTERN})")
@@ -44,16 +43,16 @@ OWNER_LENGTH = 255
 
 @dataclass(frozen=True, slots=True)
 class ProjectName:
-    """A project's name, taken apart."""
+    """The parts of a project's name."""
 
     slug: str
     app_id: str
 
 
 def app_id_from_bytes(entropy: bytes) -> str:
-    """An app id of 24 characters from 15 random bytes (120 bits)."""
+    """Return an app id of 24 characters from 15 random bytes (120 bits)."""
     if len(entropy) != 15:
-        raise ValueError("an app id is made of exactly 15 bytes")
+        raise ValueError("an app id needs exactly 15 bytes")
     return base64.b32encode(entropy).decode("ascii").lower()
 
 
@@ -63,39 +62,39 @@ def is_app_id(text: str) -> bool:
 
 
 def slug(app_name: str) -> str:
-    """Lower-case ASCII letters and digits of a name, joined by single hyphens; ``app`` where nothing is left."""
+    """Return the ASCII letters and digits of a name in lower case, joined by single hyphens; ``app`` if it has none."""
     ascii_name = unicodedata.normalize("NFKD", app_name).encode("ascii", "ignore").decode("ascii").lower()
     cut = re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:SLUG_LENGTH].strip("-")
     return cut or FALLBACK_SLUG
 
 
 def format_project_name(app_name: str, app_id: str) -> str:
-    """The project's name, ``<slug>-<app_id>``; at most 65 characters, and Neon allows 256."""
+    """Return the project's name, ``<slug>-<app_id>``: at most 65 characters, and Neon allows 256."""
     if not is_app_id(app_id):
         raise ValueError(f"not an app id: {app_id!r}")
     return f"{slug(app_name)}-{app_id}"
 
 
 def parse_project_name(name: str) -> ProjectName | None:
-    """The parts of a name that ``format_project_name`` could have made, else None."""
-    found = _NAME.fullmatch(name)
-    return ProjectName(found["slug"], found["app_id"]) if found else None
+    """Return the parts of a name in the form of ``format_project_name``, else None."""
+    match = _NAME.fullmatch(name)
+    return ProjectName(match["slug"], match["app_id"]) if match else None
 
 
 def role_name(app_id: str, incarnation: int, number: int) -> str:
-    """The ``number``-th login of an app: ``app_<hash>_<number>``, never text that people chose."""
+    """Return the app's ``number``-th role name, ``app_<hash>_<number>``; it contains no text from a user."""
     digest = hashlib.sha256(f"{app_id}/{incarnation}".encode()).digest()
     return f"app_{base64.b32encode(digest).decode('ascii').lower()[:16]}_{number}"
 
 
 def is_owner_id(text: str) -> bool:
-    """Whether ``text`` can name an owner: what a token may hold, and what Postgres can store and index."""
+    """Whether ``text`` can name an owner: a token may contain it, and Postgres can store and index it."""
     return 0 < len(text) <= OWNER_LENGTH and text.isprintable()
 
 
 def is_app_name(text: str) -> bool:
-    """Whether ``text`` can be an app's name, whatever its length.
+    """Whether ``text`` has only the characters of an app's name; its length is not checked.
 
-    It holds characters that can be seen, and the space. Joiners are allowed inside, as some scripts need them.
+    Visible characters and the space are allowed. Joiners are allowed inside, as some scripts need them.
     """
     return _APP_NAME.fullmatch(text) is not None

@@ -116,7 +116,7 @@ EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
 
 
 def check_env_file() -> None:
-    """Nothing, where ``.env`` is absent or UTF-8 text of ``NAME=value`` lines, with or without a byte order mark.
+    """Check that ``.env`` is absent, or UTF-8 text of ``NAME=value`` lines with or without a byte order mark.
 
     Raises:
         SettingsError: one line that names the file.
@@ -129,7 +129,7 @@ def check_env_file() -> None:
     except FileNotFoundError:
         return
     except IsADirectoryError:
-        raise SettingsError(f"{ENV_FILE} is a directory; put a file in its place, or remove it") from None
+        raise SettingsError(f"{ENV_FILE} is a directory; replace it by a file, or remove it") from None
     except OSError as error:
         raise SettingsError(f"{ENV_FILE} cannot be read ({error.strerror}); let this user read it") from None
     except UnicodeDecodeError:
@@ -142,10 +142,10 @@ def check_env_file() -> None:
 
 
 def _stripped(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values without white space around them; one that is nothing else counts as absent."""
+    """Return the values without surrounding white space; an empty one counts as absent."""
     stripped = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
     for name, value in stripped.items():
-        # The environment is bytes: what is not UTF-8 reaches Python as lone surrogates, which cannot be sent anywhere.
+        # The environment is bytes: Python reads other encodings as lone surrogates, which no protocol can carry.
         if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
             raise SettingsError(f"{name.upper()} is not UTF-8 text; encode it as UTF-8")
     return {name: value for name, value in stripped.items() if value != ""}
@@ -177,12 +177,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - not used
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Where values come from, the first first."""
+        """Return the sources of values, by precedence."""
         return init_settings, _Environment(settings_cls), _EnvFile(settings_cls)
 
     @classmethod
     def explicitly_set(cls) -> set[str]:
-        """The fields of this group that the environment or ``.env`` names.
+        """Return the fields of this group that the environment or ``.env`` names.
 
         Raises:
             SettingsError: ``.env`` cannot be read.
@@ -191,16 +191,16 @@ class Settings(BaseSettings):
         return {*_Environment(cls)(), *_EnvFile(cls)()}
 
     @classmethod
-    def load(cls, **absent: Any) -> Self:
-        """Read this group; ``absent`` fills in what nobody named.
+    def load(cls, **defaults: Any) -> Self:
+        """Return this group; ``defaults`` apply to settings that are not set.
 
         Raises:
             SettingsError: one line that names the variable, or ``.env``.
         """
         check_env_file()
-        named = cls.explicitly_set() if absent else set()
+        explicit = cls.explicitly_set() if defaults else set()
         try:
-            return cls(**{field: value for field, value in absent.items() if field not in named})
+            return cls(**{field: value for field, value in defaults.items() if field not in explicit})
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             name = str(first["loc"][0]).upper() if first["loc"] else ""
@@ -211,9 +211,9 @@ class Settings(BaseSettings):
 
 
 class CatalogSettings(Settings):
-    """Where the catalog is. A pooled address will do for ``DATABASE_URL``; LISTEN and migrations want a direct one.
+    """The catalog's addresses. ``DATABASE_URL`` may be a pooled one; LISTEN and migrations need a direct one.
 
-    The addresses are any that libpq reads, which ``reconciler.catalog.address.load_catalog_settings`` checks.
+    libpq must accept the addresses; ``reconciler.catalog.address.load_catalog_settings`` checks that.
     """
 
     database_url: SecretStr
@@ -221,12 +221,12 @@ class CatalogSettings(Settings):
 
     @property
     def direct_url(self) -> str:
-        """The address for LISTEN and migrations."""
+        """Return the address for LISTEN and migrations."""
         return (self.database_direct_url or self.database_url).get_secret_value()
 
     @property
     def direct_setting(self) -> str:
-        """The name of the setting that ``direct_url`` comes from."""
+        """Return the name of the setting that ``direct_url`` comes from."""
         return "DATABASE_URL" if self.database_direct_url is None else "DATABASE_DIRECT_URL"
 
 
@@ -236,13 +236,13 @@ class EncryptionSettings(Settings):
     encryption_keys: Annotated[tuple[EncryptionKey, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 
     def keys(self) -> tuple[bytes, ...]:
-        """The keys, 32 bytes each, in their order."""
+        """Return the keys in order, 32 bytes each."""
         raw = [key.get_secret_value() for key in self.encryption_keys]
         return tuple(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)) for text in raw)
 
 
 class ControlPlaneSettings(Settings):
-    """What every process of one control plane agrees on."""
+    """The settings that all processes of one control plane share."""
 
     control_plane_id: str = Field(default="morphik", pattern=r"^[a-z0-9-]{1,40}$")
     neon_regions: CommaSeparated = NEON_REGIONS
@@ -257,18 +257,18 @@ class ControlPlaneSettings(Settings):
 
     @property
     def region(self) -> str:
-        """The region that a request without one gets."""
+        """Return the region of an app whose request names none."""
         return self.default_region or self.neon_regions[0]
 
 
 class EgressSettings(Settings):
-    """Which way requests leave; part of every group of a command that sends any."""
+    """The route of outgoing requests; a base of every group whose command sends some."""
 
     egress_proxy_from_environment: bool = False
 
 
 class NeonSettings(EgressSettings):
-    """How to reach Neon, and which hosts of databases are believed."""
+    """How to reach Neon, and which database hosts are allowed."""
 
     neon_api_key: Annotated[SecretStr, AfterValidator(_api_key)] = Field(min_length=1)
     neon_api_url: Annotated[str, AfterValidator(_api_url)] = NEON_API_URL
@@ -278,13 +278,13 @@ class NeonSettings(EgressSettings):
 
     @property
     def host_suffixes(self) -> tuple[str, ...]:
-        """The endings of believed hosts; this machine's names only when the API is on this machine."""
+        """Return the suffixes of allowed hosts; loopback names only if Neon's API is on a loopback host."""
         listed = self.neon_host_suffixes or NEON_HOST_SUFFIXES
         return (*listed, *LOOPBACK_HOSTS) if is_loopback(self.neon_api_url) else listed
 
 
 class ReconcilerSettings(NeonSettings):
-    """The daemon's own times, in seconds and checked against each other, and how much Neon allows an account."""
+    """The daemon's timeouts and intervals in seconds, checked against each other, and Neon's rate limits."""
 
     lease_seconds: float = Field(default=60, gt=0, le=3600)
     settle_seconds: float = Field(default=30, gt=0, le=3600)
@@ -302,7 +302,7 @@ class ReconcilerSettings(NeonSettings):
 
 
 class TokenSettings(EgressSettings):
-    """How tokens are checked: one of the two key sources is required."""
+    """How tokens are verified: one of the two key sources is required."""
 
     jwt_secret_key: SecretStr | None = None
     jwt_jwks_url: Annotated[str, AfterValidator(_checked_url)] | None = None
@@ -328,11 +328,11 @@ def _check_token_secret(secret: str) -> None:
     if len(set(secret)) == 1:
         raise ValueError("JWT_SECRET_KEY repeats one character; use random ones")
     if "-----BEGIN" in secret:
-        raise ValueError("JWT_SECRET_KEY holds a PEM key; HS256 needs a random secret, JWT_JWKS_URL serves public keys")
+        raise ValueError("JWT_SECRET_KEY is a PEM key; HS256 needs a random secret, JWT_JWKS_URL serves public keys")
 
 
 class ApiSettings(Settings):
-    """The API's door and its limits."""
+    """The API's port, trusted proxies and limits."""
 
     port: int = Field(default=8000, ge=1, le=65535)
     max_apps_per_owner: int = Field(default=100, ge=1)
@@ -347,26 +347,26 @@ class ApiSettings(Settings):
 
     @property
     def creates_per_owner_per_day(self) -> int:
-        """Most apps that an owner creates within 24 hours."""
+        """Return the maximum number of apps that an owner creates within 24 hours."""
         return self.max_creates_per_owner_per_day or 2 * self.max_apps_per_owner
 
 
 class ConnectionSettings(Settings):
-    """What every listener allows its clients: idle seconds, and how many connections, fewer than descriptors allow."""
+    """Limits of every listener: idle seconds, and the number of connections, below the file descriptor limit."""
 
     keep_alive_seconds: int = Field(default=75, ge=1, le=3600)
     max_connections: int | None = Field(default=None, ge=1)
 
 
 class MetricsSettings(Settings):
-    """Where ``/metrics`` is, and who may read it."""
+    """The port and the token of ``/metrics``."""
 
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     metrics_token: Annotated[SecretStr, AfterValidator(_api_key)] | None = Field(default=None, min_length=16)
 
 
 class LogSettings(Settings):
-    """How records are written: ``json`` for machines, ``text`` for people; without a word, whichever reads stderr."""
+    """The format and level of log records; without ``LOG_FORMAT``, ``text`` on a terminal and ``json`` elsewhere."""
 
     log_format: Annotated[Literal["json", "text"], BeforeValidator(_lower)] | None = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"

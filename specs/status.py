@@ -1,8 +1,8 @@
-"""What is said about an app: conditions, and the one word that sums them up.
+"""An app's conditions, and the status that summarizes them.
 
 Conditions follow the Kubernetes API conventions (sig-architecture/api-conventions, "Typical status properties"):
-a reason in CamelCase, a message without times or ids that change from try to try, and ``last_transition_time`` that
-moves only when ``status`` does.
+a reason in CamelCase, a message without times or ids that change between attempts, and a ``last_transition_time`` that
+changes only with ``status``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AppStatus(StrEnum):
-    """The summary of an app's conditions in one word."""
+    """The summary of an app's conditions."""
 
     PENDING = "pending"
     PROVISIONING = "provisioning"
@@ -33,14 +33,14 @@ CONVERGED = frozenset({AppStatus.READY, AppStatus.DELETED, AppStatus.FAILED, App
 
 
 class ConditionType(StrEnum):
-    """What a condition is about, as far as this version knows; what a later one says is kept as it is."""
+    """The types of conditions that this version knows; the catalog keeps types of a later version unchanged."""
 
     READY = "Ready"
     SYNCED = "Synced"
 
 
 class Reason(StrEnum):
-    """Why a condition is as it is. Each names whose turn it is in its message."""
+    """Why a condition has its status. The condition's message states who must act."""
 
     # Ready
     QUEUED = "Queued"
@@ -74,7 +74,7 @@ class Reason(StrEnum):
     OWNER_UNCONFIRMED = "OwnerUnconfirmed"
 
 
-# A person must act before the loop can go on.
+# An operator must act before the reconciler can continue.
 MANUAL_ACTION_REASONS = frozenset(
     {
         Reason.NEON_REJECTED,
@@ -91,15 +91,15 @@ MANUAL_ACTION_REASONS = frozenset(
 
 
 class Condition(BaseModel):
-    """One statement about an app, as the catalog keeps it.
+    """One aspect of an app's status, as the catalog stores it.
 
-    ``message`` is for the app's owner: the state, then what follows. It holds nothing of the fleet, the organization,
-    other apps or the values of settings. That is in ``operator_message``, which the API never shows.
+    ``message`` is for the app's owner: the state, then the action. It names neither the fleet, the organization, other
+    apps nor the values of settings. ``operator_message`` may; the API never returns it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    type: str = Field(description="What it is about: `Ready`, `Synced`; a later version may say more.")
+    type: str = Field(description="The aspect: `Ready` or `Synced`; a later version may add types.")
     status: Literal["True", "False", "Unknown"]
     reason: str
     message: str
@@ -109,14 +109,14 @@ class Condition(BaseModel):
 
 
 def find_condition(conditions: Iterable[Condition], kind: str) -> Condition | None:
-    """The condition of one type, or None."""
+    """Return the condition of one type, or None."""
     return next((c for c in conditions if c.type == kind), None)
 
 
 def set_condition(conditions: Iterable[Condition], new: Condition) -> tuple[Condition, ...]:
-    """The conditions with ``new`` in its place, sorted by type.
+    """Return the conditions with ``new`` in place of the one of its type, sorted by type.
 
-    ``last_transition_time`` is kept while ``status`` stays the same, so an unchanged statement is an equal value.
+    ``last_transition_time`` stays while ``status`` stays, so an unchanged condition is an equal value.
     """
     others = [c for c in conditions if c.type != new.type]
     old = find_condition(conditions, new.type)
@@ -133,14 +133,14 @@ def derive_status(
     recorded: bool,
     connected: bool,
 ) -> AppStatus:
-    """The one word for an app.
+    """Return the status of an app.
 
     Args:
-        conditions: what is known.
-        deleting: a delete was asked for.
-        deleted: Neon said that the project is gone.
+        conditions: the current conditions.
+        deleting: a delete was requested.
+        deleted: Neon confirmed the deletion of the project.
         recorded: the app has a project.
-        connected: the project's database has answered at least once.
+        connected: a connection to the project's database succeeded at least once.
     """
     if deleted:
         return AppStatus.DELETED

@@ -1,4 +1,4 @@
-"""``morphik://<role>:<password>@<host>:<port>/<database>?<query>``: the address an app's owner gets, percent-encoded.
+"""``morphik://<role>:<password>@<host>:<port>/<database>?<query>``: the connection URI of an app, percent-encoded.
 
 This is the only parser of connection URIs. libpq accepts more than one host, and any connection parameter in the query
 (PostgreSQL documentation, 32.1.1.2): a second reading of the same text could connect elsewhere.
@@ -13,7 +13,7 @@ from typing import Final, Self
 from urllib.parse import quote, unquote
 
 DEFAULT_PORT: Final = 5432
-LONGEST_URI: Final = 4096
+MAX_URI_LENGTH: Final = 4096
 """Characters."""
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 CHANNEL_BINDINGS: Final = ("disable", "prefer", "require")
@@ -21,7 +21,7 @@ CHANNEL_BINDINGS: Final = ("disable", "prefer", "require")
 _MORPHIK = ("morphik",)
 _POSTGRES = ("postgresql", "postgres")
 _QUERY_VALUES = {"sslmode": SSL_MODES, "channel_binding": CHANNEL_BINDINGS}
-# RFC 3986: what may stand unencoded in the user information, without the colon.
+# RFC 3986: the characters that may be unencoded in the user information, without the colon.
 _PART = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 _URI = re.compile(
     rf"(?P<scheme>[a-z]+)://(?P<role>{_PART}):(?P<password>{_PART})"
@@ -35,7 +35,7 @@ _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 
 class InvalidURI(ValueError):
-    """The text is not a URI of the expected form. The message never repeats it: it may hold a password."""
+    """The text is not a URI of the expected form. The message never repeats it, as it may contain a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class MorphikURI:
         channel_binding: one of ``CHANNEL_BINDINGS``, None where the URI has none.
 
     Raises:
-        InvalidURI: a part cannot stand in a URI.
+        InvalidURI: a part is not allowed in a URI.
     """
 
     role: str
@@ -64,7 +64,7 @@ class MorphikURI:
 
     def __post_init__(self) -> None:
         for part in (self.role, self.password, self.database):
-            if not part or any(ord(each) < 0x20 or ord(each) == 0x7F for each in part):
+            if not part or any(ord(char) < 0x20 or ord(char) == 0x7F for char in part):
                 raise InvalidURI("role, password and database must have characters, and no control characters")
         if not _is_host(self.host):
             raise InvalidURI("the host must be a DNS name in lower case, an IPv4 address, or an IPv6 address")
@@ -77,18 +77,18 @@ class MorphikURI:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a ``morphik://`` URI; raises InvalidURI."""
+        """Parse a ``morphik://`` URI; raises InvalidURI."""
         return cls._parse(text, _MORPHIK)
 
     @classmethod
     def from_postgresql(cls, text: str) -> Self:
-        """Read a ``postgresql://`` or ``postgres://`` URI; raises InvalidURI."""
+        """Parse a ``postgresql://`` or ``postgres://`` URI; raises InvalidURI."""
         return cls._parse(text, _POSTGRES)
 
     @classmethod
     def _parse(cls, text: str, schemes: tuple[str, ...]) -> Self:
-        if len(text) > LONGEST_URI:
-            raise InvalidURI(f"the URI is longer than {LONGEST_URI} characters")
+        if len(text) > MAX_URI_LENGTH:
+            raise InvalidURI(f"the URI is longer than {MAX_URI_LENGTH} characters")
         parts = _URI.fullmatch(text)
         if parts is None or parts["scheme"] not in schemes:
             raise InvalidURI(
@@ -113,21 +113,21 @@ class MorphikURI:
         )
 
     def build(self) -> str:
-        """The whole URI, with the password."""
+        """Return the complete URI, with the password."""
         return f"morphik://{self._authority_and_path(quote(self.password, safe=''))}"
 
     def to_postgresql(self) -> str:
-        """The same URI for a Postgres client."""
+        """Return the same URI for a Postgres client."""
         return f"postgresql://{self._authority_and_path(quote(self.password, safe=''))}"
 
     def redacted(self) -> str:
-        """The URI with ``***`` in the password's place."""
+        """Return the URI with ``***`` in place of the password."""
         return f"morphik://{self._authority_and_path('***')}"
 
     def _authority_and_path(self, password: str) -> str:
         role, database = quote(self.role, safe=""), quote(self.database, safe="")
-        given = (("sslmode", self.sslmode), ("channel_binding", self.channel_binding))
-        query = "&".join(f"{key}={value}" for key, value in given if value is not None)
+        params = (("sslmode", self.sslmode), ("channel_binding", self.channel_binding))
+        query = "&".join(f"{key}={value}" for key, value in params if value is not None)
         return f"{role}:{password}@{self.host}:{self.port}/{database}{'?' if query else ''}{query}"
 
     def __str__(self) -> str:
@@ -135,18 +135,18 @@ class MorphikURI:
 
 
 def _query_params(text: str | None) -> dict[str, str]:
-    """The parameters of a query. A key that could change where or how a client connects is refused."""
+    """Return the parameters of a query; a key that could change where or how a client connects raises InvalidURI."""
     query: dict[str, str] = {}
     for pair in text.split("&") if text is not None else ():
         key, _, value = pair.partition("=")
         if key in query or value not in _QUERY_VALUES.get(key, ()):
-            raise InvalidURI("the query may hold only sslmode and channel_binding, once each, with values of libpq")
+            raise InvalidURI("the query may contain only sslmode and channel_binding, once each, with values of libpq")
         query[key] = value
     return query
 
 
 def _canonical(host: str) -> str:
-    """The one form of a host. An IPv6 address that cannot be read is left as it is, to be refused."""
+    """Return the canonical form of a host. An invalid IPv6 address stays as it is, and ``_is_host`` rejects it."""
     if not host.startswith("["):
         return host.lower()
     try:

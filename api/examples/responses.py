@@ -29,7 +29,7 @@ _DELETED = _DELETE_REQUESTED + timedelta(seconds=3)
 _AVAILABLE = {"status": AVAILABLE.status, "reason": AVAILABLE.reason, "message": AVAILABLE.message}
 _IN_SYNC = {"status": UP_TO_DATE.status, "reason": UP_TO_DATE.reason, "message": UP_TO_DATE.message}
 _DELETED_CONDITION = {"status": "False", "reason": Reason.DELETED, "message": "The app is deleted."}
-_NOTHING_LEFT = _IN_SYNC | {"message": "Nothing is left of it at Neon but what can be recovered."}
+_NOTHING_LEFT = _IN_SYNC | {"message": "The app has no project at Neon, except recoverable data."}
 
 
 def app_request(region: str) -> AppRequest:

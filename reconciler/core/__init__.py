@@ -1,16 +1,16 @@
-"""The pure core: it decides, and never performs.
+"""The pure core: it decides and performs nothing.
 
-A reconcile is a generator that yields one *effect* at a time (``effects``) and is sent the answer, or has the error of
-``reconciler.errors`` thrown in. Nothing here reads a clock, draws a random number or opens a connection: what a pass
-may know is in its ``Snapshot``. So one core serves the daemon, the simulator and every other driver.
+A reconcile is a generator that yields one *effect* at a time (``effects``). The runtime sends the result, or throws an
+error of ``reconciler.errors``. The core reads no clock, draws no random number and opens no connection: all inputs of
+a reconcile are in its ``ReconcileContext``. So the daemon and the simulator run the same core.
 
-    reconcile      the order of one pass
-    create         from intent to a recorded project, or back from an unknown outcome
-    maintain       from a recorded project to a proven URI, and drift repaired
-    vanish         a recorded project that Neon does not show
-    delete         until Neon says gone
-    surplus        projects of ours that are not the recorded one
-    sweep          the fleet's list against the catalog, in one merge
-    identity       whether this is the catalog that it says it is
-    claim          what a person's word makes good where it was not
+    reconcile                  the order of the stages
+    stages.create              from an intent to a recorded project; resolves unknown outcomes
+    stages.sync                from a recorded project to a verified URI; repairs drift
+    stages.missing             a recorded project that Neon does not return
+    stages.delete              until Neon confirms the deletion
+    stages.duplicates          owned projects that are not the recorded one
+    fleet.resync               Neon's project list against the catalog
+    recovery.catalog_identity  whether the catalog may have lost commits
+    recovery.promotion         the recovery of lost rows when an operator promotes a catalog
 """

@@ -1,4 +1,4 @@
-"""From what a pass learned to what is said about the app: conditions, status, events; nothing when nothing changed."""
+"""Conditions, status and events from the result of a reconcile; an unchanged status is not written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from reconciler.errors import (
 from specs.status import Condition, ConditionType, Reason, derive_status, find_condition, set_condition
 
 ConditionStatus = Literal["True", "False", "Unknown"]
-# A lock or a lost answer passes by itself; it becomes news after so many passes.
+# A lock or a lost response is temporary; it becomes a condition after this number of reconciles.
 SILENT_ATTEMPTS = 3
 
 
@@ -44,10 +44,8 @@ class ConditionUpdate(NamedTuple):
     operator_message: str | None = None
 
 
-UP_TO_DATE = ConditionUpdate("True", Reason.UP_TO_DATE, "The project is as it shall be.")
-UNREADABLE = ConditionUpdate(
-    "Unknown", Reason.OUTCOME_UNKNOWN, "Neon returned a list with items that cannot be read; retrying."
-)
+UP_TO_DATE = ConditionUpdate("True", Reason.UP_TO_DATE, "The Neon project matches the desired state.")
+UNREADABLE = ConditionUpdate("Unknown", Reason.OUTCOME_UNKNOWN, "Neon returned a list with unreadable items; retrying.")
 AVAILABLE = ConditionUpdate("True", Reason.AVAILABLE, "The database accepts connections.")
 
 
@@ -59,7 +57,7 @@ def build_status_update(
     timestamps: Mapping[TimestampColumn, datetime | None] | None = None,
     events: tuple[Event, ...] = (),
 ) -> StatusUpdate:
-    """The whole of what a pass says, with an event for each condition whose reason changed."""
+    """Return the complete update of a reconcile, with an event for each condition whose status or reason changed."""
     app, conditions, recorded = ctx.app, ctx.app.conditions, list(events)
     for kind, requested in ((ConditionType.READY, ready), (ConditionType.SYNCED, synced)):
         if requested is None:
@@ -91,14 +89,14 @@ def build_status_update(
         recorded=app.project_id is not None,
         connected=(changed.get("connected_at") or app.connected_at) is not None,
     )
-    settled = ready is not None and ready.status == "True"
-    observed = app.generation if settled or "deleted_at" in changed else app.observed_generation
-    events_told = tuple(Event(each.type, each.reason, _printable(each.message)) for each in recorded)
-    return StatusUpdate(status, conditions, observed, changed, events_told)
+    converged = ready is not None and ready.status == "True"
+    observed = app.generation if converged or "deleted_at" in changed else app.observed_generation
+    printable = tuple(Event(event.type, event.reason, _printable(event.message)) for event in recorded)
+    return StatusUpdate(status, conditions, observed, changed, printable)
 
 
 def record_if_changed(ctx: ReconcileContext, update: StatusUpdate) -> EffectGenerator[None]:
-    """Write it, unless the catalog says the same already."""
+    """Write the update, unless the catalog already contains it."""
     app = ctx.app
     same = (update.status, update.conditions, update.observed_generation) == (
         app.status,
@@ -110,10 +108,10 @@ def record_if_changed(ctx: ReconcileContext, update: StatusUpdate) -> EffectGene
 
 
 def record_error(ctx: ReconcileContext, error: ReconcileError) -> EffectGenerator[Result]:
-    """Say what went wrong and when to try again. Waits for a person are slow tries, never an end."""
+    """Record the error and return when to retry. If an operator must act, the reconciler retries slowly, forever."""
     update, result = condition_for_error(ctx, error)
     if ctx.app.deleted_at is not None:
-        return result  # what is looked at beside a deleted app says nothing about it
+        return result  # an error with a duplicate of a deleted app is no condition of the app
     silent = isinstance(error, NeonLocked | NeonOutcomeUnknown | NeonNotFound) and ctx.attempts < SILENT_ATTEMPTS
     if isinstance(error, AppDatabaseUnreachable):
         yield from record_if_changed(ctx, build_status_update(ctx, ready=update))
@@ -123,21 +121,21 @@ def record_error(ctx: ReconcileContext, error: ReconcileError) -> EffectGenerato
 
 
 def requeue_with_backoff(ctx: ReconcileContext, at_least: float | None = None) -> Result:
-    """Look again, ever later while it goes on; ``at_least`` so many seconds later."""
+    """Return a result that requeues with a growing delay of at least ``at_least`` seconds."""
     return Result(full_jitter(ctx.attempts, ctx.jitter, at_least), backoff=True)
 
 
 def condition_for_error(ctx: ReconcileContext, error: ReconcileError) -> tuple[ConditionUpdate, Result]:
-    """What an error means to a person, and the next try. Messages hold no times, ids of requests or credentials.
+    """Return the condition for an error, and the next attempt. Messages contain no times, request ids or credentials.
 
-    What Neon or this program says in an error may name the organization, the fleet or a setting: it is the operator's.
+    An error's text may name the organization, the fleet or a setting, so only ``operator_message`` contains it.
     """
     retry_after = error.retry_after if isinstance(error, NeonAPIError) else None
     backoff = requeue_with_backoff(ctx, retry_after)
     slow = Result(CAP_SECONDS * (0.5 + 0.5 * ctx.jitter), backoff=True)
     match error:
         case MutationsSuspended():
-            text = "Changes at Neon are suspended. Operator action required; the app resumes automatically after that."
+            text = "Mutations are suspended. Operator action required; the app resumes automatically after that."
             return ConditionUpdate("False", Reason.MUTATIONS_SUSPENDED, text, str(error)), slow
         case ProjectsUnexamined():
             text = "The control plane examines the Neon organization before its first create. No action required."
@@ -147,7 +145,7 @@ def condition_for_error(ctx: ReconcileContext, error: ReconcileError) -> tuple[C
                 "False", Reason.CONNECTING, f"The database does not accept connections yet: {error}"
             ), backoff
         case NeonUnauthorized():
-            text = "Neon refused the control plane's API key. Operator action required."
+            text = "Neon rejected the control plane's API key. Operator action required."
             return ConditionUpdate("False", Reason.NEON_UNAUTHORIZED, text, str(error)), backoff
         case NeonLimitReached() | NeonQuotaExceeded():
             return _limit_condition(error), Result(slow_backoff(ctx.attempts, ctx.jitter), backoff=True)
@@ -156,7 +154,7 @@ def condition_for_error(ctx: ReconcileContext, error: ReconcileError) -> tuple[C
                 "Unknown", Reason.OUTCOME_UNKNOWN, "Neon returned inconsistent responses; retrying."
             ), backoff
         case NeonRejected():
-            text = "Neon refused a request for this app. Operator action required."
+            text = "Neon rejected a request for this app. Operator action required."
             return ConditionUpdate("False", Reason.NEON_REJECTED, text, str(error)), Result(
                 slow_backoff(ctx.attempts, ctx.jitter), backoff=True
             )
@@ -178,7 +176,7 @@ def condition_for_error(ctx: ReconcileContext, error: ReconcileError) -> tuple[C
 
 def _lost_response_condition(error: NeonOutcomeUnknown) -> ConditionUpdate:
     if isinstance(error, NeonIntermediaryAnswered):
-        text = "An intermediary answered in place of Neon; retrying."
+        text = "An intermediary responded in place of Neon; retrying."
         detail = f"{error}. If this lasts, check NEON_API_URL and the proxies between the reconciler and Neon."
         return ConditionUpdate("Unknown", Reason.NEON_UNAVAILABLE, text, detail)
     return ConditionUpdate("Unknown", Reason.NEON_UNAVAILABLE, "Neon's response was lost or unreadable; retrying.")
@@ -195,7 +193,7 @@ def _on_hold_condition(error: ReconcileError) -> ConditionUpdate:
 
 
 def _limit_condition(error: NeonLimitReached | NeonQuotaExceeded) -> ConditionUpdate:
-    """What the account or the project has no more of."""
+    """Return the condition for an exhausted limit or quota of the account or the project."""
     match error:
         case NeonProjectLimitReached():
             reason, what = Reason.PROJECT_LIMIT_REACHED, "The Neon account's limit of projects is reached."
@@ -208,5 +206,5 @@ def _limit_condition(error: NeonLimitReached | NeonQuotaExceeded) -> ConditionUp
 
 
 def _printable(text: str) -> str:
-    """A text that repeats words of Neon's, as the catalog can hold it and a person read it."""
-    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
+    """Return a text that may quote Neon without characters that the catalog cannot store or a terminal cannot show."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

@@ -1,4 +1,4 @@
-"""What one pass may know, and what it may say: plain values, no behaviour of the world."""
+"""The inputs and outputs of one reconcile: plain values."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from specs.status import AppStatus, Condition
 
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """What every pass of this control plane has in common.
+    """The inputs that all reconciles of this control plane share.
 
     Attributes:
-        control_plane_id: which projects are ours.
-        catalog_id: which catalog made them.
+        control_plane_id: identifies owned projects.
+        catalog_id: identifies the catalog that created them.
         settle_seconds: how long after a create was sent it may still take effect.
-        host_suffixes: endings of the database hosts that are believed; one without a dot is a whole name.
+        host_suffixes: suffixes of the allowed database hosts; one without a leading dot is a complete name.
     """
 
     control_plane_id: str
@@ -30,13 +30,13 @@ class ControlPlane:
     host_suffixes: tuple[str, ...]
 
     def address_rule(self, app: AppMetadata) -> AddressRule:
-        """What a connection URI of an app must be."""
+        """Return the rule for connection URIs of an app."""
         return AddressRule(self.host_suffixes, app.role, app.database)
 
 
 @dataclass(frozen=True, slots=True)
 class CreateIntent:
-    """The committed wish to create a project, and what became of it."""
+    """The record of a create, committed before its request, and the outcome."""
 
     create_seq: int
     incarnation: int
@@ -48,7 +48,7 @@ class CreateIntent:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The connection URIs as Neon gave them; ``pooled_uri`` goes through Neon's pooler.
+    """The connection URIs as Neon returned them; ``pooled_uri`` goes through Neon's pooler.
 
     Raises:
         AddressNotAllowed: the two have different roles, passwords or databases.
@@ -63,7 +63,7 @@ class Credentials:
             raise AddressNotAllowed("Neon returned a pooled URI with another login than the direct one.")
 
     def has_same_uri(self, other: Credentials | None) -> bool:
-        """Whether both hold the same direct URI."""
+        """Whether both contain the same direct URI."""
         return other is not None and self.connection_uri == other.connection_uri
 
 
@@ -83,7 +83,7 @@ TimestampColumn: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class StatusUpdate:
-    """What a pass writes about an app, in one statement."""
+    """The changes that a reconcile writes to an app's row, in one statement."""
 
     status: AppStatus
     conditions: tuple[Condition, ...]
@@ -98,12 +98,12 @@ class ReconcileContext:
 
     Attributes:
         now: the catalog's clock at the claim.
-        attempts: failed passes in a row.
-        jitter: a random number in [0, 1) for this pass.
-        nonce: a random text for this pass.
-        confirmed_missing: a sweep saw that the recorded project is missing while the fleet as a whole is there.
-        duplicate_ids: projects that a sweep took for a surplus of this app.
-        pace: how long Neon took lately for what this daemon asked for.
+        attempts: consecutive failed reconciles.
+        jitter: a random number in [0, 1) for this reconcile.
+        nonce: a random text for this reconcile.
+        confirmed_missing: a resync found the recorded project missing, and no mass disappearance.
+        duplicate_ids: projects that a resync took for duplicates of this app.
+        poll_interval: learned from the durations of this daemon's recent creates.
     """
 
     app: AppMetadata
@@ -119,46 +119,46 @@ class ReconcileContext:
 
     @property
     def open_intent(self) -> CreateIntent | None:
-        """The newest intent whose outcome is unknown; so is a state that only a later version knows."""
+        """Return the newest intent of unknown outcome; a state that only a later version knows counts as unknown."""
         unknown = (i for i in self.current_intents if i.state not in ("rejected", "recorded", "absent"))
         return max(unknown, key=lambda i: i.create_seq, default=None)
 
     @property
-    def refused_intent(self) -> CreateIntent | None:
-        """The newest intent that was definitely not carried out."""
+    def rejected_intent(self) -> CreateIntent | None:
+        """Return the newest intent whose request Neon definitely did not execute."""
         return max((i for i in self.current_intents if i.state == "rejected"), key=lambda i: i.create_seq, default=None)
 
     @property
     def current_intents(self) -> tuple[CreateIntent, ...]:
-        """The intents of this incarnation; what an earlier one made is not this app's any more."""
+        """Return the intents of this incarnation; the app no longer owns projects of earlier ones."""
         return tuple(i for i in self.intents if i.incarnation == self.app.incarnation)
 
     @property
     def address_rule(self) -> AddressRule:
-        """What a connection URI of this app must be."""
+        """Return the rule for connection URIs of this app."""
         return self.control_plane.address_rule(self.app)
 
     @property
     def seconds_since_recorded(self) -> float:
-        """Seconds since the project was recorded; 0 before that."""
+        """Return the seconds since the project was recorded; 0 before that."""
         recorded = self.app.project_recorded_at
         return 0.0 if recorded is None else max(0.0, (self.now - recorded).total_seconds())
 
     @property
     def settle_window(self) -> timedelta:
-        """How long after a send its outcome may still change."""
+        """Return how long after a request its outcome may still change."""
         return timedelta(seconds=self.control_plane.settle_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """When to look at the app again.
+    """When to reconcile the app again.
 
     Attributes:
-        after: seconds, or None for not before something happens (a request, a sweep).
-        failed: whether the pass counts as a failed attempt.
-        background: whether what follows may wait behind what people asked for.
-        took: seconds that Neon took for a create that this pass saw to its end.
+        requeue_after: seconds, or None to wait for an event (a request, a resync).
+        backoff: whether the reconcile counts as a failed attempt.
+        low_priority: whether the next reconcile may wait behind user requests.
+        create_seconds: Neon's duration of a create that this reconcile saw complete.
     """
 
     requeue_after: float | None

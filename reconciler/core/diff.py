@@ -1,4 +1,4 @@
-"""Desired state in Neon's words: the whole of it for a create, and the part that drifted for a repair."""
+"""Desired state as Neon requests: all of it for a create, the drifted part for a repair."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from specs.neon import (
     Quota,
 )
 
-# 0 asks for Neon's default, which is 300 seconds (Neon API reference, Projects); both are one value here.
+# 0 selects Neon's default, which is 300 seconds (Neon API reference, Projects); both count as equal.
 NEON_DEFAULT_SUSPEND_SECONDS = 300
 
 
 def compute_settings(app: AppMetadata) -> ComputeSettings:
-    """The size and idle time of an app's compute."""
+    """Return the size and the suspend timeout of an app's compute."""
     return ComputeSettings(
         autoscaling_limit_min_cu=app.min_cu,
         autoscaling_limit_max_cu=app.max_cu,
@@ -33,8 +33,10 @@ def compute_settings(app: AppMetadata) -> ComputeSettings:
     )
 
 
-def project_to_create(app: AppMetadata, plane: ControlPlane, intent: CreateIntent, org_id: str) -> ProjectCreate:
-    """Everything about a new project, in the one call that makes it."""
+def project_to_create(
+    app: AppMetadata, control_plane: ControlPlane, intent: CreateIntent, org_id: str
+) -> ProjectCreate:
+    """Return the request that creates a project with all its settings."""
     return ProjectCreate(
         name=app.project_name,
         org_id=org_id,
@@ -48,21 +50,21 @@ def project_to_create(app: AppMetadata, plane: ControlPlane, intent: CreateInten
             name=BRANCH_NAME,
             role_name=app.role,
             database_name=app.database,
-            annotations=build_annotations(app, plane, intent),
+            annotations=build_annotations(app, control_plane, intent),
         ),
     )
 
 
 def endpoint_to_create(app: AppMetadata, branch_id: str) -> EndpointCreate:
-    """The read-write compute of a branch that has none."""
+    """Return the request for the read-write compute of a branch that has none."""
     return EndpointCreate(branch_id=branch_id, **compute_settings(app).model_dump())
 
 
 def diff_project(app: AppMetadata, project: Project) -> ProjectUpdate | None:
-    """What a PATCH must put back, or None.
+    """Return the update that repairs drift, or None.
 
-    Only fields that we set are compared, and what Neon does not report is not taken for a difference; an absent
-    quota is none.
+    Only fields that the reconciler sets are compared. A field that Neon does not report counts as equal, except the
+    quota: an absent one is unlimited.
     """
     update: dict[str, Any] = {}
     if project.name != app.project_name:
@@ -77,13 +79,13 @@ def diff_project(app: AppMetadata, project: Project) -> ProjectUpdate | None:
 
 
 def drifted_fields(update: ProjectUpdate) -> str:
-    """The names of the fields that a repair puts back."""
+    """Return the names of the fields that a repair sets."""
     return ", ".join(sorted(field for field in type(update).model_fields if getattr(update, field) is not None))
 
 
 def immutable_drift(app: AppMetadata, project: Project) -> str | None:
-    """What differs and can never be changed in place, or None."""
-    differing = [
+    """Return a description of drift in immutable fields, or None."""
+    drift = [
         f"{name} is {actual}, not {wanted}"
         for name, actual, wanted in (
             ("the region", project.region_id, app.region),
@@ -91,16 +93,16 @@ def immutable_drift(app: AppMetadata, project: Project) -> str | None:
         )
         if actual != wanted
     ]
-    return "; ".join(differing) or None
+    return "; ".join(drift) or None
 
 
-def _compute_matches(app: AppMetadata, seen: ComputeSettingsResponse) -> bool:
+def _compute_matches(app: AppMetadata, observed: ComputeSettingsResponse) -> bool:
     return (
-        seen.autoscaling_limit_min_cu in (None, app.min_cu)
-        and seen.autoscaling_limit_max_cu in (None, app.max_cu)
+        observed.autoscaling_limit_min_cu in (None, app.min_cu)
+        and observed.autoscaling_limit_max_cu in (None, app.max_cu)
         and (
-            seen.suspend_timeout_seconds is None
-            or _normalize_suspend(seen.suspend_timeout_seconds) == _normalize_suspend(app.suspend_seconds)
+            observed.suspend_timeout_seconds is None
+            or _normalize_suspend(observed.suspend_timeout_seconds) == _normalize_suspend(app.suspend_seconds)
         )
     )
 

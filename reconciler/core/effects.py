@@ -1,8 +1,8 @@
-"""Everything that a reconcile can ask the world for: a closed list.
+"""All effects that a reconcile can request: a closed list.
 
-Each effect names the type of its answer. A driver performs one at a time and sends the answer in, or throws an error
-of ``reconciler.errors``. Effects on the catalog are conditional on the lease's fencing token: where another worker
-may hold the app, the driver throws ``LeaseLost`` and nothing was written.
+Each effect names the type of its result. The runtime performs one at a time and sends the result, or throws an error
+of ``reconciler.errors``. Effects on the catalog are conditional on the lease's fencing token: if another worker may
+hold the lease, the runtime writes nothing and throws ``LeaseLost``.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ T = TypeVar("T")
 
 
 class Effect(Generic[T]):
-    """One thing to be done by the driver; ``T`` is its answer.
+    """One request to the runtime; ``T`` is the type of its result.
 
     Attributes:
-        mutates: whether it changes something at Neon.
+        mutates: whether it is a mutation.
     """
 
     mutates: ClassVar[bool] = False
@@ -48,24 +48,24 @@ EffectGenerator: TypeAlias = Generator[Effect[Any], Any, T]
 
 
 def perform(effect: Effect[T]) -> EffectGenerator[T]:
-    """Yield one effect and give its answer back, typed."""
-    answer: T = yield effect
-    return answer
+    """Yield one effect and return its typed result."""
+    result: T = yield effect
+    return result
 
 
-# Neon, reading
+# Reads of Neon
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyAccess(Effect[str]):
-    """Which organization the key works for; the same answer may be used again unless ``fresh``."""
+    """Verify the key and return its organization's id; a cached result is valid unless ``fresh``."""
 
     fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ListProjects(Effect[ProjectListing]):
-    """Projects whose name or id holds ``search``; deleted ones within their recovery window if ``recoverable``."""
+    """Projects whose name or id contains ``search``; deleted ones within their recovery window if ``recoverable``."""
 
     search: str
     recoverable: bool = False
@@ -73,7 +73,7 @@ class ListProjects(Effect[ProjectListing]):
 
 @dataclass(frozen=True, slots=True)
 class GetProject(Effect[Project]):
-    """One project, fresh."""
+    """One project, never from a cache."""
 
     project_id: str
 
@@ -110,12 +110,12 @@ class GetConnectionURI(Effect[SecretStr]):
     pooled: bool
 
 
-# Neon, changing
+# Mutations
 
 
 @dataclass(frozen=True, slots=True)
 class CreateProject(Effect[CreateProjectResponse]):
-    """The one call that makes an app's project."""
+    """Create an app's project by one request."""
 
     mutates = True
     spec: ProjectCreate
@@ -123,7 +123,7 @@ class CreateProject(Effect[CreateProjectResponse]):
 
 @dataclass(frozen=True, slots=True)
 class UpdateProject(Effect[UpdateProjectResponse]):
-    """Put a project's name or settings back."""
+    """Repair a project's name or settings."""
 
     mutates = True
     project_id: str
@@ -132,7 +132,7 @@ class UpdateProject(Effect[UpdateProjectResponse]):
 
 @dataclass(frozen=True, slots=True)
 class RecoverProject(Effect[RecoverProjectResponse]):
-    """Bring a deleted project back."""
+    """Recover a deleted project."""
 
     mutates = True
     project_id: str
@@ -140,7 +140,7 @@ class RecoverProject(Effect[RecoverProjectResponse]):
 
 @dataclass(frozen=True, slots=True)
 class CreateEndpoint(Effect[EndpointResponse]):
-    """Give a branch its read-write compute again."""
+    """Create the read-write compute of a branch that has none."""
 
     mutates = True
     project_id: str
@@ -149,7 +149,7 @@ class CreateEndpoint(Effect[EndpointResponse]):
 
 @dataclass(frozen=True, slots=True)
 class UnprotectBranch(Effect[UpdateBranchResponse]):
-    """Take a branch's protection away, which blocks the deletion of its project."""
+    """Remove a branch's protection, which blocks the deletion of its project."""
 
     mutates = True
     project_id: str
@@ -169,7 +169,7 @@ class DeleteProject(Effect[Project]):
 
 @dataclass(frozen=True, slots=True)
 class ProbeDatabase(Effect[None]):
-    """Connect with a URI and run a statement; ``AppDatabaseUnreachable`` when that fails."""
+    """Connect with a URI and execute a statement. Throws ``AppDatabaseUnreachable`` if that fails."""
 
     uri: CheckedURI
 
@@ -181,8 +181,8 @@ class ProbeDatabase(Effect[None]):
 class OpenIntent(Effect[CreateIntent]):
     """Commit the intent to create, before the request is sent.
 
-    ``again`` names a refused intent whose nonce is used once more, else a new one is made.
-    Throws ``MutationsSuspended``, and ``LeaseLost`` when the lease ends too soon for the request.
+    ``reuse_create_seq`` names a rejected intent whose nonce is reused; None makes a new intent.
+    Throws ``MutationsSuspended``, and ``LeaseLost`` if the lease ends too soon for the request.
     """
 
     nonce: str
@@ -191,9 +191,9 @@ class OpenIntent(Effect[CreateIntent]):
 
 @dataclass(frozen=True, slots=True)
 class AuthorizeMutation(Effect[None]):
-    """Ask, right before a change other than a create, whether it may be sent; the lease is renewed.
+    """Authorize a mutation other than a create immediately before it is sent, and renew the lease.
 
-    A change that nobody asked for (``swept``) is taken from the sweeps' delete budget.
+    An ``automatic`` mutation, which no user requested, counts against the automatic delete budget.
     Throws ``MutationsSuspended`` or ``LeaseLost``.
     """
 
@@ -202,16 +202,16 @@ class AuthorizeMutation(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class MarkIntentRejected(Effect[None]):
-    """Record that the request of an intent was definitely not carried out."""
+    """Record that Neon definitely did not execute the request of an intent."""
 
     create_seq: int
 
 
 @dataclass(frozen=True, slots=True)
 class RecordAbsence(Effect[None]):
-    """Record that a complete list did not show the project of an open intent.
+    """Record that a complete list did not contain the project of an open intent.
 
-    ``proven`` closes the intent: it was the second such list.
+    ``confirmed`` closes the intent: this was the second such list.
     """
 
     create_seq: int
@@ -220,7 +220,7 @@ class RecordAbsence(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class RecordProject(Effect[None]):
-    """Write the project's id, once: compare-and-set on there being none."""
+    """Write the project's id: a compare-and-set that requires that the row has none."""
 
     create_seq: int
     project_id: str
@@ -231,7 +231,7 @@ class RecordProject(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class RecordCredentials(Effect[None]):
-    """Seal and publish a URI that was connected to."""
+    """Seal and publish a URI after a successful connection."""
 
     credentials: Credentials
     update: StatusUpdate
@@ -239,22 +239,22 @@ class RecordCredentials(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class RecordStatus(Effect[None]):
-    """Write what was observed: conditions, status, a few columns, and the events that go with them."""
+    """Write the observed state: conditions, status, timestamps and events."""
 
     update: StatusUpdate
 
 
 @dataclass(frozen=True, slots=True)
 class DecryptCredentials(Effect[Credentials | None]):
-    """The credentials that the catalog holds, opened.
+    """Decrypt the credentials in the catalog.
 
-    None when there are none, no key opens them, or they are not allowed (any more).
+    None if there are none, no key decrypts them, or the address rule does not allow them (any more).
     """
 
 
 @dataclass(frozen=True, slots=True)
 class DismissDuplicate(Effect[None]):
-    """Forget a project id that a sweep took for a surplus; ``report`` keeps it as one that is left alone."""
+    """Remove a project id from the app's duplicates; ``report`` records it as known, and nothing changes it."""
 
     project_id: str
     report: bool

@@ -1,7 +1,7 @@
-"""Which connection URIs may be connected to and published.
+"""The rule for connection URIs that the product connects to and publishes.
 
-Neon's answer is the authority on addresses, within the hosts that ``NEON_HOST_SUFFIXES`` allows. ``CheckedURI`` is the
-only way from an answer to the probe and to the owner.
+Neon's response is the authority on addresses, within the hosts that ``NEON_HOST_SUFFIXES`` allows. The probe and the
+owner receive only ``CheckedURI``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _UNENCRYPTED_MODES = ("disable", "allow", "prefer")
 
 
 class AddressNotAllowed(ValueError):
-    """A URI that may not be connected to or published. The message is a sentence for a condition, without the URI."""
+    """A URI that the rule does not allow. The message is a sentence for a condition, without the URI."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressRule:
-    """What a URI of one app must be.
+    """The rule for URIs of one app.
 
     Attributes:
-        host_suffixes: endings of the allowed hosts; one without a dot in front is a whole name.
+        host_suffixes: suffixes of the allowed hosts; one without a leading dot is a complete name.
         role: the app's role at Neon.
         database: the app's database at Neon.
     """
@@ -37,14 +37,14 @@ class AddressRule:
     database: str
 
     def check(self, text: str) -> MorphikURI:
-        """The parsed URI; raises AddressNotAllowed."""
+        """Return the parsed URI; raises AddressNotAllowed."""
         try:
             uri = MorphikURI.from_postgresql(text)
         except InvalidURI:
             raise AddressNotAllowed("Neon returned a connection URI of an unknown form.") from None
         if not is_host_allowed(uri.host, self.host_suffixes):
             raise AddressNotAllowed("Neon returned a host outside NEON_HOST_SUFFIXES.")
-        # Local Neon has one server for all projects, without TLS, and gives databases and roles names of its own.
+        # Local Neon has one server for all projects, without TLS, and its own names of databases and roles.
         if uri.host in LOOPBACK_HOSTS:
             return uri
         if uri.port != DEFAULT_PORT and uri.host not in self.host_suffixes:
@@ -61,7 +61,7 @@ class CheckedURI:
     """A connection URI of an app, as Neon returned it, that passed the app's rule.
 
     Attributes:
-        text: the ``postgresql://`` URI, byte for byte.
+        text: the unchanged ``postgresql://`` URI.
         parsed: its parts.
 
     Raises:
@@ -76,28 +76,28 @@ class CheckedURI:
         object.__setattr__(self, "parsed", rule.check(self.text.get_secret_value()))
 
     def get_secret_value(self) -> str:
-        """The URI with its password."""
+        """Return the URI with its password."""
         return self.text.get_secret_value()
 
     def same_address(self, other: CheckedURI) -> bool:
-        """Whether both lead to the same database with the same login; their queries are not compared."""
-        bare, other_bare = (replace(each.parsed, sslmode=None, channel_binding=None) for each in (self, other))
+        """Whether both address the same database with the same login; their queries are not compared."""
+        bare, other_bare = (replace(uri.parsed, sslmode=None, channel_binding=None) for uri in (self, other))
         return bare == other_bare
 
     def same_login(self, other: CheckedURI) -> bool:
         """Whether both have the same role, password and database."""
-        one, two = self.parsed, other.parsed
-        return (one.role, one.password, one.database) == (two.role, two.password, two.database)
+        left, right = self.parsed, other.parsed
+        return (left.role, left.password, left.database) == (right.role, right.password, right.database)
 
 
 def is_host_allowed(host: str, host_suffixes: Iterable[str]) -> bool:
-    """Whether a host ends as one of the suffixes; one without a dot in front is a whole name."""
-    host, endings = host.lower(), [end.lower() for end in host_suffixes]
-    return any(host.endswith(end) if end.startswith(".") else host == end for end in endings)
+    """Whether a host has one of the suffixes; one without a leading dot is a complete name."""
+    host, suffixes = host.lower(), [suffix.lower() for suffix in host_suffixes]
+    return any(host.endswith(suffix) if suffix.startswith(".") else host == suffix for suffix in suffixes)
 
 
 def pooled_uri(direct: SecretStr, pooler_host: str, rule: AddressRule) -> CheckedURI:
-    """The same URI at the host of Neon's pooler; raises AddressNotAllowed."""
+    """Return the same URI with the host of Neon's pooler; raises AddressNotAllowed."""
     try:
         return CheckedURI(SecretStr(build_connection_string(direct.get_secret_value(), pooler_host)), rule)
     except InvalidConnectionURI:

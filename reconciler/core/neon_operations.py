@@ -1,8 +1,8 @@
-"""What Neon is still doing to a project: waited for, but not for ever.
+"""Neon's operations on a project: the reconciler waits for them until a deadline.
 
-"A failed operation is not terminal and may be retried" (Neon API reference, Operations), and a status that nobody has
-heard of may mean anything: both count as running until a deadline. After it, as after an operation that Neon gave up,
-only the database itself can say whether it works.
+"A failed operation is not terminal and may be retried" (Neon API reference, Operations), and an unknown status may
+mean anything: both count as running until a deadline. After the deadline, as after an operation that Neon gave up, only
+a connection shows whether the database works.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from specs.neon import Operation
 from specs.status import Reason
 
 DEADLINE_SECONDS = 600.0
-"""How long an operation may take, or be tried again by Neon, from its own beginning."""
+"""How long an operation may take from its start, including Neon's retries."""
 
-_FAILING = ConditionUpdate("False", Reason.OPERATION_FAILED, "An operation failed at Neon, which may try it again.")
+_FAILING = ConditionUpdate("False", Reason.OPERATION_FAILED, "An operation failed at Neon; Neon may retry it.")
 
 
 @dataclass(frozen=True, slots=True)
 class OperationsStatus:
-    """What became of a project's operations.
+    """The state of a project's operations.
 
     Attributes:
         operations: the newest ones, the newest first.
-        again: when to look again, or None when there is nothing to wait for any more.
-        blamed: those that are to blame if the database does not work.
+        requeue: when to poll again, or None if no operation is worth waiting for.
+        suspects: the operations that explain a database that does not work.
     """
 
     operations: tuple[Operation, ...]
@@ -41,16 +41,16 @@ class OperationsStatus:
 
 
 def check_operations(ctx: ReconcileContext, project_id: str) -> EffectGenerator[OperationsStatus]:
-    """Whether operations run that are worth waiting for."""
+    """Return the state of the operations, with a requeue while some are worth waiting for."""
     operations = yield from perform(ListOperations(project_id))
     overdue: list[Operation] = []
     pending: list[Operation] = []
-    for one in operations:
-        if not one.is_terminal:
-            (overdue if _age(ctx, one) > DEADLINE_SECONDS else pending).append(one)
+    for operation in operations:
+        if not operation.is_terminal:
+            (overdue if _age(ctx, operation) > DEADLINE_SECONDS else pending).append(operation)
     if not pending:
         return OperationsStatus(operations, None, (*overdue, *_failed(operations)))
-    if any(one.status == "failed" for one in pending):
+    if any(operation.status == "failed" for operation in pending):
         yield from record_if_changed(ctx, build_status_update(ctx, ready=_FAILING))
         return OperationsStatus(operations, requeue_with_backoff(ctx, 1.0))
     return OperationsStatus(
@@ -62,10 +62,10 @@ def check_operations(ctx: ReconcileContext, project_id: str) -> EffectGenerator[
 def probe_database(
     ctx: ReconcileContext, project_id: str, uri: CheckedURI, status: OperationsStatus
 ) -> EffectGenerator[Result | None]:
-    """Connect to the database; when to try again where an operation is to blame that it does not answer.
+    """Connect to the database. Return None on success, or when to retry if an operation explains the failure.
 
     Raises:
-        AppDatabaseUnreachable: it does not answer, and no operation explains that.
+        AppDatabaseUnreachable: the connection failed, and no operation explains that.
     """
     try:
         yield from perform(ProbeDatabase(uri))
@@ -74,10 +74,10 @@ def probe_database(
             raise
     else:
         return None
-    which = ", ".join(dict.fromkeys(f"{one.action} ({one.status})" for one in status.suspects))
+    which = ", ".join(dict.fromkeys(f"{operation.action} ({operation.status})" for operation in status.suspects))
     text = (
-        f"Neon has not carried out {which}, and the database does not answer. An operator must look, and may ask "
-        f"Neon's support about the project {project_id}; it is looked at again until it answers."
+        f"Neon has not completed {which}, and the database does not accept connections. Operator action required: "
+        f"contact Neon's support about the project {project_id}. The app resumes automatically when it is reachable."
     )
     yield from record_if_changed(
         ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.OPERATION_FAILED, text))
@@ -86,15 +86,15 @@ def probe_database(
 
 
 def _age(ctx: ReconcileContext, operation: Operation) -> float:
-    """Seconds since its beginning by Neon's clock, or since the project was recorded where that says nothing."""
-    begun = operation.created_at
-    age = ctx.seconds_since_recorded if begun is None else (ctx.now - begun).total_seconds()
+    """Return the seconds since its start by Neon's clock, or since the project was recorded if that time is invalid."""
+    started = operation.created_at
+    age = ctx.seconds_since_recorded if started is None else (ctx.now - started).total_seconds()
     return ctx.seconds_since_recorded if age < -DEADLINE_SECONDS else age
 
 
 def _failed(operations: Sequence[Operation]) -> tuple[Operation, ...]:
-    """The newest of each action, where Neon ended it without having done it."""
+    """Return the newest operations per action and branch that Neon ended without success."""
     newest: dict[tuple[str, str | None], Operation] = {}
-    for one in operations:
-        newest.setdefault((one.action, one.branch_id), one)
-    return tuple(one for one in newest.values() if one.is_terminal and not one.succeeded)
+    for operation in operations:
+        newest.setdefault((operation.action, operation.branch_id), operation)
+    return tuple(operation for operation in newest.values() if operation.is_terminal and not operation.succeeded)

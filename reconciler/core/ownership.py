@@ -1,7 +1,7 @@
-"""The mark: what a project of ours carries from its first moment, and how it is proven.
+"""Ownership annotations: how an owned project is identified from its creation on, and how that is verified.
 
-The name can be changed by anyone with access to Neon's console; the annotations of a branch cannot be changed by any
-call (Neon OpenAPI document, annotations), but a restore from a snapshot may lose them.
+Any user of Neon's console can change the name. No call can change the annotations of a branch (Neon OpenAPI document,
+annotations), but a restore from a snapshot may lose them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ APP_NAME = "morphik_app_name"
 
 @dataclass(frozen=True, slots=True)
 class OwnershipAnnotations:
-    """What a project says about who made it, and for whom; what is absent or cannot be read is None."""
+    """A project's creator and app, from its annotations; absent and invalid values are None."""
 
     control_plane_id: str
     catalog_id: str | None
@@ -38,11 +38,11 @@ class OwnershipAnnotations:
     app_name: str | None
 
 
-def build_annotations(app: AppMetadata, plane: ControlPlane, intent: CreateIntent) -> dict[str, str]:
-    """The annotations of a new project's default branch; from them a lost row can be rebuilt."""
+def build_annotations(app: AppMetadata, control_plane: ControlPlane, intent: CreateIntent) -> dict[str, str]:
+    """Return the annotations of a new project's default branch; a promotion rebuilds lost rows from them."""
     return {
-        CONTROL_PLANE_ID: plane.control_plane_id,
-        CATALOG: plane.catalog_id,
+        CONTROL_PLANE_ID: control_plane.control_plane_id,
+        CATALOG: control_plane.catalog_id,
         CREATE_SEQ: str(intent.create_seq),
         APP_ID: app.app_id,
         INCARNATION: str(intent.incarnation),
@@ -53,61 +53,61 @@ def build_annotations(app: AppMetadata, plane: ControlPlane, intent: CreateInten
 
 
 def parse_annotations(branches: BranchList) -> OwnershipAnnotations | None:
-    """The mark on a project, whoever's it is: that of the default branch, else of any; None where there is none."""
+    """Return the annotations of a project, owned or foreign: the default branch's, else any branch's, else None."""
     default_first = sorted(branches.branches, key=lambda branch: not branch.default)
-    named = [branches.annotations.get(branch.id, {}) for branch in default_first]
-    for found in (*named, *(branches.annotations[each] for each in sorted(branches.annotations))):
-        if CONTROL_PLANE_ID in found:
+    listed = [branches.annotations.get(branch.id, {}) for branch in default_first]
+    for values in (*listed, *(branches.annotations[branch_id] for branch_id in sorted(branches.annotations))):
+        if CONTROL_PLANE_ID in values:
             return OwnershipAnnotations(
-                control_plane_id=found[CONTROL_PLANE_ID],
-                catalog_id=found.get(CATALOG),
-                create_seq=_parse_int(found.get(CREATE_SEQ)),
-                app_id=found.get(APP_ID),
-                incarnation=_parse_int(found.get(INCARNATION)),
-                nonce=found.get(NONCE),
-                owner_id=found.get(OWNER),
-                app_name=found.get(APP_NAME),
+                control_plane_id=values[CONTROL_PLANE_ID],
+                catalog_id=values.get(CATALOG),
+                create_seq=_parse_int(values.get(CREATE_SEQ)),
+                app_id=values.get(APP_ID),
+                incarnation=_parse_int(values.get(INCARNATION)),
+                nonce=values.get(NONCE),
+                owner_id=values.get(OWNER),
+                app_name=values.get(APP_NAME),
             )
     return None
 
 
 def is_in_organization(project: Project, org_id: str) -> bool:
-    """Whether an organization owns the project; ``owner_id`` names it where ``org_id`` is left out (Neon OpenAPI)."""
+    """Whether the organization owns the project; ``owner_id`` names it if ``org_id`` is absent (Neon OpenAPI)."""
     return (project.org_id or project.owner_id) == org_id
 
 
 def has_app_name(project: Project, app: AppMetadata) -> bool:
-    """Whether the project's name is one that this app's project can have."""
+    """Whether the project's name contains this app's id in the form of a project name."""
     parsed = parse_project_name(project.name)
     return parsed is not None and parsed.app_id == app.app_id
 
 
-def has_app_annotations(branches: BranchList, app: AppMetadata, plane: ControlPlane) -> bool:
-    """Whether any branch says that it belongs to this app."""
-    wanted = {CONTROL_PLANE_ID: plane.control_plane_id, APP_ID: app.app_id, INCARNATION: str(app.incarnation)}
-    return any(_contains_all(found, wanted) for found in branches.annotations.values())
+def has_app_annotations(branches: BranchList, app: AppMetadata, control_plane: ControlPlane) -> bool:
+    """Whether any branch has the annotations of this app and incarnation."""
+    expected = {CONTROL_PLANE_ID: control_plane.control_plane_id, APP_ID: app.app_id, INCARNATION: str(app.incarnation)}
+    return any(_contains_all(values, expected) for values in branches.annotations.values())
 
 
 def matching_intent(
-    branches: BranchList, app: AppMetadata, plane: ControlPlane, intents: Iterable[CreateIntent]
+    branches: BranchList, app: AppMetadata, control_plane: ControlPlane, intents: Iterable[CreateIntent]
 ) -> CreateIntent | None:
-    """The intent of this app whose nonce any branch carries, or None."""
+    """Return the intent of this app whose nonce is in the annotations of any branch, or None."""
     for intent in intents:
-        wanted = {
-            CONTROL_PLANE_ID: plane.control_plane_id,
+        expected = {
+            CONTROL_PLANE_ID: control_plane.control_plane_id,
             APP_ID: app.app_id,
             INCARNATION: str(intent.incarnation),
             NONCE: intent.nonce,
         }
-        if any(_contains_all(found, wanted) for found in branches.annotations.values()):
+        if any(_contains_all(values, expected) for values in branches.annotations.values()):
             return intent
     return None
 
 
 def _parse_int(text: str | None) -> int | None:
-    """A count that fits the catalog's columns."""
+    """Return a count that fits the catalog's columns, or None."""
     return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
-def _contains_all(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return all(found.get(key) == value for key, value in wanted.items())
+def _contains_all(values: Mapping[str, str], expected: Mapping[str, str]) -> bool:
+    return all(values.get(key) == value for key, value in expected.items())

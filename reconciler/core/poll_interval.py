@@ -1,8 +1,7 @@
-"""When to look again at what Neon is doing: learned from how long it took lately.
+"""When to poll a running create, learned from the durations of recent creates.
 
-A look too early costs one of Neon's few requests, a look too late costs the one who waits. Nobody can know how long
-Neon takes today, so a look comes when most creates of late were done, the next when nearly all were, then when all
-were.
+A poll too early costs one of Neon's few requests, a poll too late makes the user wait. The duration is unknown, so the
+polls follow the quantiles of recent creates: the first when most of them were complete, then nearly all, then all.
 """
 
 from __future__ import annotations
@@ -17,28 +16,28 @@ WINDOW = 32
 INITIAL_POLL_SECONDS = 1.0
 MIN_POLL_SECONDS = 0.25
 MAX_POLL_SECONDS = 15.0
-# Of creates that take 2 to 4 s, this sees the end 0.35 s late with 1.6 polls; a poll each second: 0.5 s and 3.5 polls.
+# For creates of 2 to 4 s this detects the end 0.35 s late with 1.6 polls; a poll each second: 0.5 s and 3.5 polls.
 _QUANTILES = (0.6, 0.85, 1.0)
 # Neon's times are whole seconds.
 _RESOLUTION_SECONDS = 1.0
-# A clock is read a moment before what it is compared with was planned.
+# The clock is read slightly before the planned time of a poll.
 _SLACK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptivePollInterval:
-    """How long Neon took lately to carry out a create, in seconds, the newest last."""
+    """The durations of recent creates at Neon in seconds, the newest last."""
 
     samples: tuple[float, ...] = ()
 
     def with_sample(self, seconds: float) -> AdaptivePollInterval:
-        """The pace after one more create."""
+        """Return the interval after one more create."""
         return AdaptivePollInterval((*self.samples, seconds)[-WINDOW:])
 
     def next_poll(self, elapsed: float) -> float:
-        """Seconds until the next look, ``elapsed`` seconds after the create; never more than ``LONGEST_SECONDS``.
+        """Return the seconds until the next poll, ``elapsed`` seconds after the create; at most ``MAX_POLL_SECONDS``.
 
-        What was learned may be wrong: a create that was looked at after an outage seems to have taken as long as that.
+        Samples may be wrong: a create that was polled only after an outage seems to have taken as long as the outage.
         """
         for expected in self._expected():
             if expected > elapsed + _SLACK_SECONDS:
@@ -53,13 +52,13 @@ class AdaptivePollInterval:
 
 
 def operation_duration(operations: Iterable[Operation], elapsed: float) -> float:
-    """How long operations took by Neon's own clock, at most ``elapsed``; that where Neon does not say.
+    """Return the seconds that operations took by Neon's clock, at most ``elapsed``; ``elapsed`` if that is unknown.
 
-    Times that are equal say that it took less than a second, however late anybody looked.
+    Equal times mean less than a second, however late the poll was.
     """
-    told = [(one.created_at, one.updated_at) for one in operations]
-    begun = [at for at, _ in told if isinstance(at, datetime)]
-    ended = [at for _, at in told if isinstance(at, datetime)]
-    if not begun or not ended or max(ended) < min(begun):
+    times = [(operation.created_at, operation.updated_at) for operation in operations]
+    started = [at for at, _ in times if isinstance(at, datetime)]
+    ended = [at for _, at in times if isinstance(at, datetime)]
+    if not started or not ended or max(ended) < min(started):
         return elapsed
-    return min(elapsed, (max(ended) - min(begun)).total_seconds() or _RESOLUTION_SECONDS)
+    return min(elapsed, (max(ended) - min(started)).total_seconds() or _RESOLUTION_SECONDS)

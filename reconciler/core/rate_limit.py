@@ -1,11 +1,11 @@
-"""How the requests that Neon allows are shared out: one bucket for all processes, and three kinds of work.
+"""The distribution of Neon's request limit: one token bucket for all processes, and three priorities.
 
-A process leases a *slice*: a few requests that it must send within ``slice_seconds``. So what arrives at Neon within
-any stretch of time was leased at most that long before it, and the bucket is smaller than Neon's own by what flows in
-meanwhile: all processes together then stay within Neon's bucket (``Terms``).
+A process leases a few tokens and must use them within ``lease_seconds``. Requests that reach Neon in any interval were
+leased at most that long before it, so the bucket is smaller than Neon's own by the tokens that flow in during a lease.
+Then all processes together stay within Neon's bucket (``BucketConfig``).
 
-What people asked for goes before repairs, and repairs before sweeps: the later kinds leave a part of the bucket
-alone. None starves: a kind that waits is *owed* a share of the rate, and what is owed is kept for it.
+User requests precede repairs, and repairs precede resyncs: lower priorities cannot take a reserved part of the bucket.
+None starves: a waiting priority earns *credit*, a share of the rate that no other priority can take.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from specs.metadata import AppMetadata
 
 
 class Priority(StrEnum):
-    """Whom a request to Neon is for; the first goes first."""
+    """The purpose of a request to Neon, the most urgent first."""
 
-    USER = "people"
-    REPAIR = "repairs"
-    RESYNC = "sweeps"
+    USER = "user"
+    REPAIR = "repair"
+    RESYNC = "resync"
 
 
 @dataclass(frozen=True, slots=True)
 class _PriorityShare:
-    """What a kind of work is owed of the rate while it waits, and how much of the bucket it leaves to the others."""
+    """The share of the rate that a priority earns while it waits, and the share of the bucket that it cannot take."""
 
     rate_share: float
     reserve: float
@@ -41,30 +41,30 @@ _SHARES: Final[Mapping[Priority, _PriorityShare]] = {
     Priority.RESYNC: _PriorityShare(rate_share=0.10, reserve=0.5),
 }
 _MAX_CREDIT = 2.0
-# Who has not asked for so long does not wait any more.
+# A priority without a request for this time no longer waits.
 _CREDIT_EXPIRY_SECONDS = 2.0
-# Two clocks that run for weeks do not run quite alike.
+# Two clocks drift apart within weeks.
 _RATE_FRACTION = 0.995
-# Between two slices others get a turn.
+# Other processes can lease between two leases of one process.
 _MIN_LEASE_INTERVAL_SECONDS = 0.005
 _MAX_LEASE_SECONDS = 2.0
 _MAX_DELAY_SECONDS = 1.0
-# Who waited for the row's lock read the clock before; what lies further back is a clock that was set.
+# A process reads the clock before it waits for the row's lock; a larger difference means that the clock was set.
 _CLOCK_STEP_SECONDS = 5.0
 
 MAX_CLOSED_SECONDS: Final = 60.0
-"""The longest that one refusal by Neon holds back all others; then a request of theirs finds out."""
+"""The maximum pause of all processes after one 429 from Neon; then a request probes the limit again."""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketConfig:
-    """The shared bucket, made from what Neon allows: one bucket of the burst, refilled at the rate.
+    """The shared bucket, derived from Neon's limits: a bucket of the burst, refilled at the rate.
 
     Attributes:
-        rate: requests a second that flow in.
-        capacity: requests that the bucket holds.
-        slice_seconds: how long a leased request may be sent.
-        slice_size: most requests of one lease.
+        rate: tokens that flow in per second.
+        capacity: maximum number of tokens.
+        lease_seconds: how long a leased token is valid.
+        lease_size: maximum number of tokens of one lease.
     """
 
     rate: float
@@ -74,23 +74,23 @@ class BucketConfig:
 
     @classmethod
     def from_limits(cls, *, requests_per_minute: float, burst: float) -> BucketConfig:
-        """The terms for an account.
+        """Return the configuration for an account.
 
         Args:
             requests_per_minute: ``NEON_REQUESTS_PER_MINUTE``.
-            burst: ``NEON_BURST_PER_SECOND``, the most requests at once.
+            burst: ``NEON_BURST_PER_SECOND``, the maximum number of simultaneous requests.
         """
         rate = requests_per_minute / 60
-        # Of Neon's bucket a quarter covers the life of a slice, an eighth the ways of unequal length to Neon.
-        kept = min(_MAX_LEASE_SECONDS, burst / 4 / rate)
+        # A quarter of Neon's bucket covers the duration of a lease, an eighth the varying network delay to Neon.
+        lease_seconds = min(_MAX_LEASE_SECONDS, burst / 4 / rate)
         delay = min(_MAX_DELAY_SECONDS, burst / 8 / rate)
-        capacity = max(1.0, burst - rate * (kept + delay))
-        return cls(rate * _RATE_FRACTION, capacity, kept, max(1, int(capacity / 4)))
+        capacity = max(1.0, burst - rate * (lease_seconds + delay))
+        return cls(rate * _RATE_FRACTION, capacity, lease_seconds, max(1, int(capacity / 4)))
 
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What a waiting kind of work has a right to, in requests, and when it last asked."""
+    """The tokens that a waiting priority has earned, and the time of its last request."""
 
     requests: float
     requested_at: datetime
@@ -101,10 +101,10 @@ class TokenBucket:
     """The shared bucket at one moment of the catalog's clock.
 
     Attributes:
-        tokens: requests that may be leased.
-        at: when that was so.
-        closed_until: nothing is leased before; Neon refused a request for there being too many.
-        owed: to the kinds of work that may have to wait for others.
+        tokens: tokens that may be leased.
+        updated_at: the time of this state.
+        closed_until: no token is leased before; Neon returned 429.
+        credits: of the priorities that may have to wait for others.
     """
 
     tokens: float
@@ -115,12 +115,12 @@ class TokenBucket:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a process may send.
+    """The result of one lease.
 
     Attributes:
-        given: requests by urgency.
-        left: tokens that the bucket still holds.
-        wait: seconds after which it is worth asking for the rest; 0 when there is no rest.
+        tokens: leased tokens by priority.
+        remaining: tokens left in the bucket.
+        retry_after: seconds until a request for the rest is worthwhile; 0 if the request is satisfied.
     """
 
     tokens: Mapping[Priority, int]
@@ -129,70 +129,72 @@ class Grant:
 
 
 def priority_of(app: AppMetadata) -> Priority:
-    """Whether a pass over an app is what people wait for, or a repair of what they have."""
+    """Return USER if a user waits for the app's reconcile, else REPAIR."""
     if app.deleted_at is not None:
         return Priority.REPAIR
-    wanted = app.delete_requested_at is not None or app.observed_generation < app.generation
-    return Priority.USER if wanted or app.connected_at is None else Priority.REPAIR
+    requested = app.delete_requested_at is not None or app.observed_generation < app.generation
+    return Priority.USER if requested or app.connected_at is None else Priority.REPAIR
 
 
 def take_tokens(
-    bucket: TokenBucket, wanted: Mapping[Priority, int], now: datetime, terms: BucketConfig
+    bucket: TokenBucket, demand: Mapping[Priority, int], now: datetime, config: BucketConfig
 ) -> tuple[TokenBucket, Grant]:
-    """Take up to ``slice_size`` requests out of the bucket; the bucket afterwards, and what was taken."""
-    tokens = min(terms.capacity, bucket.tokens + terms.rate * max(0.0, (now - bucket.updated_at).total_seconds()))
-    asked = {kind: wanted.get(kind, 0) for kind in Priority}
-    owed = {kind: _accrue(bucket.credits[kind], kind, asked[kind], now, terms) for kind in _SHARES}
+    """Take up to ``lease_size`` tokens from the bucket. Return the new bucket and the grant."""
+    tokens = min(config.capacity, bucket.tokens + config.rate * max(0.0, (now - bucket.updated_at).total_seconds()))
+    requested = {priority: demand.get(priority, 0) for priority in Priority}
+    earned = {
+        priority: _accrue(bucket.credits[priority], priority, requested[priority], now, config) for priority in _SHARES
+    }
     at = now if (bucket.updated_at - now).total_seconds() > _CLOCK_STEP_SECONDS else max(now, bucket.updated_at)
     closed = (bucket.closed_until - now).total_seconds()
     if 0 < closed <= MAX_CLOSED_SECONDS:
-        return replace(bucket, tokens=tokens, updated_at=at, credits=owed), Grant(
-            {}, 0.0, closed if any(asked.values()) else 0.0
+        return replace(bucket, tokens=tokens, updated_at=at, credits=earned), Grant(
+            {}, 0.0, closed if any(requested.values()) else 0.0
         )
-    given = dict.fromkeys(Priority, 0)
-    room = terms.lease_size
+    granted = dict.fromkeys(Priority, 0)
+    lease_left = config.lease_size
 
-    def take(kind: Priority, most: float) -> int:
-        nonlocal tokens, room
-        number = max(0, min(asked[kind] - given[kind], math.floor(most), math.floor(tokens), room))
-        given[kind] += number
+    def take(priority: Priority, limit: float) -> int:
+        nonlocal tokens, lease_left
+        number = max(0, min(requested[priority] - granted[priority], math.floor(limit), math.floor(tokens), lease_left))
+        granted[priority] += number
         tokens -= number
-        room -= number
+        lease_left -= number
         return number
 
-    for kind in _SHARES:
-        number = take(kind, owed[kind].requests)
-        owed[kind] = replace(owed[kind], requests=owed[kind].requests - number)
-    kept = sum(math.floor(each.requests) for each in owed.values())
+    for priority in _SHARES:
+        number = take(priority, earned[priority].requests)
+        earned[priority] = replace(earned[priority], requests=earned[priority].requests - number)
+    credited = sum(math.floor(credit.requests) for credit in earned.values())
 
-    def free(kind: Priority) -> float:
-        leaves = _SHARES[kind].reserve if kind in _SHARES else 0.0
-        return tokens - kept - leaves * terms.capacity
+    def free(priority: Priority) -> float:
+        reserve = _SHARES[priority].reserve if priority in _SHARES else 0.0
+        return tokens - credited - reserve * config.capacity
 
-    for kind in Priority:
-        if take(kind, free(kind)) and kind in owed:
-            owed[kind] = replace(owed[kind], requests=0.0)
-    unmet = [kind for kind in Priority if asked[kind] > given[kind]]
+    for priority in Priority:
+        if take(priority, free(priority)) and priority in earned:
+            earned[priority] = replace(earned[priority], requests=0.0)
+    unmet = [priority for priority in Priority if requested[priority] > granted[priority]]
     wait = 0.0
     if unmet:
-        more_now = any(free(kind) >= 1 for kind in unmet)
-        wait = _MIN_LEASE_INTERVAL_SECONDS if more_now else _retry_after(sum(given.values()), tokens, terms)
-    return replace(bucket, tokens=tokens, updated_at=at, credits=owed), Grant(given, tokens, wait)
+        more_now = any(free(priority) >= 1 for priority in unmet)
+        wait = _MIN_LEASE_INTERVAL_SECONDS if more_now else _retry_after(sum(granted.values()), tokens, config)
+    return replace(bucket, tokens=tokens, updated_at=at, credits=earned), Grant(granted, tokens, wait)
 
 
-def _retry_after(given: int, tokens: float, terms: BucketConfig) -> float:
-    """Seconds after which a process asks for more: the less it came away with, the sooner, so that all get as much."""
-    if not given and tokens >= 1:
-        return terms.lease_seconds / 2  # what is there is kept for others
-    next_token = (1.0 - tokens) / terms.rate
-    return max(_MIN_LEASE_INTERVAL_SECONDS, next_token, min(terms.lease_seconds / 2, given / terms.rate))
+def _retry_after(granted: int, tokens: float, config: BucketConfig) -> float:
+    """Return the seconds until a process retries: the fewer tokens it got, the sooner, so that all get as many."""
+    if not granted and tokens >= 1:
+        return config.lease_seconds / 2  # the remaining tokens are reserved for other priorities
+    next_token = (1.0 - tokens) / config.rate
+    return max(_MIN_LEASE_INTERVAL_SECONDS, next_token, min(config.lease_seconds / 2, granted / config.rate))
 
 
-def _accrue(owed: Credit, kind: Priority, wanted: int, now: datetime, terms: BucketConfig) -> Credit:
-    """What is owed now: it grows while the kind goes on asking, and is forgotten when it stops."""
-    since = max(0.0, (now - owed.requested_at).total_seconds())
-    requests = 0.0 if since > _CREDIT_EXPIRY_SECONDS else owed.requests
-    if not wanted:
-        return Credit(requests, min(now, owed.requested_at))
-    requests += _SHARES[kind].rate_share * terms.rate * min(since, _CREDIT_EXPIRY_SECONDS)
+def _accrue(credit: Credit, priority: Priority, requested: int, now: datetime, config: BucketConfig) -> Credit:
+    """Return the credit now: it grows while the priority has requests, and expires when they stop."""
+    since = max(0.0, (now - credit.requested_at).total_seconds())
+    requests = 0.0 if since > _CREDIT_EXPIRY_SECONDS else credit.requests
+    if not requested:
+        return Credit(requests, min(now, credit.requested_at))
+    requests += _SHARES[priority].rate_share * config.rate * min(since, _CREDIT_EXPIRY_SECONDS)
     return Credit(min(_MAX_CREDIT, requests), now)

@@ -1,4 +1,4 @@
-"""The order of one pass over one app."""
+"""The order of the stages of a reconcile."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from reconciler.core.stages.sync import sync_project
 from reconciler.errors import CatalogUnavailable, LeaseLost, RateLimitExhausted, ReconcileError
 from specs.status import Reason
 
-# A repair that found no room in the request budget comes back after so long, and up to twice that.
+# A repair without a token of the rate limit is requeued after this time, and up to twice that.
 RATE_LIMIT_REQUEUE_SECONDS = 2.0
 OWNER_UNCONFIRMED = ConditionUpdate(
     "False",
     Reason.OWNER_UNCONFIRMED,
-    "The app's row was lost and rebuilt from what its project says. Nothing is done to it, and it has no URI, until an "
-    "operator confirms its owner with `morphik-apps app confirm-owner`.",
+    "The app's row was lost and rebuilt from its project's annotations. Its URI is withheld and its project is not "
+    "changed. Operator action required: confirm the owner with `morphik-apps app confirm-owner`.",
 )
 
 
 def reconcile(ctx: ReconcileContext) -> EffectGenerator[Result]:
-    """One pass: look, change at most one thing at Neon, record, and say when to look again.
+    """Observe one app, send at most one mutation, record, and return when to reconcile again.
 
     Raises:
-        LeaseLost: another worker may hold the app; everything is discarded.
+        LeaseLost: another worker may hold the lease; nothing is recorded.
         CatalogUnavailable: nothing can be recorded now.
     """
     try:
@@ -34,7 +34,7 @@ def reconcile(ctx: ReconcileContext) -> EffectGenerator[Result]:
     except (LeaseLost, CatalogUnavailable):
         raise
     except RateLimitExhausted:
-        # Waiting for one's turn is no news about the app.
+        # A wait for the rate limit is no condition of the app.
         return Result(RATE_LIMIT_REQUEUE_SECONDS * (1 + ctx.jitter), low_priority=True)
     except ReconcileError as error:
         return (yield from record_error(ctx, error))
@@ -56,7 +56,7 @@ def _reconcile_app(ctx: ReconcileContext) -> EffectGenerator[Result]:
         return (yield from create(ctx, org_id))
     if not ctx.duplicate_ids:
         return (yield from sync_project(ctx, org_id, app.project_id))
-    # Whatever becomes of it, the app itself is not held up.
-    beside = yield from delete_duplicates(ctx, org_id)
-    own = beside if beside.requeue_after == 0.0 else (yield from sync_project(ctx, org_id, app.project_id))
-    return beside if own.requeue_after is None else own
+    # A failure of the duplicates must not delay the app itself.
+    duplicates = yield from delete_duplicates(ctx, org_id)
+    own = duplicates if duplicates.requeue_after == 0.0 else (yield from sync_project(ctx, org_id, app.project_id))
+    return duplicates if own.requeue_after is None else own

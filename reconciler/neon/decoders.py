@@ -29,7 +29,7 @@ from specs.neon import (
     UpdateBranchResponse,
     UpdateProjectResponse,
 )
-from specs.neon.lenient import LONGEST_LIST, LenientText, Secret, is_storable
+from specs.neon.lenient import MAX_LIST_ITEMS, LenientText, Secret, is_storable
 
 MAX_CURSOR: Final = 2048
 """Characters of a cursor, which becomes a part of the next address; Neon's are ids or names of fields and ids."""
@@ -37,7 +37,7 @@ MAX_CURSOR: Final = 2048
 MAX_ANNOTATION: Final = 4096
 """Characters of an annotation's value; ours are below 1,000."""
 
-_Items = Annotated[list[Any], Field(max_length=LONGEST_LIST)]
+_Items = Annotated[list[Any], Field(max_length=MAX_LIST_ITEMS)]
 _M = TypeVar("_M", bound=BaseModel)
 _OfOneProject = TypeVar("_OfOneProject", UpdateProjectResponse, RecoverProjectResponse)
 
@@ -63,7 +63,7 @@ class _OperationsEnvelope(_Envelope):
 
 
 class _OrganizationsEnvelope(_Envelope):
-    organizations: Annotated[tuple[Organization, ...], Field(max_length=LONGEST_LIST, fail_fast=True)]
+    organizations: Annotated[tuple[Organization, ...], Field(max_length=MAX_LIST_ITEMS, fail_fast=True)]
 
 
 _Cursor = Annotated[str, Field(max_length=MAX_CURSOR, pattern=r"^[ -~]*$")]
@@ -76,13 +76,13 @@ class _Pagination(_Envelope):
 
 class _ProjectsEnvelope(_Envelope):
     projects: _Items
-    unavailable_project_ids: Annotated[tuple[LenientText, ...], Field(max_length=LONGEST_LIST)] | None = None
+    unavailable_project_ids: Annotated[tuple[LenientText, ...], Field(max_length=MAX_LIST_ITEMS)] | None = None
     pagination: _Pagination | None = None
 
 
 class _BranchesEnvelope(_Envelope):
     branches: _Items
-    annotations: Annotated[dict[str, Any], Field(max_length=LONGEST_LIST)] | None = None
+    annotations: Annotated[dict[str, Any], Field(max_length=MAX_LIST_ITEMS)] | None = None
     pagination: _Pagination | None = None
 
 

@@ -1,4 +1,4 @@
-"""The words of Neon's management API: what is sent, strictly, and what is read, leniently.
+"""Models of Neon's management API: strict requests and lenient responses.
 
 Passwords and URIs are ``SecretStr``: no repr, error or dump of a model shows one.
 """

@@ -1,6 +1,6 @@
-"""Types for what Neon answers: each bounds what the catalog, the logs and the arithmetic of times have to bear.
+"""Types for Neon's responses: each bounds the values that reach the catalog, the logs and the arithmetic of times.
 
-Strict types refuse a value. Lenient ones turn it into what cannot do harm.
+Strict types reject an invalid value. Lenient ones replace it by a harmless one.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ from pydantic import (
 
 from specs.neon.ids import NeonId
 
-LONGEST_TEXT: Final = 256
+MAX_TEXT_LENGTH: Final = 256
 """Characters of a name or a status; Neon's names have at most 256 (Neon OpenAPI document, ProjectCreateRequest)."""
 
-LONGEST_LIST: Final = 10_000
-"""Items of one answer, the most that any page has (Neon OpenAPI document, LimitParam)."""
+MAX_LIST_ITEMS: Final = 10_000
+"""Items of one response, the maximum of any page (Neon OpenAPI document, LimitParam)."""
 
-LONGEST_SECRET: Final = 4096
+MAX_SECRET_LENGTH: Final = 4096
 """Characters of a password or a URI."""
 
 _FIRST_YEAR, _LAST_YEAR = 2000, 2200
 
 
 def _utc_datetime(at: datetime) -> datetime:
-    """Aware, and far enough from the ends of the calendar that no sum with a period leaves it."""
+    """Return an aware time, so far from the ends of the calendar that no sum with a period leaves it."""
     if not _FIRST_YEAR <= at.year < _LAST_YEAR:
         raise ValueError("a time that no project can have")
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _printable(value: object) -> object:
-    """A text cut to one character more than Neon allows, without control characters and lone surrogates."""
+    """Return a text of at most one character more than Neon allows, without control characters and lone surrogates."""
     if not isinstance(value, str):
         return value
-    text = value[: LONGEST_TEXT + 1]
-    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
+    text = value[: MAX_TEXT_LENGTH + 1]
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _secret(secret: SecretStr) -> SecretStr:
-    if not is_storable(secret.get_secret_value(), LONGEST_SECRET):
+    if not is_storable(secret.get_secret_value(), MAX_SECRET_LENGTH):
         raise ValueError("too long, or not text")
     return secret
 
 
-def is_storable(text: str, longest: int) -> bool:
-    """Whether Postgres can hold the text, which has at most so many characters."""
-    return len(text) <= longest and "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
+def is_storable(text: str, max_length: int) -> bool:
+    """Whether Postgres can store the text, and it has at most ``max_length`` characters."""
+    return len(text) <= max_length and "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _none_if_invalid(value: object, read: ValidatorFunctionWrapHandler) -> Any:
@@ -73,37 +73,37 @@ def _empty_if_invalid(value: object, read: ValidatorFunctionWrapHandler) -> Any:
 
 
 def _readable(value: object, read: ValidatorFunctionWrapHandler) -> Any:
-    """The items of a list that can be read, one by one."""
+    """Return the valid items of a list."""
     if not isinstance(value, list | tuple):
         return read(value)
-    if len(value) > LONGEST_LIST:
-        raise ValueError("more items than an answer has")
-    found: list[Any] = []
+    if len(value) > MAX_LIST_ITEMS:
+        raise ValueError("more items than a response has")
+    items: list[Any] = []
     for item in value:
         try:
-            found += read([item])
+            items += read([item])
         except ValidationError:
             continue
-    return tuple(found)
+    return tuple(items)
 
 
 UtcDatetime = Annotated[datetime, AfterValidator(_utc_datetime)]
 """An aware time of the years 2000 to 2199."""
 
 LenientTimestamp = Annotated[UtcDatetime | None, WrapValidator(_none_if_invalid)]
-"""A time that only guides when to look: one that cannot be read is None."""
+"""A time that only influences when to poll; an invalid one is None."""
 
 Text = Annotated[str, BeforeValidator(_printable)]
-"""A name or a status: printable, at most `LONGEST_TEXT` characters and one."""
+"""A name or a status: printable, at most `MAX_TEXT_LENGTH` + 1 characters."""
 
 LenientText = Annotated[Text, WrapValidator(_empty_if_invalid)]
-"""A text that is empty where it cannot be read."""
+"""A text; an invalid one is empty."""
 
 TextOrNone = Annotated[Text | None, WrapValidator(_none_if_invalid)]
-"""A text that is None where it cannot be read."""
+"""A text; an invalid one is None."""
 
 LenientId = Annotated[NeonId | None, WrapValidator(_none_if_invalid)]
-"""An id that is None where it cannot be read."""
+"""An id; an invalid one is None."""
 
 Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """A count that fits a column of the catalog."""
@@ -112,7 +112,7 @@ Cu = Annotated[float, Field(allow_inf_nan=False)]
 """Compute units."""
 
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
-"""A password or a URI that the catalog can hold."""
+"""A password or a URI that the catalog can store."""
 
 READABLE = WrapValidator(_readable)
-"""Annotates a tuple, of which the items that cannot be read are left out."""
+"""Annotates a tuple: its invalid items are dropped."""

@@ -1,4 +1,4 @@
-"""What is sent to Neon: unknown fields and bad values are refused here, before a byte leaves."""
+"""Requests to Neon: the models reject unknown fields and invalid values before anything is sent."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _WholeSecond = Annotated[AwareDatetime, AfterValidator(lambda at: at.replace(mic
 
 
 class RequestModel(BaseModel):
-    """Base of what we send: unknown fields are an error, values do not change."""
+    """Base of requests: unknown fields are an error, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ComputeSettings(RequestModel):
-    """Size of a compute in compute units, and how long it may idle; None leaves a value to Neon.
+    """Size of a compute in compute units, and its suspend timeout in seconds; None selects Neon's default.
 
-    A suspend time-out of -1 is never, 0 is Neon's default of 300 s (Neon API reference, Projects).
+    A suspend timeout of -1 means never, 0 means Neon's default of 300 s (Neon API reference, Projects).
     """
 
     autoscaling_limit_min_cu: _Cu | None = None
@@ -43,7 +43,7 @@ class ComputeSettings(RequestModel):
 
 
 class Quota(RequestModel):
-    """Consumption limits of a project, always sent whole; 0 is unlimited (Neon docs, Consumption limits).
+    """Consumption limits of a project, always sent completely; 0 is unlimited (Neon docs, Consumption limits).
 
     Each counts the whole project per billing period (active is wall-clock, compute is CPU time), but
     ``logical_size_bytes`` is the size of any one branch and never resets.
@@ -57,7 +57,7 @@ class Quota(RequestModel):
 
 
 class ProjectSettings(RequestModel):
-    """The settings of a project that we set."""
+    """The settings of a project that the reconciler sets."""
 
     quota: Quota = Quota()
 
@@ -79,10 +79,10 @@ class ProjectCreate(RequestModel):
 
     Attributes:
         name: not unique at Neon.
-        org_id: owning organization; None lets an organization's key imply it.
-        region_id: where it runs; can never change.
-        pg_version: Postgres major version; can never change, and Neon's default moves, so it is always named.
-        store_passwords: False makes passwords unreadable for ever.
+        org_id: owning organization; None is valid with an organization's key, which implies it.
+        region_id: Neon's region; immutable.
+        pg_version: Postgres major version; immutable, and always sent because Neon's default changes.
+        store_passwords: False makes passwords permanently unreadable.
         history_retention_seconds: point-in-time window in seconds, or None for the plan's default.
     """
 
@@ -98,7 +98,7 @@ class ProjectCreate(RequestModel):
 
 
 class ProjectUpdate(RequestModel):
-    """Body of ``PATCH /projects/{project_id}``: what is not None is sent, and nothing at all is a ValueError."""
+    """Body of ``PATCH /projects/{project_id}``: fields that are not None; without any, raises ValueError."""
 
     name: _Name | None = None
     settings: ProjectSettings | None = None
@@ -113,15 +113,15 @@ class ProjectUpdate(RequestModel):
 
 
 class BranchCreate(RequestModel):
-    """What is asked of ``POST /projects/{project_id}/branches`` (Neon API reference, Branches).
+    """The request to ``POST /projects/{project_id}/branches`` (Neon API reference, Branches).
 
     Attributes:
-        name: None leaves it to Neon.
+        name: None lets Neon choose it.
         parent_id: branch to start from, or None for the default branch.
         parent_timestamp: instant of the parent's history to start from, with a time zone, or None for its end.
-        protected: True keeps it from being deleted, and blocks deletion of its project.
-        expires_at: when Neon deletes it, with a time zone; kept in whole seconds, as Neon does.
-        with_compute: True gives it a read-write compute; without one nobody can connect.
+        protected: True blocks the deletion of the branch and of its project.
+        expires_at: when Neon deletes it, with a time zone; cut to whole seconds, as Neon does.
+        with_compute: True adds a read-write compute; without one no client can connect.
     """
 
     name: _Name | None = None

@@ -1,4 +1,4 @@
-"""What Neon answers, read leniently: unknown fields are ignored, null is absent, every status stays a plain string.
+"""Neon's responses, parsed leniently: unknown fields are ignored, null is absent, every status stays a plain string.
 
 Neon adds fields and values without notice (Neon API reference, Projects, shows fields that its OpenAPI document does
 not have). Ids are strict, since they become parts of paths and rows of the catalog.
@@ -31,7 +31,7 @@ _TERMINAL = _SUCCEEDED | {"error", "cancelled"}
 
 
 class ResponseModel(BaseModel):
-    """Base of what we read: unknown fields are ignored, null counts as absent."""
+    """Base of responses: unknown fields are ignored, null counts as absent."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -62,15 +62,15 @@ class QuotaResponse(ResponseModel):
 
 
 class ProjectSettingsResponse(ResponseModel):
-    """The part of a project's settings that we compare."""
+    """The part of a project's settings that the reconciler compares."""
 
     quota: QuotaResponse = QuotaResponse()
 
 
 class Project(ResponseModel):
-    """A project, whole or as an item of a list (Neon OpenAPI document, Project and ProjectListItem).
+    """A project, complete or as an item of a list (Neon OpenAPI document, Project and ProjectListItem).
 
-    ``deleted_at`` and ``recoverable_until`` come only in the list of recoverable projects.
+    Only the list of recoverable projects contains ``deleted_at`` and ``recoverable_until``.
     """
 
     id: NeonId
@@ -89,13 +89,13 @@ class Project(ResponseModel):
 
     @property
     def quota(self) -> Quota:
-        """The quota in the form that we send, so that the two compare; absent and below 0 are 0."""
+        """Return the quota in the form of a request, so that the two compare; absent and negative values are 0."""
         read = QuotaResponse() if self.settings is None else self.settings.quota
         return Quota(**{field: max(0, amount) for field, amount in read.model_dump().items()})
 
 
 class UnreadableProject(ResponseModel):
-    """An item of a list that is no whole `Project`: it exists, and may be anybody's. None is what cannot be read."""
+    """An item of a list that is not a valid `Project`: it exists, and may be any project. Invalid fields are None."""
 
     id: LenientId = None
     name: TextOrNone = None
@@ -118,7 +118,7 @@ class Branch(ResponseModel):
 class Endpoint(ComputeSettingsResponse):
     """A compute of a branch; ``current_state`` is init, active, idle or something new.
 
-    In a list, one that cannot be read has no id, no branch and no type, and so may be any.
+    In a list, an unreadable one has no id, no branch and no type, and so may be any endpoint.
     """
 
     id: LenientText = ""
@@ -131,7 +131,7 @@ class Endpoint(ComputeSettingsResponse):
 
 
 class Role(ResponseModel):
-    """A role; Neon shows the password only where it has just been made."""
+    """A role; Neon returns the password only when it has just generated it."""
 
     name: Text
     branch_id: LenientId = None
@@ -147,9 +147,9 @@ class Database(ResponseModel):
 
 
 class Operation(ResponseModel):
-    """Something that Neon is doing to a project (Neon API reference, Operations).
+    """An asynchronous action of Neon on a project (Neon API reference, Operations).
 
-    In a list, one that cannot be read has no status, and so may still run.
+    In a list, an unreadable one has no status, and so may still run.
     """
 
     id: LenientText = ""
@@ -165,12 +165,12 @@ class Operation(ResponseModel):
 
     @property
     def is_terminal(self) -> bool:
-        """True once its status will not change; ``failed`` and unknown statuses still may."""
+        """Whether its status is final; ``failed`` and unknown statuses still may change."""
         return self.status in _TERMINAL
 
     @property
     def succeeded(self) -> bool:
-        """True once it has done what it was for."""
+        """Whether it ended with success."""
         return self.status in _SUCCEEDED
 
 
@@ -192,7 +192,7 @@ class ConnectionDetails(ResponseModel):
 
 
 class CreateBranchResponse(ResponseModel):
-    """Answer to ``POST /projects/{project_id}/branches``."""
+    """Response to ``POST /projects/{project_id}/branches``."""
 
     branch: Branch
     endpoints: Annotated[tuple[Endpoint, ...], READABLE] = ()
@@ -203,15 +203,15 @@ class CreateBranchResponse(ResponseModel):
 
 
 class CreateProjectResponse(CreateBranchResponse):
-    """Answer to ``POST /projects``: the project and its default branch with all that belongs to it."""
+    """Response to ``POST /projects``: the project and its default branch with all its parts."""
 
     project: Project
 
 
 class ProjectPage(ResponseModel):
-    """One page of ``GET /projects``; the cursor is there even on the last one (Neon API reference, Projects).
+    """One page of ``GET /projects``; even the last one has a cursor (Neon API reference, Projects).
 
-    The unavailable projects exist, but could not be described in time; the unreadable ones are described oddly.
+    Unavailable projects exist, but Neon could not describe them in time; unreadable ones have an invalid description.
     """
 
     projects: tuple[Project, ...]
@@ -224,9 +224,9 @@ class ProjectListing(ResponseModel):
     """All pages of a list of projects.
 
     Attributes:
-        unavailable_project_ids: they exist but were not described.
-        repeated_project_ids: met on two pages: the list moved under the reader and may lack others.
-        unreadable: items that are no whole project.
+        unavailable_project_ids: projects that exist and that Neon did not describe.
+        repeated_project_ids: projects on two pages: the list changed between them and may lack others.
+        unreadable: items that are not valid projects.
     """
 
     projects: tuple[Project, ...]
@@ -236,29 +236,29 @@ class ProjectListing(ResponseModel):
 
     @property
     def is_complete(self) -> bool:
-        """True when a project whose id is not in it was not there: only then may absence be concluded."""
+        """Whether a project whose id the list lacks did not exist; only then does the list prove absence."""
         unidentified = any(item.id is None for item in self.unreadable)
         return not (self.unavailable_project_ids or self.repeated_project_ids or unidentified)
 
     @property
     def unreadable_ids(self) -> frozenset[str]:
-        """The ids of projects that are there and cannot be read."""
+        """Return the ids of projects that exist and are unreadable."""
         return frozenset(item.id for item in self.unreadable if item.id is not None)
 
     @property
     def seen_ids(self) -> frozenset[str]:
-        """The ids of all projects that are there, whether they can be read or not."""
+        """Return the ids of all listed projects, unreadable ones included."""
         return self.unreadable_ids | {project.id for project in self.projects}
 
     def may_lack_name(self, part: str) -> bool:
-        """Whether a project whose name holds this part may be there beside the ones that could be read."""
+        """Whether a project whose name contains this part may exist in addition to the readable ones."""
         return not self.is_complete or any(item.name is None or part in item.name for item in self.unreadable)
 
 
 class BranchList(ResponseModel):
-    """Branches of a project, their annotations by branch id, and the cursor of the next page, if there is one.
+    """Branches of a project, their annotations by branch id, and the cursor of the next page or None.
 
-    ``unreadable`` counts the branches and annotations that could not be read.
+    ``unreadable`` counts the invalid branches and annotations.
     """
 
     branches: tuple[Branch, ...]
@@ -272,39 +272,39 @@ class _MutationResponse(ResponseModel):
 
 
 class UpdateProjectResponse(_MutationResponse):
-    """Answer to a change of a project."""
+    """Response to a change of a project."""
 
     project: Project
 
 
 class EndpointResponse(_MutationResponse):
-    """Answer to a change of a compute."""
+    """Response to a change of a compute."""
 
     endpoint: Endpoint
 
 
 class UpdateBranchResponse(_MutationResponse):
-    """Answer to a change of a branch."""
+    """Response to a change of a branch."""
 
     branch: Branch
 
 
 class RecoverProjectResponse(ResponseModel):
-    """Answer to ``POST /projects/{project_id}/recover`` (beta)."""
+    """Response to ``POST /projects/{project_id}/recover`` (beta)."""
 
     project: Project
     branches: Annotated[tuple[Branch, ...], READABLE] = ()
 
 
 class Organization(ResponseModel):
-    """An organization that the key may see."""
+    """An organization that the key can see."""
 
     id: NeonId
     name: LenientText = ""
 
 
 class AuthDetails(ResponseModel):
-    """Whose key this is; answered to every kind of key (Neon OpenAPI document, getAuthDetails)."""
+    """The account of the key; Neon returns it for every kind of key (Neon OpenAPI document, getAuthDetails)."""
 
     account_id: Text
     auth_method: LenientText = ""

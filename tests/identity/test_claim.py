@@ -211,7 +211,7 @@ def test_what_cannot_be_rebuilt_is_said_and_left_alone(postgres: TestServer, cat
         why = [text for _, text in seen.plan.skipped]
         assert len(why) == 4
         assert sum("has another living app of its name" in text for text in why) == 1
-        assert sum("2 projects carry" in text for text in why) == 2
+        assert sum("2 projects name" in text for text in why) == 2
         assert sum("its annotations are of" in text for text in why) == 1
         await house.long()
         assert house.doubt() is None

@@ -103,7 +103,7 @@ def test_rows_of_yesterday_in_the_same_database_are_noticed_by_what_was_created_
                 return
             assert neon.changes == []
             assert "create number 3" in str(house.doubt())
-            assert "remembers only 2" in str(house.doubt())
+            assert "records only 2" in str(house.doubt())
 
     told(story)
 
@@ -121,7 +121,7 @@ def test_a_running_daemon_notices_it_in_the_next_sweep(postgres: TestServer, cat
                 put_back(catalog_url, yesterday)
             assert house.doubt() is None
             await house.sweep()
-            assert "remembers only 1" in str(house.doubt())
+            assert "records only 1" in str(house.doubt())
 
     told(story)
 
@@ -150,7 +150,7 @@ def test_what_one_comparison_leaves_the_next_ones_examine(postgres: TestServer, 
                 looks = [path for path in neon.reads if path.endswith("/branches")]
                 examined += len(looks)
                 assert examined <= 2 * split_brain.MAX_CALLS + 60
-            assert "remembers only 1" in str(house.doubt())
+            assert "records only 1" in str(house.doubt())
 
     told(story)
 

@@ -95,6 +95,6 @@ def test_a_disk_of_yesterday_is_noticed_by_what_was_created_since(
             await house.ask("after the restore")
             await house.passes(6)
             assert (neon.changes == []) == safe
-            assert ("remembers only 2" in str(house.doubt())) == safe
+            assert ("records only 2" in str(house.doubt())) == safe
 
     told(story)

@@ -130,10 +130,10 @@ def test_another_control_plane_id_hides_no_loss_of_the_catalog_itself(catalog_ur
             house.sql("UPDATE catalog_identity SET last_create_seq = 0, verified_at = NULL")
             house.sql("DELETE FROM app_metadata")
             house.restart()
-            with pytest.raises(MutationsSuspended, match="remembers only 0"):
+            with pytest.raises(MutationsSuspended, match="records only 0"):
                 await house.access.verify()
         async with House(catalog_url, neon, "second") as restarted:
-            with pytest.raises(MutationsSuspended, match="remembers only 0"):
+            with pytest.raises(MutationsSuspended, match="records only 0"):
                 await restarted.access.verify()
 
     told(story)

@@ -137,7 +137,7 @@ def test_a_gateway_that_answers_for_neon_fails_no_app_and_accuses_no_key(catalog
                 assert house.reason(each) == "NeonUnavailable"
             synced = find_condition(house.row(new).conditions, "Synced")
             assert synced is not None
-            assert "An intermediary answered in place of Neon" in synced.message
+            assert "An intermediary responded in place of Neon" in synced.message
             assert neon.changes == []
 
     told(story)

@@ -140,7 +140,7 @@ def test_each_try_passes_the_gate(pauses: Pauses) -> None:
         async def acquire(self, _request: object) -> None:
             self.passed += 1
             if self.passed == 3:
-                raise errors.RateLimitExhausted("sweeps")
+                raise errors.RateLimitExhausted("resync")
 
     async def use(client: NeonClient) -> None:
         with pytest.raises(errors.RateLimitExhausted):

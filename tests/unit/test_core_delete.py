@@ -129,9 +129,9 @@ def test_a_create_of_unknown_outcome_is_resolved_first() -> None:
 
 
 SEEN: list[tuple[dict[str, Any], str]] = [
-    ({"name": "other"}, "LeftAlone"),
-    ({"org_id": "org-2"}, "LeftAlone"),
-    ({}, "SurplusDeleted"),
+    ({"name": "other"}, "DuplicateRetained"),
+    ({"org_id": "org-2"}, "DuplicateRetained"),
+    ({}, "DuplicateDeleted"),
 ]
 
 
@@ -141,7 +141,7 @@ def test_a_surplus_is_deleted_when_a_create_that_was_never_recorded_made_it(seen
     late = project(of, id="p-2", **seen)
     neon = Neon(alive=(project(of), late), marks={"p-2": mark(of, intent)})
     done = passed(of, neon, intents=(intent,), duplicate_ids=("p-2",))
-    left = event == "LeftAlone"
+    left = event == "DuplicateRetained"
     wanted = [] if left else [e.AuthorizeMutation(automatic=True), e.DeleteProject("p-2")]
     assert done.changes == [*wanted, e.DismissDuplicate("p-2", report=left)]
     assert (done.events, done.again) == ([event], Result(0.0))

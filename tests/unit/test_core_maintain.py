@@ -229,7 +229,7 @@ def test_a_lost_app_stays_lost() -> None:
 
 
 def test_a_pass_that_finds_no_room_in_the_budget_comes_back_later() -> None:
-    spent = passed(SERVED, Neon(errors={e.GetProject: errors.RateLimitExhausted("repairs")}))
+    spent = passed(SERVED, Neon(errors={e.GetProject: errors.RateLimitExhausted("repair")}))
     assert (spent.told, spent.again) == ([], Result(3.0, low_priority=True))
 
 

@@ -240,7 +240,7 @@ def test_what_no_sweep_confirmed_is_not_recovered() -> None:
 
 
 def test_a_first_look_is_told_as_one() -> None:
-    for confirmed, words in ((True, "looking again"), (False, "a sweep has to see")):
+    for confirmed, words in ((True, "retrying"), (False, "The next resync")):
         [said], _ = one_pass(app(Reason.AVAILABLE), confirmed=confirmed)
         ready = find_condition(said.conditions, ConditionType.READY)
         assert ready is not None

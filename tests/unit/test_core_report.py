@@ -86,7 +86,7 @@ def test_each_error_has_its_reason_and_its_next_try(
     [
         (
             neon(errors.NeonIntermediaryAnswered),
-            "An intermediary answered in place of Neon; retrying.",
+            "An intermediary responded in place of Neon; retrying.",
             "check NEON_API_URL and the proxies between the reconciler and Neon.",
         ),
         (

@@ -33,7 +33,7 @@ def test_the_newest_intent_of_unknown_outcome_counts() -> None:
 
 def test_the_newest_refused_intent_counts() -> None:
     intents = tuple(CreateIntent(seq, 1, "n", "rejected", NOW) for seq in (1, 3, 2))
-    assert snapshot(app(Reason.QUEUED), intents=intents).refused_intent == intents[1]
+    assert snapshot(app(Reason.QUEUED), intents=intents).rejected_intent == intents[1]
 
 
 @pytest.mark.parametrize(

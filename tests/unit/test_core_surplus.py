@@ -33,7 +33,7 @@ def test_the_first_candidate_comes_first() -> None:
 
 def test_what_is_not_proven_is_told_once_with_its_reason() -> None:
     (said,) = passed(OF, Neon(alive=(THERE, UNPROVEN)), duplicate_ids=("p-2",)).told
-    assert [(each.type, each.reason) for each in said.events] == [("LeftAlone", Reason.OWNERSHIP_UNVERIFIED)]
+    assert [(each.type, each.reason) for each in said.events] == [("DuplicateRetained", Reason.OWNERSHIP_UNVERIFIED)]
 
 
 REFUSALS = (MutationsSuspended("the budget of the sweeps is used up"), neon_error(NeonInvalidRequest), GONE)

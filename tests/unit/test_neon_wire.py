@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from reconciler import errors
 from reconciler.neon import codec, protocol
 from specs import neon
-from specs.neon.lenient import LONGEST_LIST
+from specs.neon.lenient import MAX_LIST_ITEMS
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 URI = "postgresql://app_1f_1:hidden-1@ep-a-1.c-4.us-east-2.aws.neon.tech/app?sslmode=require"
@@ -92,7 +92,9 @@ def test_parse_more_items_than_any_page_has_is_refused(call: codec.NeonCall[obje
     [name] = [name for name, value in data.items() if value in ([{}], {"br-1": 1})]
     call.parse(data)
     many = (
-        [{}] * (LONGEST_LIST + 1) if isinstance(data[name], list) else dict.fromkeys(map(str, range(LONGEST_LIST + 1)))
+        [{}] * (MAX_LIST_ITEMS + 1)
+        if isinstance(data[name], list)
+        else dict.fromkeys(map(str, range(MAX_LIST_ITEMS + 1)))
     )
     with pytest.raises(ValidationError) as raised:
         call.parse(data | {name: many})

@@ -1,7 +1,7 @@
-"""The fleet's list against the catalog, in one merge.
+"""The comparison of Neon's project list with the catalog, in one merge.
 
-What is seen is enough to look closer; absence counts only in a complete list, and when more than a few apps vanish at
-once it is our key, our organization or our catalog that is wrong, and everything stops.
+A listed project is enough evidence to reconcile its app; absence counts only in a complete list. If more than a few
+projects are missing in one list, the key, the organization or the catalog is wrong, and all mutations stop.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ MASS_DISAPPEARANCE_PERCENT = 10
 
 @dataclass(frozen=True, slots=True)
 class FleetDiff:
-    """What a sweep found.
+    """The result of a resync.
 
     Attributes:
-        drifted: apps whose project differs from what it shall be, or is there again.
-        missing: apps whose recorded project is not in the complete list; to be left alone while ``stop`` holds.
-        surplus: (app_id, project_id) of projects that carry an app's name and are not its recorded one, or that were
-            held of a deleted app and are gone.
-        orphans: projects with a name of our form whose app no row knows.
-        stop: why everything must stop, or None; a partial list never stops anything, nor ends a stop.
-        complete: whether absence could be concluded.
+        drifted: apps whose project has drift, or is listed again.
+        missing: apps whose recorded project is not in the complete list; not to be acted on with a ``stop_reason``.
+        duplicates: (app_id, project_id) of projects that have an app's name and are not its recorded one, or that are
+            missing while their deleted app is on hold because of them.
+        orphans: projects with a name in the product's form whose app has no row.
+        stop_reason: why all mutations must stop, or None; an incomplete list neither starts nor ends a stop.
+        complete: whether the list proves absence.
     """
 
     drifted: tuple[str, ...]
@@ -53,24 +53,24 @@ def diff_fleet(
     """Merge the list with the catalog.
 
     Args:
-        rows: every app that is not beyond its tombstone, as read after the list.
+        rows: all apps, tombstones included, as read after the list.
         listing: all pages.
-        reported: project ids that were reported before and are left alone.
+        known_orphans: project ids that were reported before and are skipped.
         listed_from: the catalog's clock before the first page.
-        settle: how long a list may lag behind what it lists; of a younger project it says nothing.
+        settle_window: how long a list may be stale; it does not prove the absence of a younger project.
     """
     by_id, complete = {project.id: project for project in listing.projects}, listing.is_complete
     seen = listing.seen_ids if complete else None
     known: dict[str, AppMetadata] = {}
     drifted, missing, recorded = [], [], 0
-    surplus, orphans = [], []
+    duplicates, orphans = [], []
     for app in rows:
         known[app.app_id] = app
         if app.project_id is None or _is_excluded(app):
             if app.status == AppStatus.LOST and app.project_id in by_id:
                 drifted.append(app.app_id)
             if app.project_id is not None and is_on_hold(app) and _is_absent(app.project_id, seen):
-                surplus.append((app.app_id, app.project_id))
+                duplicates.append((app.app_id, app.project_id))
             continue
         recorded += 1
         project = by_id.get(app.project_id)
@@ -91,14 +91,13 @@ def diff_fleet(
         if app_row is None:
             orphans.append(project)
         elif _is_duplicate(app_row, project.id):
-            surplus.append((name.app_id, project.id))
-    stop = _mass_disappearance(len(missing), recorded)
+            duplicates.append((name.app_id, project.id))
     return FleetDiff(
         drifted=tuple(drifted),
         missing=tuple(missing),
-        duplicates=tuple(surplus),
+        duplicates=tuple(duplicates),
         orphans=tuple(orphans),
-        stop_reason=stop,
+        stop_reason=_mass_disappearance(len(missing), recorded),
         complete=complete,
     )
 
@@ -108,7 +107,7 @@ def _is_absent(project_id: str, seen: Collection[str] | None) -> bool:
 
 
 def is_on_hold(app: AppMetadata) -> bool:
-    """Whether a deleted app says that a person brought its project back."""
+    """Whether a deleted app is on hold because its project was recovered at Neon."""
     synced = find_condition(app.conditions, ConditionType.SYNCED)
     return app.deleted_at is not None and synced is not None and synced.reason == Reason.ON_HOLD
 
@@ -117,13 +116,13 @@ def _mass_disappearance(missing: int, recorded: int) -> str | None:
     if missing <= max(MASS_DISAPPEARANCE_APPS, recorded * MASS_DISAPPEARANCE_PERCENT / 100):
         return None
     return (
-        f"{missing} of {recorded} projects vanished at once: the key, the organization or the catalog is the wrong "
-        "one. Nothing is changed at Neon until they are there again or an operator runs `morphik-apps resume`."
+        f"{missing} of {recorded} projects are missing: the key, the organization or the catalog is wrong. Mutations "
+        "are suspended until the projects are listed again or an operator runs `morphik-apps resume`."
     )
 
 
 def _is_excluded(app: AppMetadata) -> bool:
-    """Whether nothing of its project is to be repaired: it is to go, or waits for a person."""
+    """Whether the app's project must not be repaired: its deletion is requested, or an operator must act first."""
     return app.delete_requested_at is not None or app.status == AppStatus.LOST or app.hold_reason == "owner"
 
 
@@ -141,9 +140,9 @@ def _has_drift(app: AppMetadata, project: Project) -> bool:
     if diff_project(app, project) is not None:
         return True
     synced = find_condition(app.conditions, ConditionType.SYNCED)
-    said = synced is not None and synced.reason == Reason.IMMUTABLE_DRIFT
-    if (immutable_drift(app, project) is not None) != said:
+    recorded = synced is not None and synced.reason == Reason.IMMUTABLE_DRIFT
+    if (immutable_drift(app, project) is not None) != recorded:
         return True
-    # A project that is there again while the app says that it is missing.
+    # The project is listed again while the condition still reports it missing.
     ready = find_condition(app.conditions, ConditionType.READY)
     return ready is not None and ready.reason == Reason.PROJECT_MISSING

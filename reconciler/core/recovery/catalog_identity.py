@@ -1,19 +1,19 @@
-"""Whether this catalog is the one that it says it is.
+"""Whether this catalog may have lost commits, or shares its control plane with another catalog.
 
-A catalog that was restored from a back-up, copied, or failed over with loss believes in a past: it would create again,
-recover what its owner deleted, and know nothing of projects that it made. Two witnesses stand outside of its rows:
+A catalog that was restored from a backup, copied, or failed over with loss is stale: it would create projects again,
+recover projects that their owners deleted, and not record projects that it created. Two facts outside its rows show it:
 
-* its server, which says other things of itself than when the catalog was last looked over (``elsewhere``);
-* the projects at Neon: each carries which catalog made it, and the number of that create. The number is counted up in
-  the commit before the request, so a project of ours beyond the high-water mark proves that commits were lost, and one
-  of another catalog that is younger than ours proves that two work at the same time (``evidence``).
+* the identity of its server differs from the recorded one (``server_change``);
+* each project at Neon names the catalog that created it and the number of that create. The commit before the request
+  increments the number. So an owned project above ``last_create_seq`` proves lost commits, and a project of another
+  catalog that is younger than this catalog proves that two catalogs are active (``split_brain_evidence``).
 
-A catalog that has begun no create yet is stopped by any project of another catalog under its CONTROL_PLANE_ID, however
-old the project is. Its first create would put the other catalog, which works, in doubt.
+A catalog that has begun no create yet is quarantined by any project of another catalog with its CONTROL_PLANE_ID, of
+any age. Its first create would quarantine the other catalog, which is active.
 
-Either is enough for *doubt*: nothing is changed at Neon until a person has said which catalog is the right one. What
-neither shows: rows that were put back on the same running server, when nothing was created since. Then the emergency
-stop is what is left, where many projects seem to have vanished.
+Either fact is enough for a *quarantine*: no mutations until an operator decides which catalog is authoritative. Neither
+fact shows rows that were restored on the same running server if no create followed. Then only the stop after a mass
+disappearance protects the fleet.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from reconciler.core.ownership import OwnershipAnnotations
 from specs.names import parse_project_name
 from specs.neon import Project, ProjectListing
 
-# By how much Neon's clock and the catalog's may differ, with what a list may lag behind.
+# The maximum difference between Neon's clock and the catalog's, plus the lag of a list.
 CLOCK_MARGIN = timedelta(hours=1)
-RESUME_HINT = "Nothing is changed at Neon until a person runs `morphik-apps catalog promote`."
+RESUME_HINT = "Mutations are suspended until an operator runs `morphik-apps catalog promote`."
 RESUME_HINT_UNUSED = (
-    "Nothing is changed at Neon until an operator sets another CONTROL_PLANE_ID and restarts the daemons, or, if the "
+    "Mutations are suspended until an operator sets another CONTROL_PLANE_ID and restarts the daemons, or, if the "
     "other catalog is no longer in use, runs `morphik-apps catalog promote`."
 )
 _SERVER_PARTS = {
     "system": "another Postgres server",
     "database": "another database",
-    "table": "tables that were made anew, as by a restore",
+    "table": "tables that were recreated, as by a restore",
     "timeline": "another timeline of its server, as after a failover or a recovery",
     "branch": "another branch at Neon",
 }
@@ -44,17 +44,17 @@ _SERVER_PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class CatalogIdentity:
-    """What is known of the catalog's identity at one moment.
+    """The catalog's identity at one moment.
 
     Attributes:
-        catalog_id, last_create_seq: what its projects carry, and the number of its last create.
-        made_at: when it was made.
-        server, started: what its server says of itself, and since when it has run.
-        kept: what it said when the catalog was first looked over, or claimed; None before that.
+        catalog_id, last_create_seq: the id in its projects' annotations, and the number of its last create.
+        created_at: when the catalog was created.
+        server, server_started_at: the identity of its server, and the start of the server.
+        recorded_server: the server's identity at the first verification or the last promotion; None before that.
         verified_at: when Neon's list was last compared with it.
-        doubt: why a person must say which catalog is the right one, or None.
-        promoted_at: when a person did so last.
-        retired_catalogs: other catalogs that a person declared to be no more, each with the number of its last create.
+        quarantine_reason: why an operator must decide which catalog is authoritative, or None.
+        promoted_at: when an operator last promoted it.
+        retired_catalogs: catalogs that a promotion retired, each with the number of its last create.
     """
 
     catalog_id: str
@@ -70,75 +70,72 @@ class CatalogIdentity:
 
     @property
     def is_unused(self) -> bool:
-        """Whether the catalog has begun no create and was never claimed, so that nothing at Neon depends on it."""
+        """Whether the catalog has begun no create and was never promoted, so that nothing at Neon depends on it."""
         return self.last_create_seq == 0 and self.promoted_at is None
 
 
-def server_change(standing: CatalogIdentity) -> str | None:
-    """Why this may be a copy, or a catalog that lacks commits, by what its server says; None where all is as it was."""
-    if standing.recorded_server is None or standing.recorded_server == standing.server:
+def server_change(identity: CatalogIdentity) -> str | None:
+    """Return why the catalog may be a copy or lack commits, if its server's identity has changed, else None."""
+    if identity.recorded_server is None or identity.recorded_server == identity.server:
         return None
-    kept, here = _parts(standing.recorded_server), _parts(standing.server)
-    differing = [text for name, text in _SERVER_PARTS.items() if kept.get(name) != here.get(name)]
-    where = ", ".join(differing) or "a server that says other things of itself"
-    return (
-        f"The catalog is on {where}: it was restored, copied or failed over, and may lack what was committed before. "
-        f"{RESUME_HINT}"
-    )
+    recorded, current = _parts(identity.recorded_server), _parts(identity.server)
+    changes = [text for name, text in _SERVER_PARTS.items() if recorded.get(name) != current.get(name)]
+    where = ", ".join(changes) or "a server with another identity"
+    return f"The catalog is on {where}: it was restored, copied or failed over, and may lack commits. {RESUME_HINT}"
 
 
-def unverified_projects(standing: CatalogIdentity, listing: ProjectListing) -> tuple[Project, ...]:
-    """The projects whose annotations are worth a call, the newest first: named like ours, and younger than the last
-    look. What is older was there then, and what the catalog records may be left out.
+def unverified_projects(identity: CatalogIdentity, listing: ProjectListing) -> tuple[Project, ...]:
+    """Return the projects whose annotations must be read, the newest first: those with a name in the product's form
+    that are younger than the last verification, which covered older ones. Callers may skip recorded projects.
 
-    Before the first look they are those that are younger than the catalog; for an unused one, those of every age.
+    Before the first verification: those that are younger than the catalog; for an unused catalog, those of any age.
     """
     named = [p for p in listing.projects if parse_project_name(p.name) is not None]
-    if standing.verified_at is not None or not standing.is_unused:
-        since = (standing.verified_at or standing.created_at) - CLOCK_MARGIN
+    if identity.verified_at is not None or not identity.is_unused:
+        since = (identity.verified_at or identity.created_at) - CLOCK_MARGIN
         named = [p for p in named if p.created_at > since]
     return tuple(sorted(named, key=lambda p: (p.created_at, p.id), reverse=True))
 
 
 def split_brain_evidence(
-    standing: CatalogIdentity, plane: str, project: Project, annotations: OwnershipAnnotations | None
+    identity: CatalogIdentity, control_plane_id: str, project: Project, annotations: OwnershipAnnotations | None
 ) -> str | None:
-    """Why the mark of a project, which no row records, puts the catalog in doubt; None where it does not.
+    """Return why the annotations of an unrecorded project quarantine the catalog, or None.
 
-    ``standing`` must be read after the mark: the create is counted before its project can be there.
+    ``identity`` must be read after the annotations: the create is counted before its project can exist.
     """
     if annotations is None or annotations.catalog_id is None or annotations.create_seq is None:
         return None
-    own = annotations.catalog_id == standing.catalog_id
+    own = annotations.catalog_id == identity.catalog_id
     # An unused catalog may take another CONTROL_PLANE_ID, which must not hide what it lost under the former one.
-    if annotations.control_plane_id != plane and not (own and standing.is_unused):
+    if annotations.control_plane_id != control_plane_id and not (own and identity.is_unused):
         return None
     if own:
-        if annotations.create_seq <= standing.last_create_seq:
+        if annotations.create_seq <= identity.last_create_seq:
             return None
         return (
-            f"This catalog made the project {project.id} by its create number {annotations.create_seq}, and remembers "
-            f"only {standing.last_create_seq}: commits were lost, by a restore or a failover. {RESUME_HINT}"
+            f"This catalog created the project {project.id} by its create number {annotations.create_seq}, and records "
+            f"only {identity.last_create_seq}: a restore or a failover lost commits. {RESUME_HINT}"
         )
-    retired_catalogs = (standing.retired_catalogs or {}).get(annotations.catalog_id)
+    retired_catalogs = (identity.retired_catalogs or {}).get(annotations.catalog_id)
     if retired_catalogs is not None:
         known = annotations.create_seq <= retired_catalogs
     else:
-        known = not standing.is_unused and project.created_at <= standing.created_at
+        known = not identity.is_unused and project.created_at <= identity.created_at
     if known:
         return None
-    if standing.is_unused:
+    if identity.is_unused:
         return (
-            f"This catalog has made no project yet, and the project {project.id} was made by another catalog, "
-            f"{annotations.catalog_id}, with the same CONTROL_PLANE_ID, {plane!r}, in the same organization. "
-            f"{RESUME_HINT_UNUSED}"
+            f"This catalog has created no project yet, and the project {project.id} was created by another catalog, "
+            f"{annotations.catalog_id}, with the same CONTROL_PLANE_ID, {control_plane_id!r}, in the same "
+            f"organization. {RESUME_HINT_UNUSED}"
         )
     return (
-        f"The project {project.id} was made by another catalog, {annotations.catalog_id}, which works with the same "
-        f"CONTROL_PLANE_ID in the same organization. {RESUME_HINT}"
+        f"The project {project.id} was created by another catalog, {annotations.catalog_id}, which is active with the "
+        f"same CONTROL_PLANE_ID in the same organization. {RESUME_HINT}"
     )
 
 
 def _parts(server: str) -> dict[str, str]:
-    """The parts of what a server says of itself."""
+    """Return the parts of a server's identity."""
     return dict(part.split(" ", 1) for part in server.split(", ") if " " in part)

@@ -1,7 +1,7 @@
-"""What a person's claim makes good: what the catalog has lost is rebuilt from the names and annotations at Neon.
+"""The plan of a promotion: lost rows are rebuilt from the names and annotations of projects at Neon.
 
-Nothing is ever deleted. A rebuilt app serves no URI until a person has confirmed its owner, and a project that is gone
-is recovered only by a person's word, since its owner may have deleted it in the time that the catalog has forgotten.
+A promotion deletes nothing. A rebuilt app has no URI until an operator confirms its owner. A missing project is
+recovered only when an operator confirms it, since its owner may have deleted it by a request that the catalog lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from specs.status import AppStatus
 
 @dataclass(frozen=True, slots=True)
 class ProjectProvenance:
-    """The one project of an app, and the create that made it."""
+    """The only project of an app, and the create that made it."""
 
     app_id: str
     incarnation: int
@@ -34,7 +34,7 @@ class ProjectProvenance:
 
 @dataclass(frozen=True, slots=True)
 class LostRow:
-    """A row to be rebuilt."""
+    """A row to rebuild."""
 
     provenance: ProjectProvenance
     owner_id: str
@@ -43,16 +43,16 @@ class LostRow:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryPlan:
-    """What a claim would do.
+    """The effects of a promotion.
 
     Attributes:
-        doubt: why the catalog is in doubt, or None.
-        highest: the number of the last create of this catalog, by what is seen.
+        quarantine_reason: why the catalog is quarantined, or None.
+        last_create_seq: the number of this catalog's last create, its projects included.
         rebuild: rows that were lost.
-        intents: creates that rows have forgotten; with them their projects are adopted.
-        missing: apps whose recorded project is not there; they are not recovered without a person's word.
-        left: projects of ours that stay as they are, each with the reason.
-        others: other catalogs under the same plane, each with the number of its last create.
+        intents: creates that rows have lost; with them the reconciler adopts their projects.
+        missing: apps whose recorded project is missing; it is recovered only when an operator confirms it.
+        skipped: owned projects that stay unchanged, each with the reason.
+        foreign_catalogs: other catalogs of the same control plane, each with the number of its last create.
     """
 
     quarantine_reason: str | None
@@ -65,63 +65,66 @@ class RecoveryPlan:
 
 
 def unrecorded_projects(rows: Iterable[AppMetadata], listing: ProjectListing) -> tuple[Project, ...]:
-    """The projects that are named like ours and that no row records, the oldest first."""
+    """Return the projects with a name in the product's form that no row records, the oldest first."""
     recorded = {row.project_id for row in rows}
-    found = [p for p in listing.projects if p.id not in recorded and parse_project_name(p.name) is not None]
-    return tuple(sorted(found, key=lambda p: (p.created_at, p.id)))
+    projects = [p for p in listing.projects if p.id not in recorded and parse_project_name(p.name) is not None]
+    return tuple(sorted(projects, key=lambda p: (p.created_at, p.id)))
 
 
 def plan_recovery(
-    standing: CatalogIdentity,
-    plane: str,
+    identity: CatalogIdentity,
+    control_plane_id: str,
     rows: Collection[AppMetadata],
     listing: ProjectListing,
     annotations: Mapping[str, OwnershipAnnotations | None],
     nonces: Collection[str],
 ) -> RecoveryPlan:
-    """What is to be made good.
+    """Return the plan of a promotion.
 
     Args:
-        standing: what is known of the catalog, read after all else.
-        plane: whose projects are ours.
-        rows: every app.
+        identity: the catalog's identity, read after all other arguments.
+        control_plane_id: identifies owned projects.
+        rows: all apps.
         listing: a complete list.
-        marks: of the projects that ``unrecorded`` named, by id.
-        nonces: of the creates that the catalog remembers.
+        annotations: of the ``unrecorded_projects``, by id.
+        nonces: of the creates that the catalog records.
     """
-    doubt = standing.quarantine_reason or server_change(standing)
+    quarantine_reason = identity.quarantine_reason or server_change(identity)
     of_app: dict[str, list[tuple[Project, OwnershipAnnotations]]] = defaultdict(list)
-    others: dict[str, int] = {}
-    highest = standing.last_create_seq
+    foreign_catalogs: dict[str, int] = {}
+    last_create_seq = identity.last_create_seq
     for project in unrecorded_projects(rows, listing):
-        mark = annotations.get(project.id)
-        if mark is None or mark.control_plane_id != plane or mark.catalog_id is None or mark.create_seq is None:
+        ownership = annotations.get(project.id)
+        if ownership is None or ownership.control_plane_id != control_plane_id:
             continue
-        doubt = doubt or split_brain_evidence(standing, plane, project, mark)
-        if mark.catalog_id != standing.catalog_id:
-            others[mark.catalog_id] = max(others.get(mark.catalog_id, mark.create_seq), mark.create_seq)
+        if ownership.catalog_id is None or ownership.create_seq is None:
             continue
-        highest = max(highest, mark.create_seq)
+        quarantine_reason = quarantine_reason or split_brain_evidence(identity, control_plane_id, project, ownership)
+        if ownership.catalog_id != identity.catalog_id:
+            known = foreign_catalogs.get(ownership.catalog_id, ownership.create_seq)
+            foreign_catalogs[ownership.catalog_id] = max(known, ownership.create_seq)
+            continue
+        last_create_seq = max(last_create_seq, ownership.create_seq)
         name = parse_project_name(project.name)
-        of_app["" if name is None else name.app_id].append((project, mark))
-    sorting = _Classifier(rows, nonces)
-    for app_id, found in of_app.items():
-        sorting.classify(app_id, found)
-    there = listing.seen_ids
-    missing = [row for row in rows if _is_missing(row) and row.project_id not in there]
+        of_app["" if name is None else name.app_id].append((project, ownership))
+    classifier = _Classifier(rows, nonces)
+    for app_id, projects in of_app.items():
+        classifier.classify(app_id, projects)
+    listed = listing.seen_ids
+    missing = [row for row in rows if _is_missing(row) and row.project_id not in listed]
     return RecoveryPlan(
-        quarantine_reason=doubt,
-        last_create_seq=highest,
-        rebuild=tuple(sorting.rebuild),
-        intents=tuple(sorting.intents),
-        missing=tuple(missing) if doubt is not None else (),
-        skipped=tuple(sorting.skipped),
-        foreign_catalogs=others,
+        quarantine_reason=quarantine_reason,
+        last_create_seq=last_create_seq,
+        rebuild=tuple(classifier.rebuild),
+        intents=tuple(classifier.intents),
+        missing=tuple(missing) if quarantine_reason is not None else (),
+        skipped=tuple(classifier.skipped),
+        foreign_catalogs=foreign_catalogs,
     )
 
 
 class _Classifier:
-    """Which of our unrecorded projects is what."""
+    """Sorts the owned, unrecorded projects into the parts of a plan."""
 
     def __init__(self, rows: Collection[AppMetadata], nonces: Collection[str]) -> None:
         self._rows = {row.app_id: row for row in rows}
@@ -131,55 +134,57 @@ class _Classifier:
         self.intents: list[ProjectProvenance] = []
         self.skipped: list[tuple[Project, str]] = []
 
-    def classify(self, app_id: str, found: list[tuple[Project, OwnershipAnnotations]]) -> None:
-        """Take in the projects of one app."""
-        why = self._classify(app_id, found)
-        if why is not None:
-            self.skipped += [(project, why) for project, _ in found]
+    def classify(self, app_id: str, projects: list[tuple[Project, OwnershipAnnotations]]) -> None:
+        """Add the projects of one app."""
+        skip_reason = self._classify(app_id, projects)
+        if skip_reason is not None:
+            self.skipped += [(project, skip_reason) for project, _ in projects]
 
-    def _classify(self, app_id: str, found: list[tuple[Project, OwnershipAnnotations]]) -> str | None:
-        if len(found) > 1:
-            return f"{len(found)} projects carry the app {app_id}, and nothing tells which is the one"
-        [(project, mark)] = found
-        if mark.app_id != app_id:
-            return f"its name is of the app {app_id}, its annotations are of {mark.app_id}"
-        if mark.nonce is None or mark.incarnation is None or mark.create_seq is None:
-            return "its annotations are not whole"
-        trace = ProjectProvenance(app_id, mark.incarnation, mark.create_seq, mark.nonce, project)
+    def _classify(self, app_id: str, projects: list[tuple[Project, OwnershipAnnotations]]) -> str | None:
+        if len(projects) > 1:
+            return f"{len(projects)} projects name the app {app_id}; the app's own one cannot be identified"
+        [(project, annotations)] = projects
+        if annotations.app_id != app_id:
+            return f"its name is of the app {app_id}, its annotations are of {annotations.app_id}"
+        if annotations.nonce is None or annotations.incarnation is None or annotations.create_seq is None:
+            return "its annotations are incomplete"
+        provenance = ProjectProvenance(
+            app_id, annotations.incarnation, annotations.create_seq, annotations.nonce, project
+        )
         row = self._rows.get(app_id)
         if row is None:
-            return self._lost(trace, mark)
-        if mark.nonce in self._nonces:
-            return None  # the loop knows what to do with it
+            return self._rebuild_row(provenance, annotations)
+        if annotations.nonce in self._nonces:
+            return None  # the reconciler resolves the recorded intent
         if row.deleted_at is not None:
             return "its app is deleted"
         if row.project_id is not None:
             return f"its app has the project {row.project_id}"
-        if row.incarnation != mark.incarnation:
+        if row.incarnation != annotations.incarnation:
             return "it is of another incarnation of its app"
-        self.intents.append(trace)
+        self.intents.append(provenance)
         return None
 
-    def _lost(self, trace: ProjectProvenance, mark: OwnershipAnnotations) -> str | None:
-        owner = mark.owner_id
+    def _rebuild_row(self, provenance: ProjectProvenance, annotations: OwnershipAnnotations) -> str | None:
+        owner = annotations.owner_id
         try:
-            desired = _desired(trace.project, mark)
+            desired = _desired(provenance.project, annotations)
         except ValidationError:
-            return "its annotations name no app as it can be"
+            return "its annotations name no valid app"
         if owner is None or not is_owner_id(owner):
             return "its annotations name no owner"
         if (owner, desired.app_name) in self._taken:
             return f"the owner {owner!r} has another living app of its name, {desired.app_name!r}"
         self._taken.add((owner, desired.app_name))
-        self.rebuild.append(LostRow(trace, owner, desired))
+        self.rebuild.append(LostRow(provenance, owner, desired))
         return None
 
 
-def _desired(project: Project, mark: OwnershipAnnotations) -> DesiredApp:
-    """What the app was last asked to be, by what its project is."""
+def _desired(project: Project, annotations: OwnershipAnnotations) -> DesiredApp:
+    """Return the app's last desired state, derived from its project."""
     compute, history = project.default_endpoint_settings, project.history_retention_seconds
     return DesiredApp(
-        app_name=mark.app_name or "",
+        app_name=annotations.app_name or "",
         region=project.region_id,
         pg_version=project.pg_version,
         min_cu=compute.autoscaling_limit_min_cu or DEFAULT_MIN_CU,

@@ -1,7 +1,7 @@
-"""From intent to a recorded project.
+"""From an intent to a recorded project.
 
-The intent commits before the request is sent. An answer that says "not done" refuses the intent, and the same nonce
-may be sent again; a lost answer leaves it open, and then the only way on is to look (``find``).
+The intent is committed before the request is sent. A response that proves that nothing was executed rejects the intent,
+and its nonce may be reused. A lost response leaves it open; then only a lookup resolves it (``create_lookup``).
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from reconciler.errors import NeonOutcomeUnknown, NeonRejected, NeonRetryable
 from specs.neon import CreateProjectResponse
 from specs.status import Reason
 
-OPERATIONS_RUNNING = ConditionUpdate("False", Reason.OPERATIONS_RUNNING, "Neon is making the project.")
+OPERATIONS_RUNNING = ConditionUpdate("False", Reason.OPERATIONS_RUNNING, "Neon is creating the project.")
 OUTCOME_UNKNOWN = ConditionUpdate(
     "Unknown",
     Reason.OUTCOME_UNKNOWN,
-    "Neon's answer to the create request did not arrive; looking for the project before anything is sent again.",
+    "Neon's response to the create request was lost; checking whether the project exists before retrying.",
 )
 
 
 def create(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
-    """Make the app's project, or adopt the one that an earlier request made."""
+    """Create the app's project, or adopt the one that an earlier request created."""
     intent = ctx.open_intent
     if intent is None:
         return (yield from _send(ctx, org_id))
@@ -59,17 +59,17 @@ def create(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
             return outcome.requeue
 
 
-def adopt_project(ctx: ReconcileContext, found: Match, org_id: str) -> RecordProject:
-    """Record a found project as the app's; its credentials are read later."""
-    told = Event("Adopted", "ProvenOurs", f"Project {found.project.id} was found by its name and nonce.")
+def adopt_project(ctx: ReconcileContext, match: Match, org_id: str) -> RecordProject:
+    """Return the effect that records a matching project as the app's; its credentials are read later."""
+    event = Event("Adopted", "OwnershipVerified", f"Project {match.project.id} was identified by its name and nonce.")
     ready = None if ctx.app.delete_requested_at else OPERATIONS_RUNNING
-    said = build_status_update(ctx, ready=ready, synced=UP_TO_DATE, events=(told,))
-    return RecordProject(found.intent.create_seq, found.project.id, org_id, None, said)
+    update = build_status_update(ctx, ready=ready, synced=UP_TO_DATE, events=(event,))
+    return RecordProject(match.intent.create_seq, match.project.id, org_id, None, update)
 
 
 def _send(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
-    refused = ctx.refused_intent
-    intent = yield from perform(OpenIntent(ctx.nonce, refused.create_seq if refused else None))
+    rejected = ctx.rejected_intent
+    intent = yield from perform(OpenIntent(ctx.nonce, rejected.create_seq if rejected else None))
     try:
         created = yield from perform(CreateProject(project_to_create(ctx.app, ctx.control_plane, intent, org_id)))
     except (NeonRetryable, NeonRejected):
@@ -77,7 +77,7 @@ def _send(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
         raise
     except NeonOutcomeUnknown:
         return (yield from _record_unknown_outcome(ctx))
-    # An answer about another project proves nothing about ours.
+    # A response about another project proves nothing about the requested one.
     if not has_app_name(created.project, ctx.app) or not is_in_organization(created.project, org_id):
         return (yield from _record_unknown_outcome(ctx))
     yield from perform(_record_created(ctx, org_id, intent, created))
@@ -85,7 +85,7 @@ def _send(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
 
 
 def _record_unknown_outcome(ctx: ReconcileContext) -> EffectGenerator[Result]:
-    """There is no answer to go by."""
+    """Record that the create has no usable response."""
     yield from record_if_changed(ctx, build_status_update(ctx, synced=OUTCOME_UNKNOWN))
     return Result(INITIAL_POLL_SECONDS, backoff=True)
 
@@ -93,13 +93,13 @@ def _record_unknown_outcome(ctx: ReconcileContext) -> EffectGenerator[Result]:
 def _record_created(
     ctx: ReconcileContext, org_id: str, intent: CreateIntent, created: CreateProjectResponse
 ) -> RecordProject:
-    told = Event("ProjectCreated", "Created", f"Neon made project {created.project.id}.")
-    said = build_status_update(ctx, ready=OPERATIONS_RUNNING, synced=UP_TO_DATE, events=(told,))
-    return RecordProject(intent.create_seq, created.project.id, org_id, _credentials(ctx, created), said)
+    event = Event("ProjectCreated", "Created", f"Neon created project {created.project.id}.")
+    update = build_status_update(ctx, ready=OPERATIONS_RUNNING, synced=UP_TO_DATE, events=(event,))
+    return RecordProject(intent.create_seq, created.project.id, org_id, _credentials(ctx, created), update)
 
 
 def _credentials(ctx: ReconcileContext, created: CreateProjectResponse) -> Credentials | None:
-    """The URIs of the answer. If one of a pair is not allowed, both are read later."""
+    """Return the URIs of the response, or None: if one of a pair is not allowed, both are read later."""
     for details in created.connection_uris:
         host = details.connection_parameters.pooler_host
         try:

@@ -1,7 +1,7 @@
-"""Delete until Neon says gone.
+"""Delete the app's project until Neon confirms the deletion.
 
-An app is deleted when its project is in Neon's list of recoverable ones, or in no list at all, or never existed. What
-is not proven ours is never deleted: the app's condition says so and a person must look.
+An app is deleted when its project is in Neon's list of recoverable ones, or in no list at all, or never existed. A
+project of unverified ownership is never deleted: the app's condition reports it, and an operator must act.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ from reconciler.errors import NeonInvalidRequest, NeonNotFound
 from specs.neon import Project
 from specs.status import Reason
 
-# Longer than Neon's recovery window of seven days, so that a project brought back is still known.
+# Longer than Neon's recovery window of seven days, so that a recovered project still has a row.
 TOMBSTONE_RETENTION = timedelta(days=8)
 POLL_SECONDS = 0.5
 _AWAITING_CONFIRMATION = ConditionUpdate(
-    "False", Reason.DELETE_REQUESTED, "Neon's lists may not say yet what becomes of the project; looking again."
+    "False", Reason.DELETE_REQUESTED, "Neon has not confirmed the deletion of the project yet; retrying."
 )
 
 
 def delete(ctx: ReconcileContext) -> EffectGenerator[Result]:
-    """Take the app's project away, by at most one change."""
+    """Delete the app's project by at most one mutation."""
     if ctx.app.project_id is None and ctx.open_intent is None:
         return (yield from _mark_deleted(ctx, None))
     org_id = yield from perform(VerifyAccess())
@@ -70,14 +70,14 @@ def delete(ctx: ReconcileContext) -> EffectGenerator[Result]:
         return (yield from _confirm_deletion(ctx, ctx.app.project_id))
     if project.deleted_at is not None:
         return (yield from _confirm_deletion(ctx, ctx.app.project_id))
-    proven = yield from _is_owned(ctx, org_id, project)
-    if proven is None:
+    owned = yield from _is_owned(ctx, org_id, project)
+    if owned is None:
         yield from record_if_changed(ctx, build_status_update(ctx, synced=UNREADABLE))
         return requeue_with_backoff(ctx, POLL_SECONDS)
-    if not proven:
+    if not owned:
         text = (
-            "The project belongs to another organization, or carries neither the app's name nor its annotations; it is "
-            "not deleted. An operator must look."
+            "The project belongs to another organization, or has neither the app's name nor its annotations. It was "
+            "not deleted. Operator action required."
         )
         yield from record_if_changed(
             ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.OWNERSHIP_UNVERIFIED, text))
@@ -87,9 +87,9 @@ def delete(ctx: ReconcileContext) -> EffectGenerator[Result]:
 
 
 def _resolve_pending_create(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
-    """A create of unknown outcome: its project is found and then deleted, or proven never to come."""
+    """Resolve a create of unknown outcome: adopt its project for the deletion, or confirm its absence."""
     intent = ctx.open_intent
-    assert intent is not None  # noqa: S101 - the caller looked
+    assert intent is not None  # noqa: S101 - the caller checked
     outcome = yield from find_created_project(ctx, org_id, intent)
     match outcome:
         case Match():
@@ -105,7 +105,7 @@ def _resolve_pending_create(ctx: ReconcileContext, org_id: str) -> EffectGenerat
 
 
 def _is_owned(ctx: ReconcileContext, org_id: str, project: Project) -> EffectGenerator[bool | None]:
-    """Whether it may be deleted; None where its annotations cannot be read."""
+    """Whether the project may be deleted; None if its annotations are unreadable."""
     if not is_in_organization(project, org_id):
         return False
     if has_app_name(project, ctx.app):
@@ -128,60 +128,60 @@ def _request_deletion(ctx: ReconcileContext, project: Project) -> EffectGenerato
 
 
 def _unprotect(ctx: ReconcileContext, project: Project) -> EffectGenerator[Result]:
-    """A protected branch blocks the deletion of its project (Neon API reference, Branches)."""
+    """Unprotect a branch, as it blocks the deletion of its project (Neon API reference, Branches)."""
     branches = yield from perform(ListBranches(project.id))
     protected = next((branch for branch in branches.branches if branch.protected), None)
     if protected is None and branches.unreadable:
         yield from record_if_changed(ctx, build_status_update(ctx, synced=UNREADABLE))
         return requeue_with_backoff(ctx, 1.0)
     if protected is None:
-        text = "Neon refused to delete the project; an operator must look."
+        text = "Neon rejected the deletion of the project. Operator action required."
         yield from record_if_changed(
             ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.NEON_REJECTED, text))
         )
         return Result(CAP_SECONDS, backoff=True)
     yield from perform(AuthorizeMutation())
     yield from perform(UnprotectBranch(project.id, protected.id))
-    told = Event("BranchUnprotected", "DeleteRequested", "A protected branch blocked the deletion that was asked for.")
-    yield from record_if_changed(ctx, build_status_update(ctx, events=(told,)))
+    event = Event("BranchUnprotected", "DeleteRequested", "A protected branch blocked the requested deletion.")
+    yield from record_if_changed(ctx, build_status_update(ctx, events=(event,)))
     return requeue_with_backoff(ctx, POLL_SECONDS)
 
 
 def _confirm_deletion(ctx: ReconcileContext, project_id: str) -> EffectGenerator[Result]:
     deleted = yield from perform(ListProjects(project_id, recoverable=True))
-    found = find_by_id(deleted, project_id)
-    if found is not None:
+    project = find_by_id(deleted, project_id)
+    if project is not None:
         since = recovery_in_flight_since(ctx)
         if since is None:
-            return (yield from _mark_deleted(ctx, found.recoverable_until))
+            return (yield from _mark_deleted(ctx, project.recoverable_until))
         yield from record_if_changed(
             ctx, build_status_update(ctx, ready=_AWAITING_CONFIRMATION, timestamps={"missing_since": since})
         )
         return Result(remaining_seconds(ctx, since))
     if not (yield from confirm_absent(project_id, deleted)):
         return requeue_with_backoff(ctx, POLL_SECONDS)
-    # As long as above: a recover may arrive between two looks, and a list lag behind it.
+    # As long as above: a recover may take effect between two lists, and a list may be stale.
     since = first_missed_at(ctx, Reason.DELETE_REQUESTED)
     if since is None or ctx.now < since + 2 * ctx.settle_window:
         yield from record_if_changed(
             ctx, build_status_update(ctx, ready=_AWAITING_CONFIRMATION, timestamps={"missing_since": since or ctx.now})
         )
         return Result(remaining_seconds(ctx, since or ctx.now))
-    # Nothing but absence says so, and while everything is stopped absence is what is not believed.
+    # Only absence shows the deletion, and while mutations are suspended absence is no evidence.
     yield from perform(AuthorizeMutation())
     return (yield from _mark_deleted(ctx, None))
 
 
 def _mark_deleted(ctx: ReconcileContext, recoverable_until: datetime | None) -> EffectGenerator[Result]:
-    said = build_status_update(
+    update = build_status_update(
         ctx,
         ready=ConditionUpdate("False", Reason.DELETED, "The app is deleted."),
-        synced=ConditionUpdate("True", Reason.UP_TO_DATE, "Nothing is left of it at Neon but what can be recovered."),
+        synced=ConditionUpdate("True", Reason.UP_TO_DATE, "The app has no project at Neon, except recoverable data."),
         timestamps={
             "deleted_at": ctx.now,
             "recoverable_until": recoverable_until,
             "tombstone_until": ctx.now + TOMBSTONE_RETENTION,
         },
     )
-    yield from perform(RecordStatus(said))
+    yield from perform(RecordStatus(update))
     return Result(0.0 if ctx.duplicate_ids else None)

@@ -1,9 +1,10 @@
-"""Projects of ours for an app that are not its recorded one: a create that arrived late, or a person's doing.
+"""Owned projects of an app that are not its recorded one: a create that took effect late, or a user's change.
 
-Only a sweep names candidates. One is deleted when a fresh look proves name *and* the nonce of a create whose project
-was never recorded, and a complete list shows that no other project carries it: one request makes one project, so what
-carries the nonce of the recorded project, or shares one, may be a copy. It happens after the settle time and from the
-sweeps' delete budget. Everything else is reported and left alone, the project that a person brought back too.
+Only a resync names candidates. A candidate is deleted if a new read verifies its name *and* the nonce of a create whose
+project was never recorded, and a complete list shows no other project with this nonce. One request makes one project,
+so a project with the nonce of the recorded one, or with a shared nonce, may be a copy. The deletion waits for the
+settle time and counts against the automatic delete budget. All other candidates, recovered projects included, are
+reported and not changed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ MAX_WAIT = timedelta(days=1)
 
 
 def delete_duplicates(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
-    """Deal with the first of at least one candidate; what fails is tried again, and says nothing of the app.
+    """Reconcile the first of at least one candidate; an error causes a retry, and no condition of the app.
 
     Raises:
         LeaseLost, CatalogUnavailable, RateLimitExhausted: see ``reconcile``.
@@ -58,33 +59,33 @@ def _reconcile_candidate(ctx: ReconcileContext, org_id: str) -> EffectGenerator[
     if project_id == ctx.app.project_id:
         yield from _hold_restored(ctx, project_id)
         return Result(0.0)
-    proven = yield from _is_deletable_duplicate(ctx, org_id, project)
-    if proven is None:
+    deletable = yield from _is_deletable_duplicate(ctx, org_id, project)
+    if deletable is None:
         yield from perform(DismissDuplicate(project_id, report=False))
         return Result(0.0)
-    if not proven:
-        text = "Another project carries the app's name and no proof that this app made it. It was left unchanged."
+    if not deletable:
+        text = "Another project has the app's name and no proof that this app created it. It was not changed."
         yield from record_if_changed(
-            ctx, build_status_update(ctx, events=(Event("LeftAlone", Reason.OWNERSHIP_UNVERIFIED, text),))
+            ctx, build_status_update(ctx, events=(Event("DuplicateRetained", Reason.OWNERSHIP_UNVERIFIED, text),))
         )
         yield from perform(DismissDuplicate(project_id, report=True))
         return Result(0.0)
     if ctx.now < project.created_at + ctx.settle_window:
-        # A clock far ahead of the catalog's is not waited for.
+        # Neon's clock may be far ahead of the catalog's, so the wait is bounded.
         wait = min(project.created_at + ctx.settle_window - ctx.now, MAX_WAIT)
         return Result(wait.total_seconds(), low_priority=True)
     yield from perform(AuthorizeMutation(automatic=True))
     yield from perform(DeleteProject(project_id))
-    told = Event("SurplusDeleted", "LateCreate", "A second project of a late create, never published, is deleted.")
-    yield from record_if_changed(ctx, build_status_update(ctx, events=(told,)))
+    event = Event("DuplicateDeleted", "LateCreate", "A second project of a late create, never published, was deleted.")
+    yield from record_if_changed(ctx, build_status_update(ctx, events=(event,)))
     yield from perform(DismissDuplicate(project_id, report=False))
     return Result(0.0)
 
 
 def _is_deletable_duplicate(ctx: ReconcileContext, org_id: str, project: Project) -> EffectGenerator[bool | None]:
-    """Whether a create that was never recorded made it and nothing copied that one; None where a list says too little.
+    """Whether an unrecorded create of this app made the project and no copy exists; None if a list is inconclusive.
 
-    The next sweep names it again then.
+    Then the next resync names the project again.
     """
     if not is_in_organization(project, org_id) or project.deleted_at is not None or not has_app_name(project, ctx.app):
         return False
@@ -94,14 +95,14 @@ def _is_deletable_duplicate(ctx: ReconcileContext, org_id: str, project: Project
         return None
     if made is None or made.state not in ("open", "rejected", "absent"):
         return False
-    copied = yield from _has_clone(ctx, org_id, project, made)
-    return None if copied is None else not copied
+    has_clone = yield from _has_clone(ctx, org_id, project, made)
+    return None if has_clone is None else not has_clone
 
 
 def _has_clone(
     ctx: ReconcileContext, org_id: str, project: Project, made: CreateIntent
 ) -> EffectGenerator[bool | None]:
-    """Whether another project carries the same name and nonce; None where a list says too little."""
+    """Whether another project has the same name and nonce; None if a list is inconclusive."""
     listing = yield from perform(ListProjects(ctx.app.app_id))
     for other in listing.projects:
         if other.id != project.id and has_app_name(other, ctx.app) and is_in_organization(other, org_id):
@@ -114,9 +115,9 @@ def _has_clone(
 
 
 def _dismiss_missing(ctx: ReconcileContext, project_id: str) -> EffectGenerator[None]:
-    """What is gone is no candidate; what was held of a deleted app is held no more."""
+    """Dismiss a deleted or missing candidate, and end the hold of a deleted app whose project it is."""
     if project_id == ctx.app.project_id and is_on_hold(ctx.app):
-        text = "The project that had been brought back is gone again; nothing is left of it but what can be recovered."
+        text = "The recovered project was deleted again. The app has no project at Neon, except recoverable data."
         yield from record_if_changed(
             ctx, build_status_update(ctx, synced=ConditionUpdate("True", Reason.UP_TO_DATE, text))
         )
@@ -124,11 +125,11 @@ def _dismiss_missing(ctx: ReconcileContext, project_id: str) -> EffectGenerator[
 
 
 def _hold_restored(ctx: ReconcileContext, project_id: str) -> EffectGenerator[None]:
-    """A delete is final until its owner restores it, but what a person brought back is not deleted again."""
+    """Put a deleted app on hold if a user recovered its project at Neon; it is not deleted again."""
     if ctx.app.deleted_at is not None and not is_on_hold(ctx.app):
-        text = "The deleted app's project was brought back at Neon; it is left alone. An operator must decide."
-        told = Event("OnHold", "BroughtBack", f"Project {project_id} of the deleted app is live again.")
+        text = "The deleted app's project was recovered at Neon. It was not changed. Operator action required."
+        event = Event("OnHold", "RecoveredAtNeon", f"Project {project_id} of the deleted app exists again.")
         yield from record_if_changed(
-            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.ON_HOLD, text), events=(told,))
+            ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.ON_HOLD, text), events=(event,))
         )
     yield from perform(DismissDuplicate(project_id, report=True))

@@ -1,8 +1,8 @@
-"""A recorded project that Neon does not show.
+"""A recorded project that Neon does not return.
 
-A 404 proves nothing alone: the key may be another, the organization may be another, the answer may be stale. A
-project that can be recovered is recovered, after a sweep has seen that the rest of the fleet is there; one that
-cannot be is *lost* after two complete looks and with a key that is proven good. It is never replaced by an empty one.
+A 404 alone proves nothing: the key or the organization may have changed, or the response may be stale. A recoverable
+project is recovered after a resync has ruled out a mass disappearance. A project that is not recoverable is *lost*
+after two pairs of complete lists from a verified key. It is never replaced by an empty one.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from specs.status import AppStatus, ConditionType, Reason, find_condition
 
 
 def reconcile_missing(ctx: ReconcileContext, org_id: str, project_id: str) -> EffectGenerator[Result]:
-    """Recover the project, or say why not yet."""
+    """Recover the project, or record why that is not possible yet."""
     deleted = yield from perform(ListProjects(project_id, recoverable=True))
-    found = find_by_id(deleted, project_id)
-    if found is not None and is_in_organization(found, org_id):
+    project = find_by_id(deleted, project_id)
+    if project is not None and is_in_organization(project, org_id):
         return (yield from _recover(ctx, project_id))
     if not (yield from confirm_absent(project_id, deleted)):
         return requeue_with_backoff(ctx)
@@ -44,12 +44,12 @@ def reconcile_missing(ctx: ReconcileContext, org_id: str, project_id: str) -> Ef
 
 
 def find_by_id(listing: ProjectListing, project_id: str) -> Project | None:
-    """The project of exactly that id in a list, whose search matches parts."""
+    """Return the project with exactly this id from a list, as Neon's search matches parts."""
     return next((project for project in listing.projects if project.id == project_id), None)
 
 
 def confirm_absent(project_id: str, deleted: ProjectListing) -> EffectGenerator[bool]:
-    """Whether neither list holds the project, both are complete, and the key is proven good."""
+    """Whether neither list contains the project, both are complete, and the key is verified."""
     alive = yield from perform(ListProjects(project_id))
     if not (deleted.is_complete and alive.is_complete):
         return False
@@ -62,10 +62,10 @@ def confirm_absent(project_id: str, deleted: ProjectListing) -> EffectGenerator[
 
 
 def recovery_in_flight_since(ctx: ReconcileContext) -> datetime | None:
-    """Since when no recover of ours was sent, while one may still take effect; None when none can.
+    """Return the time after which no recover was sent, while one may still take effect, else None.
 
-    Whoever sends one may have stood still before, however long ago its pass began. So the time counts from the first
-    pass after it, which finds that the app is being recovered; who sent before that has no permission any more.
+    A process may stop for any time between the start of its reconcile and its request. So the time counts from the
+    first later reconcile, which finds the reason RECOVERING; from then on the earlier lease authorizes no request.
     """
     ready = find_condition(ctx.app.conditions, ConditionType.READY)
     if ready is not None and ready.reason == Reason.RECOVERING:
@@ -75,13 +75,13 @@ def recovery_in_flight_since(ctx: ReconcileContext) -> datetime | None:
 
 
 def first_missed_at(ctx: ReconcileContext, reason: Reason) -> datetime | None:
-    """When the first of two looks missed the project, as ``said`` tells; else ``missing_since`` is of a recover."""
+    """Return when the first of two checks missed the project; None if ``missing_since`` is the time of a recover."""
     ready = find_condition(ctx.app.conditions, ConditionType.READY)
     return ctx.app.missing_since if ready is not None and ready.reason == reason else None
 
 
 def remaining_seconds(ctx: ReconcileContext, since: datetime) -> float:
-    """Seconds until neither a recover that was sent before ``since`` nor a list that lags can change what was seen."""
+    """Return the seconds until neither a recover sent before ``since`` nor a stale list can change the result."""
     return (since + 2 * ctx.settle_window - ctx.now).total_seconds()
 
 
@@ -89,25 +89,25 @@ def _recover(ctx: ReconcileContext, project_id: str) -> EffectGenerator[Result]:
     if ctx.app.hold_reason == "recovery":
         text = (
             "The project was deleted at Neon before the catalog was promoted, perhaps at its owner's request. Operator "
-            "action required: `morphik-apps app confirm-owner` recovers it, deleting the app ends it."
+            "action required: recover the project with `morphik-apps app confirm-owner`, or delete the app."
         )
         yield from record_if_changed(
             ctx, build_status_update(ctx, ready=ConditionUpdate("False", Reason.PROJECT_MISSING, text))
         )
         return Result(None)
     if not ctx.confirmed_missing:
-        text = "The project was deleted at Neon; it will be recovered when a sweep has seen the rest of the fleet."
+        text = "The project was deleted at Neon. It is recovered after the next resync confirms it. No action required."
         columns: dict[TimestampColumn, datetime | None] = {"missing_since": recovery_in_flight_since(ctx)}
         yield from record_if_changed(
             ctx,
             build_status_update(ctx, ready=ConditionUpdate("False", Reason.PROJECT_MISSING, text), timestamps=columns),
         )
         return Result(None)
-    # Written before the request: nobody must take the app for settled or deleted while this may still take effect.
-    said = ConditionUpdate(
+    # Recorded before the request: the app must not count as converged or deleted while this may still take effect.
+    condition = ConditionUpdate(
         "False", Reason.RECOVERING, "The project was deleted at Neon and is being recovered, with its data."
     )
-    recovering = build_status_update(ctx, ready=said, timestamps={"missing_since": ctx.now})
+    recovering = build_status_update(ctx, ready=condition, timestamps={"missing_since": ctx.now})
     yield from record_if_changed(ctx, recovering)
     try:
         yield from perform(AuthorizeMutation())
@@ -115,17 +115,17 @@ def _recover(ctx: ReconcileContext, project_id: str) -> EffectGenerator[Result]:
     except (LeaseLost, CatalogUnavailable, RateLimitExhausted):
         raise
     except ReconcileError as error:
-        # What was just said stays said: else the time of this recover would pass for that of a look at the lists.
+        # The condition just recorded must stay: else the time of this recover would count as that of a check.
         return (yield from record_error(_with_update(ctx, recovering), error))
     return requeue_with_backoff(ctx, 1.0)
 
 
-def _with_update(ctx: ReconcileContext, said: StatusUpdate) -> ReconcileContext:
-    """The app as this pass has just written it."""
+def _with_update(ctx: ReconcileContext, update: StatusUpdate) -> ReconcileContext:
+    """Return the context with the app as this reconcile has just written it."""
     written = {
-        "conditions": said.conditions,
-        "status": said.status,
-        **{str(c): at for c, at in said.timestamps.items()},
+        "conditions": update.conditions,
+        "status": update.status,
+        **{str(c): at for c, at in update.timestamps.items()},
     }
     return replace(ctx, app=ctx.app.model_copy(update=written))
 
@@ -135,13 +135,13 @@ def _mark_lost(ctx: ReconcileContext) -> EffectGenerator[Result]:
         return Result(None)
     since = first_missed_at(ctx, Reason.PROJECT_MISSING)
     if not ctx.confirmed_missing or since is None or ctx.now < since + 2 * ctx.settle_window:
-        text = "Neon does not show the project, neither among the live nor among the recoverable; looking again."
+        text = "Neon returns the project neither as live nor as recoverable; retrying."
         if not ctx.confirmed_missing:
-            text = "Neon does not show the project; a sweep has to see the rest of the fleet before more is concluded."
+            text = "Neon does not return the project. The next resync checks it again. No action required."
         missing, since = ConditionUpdate("False", Reason.PROJECT_MISSING, text), since or ctx.now
         yield from record_if_changed(ctx, build_status_update(ctx, ready=missing, timestamps={"missing_since": since}))
         return Result(remaining_seconds(ctx, since) if ctx.confirmed_missing else None)
-    text = "The project is gone from Neon and cannot be recovered; an operator must decide what to do."
+    text = "The project no longer exists at Neon and cannot be recovered. Operator action required."
     yield from record_if_changed(
         ctx, build_status_update(ctx, ready=ConditionUpdate("False", Reason.PROJECT_LOST, text))
     )

@@ -1,8 +1,8 @@
-"""From a recorded project to a proven URI, and what people changed by hand put back.
+"""From a recorded project to a verified URI, and the repair of drift.
 
-After a create of ours nothing needs to be observed but the operations: the one call set everything. In every other
-case, and when the new database goes on not to answer, the whole is looked at: project, default branch, its compute,
-its URI.
+After the product's own create only the operations need to be observed: one request set everything. In all other cases,
+and if the new database stays unreachable, the reconciler observes the project, its default branch, its compute and its
+URI.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ from specs.neon import Branch, Project, ProjectUpdate
 from specs.status import ConditionType, Reason, find_condition
 
 REQUEUE_AT_CAP = Result(CAP_SECONDS, backoff=True)
-# Somebody may have changed a project before it was ever connected to.
+# A user may have changed the project before the first connection.
 FAST_PATH_ATTEMPTS = 3
 
 
 def sync_project(ctx: ReconcileContext, org_id: str, project_id: str) -> EffectGenerator[Result]:
-    """Bring a recorded project to where it shall be, by at most one change."""
+    """Bring a recorded project to the desired state by at most one mutation."""
     try:
         if ctx.app.connected_at is None and ctx.attempts < FAST_PATH_ATTEMPTS:
             credentials = yield from perform(DecryptCredentials())
@@ -62,10 +62,10 @@ def sync_project(ctx: ReconcileContext, org_id: str, project_id: str) -> EffectG
     if project.deleted_at is not None:
         return (yield from reconcile_missing(ctx, org_id, project_id))
     if not is_in_organization(project, org_id):
-        held = ConditionUpdate(
-            "False", Reason.ON_HOLD, "The project belongs to another organization now; an operator must look."
+        on_hold = ConditionUpdate(
+            "False", Reason.ON_HOLD, "The project belongs to another organization. Operator action required."
         )
-        yield from record_if_changed(ctx, build_status_update(ctx, synced=held))
+        yield from record_if_changed(ctx, build_status_update(ctx, synced=on_hold))
         return REQUEUE_AT_CAP
     update = diff_project(ctx.app, project)
     if update is not None:
@@ -74,12 +74,12 @@ def sync_project(ctx: ReconcileContext, org_id: str, project_id: str) -> EffectG
 
 
 def _await_creation(ctx: ReconcileContext, project_id: str, credentials: Credentials) -> EffectGenerator[Result]:
-    waited = yield from check_operations(ctx, project_id)
-    if waited.requeue is not None:
-        return waited.requeue
-    unanswered = yield from probe_database(ctx, project_id, credentials.connection_uri, waited)
-    if unanswered is not None:
-        return unanswered
+    status = yield from check_operations(ctx, project_id)
+    if status.requeue is not None:
+        return status.requeue
+    retry = yield from probe_database(ctx, project_id, credentials.connection_uri, status)
+    if retry is not None:
+        return retry
     since = recovery_in_flight_since(ctx)
     yield from record_if_changed(
         ctx,
@@ -87,9 +87,9 @@ def _await_creation(ctx: ReconcileContext, project_id: str, credentials: Credent
             ctx, ready=AVAILABLE, synced=UP_TO_DATE, timestamps={"connected_at": ctx.now, "missing_since": since}
         ),
     )
-    # What took exceptionally long says nothing of the next one.
-    took = None if waited.suspects else operation_duration(waited.operations, ctx.seconds_since_recorded)
-    return replace(_done(ctx, since), create_seconds=took)
+    # An exceptionally long create does not predict the next one.
+    duration = None if status.suspects else operation_duration(status.operations, ctx.seconds_since_recorded)
+    return replace(_done(ctx, since), create_seconds=duration)
 
 
 def _apply_update(ctx: ReconcileContext, project_id: str, update: ProjectUpdate) -> EffectGenerator[Result]:
@@ -97,19 +97,19 @@ def _apply_update(ctx: ReconcileContext, project_id: str, update: ProjectUpdate)
     changed = yield from perform(UpdateProject(project_id, update))
     left = diff_project(ctx.app, changed.project)
     if left is not None:
-        text = f"Neon accepted the repair but kept its own values of: {drifted_fields(left)}. An operator must look."
+        text = f"Neon accepted the repair but kept its own values: {drifted_fields(left)}. Operator action required."
         yield from record_if_changed(
             ctx, build_status_update(ctx, synced=ConditionUpdate("False", Reason.NEON_REJECTED, text))
         )
         return REQUEUE_AT_CAP
-    told = Event("DriftRepaired", "ChangedAtNeon", f"Put back as asked for: {drifted_fields(update)}.")
-    yield from record_if_changed(ctx, build_status_update(ctx, synced=UP_TO_DATE, events=(told,)))
-    # A change that does not last is made ever more rarely.
+    event = Event("DriftRepaired", "ChangedAtNeon", f"Restored the desired values: {drifted_fields(update)}.")
+    yield from record_if_changed(ctx, build_status_update(ctx, synced=UP_TO_DATE, events=(event,)))
+    # If the repair does not last, the next ones are delayed by backoff.
     return requeue_with_backoff(ctx, 1.0)
 
 
 def _ensure_reachable(ctx: ReconcileContext, project: Project) -> EffectGenerator[Result]:
-    """Make the default branch reachable, whatever it is called now, and its URI the recorded one."""
+    """Make the default branch reachable, whatever its name, and record its URI."""
     branches = yield from perform(ListBranches(project.id))
     branch = next((branch for branch in branches.branches if branch.default), None)
     if branch is None and branches.unreadable:
@@ -117,20 +117,20 @@ def _ensure_reachable(ctx: ReconcileContext, project: Project) -> EffectGenerato
         return requeue_with_backoff(ctx, 1.0)
     if branch is None:
         none = ConditionUpdate(
-            "False", Reason.ENDPOINT_MISSING, "The project has no default branch; an operator must look."
+            "False", Reason.ENDPOINT_MISSING, "The project has no default branch. Operator action required."
         )
         yield from record_if_changed(ctx, build_status_update(ctx, ready=none))
         return REQUEUE_AT_CAP
     endpoints = yield from perform(ListEndpoints(project.id))
-    # One whose branch or type cannot be read may be the one.
+    # An endpoint of unreadable branch or type may be the read-write one.
     if not any(e.branch_id in (None, branch.id) and e.type in ("", "read_write") for e in endpoints):
         return (yield from _create_endpoint(ctx, project.id, branch))
     try:
         reported = yield from _connection_uri(ctx, project.id, branch, pooled=False)
     except (NeonNotFound, NeonPasswordsNotStored):
-        gone = "Neon has no credentials for the app's role and database; an operator must look."
+        text = "Neon has no credentials for the app's role and database. Operator action required."
         yield from record_if_changed(
-            ctx, build_status_update(ctx, ready=ConditionUpdate("False", Reason.CREDENTIALS_MISSING, gone))
+            ctx, build_status_update(ctx, ready=ConditionUpdate("False", Reason.CREDENTIALS_MISSING, text))
         )
         return REQUEUE_AT_CAP
     except AddressNotAllowed as error:
@@ -139,7 +139,7 @@ def _ensure_reachable(ctx: ReconcileContext, project: Project) -> EffectGenerato
 
 
 def _record_address_not_allowed(ctx: ReconcileContext, error: AddressNotAllowed) -> EffectGenerator[Result]:
-    """Report the address, publish nothing, and read it again, later each time."""
+    """Record the address's condition, publish nothing, and retry with backoff."""
     yield from record_if_changed(
         ctx,
         build_status_update(
@@ -150,17 +150,17 @@ def _record_address_not_allowed(ctx: ReconcileContext, error: AddressNotAllowed)
 
 
 def _create_endpoint(ctx: ReconcileContext, project_id: str, branch: Branch) -> EffectGenerator[Result]:
-    waited = yield from check_operations(ctx, project_id)
-    if waited.requeue is not None:
-        return waited.requeue
+    status = yield from check_operations(ctx, project_id)
+    if status.requeue is not None:
+        return status.requeue
     yield from perform(AuthorizeMutation())
     yield from perform(CreateEndpoint(project_id, endpoint_to_create(ctx.app, branch.id)))
-    said = ConditionUpdate(
-        "False", Reason.ENDPOINT_MISSING, "The database's compute was gone; a new one is being made."
+    condition = ConditionUpdate(
+        "False", Reason.ENDPOINT_MISSING, "The database's compute was missing; Neon is creating a new one."
     )
-    told = Event("EndpointCreated", "ChangedAtNeon", "The default branch had no read-write compute; it has one again.")
-    yield from record_if_changed(ctx, build_status_update(ctx, ready=said, events=(told,)))
-    # A change that does not last is made ever more rarely.
+    event = Event("EndpointCreated", "ChangedAtNeon", "The default branch had no read-write compute; one was created.")
+    yield from record_if_changed(ctx, build_status_update(ctx, ready=condition, events=(event,)))
+    # If the repair does not last, the next ones are delayed by backoff.
     return requeue_with_backoff(ctx, 1.0)
 
 
@@ -170,44 +170,45 @@ def _verify_connection(
     immutable = immutable_drift(ctx.app, project)
     synced = UP_TO_DATE
     if immutable is not None:
-        synced = ConditionUpdate("False", Reason.IMMUTABLE_DRIFT, f"It cannot be changed in place: {immutable}.")
+        text = f"The project has drift that cannot be repaired in place: {immutable}. Operator action required."
+        synced = ConditionUpdate("False", Reason.IMMUTABLE_DRIFT, text)
     since = recovery_in_flight_since(ctx)
-    held = yield from perform(DecryptCredentials())
-    same = held is not None and held.connection_uri.same_address(reported)
+    recorded = yield from perform(DecryptCredentials())
+    same = recorded is not None and recorded.connection_uri.same_address(reported)
     ready = find_condition(ctx.app.conditions, ConditionType.READY)
     if same and ctx.app.connected_at is not None and ready is not None and ready.status == "True":
-        # An idle compute is Neon's normal state: what was proven is not connected to again.
+        # An idle compute is Neon's normal state: a verified URI is not probed again, as that would wake the compute.
         yield from record_if_changed(
             ctx, build_status_update(ctx, ready=AVAILABLE, synced=synced, timestamps={"missing_since": since})
         )
         return _done(ctx, since)
-    waited = yield from check_operations(ctx, project.id)
-    if waited.requeue is not None:
-        return waited.requeue
-    unanswered = yield from probe_database(ctx, project.id, reported, waited)
-    if unanswered is not None:
-        return unanswered
-    read = Event("CredentialsRead", "ReportedByNeon", "The app's URI was read from Neon and connected to.")
-    said = build_status_update(
+    status = yield from check_operations(ctx, project.id)
+    if status.requeue is not None:
+        return status.requeue
+    retry = yield from probe_database(ctx, project.id, reported, status)
+    if retry is not None:
+        return retry
+    event = Event("CredentialsRead", "ReportedByNeon", "The app's URI was read from Neon, and a connection succeeded.")
+    update = build_status_update(
         ctx,
         ready=AVAILABLE,
         synced=synced,
         timestamps={"connected_at": ctx.now, "missing_since": since},
-        events=() if same else (read,),
+        events=() if same else (event,),
     )
     if same:
-        yield from record_if_changed(ctx, said)
+        yield from record_if_changed(ctx, update)
         return _done(ctx, since)
     try:
         credentials = Credentials(reported, (yield from _connection_uri(ctx, project.id, branch, pooled=True)))
     except AddressNotAllowed as error:
         return (yield from _record_address_not_allowed(ctx, error))
-    yield from perform(RecordCredentials(credentials, said))
+    yield from perform(RecordCredentials(credentials, update))
     return _done(ctx, since)
 
 
 def _done(ctx: ReconcileContext, recovering_since: datetime | None) -> Result:
-    """Not before something happens; but a recover that may still arrive is not forgotten before its time is over."""
+    """Return a result that waits for an event, or for the time after which no recover can take effect."""
     return (
         Result(None)
         if recovering_since is None
@@ -218,6 +219,6 @@ def _done(ctx: ReconcileContext, recovering_since: datetime | None) -> Result:
 def _connection_uri(
     ctx: ReconcileContext, project_id: str, branch: Branch, *, pooled: bool
 ) -> EffectGenerator[CheckedURI]:
-    """Neon's URI; raises AddressNotAllowed."""
+    """Return Neon's URI; raises AddressNotAllowed."""
     read = GetConnectionURI(project_id, branch.id, ctx.app.role, ctx.app.database, pooled=pooled)
     return CheckedURI((yield from perform(read)), ctx.address_rule)

@@ -73,6 +73,11 @@ class AppMetadata(BaseModel):
         return DATABASE_NAME
 
     @property
+    def is_updating(self) -> bool:
+        """Whether the desired state has changed since the create, and the status does not describe the change yet."""
+        return self.observed_generation < self.generation and self.generation > 1
+
+    @property
     def can_expose_uri(self) -> bool:
         """Whether the owner may see the URI: a connection succeeded, the owner is confirmed, no delete is requested."""
         return (

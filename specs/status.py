@@ -128,6 +128,7 @@ def set_condition(conditions: Iterable[Condition], new: Condition) -> tuple[Cond
 def derive_status(
     conditions: Iterable[Condition],
     *,
+    outdated: bool,
     deleting: bool,
     deleted: bool,
     recorded: bool,
@@ -137,6 +138,7 @@ def derive_status(
 
     Args:
         conditions: the current conditions.
+        outdated: the conditions do not describe the newest generation of the desired state yet.
         deleting: a delete was requested.
         deleted: Neon confirmed the deletion of the project.
         recorded: the app has a project.
@@ -151,7 +153,9 @@ def derive_status(
     if ready is not None and ready.reason == Reason.PROJECT_LOST:
         return AppStatus.LOST
     if ready is not None and ready.status == "True":
-        return AppStatus.DEGRADED if synced is not None and synced.reason in MANUAL_ACTION_REASONS else AppStatus.READY
+        if synced is not None and synced.reason in MANUAL_ACTION_REASONS:
+            return AppStatus.DEGRADED
+        return AppStatus.UPDATING if outdated else AppStatus.READY
     if synced is not None and synced.status == "False" and synced.reason in MANUAL_ACTION_REASONS:
         return AppStatus.FAILED
     if connected:

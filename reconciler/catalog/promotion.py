@@ -14,9 +14,9 @@ from psycopg.types.json import Jsonb
 from reconciler.catalog.database import Connection, Database, Row
 from reconciler.catalog.encryption import Sealer
 from reconciler.catalog.statements import load
-from reconciler.core.reconcile import OWNER_UNCONFIRMED
 from reconciler.core.recovery.catalog_identity import CatalogIdentity
 from reconciler.core.recovery.promotion import LostRow, ProjectProvenance, RecoveryPlan
+from reconciler.core.stages.hold import OWNER_UNCONFIRMED
 from reconciler.errors import ReconcileError
 
 _SQL = load("promotion")

@@ -41,6 +41,7 @@ def app_from_fields(fields: dict[str, Any]) -> AppMetadata:
     app = AppMetadata.model_validate(fields | {"status": AppStatus.PENDING})
     status = derive_status(
         app.conditions,
+        outdated=app.observed_generation < app.generation,
         deleting=app.delete_requested_at is not None,
         deleted=app.deleted_at is not None,
         recorded=app.project_id is not None,

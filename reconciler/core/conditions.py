@@ -82,15 +82,16 @@ def build_status_update(
             ),
         )
     changed = {column: at for column, at in (timestamps or {}).items() if getattr(app, column) != at}
+    converged = (ready is not None and ready.status == "True") or "deleted_at" in changed
+    observed = app.generation if converged else app.observed_generation
     status = derive_status(
         conditions,
+        outdated=observed < app.generation,
         deleting=app.delete_requested_at is not None,
         deleted=(changed.get("deleted_at") or app.deleted_at) is not None,
         recorded=app.project_id is not None,
         connected=(changed.get("connected_at") or app.connected_at) is not None,
     )
-    converged = ready is not None and ready.status == "True"
-    observed = app.generation if converged or "deleted_at" in changed else app.observed_generation
     printable = tuple(Event(event.type, event.reason, _printable(event.message)) for event in recorded)
     return StatusUpdate(status, conditions, observed, changed, printable)
 

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from reconciler.core.host_allow_list import AddressNotAllowed, AddressRule, CheckedURI
 from reconciler.core.poll_interval import AdaptivePollInterval
 from specs.metadata import AppMetadata
+from specs.neon import Branch, Project
 from specs.status import AppStatus, Condition
 
 
@@ -93,6 +94,42 @@ class StatusUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """When to reconcile the app again.
+
+    Attributes:
+        requeue_after: seconds, or None to wait for an event (a request, a resync).
+        backoff: whether the reconcile counts as a failed attempt.
+        low_priority: whether the next reconcile may wait behind user requests.
+        create_seconds: Neon's duration of a create that this reconcile saw complete.
+    """
+
+    requeue_after: float | None
+    backoff: bool = False
+    low_priority: bool = False
+    create_seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Observed:
+    """Neon's state as the stages of one reconcile have read it. An attribute that no stage has read is unset.
+
+    Attributes:
+        org_id: the organization of the verified key.
+        project: the app's project, live and in that organization.
+        branch: the project's default branch, with a read-write compute.
+        uri: Neon's URI for the app's role and database on that branch.
+        duplicates: the result of the stage ``delete_duplicates``, which must not delay the app itself.
+    """
+
+    org_id: str = field(init=False)
+    project: Project = field(init=False)
+    branch: Branch = field(init=False)
+    uri: CheckedURI = field(init=False)
+    duplicates: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReconcileContext:
     """One app at the moment it was claimed.
 
@@ -104,6 +141,7 @@ class ReconcileContext:
         confirmed_missing: a resync found the recorded project missing, and no mass disappearance.
         duplicate_ids: projects that a resync took for duplicates of this app.
         poll_interval: learned from the durations of this daemon's recent creates.
+        observed: filled by the stages.
     """
 
     app: AppMetadata
@@ -116,6 +154,18 @@ class ReconcileContext:
     confirmed_missing: bool = False
     duplicate_ids: tuple[str, ...] = ()
     poll_interval: AdaptivePollInterval = field(default_factory=AdaptivePollInterval)
+    observed: Observed = field(default_factory=Observed)
+
+    @property
+    def project_id(self) -> str:
+        """Return the recorded project's id.
+
+        Raises:
+            ValueError: the app has none.
+        """
+        if self.app.project_id is None:
+            raise ValueError("the app has no project")
+        return self.app.project_id
 
     @property
     def open_intent(self) -> CreateIntent | None:
@@ -148,20 +198,3 @@ class ReconcileContext:
     def settle_window(self) -> timedelta:
         """Return how long after a request its outcome may still change."""
         return timedelta(seconds=self.control_plane.settle_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """When to reconcile the app again.
-
-    Attributes:
-        requeue_after: seconds, or None to wait for an event (a request, a resync).
-        backoff: whether the reconcile counts as a failed attempt.
-        low_priority: whether the next reconcile may wait behind user requests.
-        create_seconds: Neon's duration of a create that this reconcile saw complete.
-    """
-
-    requeue_after: float | None
-    backoff: bool = False
-    low_priority: bool = False
-    create_seconds: float | None = None

@@ -1,4 +1,4 @@
-"""Desired state as Neon requests: all of it for a create, the drifted part for a repair."""
+"""Desired state as Neon requests: all of it for a create, the part that differs for an update or a repair."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def endpoint_to_create(app: AppMetadata, branch_id: str) -> EndpointCreate:
 
 
 def diff_project(app: AppMetadata, project: Project) -> ProjectUpdate | None:
-    """Return the update that repairs drift, or None.
+    """Return the update that brings the project to the desired state, or None.
 
     Only fields that the reconciler sets are compared. A field that Neon does not report counts as equal, except the
     quota: an absent one is unlimited.
@@ -78,8 +78,8 @@ def diff_project(app: AppMetadata, project: Project) -> ProjectUpdate | None:
     return ProjectUpdate(**update) if update else None
 
 
-def drifted_fields(update: ProjectUpdate) -> str:
-    """Return the names of the fields that a repair sets."""
+def changed_fields(update: ProjectUpdate) -> str:
+    """Return the names of the fields that an update sets."""
     return ", ".join(sorted(field for field in type(update).model_fields if getattr(update, field) is not None))
 
 

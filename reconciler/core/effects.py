@@ -123,7 +123,7 @@ class CreateProject(Effect[CreateProjectResponse]):
 
 @dataclass(frozen=True, slots=True)
 class UpdateProject(Effect[UpdateProjectResponse]):
-    """Repair a project's name or settings."""
+    """Set a project's name or settings."""
 
     mutates = True
     project_id: str

@@ -1,25 +1,45 @@
-"""The order of the stages of a reconcile."""
+"""The stages of a reconcile, in order."""
 
 from __future__ import annotations
 
-from reconciler.core.conditions import ConditionUpdate, build_status_update, record_error, record_if_changed
-from reconciler.core.context import ReconcileContext, Result
-from reconciler.core.effects import EffectGenerator, VerifyAccess, perform
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
+
+from reconciler.core.conditions import record_error
+from reconciler.core.context import Observed, ReconcileContext, Result
+from reconciler.core.effects import EffectGenerator
+from reconciler.core.stages.access import verify_access
+from reconciler.core.stages.compute import ensure_compute
+from reconciler.core.stages.connection import await_creation, verify_connection
 from reconciler.core.stages.create import create
+from reconciler.core.stages.credentials import read_credentials
 from reconciler.core.stages.delete import delete
 from reconciler.core.stages.duplicates import delete_duplicates
-from reconciler.core.stages.sync import sync_project
+from reconciler.core.stages.hold import hold
+from reconciler.core.stages.missing import observe_project
+from reconciler.core.stages.settings import apply_settings
 from reconciler.errors import CatalogUnavailable, LeaseLost, RateLimitExhausted, ReconcileError
-from specs.status import Reason
+
+Stage: TypeAlias = Callable[[ReconcileContext], EffectGenerator[Result | None]]
+"""One step of a reconcile. It returns None if nothing is left to do in it, and the next stage runs."""
+
+STAGES: tuple[Stage, ...] = (
+    hold,  # Without a confirmed owner, and after a confirmed deletion, nothing is read or changed.
+    delete,  # A delete ends every other work on the app.
+    verify_access,  # A wrong key makes every response about the app meaningless.
+    delete_duplicates,  # A late create's second project is billed even while the app itself cannot be repaired.
+    create,  # All later stages need a project.
+    await_creation,  # One request created everything, so a new app needs no further reads of Neon.
+    observe_project,  # Recovers or reports a missing project; the stages below compare the one that it finds.
+    apply_settings,  # Before the compute: a limit that Neon enforces may block its creation.
+    ensure_compute,  # Neon returns a URI only for a branch with a compute.
+    read_credentials,  # The connection is verified with the URI that Neon returns now.
+    verify_connection,  # Publishes the URI, and only after a connection succeeded.
+)
 
 # A repair without a token of the rate limit is requeued after this time, and up to twice that.
 RATE_LIMIT_REQUEUE_SECONDS = 2.0
-OWNER_UNCONFIRMED = ConditionUpdate(
-    "False",
-    Reason.OWNER_UNCONFIRMED,
-    "The app's row was lost and rebuilt from its project's annotations. Its URI is withheld and its project is not "
-    "changed. Operator action required: confirm the owner with `morphik-apps app confirm-owner`.",
-)
 
 
 def reconcile(ctx: ReconcileContext) -> EffectGenerator[Result]:
@@ -29,6 +49,7 @@ def reconcile(ctx: ReconcileContext) -> EffectGenerator[Result]:
         LeaseLost: another worker may hold the lease; nothing is recorded.
         CatalogUnavailable: nothing can be recorded now.
     """
+    ctx = replace(ctx, observed=Observed())
     try:
         return (yield from _reconcile_app(ctx))
     except (LeaseLost, CatalogUnavailable):
@@ -41,22 +62,11 @@ def reconcile(ctx: ReconcileContext) -> EffectGenerator[Result]:
 
 
 def _reconcile_app(ctx: ReconcileContext) -> EffectGenerator[Result]:
-    app = ctx.app
-    if app.hold_reason == "owner":
-        yield from record_if_changed(ctx, build_status_update(ctx, synced=OWNER_UNCONFIRMED))
-        return Result(None)
-    if app.delete_requested_at is not None and app.deleted_at is None:
-        return (yield from delete(ctx))
-    if app.deleted_at is not None and not ctx.duplicate_ids:
-        return Result(None)
-    org_id = yield from perform(VerifyAccess())
-    if app.deleted_at is not None:
-        return (yield from delete_duplicates(ctx, org_id))
-    if app.project_id is None:
-        return (yield from create(ctx, org_id))
-    if not ctx.duplicate_ids:
-        return (yield from sync_project(ctx, org_id, app.project_id))
-    # A failure of the duplicates must not delay the app itself.
-    duplicates = yield from delete_duplicates(ctx, org_id)
-    own = duplicates if duplicates.requeue_after == 0.0 else (yield from sync_project(ctx, org_id, app.project_id))
-    return duplicates if own.requeue_after is None else own
+    result: Result | None = None
+    for stage in STAGES:
+        result = yield from stage(ctx)
+        if result is not None:
+            break
+    if result is None or result.requeue_after is None:
+        return ctx.observed.duplicates or result or Result(None)
+    return result

@@ -12,7 +12,7 @@ from reconciler import errors
 from reconciler.core.context import ControlPlane, CreateIntent, ReconcileContext
 from reconciler.core.fleet import resync
 from reconciler.core.ownership import matching_intent
-from reconciler.core.stages import create, create_lookup, delete, duplicates, missing, sync
+from reconciler.core.stages import create, create_lookup, delete, duplicates, missing
 from reconciler.neon import protocol
 from reconciler.neon.client import NeonClient
 from reconciler.runtime.guards.organization import OrganizationGuard
@@ -151,7 +151,7 @@ def copies_are_surplus(patch: pytest.MonkeyPatch) -> None:
 
 def any_organization(patch: pytest.MonkeyPatch) -> None:
     """Whose a project is does not matter."""
-    for module in (create_lookup, create, missing, delete, duplicates, sync):
+    for module in (create_lookup, create, missing, delete, duplicates):
         patch.setattr(module, "is_in_organization", lambda _project, _org_id: True)
 
 

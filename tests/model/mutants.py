@@ -16,7 +16,7 @@ from reconciler.core.context import ControlPlane, CreateIntent, ReconcileContext
 from reconciler.core.diff import project_to_create
 from reconciler.core.effects import EffectGenerator
 from reconciler.core.ownership import matching_intent
-from reconciler.core.stages import create, create_lookup, delete, duplicates, missing, sync
+from reconciler.core.stages import connection, create, create_lookup, delete, duplicates, missing
 from reconciler.errors import NeonAPIError
 from specs.metadata import AppMetadata
 from specs.neon import BranchList, ProjectListing
@@ -172,7 +172,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a late recover is forgotten",
         TRAP,
-        patches=((delete, "recovery_in_flight_since", _nothing), (sync, "recovery_in_flight_since", _nothing)),
+        patches=((delete, "recovery_in_flight_since", _nothing), (connection, "recovery_in_flight_since", _nothing)),
         faults=2,
         kinds=_PEOPLE,
     ),

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from reconciler.core import effects as core_effects
 from reconciler.core import reconcile as order
+from reconciler.core.conditions import record_error
 from reconciler.core.effects import DecryptCredentials, Effect
 from reconciler.core.reconcile import reconcile
 from reconciler.runtime.reconciler import READ_EFFECTS
@@ -41,12 +42,8 @@ IMPOSSIBLE: Mapping[tuple[str, str], str] = {}
 
 @cache
 def pass_verbs() -> tuple[str, ...]:
-    """The generators that the order of a pass calls, with what it does itself."""
-    called = [name for name, each in _named(order._reconcile_app) if inspect.isgeneratorfunction(each)]
-    caught = [
-        name for name, each in _named(order.reconcile) if inspect.isgeneratorfunction(each) and name != "_reconcile_app"
-    ]
-    return tuple(dict.fromkeys([name for name in called + caught if name != "perform"]))
+    """The stages, and the record of an error."""
+    return tuple(function.__name__ for function in _functions())
 
 
 def verb_of(steps: Generator[Any, Any, Any]) -> str:
@@ -65,10 +62,8 @@ def verb_of(steps: Generator[Any, Any, Any]) -> str:
 def effects() -> Mapping[str, Mapping[str, type[Step]]]:
     """The effects of each verb, by the name of the step."""
     found: dict[str, Mapping[str, type[Step]]] = {}
-    functions = dict(_named(order._reconcile_app)) | dict(_named(order.reconcile))
-    for verb in pass_verbs():
-        found[verb] = dict(_effects(functions[verb], set()))
-    found["reconcile"] = {name: each for name, each in _named(order._reconcile_app) if _is_effect(each)}
+    for function in _functions():
+        found[function.__name__] = dict(_effects(function, set()))
     found["worker"] = WORKER
     found["resync"] = _round(rounds.resync)
     found["deep_resync"] = _round(rounds.deep_resync) | {
@@ -83,6 +78,10 @@ def cells() -> Iterator[Cell]:
         for effect, step in sorted(of_verb.items()):
             if (verb, effect) not in IMPOSSIBLE:
                 yield from (Cell(verb, effect, kind) for kind in applicable(step))
+
+
+def _functions() -> tuple[Callable[..., Any], ...]:
+    return (*order.STAGES, record_error)
 
 
 def _round(function: Callable[..., Any]) -> dict[str, type[Step]]:

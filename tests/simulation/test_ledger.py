@@ -33,13 +33,13 @@ def test_every_effect_belongs_to_a_verb() -> None:
 
 
 def test_a_new_verb_has_its_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A generator that the order of a pass calls is a verb, with all that it asks for."""
-    monkeypatch.setattr(order, "sync_project", rotate)
+    """A stage is a verb, with all that it asks for."""
+    monkeypatch.setattr(order, "STAGES", (*order.STAGES, rotate))
     for each in (pass_verbs, effects):
         each.cache_clear()
     try:
-        assert set(effects()["sync_project"]) == {"AuthorizeMutation", "DeleteProject"}
-        kinds = {cell.kind for cell in cells() if (cell.verb, cell.effect) == ("sync_project", "DeleteProject")}
+        assert set(effects()["rotate"]) == {"AuthorizeMutation", "DeleteProject"}
+        kinds = {cell.kind for cell in cells() if (cell.verb, cell.effect) == ("rotate", "DeleteProject")}
         assert kinds >= {Kind.LATE, Kind.CRASH_AFTER}
     finally:
         monkeypatch.undo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,12 +17,22 @@ from reconciler.core.diff import project_to_create
 from reconciler.core.effects import EffectGenerator, RecordProject
 from reconciler.core.fleet import resync
 from reconciler.core.ownership import matching_intent as made_by_nonce
-from reconciler.core.stages import create, create_lookup, delete, duplicates, missing, sync
+from reconciler.core.reconcile import STAGES
+from reconciler.core.stages import (
+    connection,
+    create,
+    create_lookup,
+    delete,
+    duplicates,
+    missing,
+)
 from reconciler.errors import NeonAPIError
 from specs.metadata import AppMetadata
 from specs.neon import BranchList, CreateProjectResponse, Project, ProjectListing
 from tests.simulation.catalog import Catalog
 from tests.simulation.without_catalog import no_fence
+
+STAGE_MODULES = (neon_operations, conditions, *(sys.modules[stage.__module__] for stage in STAGES))
 
 
 def no_settle_wait(patch: pytest.MonkeyPatch) -> None:
@@ -165,7 +176,7 @@ def not_connected_to(patch: pytest.MonkeyPatch) -> None:
     def probe(*_: object) -> EffectGenerator[None]:
         yield from ()
 
-    for module in (neon_operations, sync):
+    for module in (neon_operations, connection):
         patch.setattr(module, "probe_database", probe)
 
 
@@ -176,7 +187,7 @@ def observed_ahead(patch: pytest.MonkeyPatch) -> None:
     def progress(s: ReconcileContext, **said: Any) -> StatusUpdate:
         return replace(honest(s, **said), observed_generation=s.app.generation + 1)
 
-    for module in (create, delete, sync, missing, duplicates, neon_operations, conditions):
+    for module in STAGE_MODULES:
         if hasattr(module, "build_status_update"):
             patch.setattr(module, "build_status_update", progress)
 
@@ -196,7 +207,7 @@ def written_again(patch: pytest.MonkeyPatch) -> None:
     def record(_s: ReconcileContext, said: StatusUpdate) -> EffectGenerator[None]:
         yield e.RecordStatus(said)
 
-    for module in (create, delete, sync, missing, duplicates, neon_operations, conditions):
+    for module in STAGE_MODULES:
         if hasattr(module, "record_if_changed"):
             patch.setattr(module, "record_if_changed", record)
 
@@ -210,9 +221,9 @@ def lost_is_recreated(patch: pytest.MonkeyPatch) -> None:
     """In the place of a project that is gone comes a new, empty one."""
 
     def vanished(s: ReconcileContext, org_id: str, _project_id: str) -> EffectGenerator[Result]:
-        return (yield from create.create(s, org_id))
+        return (yield from create._send(s, org_id))
 
-    patch.setattr(sync, "reconcile_missing", vanished)
+    patch.setattr(missing, "reconcile_missing", vanished)
     no_fence(patch)
     honest = Catalog.open_intent
 

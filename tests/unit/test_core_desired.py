@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.diff import compute_settings, diff_project, drifted_fields, immutable_drift
+from reconciler.core.diff import changed_fields, compute_settings, diff_project, immutable_drift
 from specs.neon import ComputeSettings, ComputeSettingsResponse, ProjectSettingsResponse, QuotaResponse
 from specs.status import Reason
 from tests.unit.test_core_recovering import app, project
@@ -77,7 +77,7 @@ def test_a_quota_that_differs_is_put_back_whole(seen: dict[str, Any]) -> None:
     assert update.settings is not None
     quota = update.settings.quota.model_dump()
     assert {name: amount for name, amount in quota.items() if amount} == {"active_time_seconds": 7}
-    assert drifted_fields(update) == "settings"
+    assert changed_fields(update) == "settings"
 
 
 def test_a_quota_that_is_as_asked_for_stays() -> None:
@@ -90,8 +90,8 @@ def test_what_was_put_back_is_told_by_name_in_the_order_of_the_alphabet() -> Non
     everything = diff_project(APP, project(APP, name="x", history_retention_seconds=0, **seen))
     assert renamed is not None
     assert everything is not None
-    assert drifted_fields(renamed) == "name"
-    assert drifted_fields(everything) == "default_endpoint_settings, history_retention_seconds, name, settings"
+    assert changed_fields(renamed) == "name"
+    assert changed_fields(everything) == "default_endpoint_settings, history_retention_seconds, name, settings"
 
 
 @pytest.mark.parametrize(("wanted", "sent"), [(300, 0), (0, 0), (299, 299), (301, 301), (-1, -1)])

@@ -150,7 +150,7 @@ def test_no_other_module_parses_or_publishes_a_connection_uri() -> None:
     assert set(_calls("CheckedURI")) == {
         "reconciler/catalog/status_store.py",
         "reconciler/core/stages/create.py",
-        "reconciler/core/stages/sync.py",
+        "reconciler/core/stages/credentials.py",
         "reconciler/core/host_allow_list.py",
     }
     parsing = {"api/documents.py", "api/examples/responses.py", "reconciler/core/host_allow_list.py"}

@@ -58,15 +58,17 @@ def test_the_word_for_conditions(
     conditions: tuple[Condition, ...], recorded: bool, connected: bool, status: AppStatus
 ) -> None:
     """What is known decides."""
-    found = derive_status(conditions, deleting=False, deleted=False, recorded=recorded, connected=connected)
+    found = derive_status(
+        conditions, outdated=False, deleting=False, deleted=False, recorded=recorded, connected=connected
+    )
     assert found == status
 
 
 @pytest.mark.parametrize("conditions", [(), (READY, IN_SYNC), (LOST,), (WAITING, REFUSED)])
 def test_a_delete_goes_before_everything(conditions: tuple[Condition, ...]) -> None:
     """Whatever is known of an app that is being deleted, or was."""
-    deleting = derive_status(conditions, deleting=True, deleted=False, recorded=True, connected=True)
-    deleted = derive_status(conditions, deleting=True, deleted=True, recorded=True, connected=True)
+    deleting = derive_status(conditions, outdated=False, deleting=True, deleted=False, recorded=True, connected=True)
+    deleted = derive_status(conditions, outdated=False, deleting=True, deleted=True, recorded=True, connected=True)
     assert (deleting, deleted) == (AppStatus.DELETING, AppStatus.DELETED)
 
 
@@ -74,8 +76,12 @@ def test_a_delete_goes_before_everything(conditions: tuple[Condition, ...]) -> N
 def test_what_needs_a_person_is_failed_or_degraded(reason: Reason) -> None:
     """Never ready."""
     synced = said(ConditionType.SYNCED, "False", reason)
-    new = derive_status((WAITING, synced), deleting=False, deleted=False, recorded=False, connected=False)
-    served = derive_status((READY, synced), deleting=False, deleted=False, recorded=True, connected=True)
+    new = derive_status(
+        (WAITING, synced), outdated=False, deleting=False, deleted=False, recorded=False, connected=False
+    )
+    served = derive_status(
+        (READY, synced), outdated=False, deleting=False, deleted=False, recorded=True, connected=True
+    )
     assert (new, served) == (AppStatus.FAILED, AppStatus.DEGRADED)
 
 

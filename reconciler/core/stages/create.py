@@ -39,9 +39,11 @@ OUTCOME_UNKNOWN = ConditionUpdate(
 )
 
 
-def create(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
+def create(ctx: ReconcileContext) -> EffectGenerator[Result | None]:
     """Create the app's project, or adopt the one that an earlier request created."""
-    intent = ctx.open_intent
+    if ctx.app.project_id is not None:
+        return None
+    org_id, intent = ctx.observed.org_id, ctx.open_intent
     if intent is None:
         return (yield from _send(ctx, org_id))
     outcome = yield from find_created_project(ctx, org_id, intent)

@@ -57,8 +57,10 @@ _AWAITING_CONFIRMATION = ConditionUpdate(
 )
 
 
-def delete(ctx: ReconcileContext) -> EffectGenerator[Result]:
-    """Delete the app's project by at most one mutation."""
+def delete(ctx: ReconcileContext) -> EffectGenerator[Result | None]:
+    """Delete the project of an app with a delete request by at most one mutation."""
+    if ctx.app.delete_requested_at is None or ctx.app.deleted_at is not None:
+        return None
     if ctx.app.project_id is None and ctx.open_intent is None:
         return (yield from _mark_deleted(ctx, None))
     org_id = yield from perform(VerifyAccess())

@@ -32,18 +32,26 @@ from specs.status import Reason
 MAX_WAIT = timedelta(days=1)
 
 
-def delete_duplicates(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
-    """Reconcile the first of at least one candidate; an error causes a retry, and no condition of the app.
+def delete_duplicates(ctx: ReconcileContext) -> EffectGenerator[Result | None]:
+    """Reconcile the first candidate; an error causes a retry, and no condition of the app.
+
+    Stores ``observed.duplicates`` if a candidate must wait: that must not delay the app itself.
 
     Raises:
         LeaseLost, CatalogUnavailable, RateLimitExhausted: see ``reconcile``.
     """
+    if not ctx.duplicate_ids or (ctx.app.project_id is None and ctx.app.deleted_at is None):
+        return None
     try:
-        return (yield from _reconcile_candidate(ctx, org_id))
+        result = yield from _reconcile_candidate(ctx, ctx.observed.org_id)
     except (LeaseLost, CatalogUnavailable, RateLimitExhausted):
         raise
     except ReconcileError as error:
-        return condition_for_error(ctx, error)[1]
+        result = condition_for_error(ctx, error)[1]
+    if ctx.app.deleted_at is not None or result.requeue_after == 0.0:
+        return result
+    ctx.observed.duplicates = result
+    return None
 
 
 def _reconcile_candidate(ctx: ReconcileContext, org_id: str) -> EffectGenerator[Result]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.conditions import (
     ConditionUpdate,
     build_status_update,
@@ -21,15 +22,35 @@ from reconciler.core.context import ReconcileContext, Result, StatusUpdate, Time
 from reconciler.core.effects import (
     AuthorizeMutation,
     EffectGenerator,
+    GetProject,
     ListProjects,
     RecoverProject,
     VerifyAccess,
     perform,
 )
 from reconciler.core.ownership import is_in_organization
-from reconciler.errors import CatalogUnavailable, LeaseLost, RateLimitExhausted, ReconcileError
+from reconciler.errors import CatalogUnavailable, LeaseLost, NeonNotFound, RateLimitExhausted, ReconcileError
 from specs.neon import Project, ProjectListing
 from specs.status import AppStatus, ConditionType, Reason, find_condition
+
+
+def observe_project(ctx: ReconcileContext) -> EffectGenerator[Result | None]:
+    """Read the project, or reconcile its absence. Stores ``observed.project``."""
+    org_id, project_id = ctx.observed.org_id, ctx.project_id
+    try:
+        project = yield from perform(GetProject(project_id))
+    except NeonNotFound:
+        return (yield from reconcile_missing(ctx, org_id, project_id))
+    if project.deleted_at is not None:
+        return (yield from reconcile_missing(ctx, org_id, project_id))
+    if not is_in_organization(project, org_id):
+        on_hold = ConditionUpdate(
+            "False", Reason.ON_HOLD, "The project belongs to another organization. Operator action required."
+        )
+        yield from record_if_changed(ctx, build_status_update(ctx, synced=on_hold))
+        return Result(CAP_SECONDS, backoff=True)
+    ctx.observed.project = project
+    return None
 
 
 def reconcile_missing(ctx: ReconcileContext, org_id: str, project_id: str) -> EffectGenerator[Result]:

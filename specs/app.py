@@ -1,4 +1,4 @@
-"""The app document: the client's request (``AppRequest``) and the desired state made from it (``DesiredApp``)."""
+"""The app document: the client's request (``AppRequest``) and the desired state made from it (``AppSpec``)."""
 
 from __future__ import annotations
 
@@ -72,12 +72,16 @@ class AppRequest(BaseModel):
         return hashlib.sha256(self.model_dump_json(exclude=absent).encode()).digest()
 
 
-class DesiredApp(BaseModel):
-    """An app's desired state with all defaults. The ranges are Neon's (``specs.neon.requests``)."""
+class AppSpec(BaseModel):
+    """An app's desired state, as the catalog stores it. The ranges are Neon's (``specs.neon.requests``).
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    A field of a later version is ignored here, and the catalog keeps it: an update sets only the fields that it names.
+    A default is also the value of every row that lacks the field, so it never changes.
+    ``quota`` maps the fields of Neon's quota object to their limits; an absent field is unlimited.
+    """
 
-    app_name: AppName
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
     region: Region
     pg_version: int = Field(ge=14, le=99)
     min_cu: float = Field(DEFAULT_MIN_CU, ge=0.25, allow_inf_nan=False)
@@ -85,3 +89,14 @@ class DesiredApp(BaseModel):
     suspend_seconds: int = Field(DEFAULT_SUSPEND_SECONDS, ge=-1, le=604_800)
     history_retention_seconds: int = Field(DEFAULT_HISTORY_SECONDS, ge=0, le=2_592_000)
     quota: dict[str, int] = Field(default_factory=dict)
+
+
+class DesiredApp(AppSpec):
+    """A name and a spec, for a create."""
+
+    app_name: AppName
+
+    @property
+    def spec(self) -> AppSpec:
+        """Return the spec alone."""
+        return AppSpec.model_construct(**{name: getattr(self, name) for name in AppSpec.model_fields})

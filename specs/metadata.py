@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from specs.app import AppSpec
 from specs.names import DATABASE_NAME, format_project_name, role_name
 from specs.status import AppStatus, Condition, ConditionType, Reason, set_condition
 
@@ -14,9 +15,8 @@ from specs.status import AppStatus, Condition, ConditionType, Reason, set_condit
 class AppMetadata(BaseModel):
     """One app's row. Secrets are sealed bytes and excluded from ``repr``.
 
-    Times are aware. ``min_cu`` and ``max_cu`` are Neon compute units; ``*_seconds`` are seconds; ``quota`` maps the
-    fields of Neon's quota object to their limits; an absent field is unlimited. ``hold_reason`` names what an operator
-    must confirm first: the owner of a rebuilt app (``owner``), or the recovery of a missing project (``recovery``).
+    Times are aware. ``hold_reason`` names what an operator must confirm first: the owner of a rebuilt app (``owner``),
+    or the recovery of a missing project (``recovery``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,13 +24,7 @@ class AppMetadata(BaseModel):
     app_id: str
     owner_id: str
     app_name: str
-    region: str
-    pg_version: int
-    min_cu: float
-    max_cu: float
-    suspend_seconds: int
-    history_retention_seconds: int
-    quota: dict[str, int] = Field(default_factory=dict)
+    spec: AppSpec
     incarnation: int = 1
     generation: int = 1
     created_at: datetime
@@ -88,7 +82,12 @@ class AppMetadata(BaseModel):
         )
 
     def as_shown_to_owner(self) -> AppMetadata:
-        """Return the row as its owner sees it: ``deleting`` from the acknowledged delete on, whatever was observed."""
+        """Return the row as its owner sees it, whatever was observed.
+
+        An app is ``deleting`` from the acknowledged delete on, and ``updating`` from the acknowledged change on.
+        """
+        if self.status is AppStatus.READY and self.is_updating and self.delete_requested_at is None:
+            return self.model_copy(update={"status": AppStatus.UPDATING})
         if self.delete_requested_at is None or self.status is AppStatus.DELETED:
             return self
         requested = Condition(

@@ -15,10 +15,11 @@ from reconciler.catalog.apps import AppStore, CreateResult
 from reconciler.catalog.database import Database
 from reconciler.catalog.encryption import Sealer
 from reconciler.catalog.limits import OwnerLimits
-from specs.app import DesiredApp
+from specs.app import AppSpec, DesiredApp
 from specs.names import app_id_from_bytes
 
 REGION = "aws-us-east-1"
+SPEC = AppSpec(region=REGION, pg_version=17)
 SEALER = Sealer((b"t" * 32,))
 Result = TypeVar("Result")
 

@@ -9,7 +9,7 @@ from typing import Any
 from api.documents import App, AppList, Document, EventList, Health, app_document, app_summary, event_document
 from reconciler.catalog.apps import QUEUED_MESSAGE, AppEvent
 from reconciler.core.conditions import AVAILABLE, UP_TO_DATE
-from specs.app import AppRequest, DesiredApp
+from specs.app import AppRequest, AppSpec
 from specs.metadata import AppMetadata
 from specs.names import DATABASE_NAME, role_name
 from specs.settings import ControlPlaneSettings
@@ -107,9 +107,9 @@ def operational(_region: str) -> Health:
 
 def _app(region: str, **changes: Any) -> AppMetadata:
     pg_version = ControlPlaneSettings.model_fields["default_pg_version"].default
-    desired = DesiredApp(app_name=APP_NAME, region=region, pg_version=pg_version)
-    row = {"app_id": APP_ID, "owner_id": OWNER_ID, "created_at": _CREATED, "updated_at": _CREATED}
-    return AppMetadata.model_validate(row | desired.model_dump() | changes)
+    row = {"app_id": APP_ID, "owner_id": OWNER_ID, "app_name": APP_NAME, "created_at": _CREATED, "updated_at": _CREATED}
+    spec = AppSpec(region=region, pg_version=pg_version)
+    return AppMetadata.model_validate(row | {"spec": spec} | changes)
 
 
 def _ready(region: str) -> AppMetadata:

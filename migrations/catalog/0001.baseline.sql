@@ -35,13 +35,11 @@ CREATE TABLE app_metadata (
     app_id                     text PRIMARY KEY CHECK (app_id ~ '^[a-z2-7]{24}$'),
     owner_id                   text NOT NULL CHECK (owner_id <> ''),
     app_name                   text NOT NULL CHECK (app_name <> ''),
-    region                     text NOT NULL,
-    pg_version                 integer NOT NULL,
-    min_cu                     double precision NOT NULL,
-    max_cu                     double precision NOT NULL,
-    suspend_seconds            integer NOT NULL,
-    history_retention_seconds  integer NOT NULL,
-    quota                      jsonb NOT NULL DEFAULT '{}',
+    -- The document that AppSpec validates. The constraint holds its form, for a statement that an operator types.
+    spec                       jsonb NOT NULL CONSTRAINT app_metadata_spec CHECK (
+        jsonb_typeof(spec -> 'region') = 'string' AND jsonb_typeof(spec -> 'pg_version') = 'number'
+        AND jsonb_typeof(spec -> 'quota') = 'object'
+    ),
     incarnation                integer NOT NULL DEFAULT 1,
     generation                 bigint NOT NULL DEFAULT 1,
     created_at                 timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -291,10 +289,8 @@ BEGIN
     FOR r IN
         SELECT request.*
         FROM jsonb_to_recordset(requests) AS request (
-            number integer, app_id text, owner_id text, app_name text, region text, pg_version integer,
-            min_cu double precision, max_cu double precision, suspend_seconds integer,
-            history_retention_seconds integer, quota jsonb, queued_message text, max_apps bigint, max_creates bigint,
-            max_keys bigint, request_id text, key text, fingerprint text)
+            number integer, app_id text, owner_id text, app_name text, spec jsonb, queued_message text, max_apps bigint,
+            max_creates bigint, max_keys bigint, request_id text, key text, fingerprint text)
         ORDER BY request.owner_id, request.number
     LOOP
         number := r.number;
@@ -317,10 +313,8 @@ BEGIN
           AND (r.key IS NULL OR r.max_keys IS NULL OR o.key_count < r.max_keys);
         CONTINUE WHEN NOT FOUND;
 
-        INSERT INTO app_metadata (app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds,
-                                  history_retention_seconds, quota, conditions, created_at, updated_at)
-        VALUES (r.app_id, r.owner_id, r.app_name, r.region, r.pg_version, r.min_cu, r.max_cu, r.suspend_seconds,
-                r.history_retention_seconds, r.quota,
+        INSERT INTO app_metadata (app_id, owner_id, app_name, spec, conditions, created_at, updated_at)
+        VALUES (r.app_id, r.owner_id, r.app_name, r.spec,
                 jsonb_build_array(jsonb_build_object(
                     'type', 'Ready', 'status', 'False', 'reason', 'Queued', 'message', r.queued_message,
                     'last_transition_time', create_apps.created_at, 'observed_generation', 0)),
@@ -369,10 +363,8 @@ BEGIN
         TO morphik_apps_api;
     GRANT SELECT (name, cycle_finished_at, cycle_seconds) ON periodic_jobs TO morphik_apps_api;
     GRANT SELECT (project_id) ON orphan_projects TO morphik_apps_api;
-    GRANT INSERT (app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds,
-                  history_retention_seconds, quota, conditions, created_at, updated_at),
-          UPDATE (app_name, min_cu, max_cu, suspend_seconds, history_retention_seconds, quota, generation,
-                  updated_at, delete_requested_at)
+    GRANT INSERT (app_id, owner_id, app_name, spec, conditions, created_at, updated_at),
+          UPDATE (app_name, spec, generation, updated_at, delete_requested_at)
         ON app_metadata TO morphik_apps_api;
     GRANT INSERT (app_id), UPDATE (due_at, priority_at, lane, attempts, wake_count) ON app_work TO morphik_apps_api;
     GRANT INSERT (owner_id, app_count, creates, creates_hour, key_count),

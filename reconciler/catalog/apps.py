@@ -68,7 +68,8 @@ class _CreateRequest:
 
     def differing(self, app: AppMetadata) -> tuple[str, ...]:
         """The given fields in which an app differs, sorted. What the client left out follows no later default."""
-        return tuple(sorted(name for name in self.given if getattr(app, name) != getattr(self.desired, name)))
+        given = {name: app.app_name if name == "app_name" else getattr(app.spec, name) for name in self.given}
+        return tuple(sorted(name for name, value in given.items() if value != getattr(self.desired, name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,9 @@ class AppStore:
             LimitReached, CreateLimitReached, KeyLimitReached: the owner has reached a limit; nothing is counted.
             CatalogUnavailable: it may or may not have been written; the same request again is safe.
         """
-        wanted = desired.model_dump() | {
+        wanted = {
+            "app_name": desired.app_name,
+            "spec": desired.spec.model_dump(),
             "owner_id": owner_id,
             "key": idempotency_key,
             "app_id": app_id,
@@ -365,7 +368,8 @@ def _new_app(desired: DesiredApp, wanted: dict[str, Any], made_at: datetime) -> 
         created_at=made_at,
         updated_at=made_at,
         conditions=(waiting,),
-        **desired.model_dump(),
+        app_name=desired.app_name,
+        spec=desired.spec,
     )
 
 

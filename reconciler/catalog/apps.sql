@@ -52,9 +52,8 @@ RETURNING o.key_count, k.seconds
 -- name: get
 -- Some apps of some owners, while they can be seen; the columns of AppMetadata in its order. The comparison of rows can
 -- use no index but that of (owner_id, app_id), so the row of another owner is never read, and takes no time.
-SELECT app_id, m.owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds, history_retention_seconds,
-       quota, incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions,
-       observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
+SELECT app_id, m.owner_id, app_name, spec, incarnation, generation, created_at, updated_at, delete_requested_at, status,
+       conditions, observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
        data_key_sealed, data_key_wrapped_by, data_key_version, connection_uri_sealed, pooled_uri_sealed,
        connected_at, missing_since, deleted_at, recoverable_until, tombstone_until, hold_reason
 FROM unnest(%(owner_ids)s::text[], %(app_ids)s::text[]) AS asked (owner, app)
@@ -71,6 +70,7 @@ WHERE owner_id = %(owner_id)s
   AND CASE
       WHEN %(status)s::text IS NULL THEN status <> 'deleted'
       WHEN delete_requested_at IS NOT NULL AND status <> 'deleted' THEN %(status)s = 'deleting'
+      WHEN status = 'ready' AND observed_generation < generation THEN %(status)s = 'updating'
       ELSE status = %(status)s
   END
   AND (%(name)s::text IS NULL OR app_name = %(name)s)

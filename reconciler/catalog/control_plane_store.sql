@@ -47,9 +47,9 @@ SELECT clock_timestamp() AS now;
 
 -- name: resync_rows
 -- A page of all apps that are not beyond their tombstone, without secrets.
-SELECT app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds, history_retention_seconds, quota,
-       incarnation, generation, created_at, updated_at, delete_requested_at, status, conditions, observed_generation,
-       org_id, project_id, project_recorded_at, role_number, connected_at, missing_since, deleted_at, hold_reason
+SELECT app_id, owner_id, app_name, spec, incarnation, generation, created_at, updated_at, delete_requested_at, status,
+       conditions, observed_generation, org_id, project_id, project_recorded_at, role_number, connected_at, missing_since,
+       deleted_at, hold_reason
 FROM app_metadata
 WHERE app_id > %(after)s AND (tombstone_until IS NULL OR tombstone_until > now())
 ORDER BY app_id

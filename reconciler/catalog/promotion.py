@@ -135,9 +135,9 @@ def _lost(lost: LostRow, sealer: Sealer, org_id: str) -> dict[str, Any]:
     key = sealer.new_data_key(lost.provenance.app_id, lost.provenance.incarnation)
     return {
         **_trace(lost.provenance),
-        **lost.desired.model_dump(exclude={"quota"}),
+        "app_name": lost.desired.app_name,
+        "spec": Jsonb(lost.desired.spec.model_dump()),
         "owner_id": lost.owner_id,
-        "quota": Jsonb(lost.desired.quota),
         "org_id": org_id,
         "data_key": key.sealed,
         "wrapped_by": key.wrapped_by,

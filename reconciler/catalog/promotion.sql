@@ -13,13 +13,10 @@ SELECT nonce FROM create_intents WHERE app_id = ANY(%(app_ids)s);
 -- name: rebuild
 -- A lost app's row, with its project, its create and a line of history; nothing where id or name are taken by now.
 WITH made AS (
-    INSERT INTO app_metadata (app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds,
-                              history_retention_seconds, quota, incarnation, created_at, updated_at, status, conditions,
+    INSERT INTO app_metadata (app_id, owner_id, app_name, spec, incarnation, created_at, updated_at, status, conditions,
                               org_id, project_id, project_recorded_at, data_key_sealed, data_key_wrapped_by,
                               data_key_version, hold_reason)
-    SELECT %(app_id)s, %(owner_id)s, %(app_name)s, %(region)s, %(pg_version)s, %(min_cu)s, %(max_cu)s,
-           %(suspend_seconds)s, %(history_retention_seconds)s, %(quota)s, %(incarnation)s, %(created_at)s, now(),
-           'failed',
+    SELECT %(app_id)s, %(owner_id)s, %(app_name)s, %(spec)s, %(incarnation)s, %(created_at)s, now(), 'failed',
            jsonb_build_array(jsonb_build_object(
                'type', 'Synced', 'status', 'False', 'reason', %(reason)s::text, 'message', %(message)s::text,
                'last_transition_time', now(), 'observed_generation', 1)),

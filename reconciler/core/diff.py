@@ -27,9 +27,9 @@ NEON_DEFAULT_SUSPEND_SECONDS = 300
 def compute_settings(app: AppMetadata) -> ComputeSettings:
     """Return the size and the suspend timeout of an app's compute."""
     return ComputeSettings(
-        autoscaling_limit_min_cu=app.min_cu,
-        autoscaling_limit_max_cu=app.max_cu,
-        suspend_timeout_seconds=_normalize_suspend(app.suspend_seconds),
+        autoscaling_limit_min_cu=app.spec.min_cu,
+        autoscaling_limit_max_cu=app.spec.max_cu,
+        suspend_timeout_seconds=_normalize_suspend(app.spec.suspend_seconds),
     )
 
 
@@ -40,12 +40,12 @@ def project_to_create(
     return ProjectCreate(
         name=app.project_name,
         org_id=org_id,
-        region_id=app.region,
-        pg_version=app.pg_version,
+        region_id=app.spec.region,
+        pg_version=app.spec.pg_version,
         store_passwords=True,
-        history_retention_seconds=app.history_retention_seconds,
+        history_retention_seconds=app.spec.history_retention_seconds,
         default_endpoint_settings=compute_settings(app),
-        settings=ProjectSettings(quota=Quota(**app.quota)),
+        settings=ProjectSettings(quota=Quota(**app.spec.quota)),
         branch=DefaultBranchSpec(
             name=BRANCH_NAME,
             role_name=app.role,
@@ -69,12 +69,12 @@ def diff_project(app: AppMetadata, project: Project) -> ProjectUpdate | None:
     update: dict[str, Any] = {}
     if project.name != app.project_name:
         update["name"] = app.project_name
-    if project.history_retention_seconds not in (None, app.history_retention_seconds):
-        update["history_retention_seconds"] = app.history_retention_seconds
+    if project.history_retention_seconds not in (None, app.spec.history_retention_seconds):
+        update["history_retention_seconds"] = app.spec.history_retention_seconds
     if not _compute_matches(app, project.default_endpoint_settings):
         update["default_endpoint_settings"] = compute_settings(app)
-    if project.quota != Quota(**app.quota):
-        update["settings"] = ProjectSettings(quota=Quota(**app.quota))
+    if project.quota != Quota(**app.spec.quota):
+        update["settings"] = ProjectSettings(quota=Quota(**app.spec.quota))
     return ProjectUpdate(**update) if update else None
 
 
@@ -88,8 +88,8 @@ def immutable_drift(app: AppMetadata, project: Project) -> str | None:
     drift = [
         f"{name} is {actual}, not {wanted}"
         for name, actual, wanted in (
-            ("the region", project.region_id, app.region),
-            ("the Postgres version", project.pg_version, app.pg_version),
+            ("the region", project.region_id, app.spec.region),
+            ("the Postgres version", project.pg_version, app.spec.pg_version),
         )
         if actual != wanted
     ]
@@ -98,11 +98,11 @@ def immutable_drift(app: AppMetadata, project: Project) -> str | None:
 
 def _compute_matches(app: AppMetadata, observed: ComputeSettingsResponse) -> bool:
     return (
-        observed.autoscaling_limit_min_cu in (None, app.min_cu)
-        and observed.autoscaling_limit_max_cu in (None, app.max_cu)
+        observed.autoscaling_limit_min_cu in (None, app.spec.min_cu)
+        and observed.autoscaling_limit_max_cu in (None, app.spec.max_cu)
         and (
             observed.suspend_timeout_seconds is None
-            or _normalize_suspend(observed.suspend_timeout_seconds) == _normalize_suspend(app.suspend_seconds)
+            or _normalize_suspend(observed.suspend_timeout_seconds) == _normalize_suspend(app.spec.suspend_seconds)
         )
     )
 

@@ -100,7 +100,8 @@ class Twin(FleetCatalog):
     def _found(
         self, row: AppMetadata, desired: DesiredApp, given: Collection[str], key: str | None, fingerprint: bytes | None
     ) -> CreateResult:
-        differing = sorted(name for name in given if getattr(row, name) != getattr(desired, name))
+        stored = row.spec.model_dump() | {"app_name": row.app_name}
+        differing = sorted(name for name in given if stored[name] != getattr(desired, name))
         if differing:
             raise NameTaken(row.app_id, tuple(differing))
         self._remember(row.owner_id, key, fingerprint, row.app_id)

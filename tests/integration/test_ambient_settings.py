@@ -66,7 +66,7 @@ async def _live(database: Database) -> None:
         (OWNER, made.app.created_at.utcoffset())
     ]
     [claimed] = await work.claim(10)
-    assert (claimed.app, claimed.app.min_cu) == (made.app, 0.25)
+    assert (claimed.app, claimed.app.spec.min_cu) == (made.app, 0.25)
     due = await work.next_due()
     assert due is not None
     assert due % 1 != 0

@@ -336,7 +336,7 @@ def test_times_are_aware_and_the_catalogs(catalog_url: str) -> None:
     app = with_catalog(catalog_url, create).app
     assert app.created_at.utcoffset() is not None
     assert app.created_at > datetime(2026, 1, 1, tzinfo=UTC)
-    assert app.region == REGION
+    assert app.spec.region == REGION
 
 
 def test_a_server_that_restarts_is_found_again_and_a_hint_that_fails_is_ignored() -> None:

@@ -17,7 +17,7 @@ from reconciler.catalog import session
 from reconciler.catalog.apps import AppStore, CreateResult
 from reconciler.catalog.errors import LimitReached, NameTaken
 from reconciler.errors import CatalogUnavailable
-from tests.catalogs import create, execute, opened, with_catalog
+from tests.catalogs import SPEC, create, execute, opened, with_catalog
 from tests.environment import POOLER, with_options
 
 _KILL = """
@@ -151,13 +151,11 @@ def test_a_create_that_meets_another_process_harms_none_that_goes_along(catalog_
                 "app_id": "b" * 24,
                 "owner_id": "bob",
                 "app_name": "same",
-                "region": "r",
+                "spec": SPEC.model_dump() | {"region": "r"},
                 "max_apps": 9,
+                "queued_message": "",
             }
-            same |= dict.fromkeys(
-                ("pg_version", "min_cu", "max_cu", "suspend_seconds", "history_retention_seconds"), 17
-            )
-            await other.execute("SELECT create_apps(%s)", [Jsonb([same | {"quota": {}, "queued_message": ""}])])
+            await other.execute("SELECT create_apps(%s)", [Jsonb([same])])
             await create(catalog, "first", "carol")  # from here on the next ones go together
             asked = [create(catalog, name, owner) for name, owner in (("a", "alice"), ("same", "bob"), ("c", "carol"))]
             going = asyncio.gather(create(catalog, "now", "dora"), *asked)

@@ -333,10 +333,9 @@ def test_each_role_may_read_the_figures(catalog_url: str, role: str) -> None:
 
 MANY = """
 WITH made AS (
-    INSERT INTO app_metadata (app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds,
-                              history_retention_seconds, status, observed_generation, connected_at)
-    SELECT translate(substr(md5(n::text), 1, 24), '0189', 'ghij'), 'owner-' || n % 500, 'app ' || n, 'r', 17, 1, 1,
-           300, 0, 'ready', 1, now()
+    INSERT INTO app_metadata (app_id, owner_id, app_name, spec, status, observed_generation, connected_at)
+    SELECT translate(substr(md5(n::text), 1, 24), '0189', 'ghij'), 'owner-' || n % 500, 'app ' || n,
+           '{"region": "r", "pg_version": 17, "quota": {}}', 'ready', 1, now()
     FROM generate_series(1, 20000) AS n
     RETURNING app_id
 )

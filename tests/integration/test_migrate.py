@@ -115,8 +115,8 @@ def test_one_that_was_killed_between_the_change_and_the_note_leaves_nothing(empt
 def test_the_event_history_is_append_only(catalog_url: str) -> None:
     with psycopg.connect(catalog_url, autocommit=True) as connection:
         connection.execute(
-            "INSERT INTO app_metadata (app_id, owner_id, app_name, region, pg_version, min_cu, max_cu,"
-            " suspend_seconds, history_retention_seconds) VALUES (repeat('a', 24), 'o', 'n', 'r', 17, 1, 1, 1, 1)"
+            "INSERT INTO app_metadata (app_id, owner_id, app_name, spec)"
+            """ VALUES (repeat('a', 24), 'o', 'n', '{"region": "r", "pg_version": 17, "quota": {}}')"""
         )
         connection.execute(
             "INSERT INTO app_events (app_id, type, reason, message, actor, generation)"

@@ -18,7 +18,7 @@ from reconciler.catalog.errors import (
     RequestRejected,
 )
 from reconciler.catalog.limits import MAX_KEYS
-from tests.catalogs import Result, create, execute, opened
+from tests.catalogs import SPEC, Result, create, execute, opened
 from tests.postgres import TestServer
 from tests.simulation.clock import START
 from tests.stillclock import StillClock, still_clock
@@ -206,8 +206,7 @@ def test_expired_keys_are_dropped_page_by_page(clock: StillClock, monkeypatch: p
 def test_a_program_without_the_limits_counts_all_the_same(catalog_url: str) -> None:
     """Version N calls the same function with fewer fields: its creates are counted, and it is refused nothing new."""
     wanted = {
-        "number": 0, "app_id": "a" * 24, "owner_id": "alice", "app_name": "one", "region": "r", "pg_version": 17,
-        "min_cu": 1, "max_cu": 1, "suspend_seconds": 1, "history_retention_seconds": 1, "quota": {},
+        "number": 0, "app_id": "a" * 24, "owner_id": "alice", "app_name": "one", "spec": SPEC.model_dump(),
         "queued_message": "w", "max_apps": 9, "key": "k", "fingerprint": "00",
     }  # fmt: skip
     execute(catalog_url, "SELECT * FROM create_apps(%(requests)s)", {"requests": Jsonb([wanted])})

@@ -23,6 +23,7 @@ from specs.neon import (
 )
 from specs.status import AppStatus, Condition, ConditionType, Reason
 from tests.addresses import checked
+from tests.catalogs import SPEC
 from tests.model import state as m
 
 NOW = datetime(2027, 1, 15, tzinfo=UTC)
@@ -41,12 +42,7 @@ BASE = AppMetadata(
     app_id=APP_ID,
     owner_id="owner-1",
     app_name="shop",
-    region="aws-us-east-1",
-    pg_version=17,
-    min_cu=0.25,
-    max_cu=2.0,
-    suspend_seconds=300,
-    history_retention_seconds=86400,
+    spec=SPEC,
     created_at=LONG_AGO,
     updated_at=LONG_AGO,
 )
@@ -155,8 +151,8 @@ def project_of(seen: m.Seen) -> Project:
     return Project(
         id=project_id(seen.number),
         name=BASE.project_name if seen.named else "renamed by hand",
-        region_id=BASE.region,
-        pg_version=BASE.pg_version,
+        region_id=BASE.spec.region,
+        pg_version=BASE.spec.pg_version,
         org_id=ORG,
         created_at=born + timedelta(milliseconds=seen.number),
         deleted_at=LATELY if seen.deleted else None,

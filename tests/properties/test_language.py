@@ -26,6 +26,7 @@ from specs.names import (
 from specs.neon import Project, ProjectUpdate
 from specs.status import Condition, ConditionType, find_condition, set_condition
 from specs.uri import CHANNEL_BINDINGS, SSL_MODES, InvalidURI, MorphikURI
+from tests.catalogs import SPEC
 
 APP_IDS = st.binary(min_size=15, max_size=15).map(app_id_from_bytes)
 PARTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
@@ -146,8 +147,8 @@ def test_what_was_just_created_has_not_drifted_and_a_repair_repairs(
 ) -> None:
     """The create call and the comparison speak of the same things."""
     app = AppMetadata(
-        app_id=app_id, owner_id="o", app_name=name, region="aws-us-east-1", pg_version=17, min_cu=0.25, max_cu=2,
-        suspend_seconds=300, history_retention_seconds=21_600, quota=quota, created_at=NOW, updated_at=NOW,
+        app_id=app_id, owner_id="o", app_name=name, spec=SPEC.model_copy(update={"quota": quota}), created_at=NOW,
+        updated_at=NOW,
     )  # fmt: skip
     intent = CreateIntent(1, 1, "n", "open", NOW)
     sent = project_to_create(app, ControlPlane("morphik", "c", 30, ()), intent, "org-1").model_dump(mode="json")

@@ -106,7 +106,8 @@ class Catalog:
             observed_generation=0,
         )
         self.rows[app_id] = AppMetadata(
-            **desired.model_dump(),
+            app_name=desired.app_name,
+            spec=desired.spec,
             app_id=app_id,
             owner_id=owner_id,
             created_at=self._clock.date,

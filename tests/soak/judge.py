@@ -22,7 +22,8 @@ from tests.soak.schedule import SETTLE_SECONDS
 from tests.soak.traffic import Arrival
 
 ROWS = """SELECT a.app_id, owner_id, app_name, status, generation, observed_generation, project_id, deleted_at,
-    history_retention_seconds, delete_requested_at IS NOT NULL AS deleting,
+    (spec ->> 'history_retention_seconds')::integer AS history_retention_seconds,
+    delete_requested_at IS NOT NULL AS deleting,
     due_at = 'infinity' AND lease_expires_at IS NULL AND duplicate_ids = '{}' AS rests
     FROM app_metadata a JOIN app_work USING (app_id)"""
 INTENTS = "SELECT app_id, create_seq, nonce, state, sent_at FROM create_intents ORDER BY app_id, create_seq"

@@ -13,6 +13,7 @@ from reconciler.core.recovery.catalog_identity import CatalogIdentity
 from reconciler.core.recovery.promotion import RecoveryPlan, plan_recovery, unrecorded_projects
 from specs.metadata import AppMetadata
 from specs.neon import ComputeSettingsResponse, Project, ProjectListing, ProjectSettingsResponse, QuotaResponse
+from tests.catalogs import SPEC
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 STANDING = CatalogIdentity(
@@ -23,9 +24,7 @@ A, B = "a" * 24, "b" * 24
 
 def _row(app_id: str, **changes: object) -> AppMetadata:
     fields = {
-        "app_id": app_id, "owner_id": "alice", "app_name": "shop", "region": "aws-us-east-1", "pg_version": 17,
-        "min_cu": 0.25, "max_cu": 2.0, "suspend_seconds": 300, "history_retention_seconds": 21600, "created_at": NOW,
-        "updated_at": NOW,
+        "app_id": app_id, "owner_id": "alice", "app_name": "shop", "spec": SPEC, "created_at": NOW, "updated_at": NOW,
     }  # fmt: skip
     return AppMetadata.model_validate(fields | changes)
 

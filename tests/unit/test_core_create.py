@@ -54,9 +54,9 @@ def test_a_new_project_is_first_looked_at_when_most_were_done_of_late() -> None:
 
 
 def test_a_create_asks_for_everything_at_once() -> None:
-    of = NEW.model_copy(update={"quota": {"active_time_seconds": 7}})
+    of = NEW.model_copy(update={"spec": SPEC.model_copy(update={"quota": {"active_time_seconds": 7}})})
     [sent] = [each.spec for each in passed(of, Neon(created=MADE)).effects if isinstance(each, e.CreateProject)]
-    assert (sent.name, sent.org_id, sent.region_id, sent.pg_version) == (of.project_name, ORG, of.region, 17)
+    assert (sent.name, sent.org_id, sent.region_id, sent.pg_version) == (of.project_name, ORG, of.spec.region, 17)
     assert (sent.store_passwords, sent.history_retention_seconds) == (True, 21_600)
     assert (sent.branch.name, sent.branch.role_name, sent.branch.database_name) == ("main", of.role, of.database)
     assert sent.branch.annotations == mark(of, CreateIntent(1, 1, "nonce", "open", NOW))

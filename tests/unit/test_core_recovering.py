@@ -21,11 +21,13 @@ from reconciler.errors import (
     RateLimitExhausted,
     ReconcileError,
 )
+from specs.app import AppSpec
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes, role_name
 from specs.neon import Branch, BranchList, Endpoint, Project, ProjectListing
 from specs.status import AppStatus, Condition, ConditionType, Reason, find_condition
 from tests.addresses import checked
+from tests.catalogs import SPEC
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLE = 30.0
@@ -50,12 +52,7 @@ def app(reason: Reason, **changes: Any) -> AppMetadata:
         "app_id": app_id_from_bytes(bytes(15)),
         "owner_id": "o",
         "app_name": "shop",
-        "region": "aws-us-east-1",
-        "pg_version": 17,
-        "min_cu": 0.25,
-        "max_cu": 2,
-        "suspend_seconds": 300,
-        "history_retention_seconds": 21_600,
+        "spec": SPEC.model_copy(update={name: changes.pop(name) for name in {*changes} & {*AppSpec.model_fields}}),
         "created_at": LONG_AGO,
         "updated_at": LONG_AGO,
         "conditions": (ready,),
@@ -71,8 +68,8 @@ def project(of: AppMetadata, **changes: Any) -> Project:
     fields: dict[str, Any] = {
         "id": "p-1",
         "name": of.project_name,
-        "region_id": of.region,
-        "pg_version": of.pg_version,
+        "region_id": of.spec.region,
+        "pg_version": of.spec.pg_version,
         "org_id": "org-1",
         "created_at": LONG_AGO,
     }

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.catalog.encryption import DecryptionFailed, Sealer, WrappedDataKey, key_id
 from specs.metadata import AppMetadata
+from tests.catalogs import SPEC
 
 OLD, NEW = b"o" * 32, b"n" * 32
 URI = "postgresql://app_x_1:p%40ss@host:5432/app?sslmode=require"
@@ -28,12 +29,7 @@ def sealed_app(sealer: Sealer, uri: str = URI) -> AppMetadata:
     }
     return AppMetadata(
         app_name="name",
-        region="aws-us-east-1",
-        pg_version=17,
-        min_cu=0.25,
-        max_cu=2,
-        suspend_seconds=300,
-        history_retention_seconds=0,
+        spec=SPEC,
         created_at=AT,
         updated_at=AT,
         data_key_sealed=key.sealed,

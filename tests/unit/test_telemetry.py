@@ -33,6 +33,7 @@ from reconciler.telemetry.recorder import ReconcileRecorder, Recorder
 from specs.metadata import AppMetadata
 from specs.neon import ProjectUpdate
 from specs.status import AppStatus, Condition, ConditionType
+from tests.catalogs import SPEC
 
 ASKED = datetime(2026, 1, 1, tzinfo=UTC)
 LOGGER = "reconciler.telemetry.recorder"
@@ -43,12 +44,7 @@ def _app(**given: Any) -> AppMetadata:
         "app_id": "a" * 24,
         "owner_id": "alice",
         "app_name": "notes",
-        "region": "aws-us-east-1",
-        "pg_version": 17,
-        "min_cu": 0.25,
-        "max_cu": 2,
-        "suspend_seconds": 300,
-        "history_retention_seconds": 86_400,
+        "spec": SPEC,
         "created_at": ASKED,
         "updated_at": ASKED,
     }

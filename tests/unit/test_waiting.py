@@ -12,6 +12,7 @@ from api.waiting import Waiting, is_settled, wait_seconds
 from reconciler.errors import CatalogUnavailable
 from specs.metadata import AppMetadata
 from specs.status import AppStatus
+from tests.catalogs import SPEC
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -22,12 +23,7 @@ def app_with(status: AppStatus, *, app_id: str = "a" * 24, deleting: bool = Fals
         app_id=app_id,
         owner_id="owner",
         app_name="name",
-        region="aws-us-east-1",
-        pg_version=17,
-        min_cu=0.25,
-        max_cu=2,
-        suspend_seconds=300,
-        history_retention_seconds=0,
+        spec=SPEC,
         created_at=AT,
         updated_at=AT,
         status=status,

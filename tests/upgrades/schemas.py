@@ -54,11 +54,11 @@ def fill(url: str, apps: int = APPS) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             """
-            INSERT INTO app_metadata (app_id, owner_id, app_name, region, pg_version, min_cu, max_cu, suspend_seconds,
-                                      history_retention_seconds, status, observed_generation, connected_at,
+            INSERT INTO app_metadata (app_id, owner_id, app_name, spec, status, observed_generation, connected_at,
                                       org_id, project_id, conditions)
             SELECT translate(lpad(to_hex(n), 24, 'z'), '0189', 'ghij'), 'owner-' || n %% %(owners)s, 'app ' || n,
-                   'aws-us-east-1', 17, 0.25, 2, 300, 21600, 'ready', 1, now(), 'org-1', 'project-' || n,
+                   '{"region": "aws-us-east-1", "pg_version": 17, "quota": {}}', 'ready', 1, now(), 'org-1',
+                   'project-' || n,
                    '[{"type": "Ready", "status": "True", "reason": "Available", "message": "It answers.",
                       "last_transition_time": "2026-01-01T00:00:00Z", "observed_generation": 1}]'
             FROM generate_series(1, %(apps)s) AS n

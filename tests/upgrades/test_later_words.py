@@ -14,11 +14,11 @@ from reconciler.core.context import ControlPlane, CreateIntent, ReconcileContext
 from reconciler.core.ownership import build_annotations
 from reconciler.core.reconcile import reconcile
 from reconciler.errors import CatalogUnavailable
-from specs.app import DesiredApp
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes, format_project_name
 from specs.neon import BranchList, Project, ProjectListing
 from specs.status import Condition, ConditionType, Reason, find_condition, set_condition
+from tests.catalogs import SPEC
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=1)
@@ -26,7 +26,7 @@ PLANE = ControlPlane("morphik", "catalog", 30, ())
 
 
 def _app(**changes: Any) -> AppMetadata:
-    wanted = DesiredApp(app_name="app", region="aws-us-east-1", pg_version=17).model_dump()
+    wanted = {"app_name": "app", "spec": SPEC}
     app_id = app_id_from_bytes(bytes(15))
     return AppMetadata(app_id=app_id, owner_id="o", created_at=LONG_AGO, updated_at=LONG_AGO, **wanted | changes)
 
@@ -41,7 +41,7 @@ def _performed(app: AppMetadata, intent: CreateIntent, *, surplus: tuple[str, ..
     snapshot = ReconcileContext(app, PLANE, NOW, 0, 0.5, "nonce", intents=(intent,), duplicate_ids=surplus)
     project = Project.model_validate(
         {"id": "p-1", "name": format_project_name(app.app_name, app.app_id), "created_at": LONG_AGO, "org_id": "org-1",
-         "region_id": app.region, "pg_version": 17}
+         "region_id": app.spec.region, "pg_version": 17}
     )  # fmt: skip
     answers: dict[type, Any] = {
         e.VerifyAccess: "org-1",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, NamedTuple
 
 from reconciler.core.backoff import CAP_SECONDS, full_jitter, slow_backoff
-from reconciler.core.context import Event, ReconcileContext, Result, StatusUpdate, TimestampColumn
+from reconciler.core.context import ConditionUpdate, Event, ReconcileContext, Result, StatusUpdate, TimestampColumn
 from reconciler.core.effects import EffectGenerator, RecordStatus, perform
 from reconciler.errors import (
     AppDatabaseUnreachable,
@@ -30,19 +29,8 @@ from reconciler.errors import (
 )
 from specs.status import Condition, ConditionType, Reason, derive_status, find_condition, set_condition
 
-ConditionStatus = Literal["True", "False", "Unknown"]
 # A lock or a lost response is temporary; it becomes a condition after this number of reconciles.
 SILENT_ATTEMPTS = 3
-
-
-class ConditionUpdate(NamedTuple):
-    """One condition's new content; ``message`` is for the app's owner, ``operator_message`` for operators only."""
-
-    status: ConditionStatus
-    reason: Reason
-    message: str
-    operator_message: str | None = None
-
 
 UP_TO_DATE = ConditionUpdate("True", Reason.UP_TO_DATE, "The Neon project matches the desired state.")
 UNREADABLE = ConditionUpdate("Unknown", Reason.OUTCOME_UNKNOWN, "Neon returned a list with unreadable items; retrying.")
@@ -57,9 +45,12 @@ def build_status_update(
     timestamps: Mapping[TimestampColumn, datetime | None] | None = None,
     events: tuple[Event, ...] = (),
 ) -> StatusUpdate:
-    """Return the complete update of a reconcile, with an event for each condition whose status or reason changed."""
+    """Return the complete update of a reconcile, with an event for each condition whose status or reason changed.
+
+    Without ``synced`` it records what the stage ``apply_settings`` has observed, if it ran.
+    """
     app, conditions, recorded = ctx.app, ctx.app.conditions, list(events)
-    for kind, requested in ((ConditionType.READY, ready), (ConditionType.SYNCED, synced)):
+    for kind, requested in ((ConditionType.READY, ready), (ConditionType.SYNCED, synced or ctx.observed.synced)):
         if requested is None:
             continue
         detail = requested.operator_message

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from reconciler.core.host_allow_list import AddressNotAllowed, AddressRule, CheckedURI
 from reconciler.core.poll_interval import AdaptivePollInterval
 from specs.metadata import AppMetadata
 from specs.neon import Branch, Project
-from specs.status import AppStatus, Condition
+from specs.status import AppStatus, Condition, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,18 @@ class Event:
     message: str
 
 
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
+class ConditionUpdate(NamedTuple):
+    """One condition's new content; ``message`` is for the app's owner, ``operator_message`` for operators only."""
+
+    status: ConditionStatus
+    reason: Reason
+    message: str
+    operator_message: str | None = None
+
+
 TimestampColumn: TypeAlias = Literal[
     "connected_at", "missing_since", "deleted_at", "recoverable_until", "tombstone_until"
 ]
@@ -119,6 +131,7 @@ class Observed:
         project: the app's project, live and in that organization.
         branch: the project's default branch, with a read-write compute.
         uri: Neon's URI for the app's role and database on that branch.
+        synced: whether the project's settings match the desired state; None if not compared.
         duplicates: the result of the stage ``delete_duplicates``, which must not delay the app itself.
     """
 
@@ -126,6 +139,7 @@ class Observed:
     project: Project = field(init=False)
     branch: Branch = field(init=False)
     uri: CheckedURI = field(init=False)
+    synced: ConditionUpdate | None = None
     duplicates: Result | None = None
 
 

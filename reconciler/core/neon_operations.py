@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.core.backoff import CAP_SECONDS
-from reconciler.core.conditions import ConditionUpdate, build_status_update, record_if_changed, requeue_with_backoff
-from reconciler.core.context import ReconcileContext, Result
+from reconciler.core.conditions import build_status_update, record_if_changed, requeue_with_backoff
+from reconciler.core.context import ConditionUpdate, ReconcileContext, Result
 from reconciler.core.effects import EffectGenerator, ListOperations, ProbeDatabase, perform
 from reconciler.core.host_allow_list import CheckedURI
 from reconciler.errors import AppDatabaseUnreachable

@@ -16,6 +16,7 @@ from reconciler.core.context import ControlPlane, CreateIntent, ReconcileContext
 from reconciler.core.diff import project_to_create
 from reconciler.core.effects import EffectGenerator
 from reconciler.core.ownership import matching_intent
+from reconciler.core.reconcile import Stage
 from reconciler.core.stages import connection, create, create_lookup, delete, duplicates, missing
 from reconciler.errors import NeonAPIError
 from specs.metadata import AppMetadata
@@ -97,10 +98,12 @@ def _send_first(s: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
     return Result(1.0)
 
 
-def _never_look(s: ReconcileContext, org_id: str) -> EffectGenerator[Result]:
-    if s.open_intent is None:
-        return (yield from create._send(s, org_id))
-    return Result(None)
+def _never_look(s: ReconcileContext) -> EffectGenerator[Result | None]:
+    return Result(None) if s.open_intent is not None else (yield from create.create(s))
+
+
+def _without_lookup() -> tuple[Stage, ...]:
+    return tuple(_never_look if stage is create.create else stage for stage in passes_of_core.STAGES)
 
 
 def _any_key(*, fresh: bool = False) -> e.VerifyAccess:
@@ -183,5 +186,5 @@ MUTANTS: tuple[Mutant, ...] = (
         faults=2,
         kinds=_LIES,
     ),
-    Mutant("an unknown create is never looked at", TRAP, patches=((passes_of_core, "create", _never_look),)),
+    Mutant("an unknown create is never looked at", TRAP, patches=((passes_of_core, "STAGES", _without_lookup()),)),
 )

@@ -58,6 +58,11 @@ class App:
 
         self.world.once(condition, lambda: self.world.clock.after(delay, attempt))
 
+    @property
+    def needs_operator(self) -> bool:
+        """Whether the reconciler goes on retrying slowly, since only an operator can end it."""
+        return self.unproven or self.expected == AppStatus.DEGRADED
+
     def once_sent(self, act: Act, name: str, delay: float = 0.0) -> None:
         """Act once a create is under way, or never will be."""
 
@@ -140,6 +145,16 @@ def rename_branch(app: App) -> bool:
 def rename_branch_and_delete_endpoint(app: App) -> bool:
     """Both, so that the repair meets a branch of another name."""
     return rename_branch(app) and delete_endpoint(app)
+
+
+def delete_database(app: App) -> bool:
+    """The app's database is deleted in the console, so that Neon has no URI for it."""
+    project = app.world.neon.living(app.row.project_id)
+    if project is None:
+        return True
+    path = f"/projects/{project.id}/branches/{project.default_branch.id}/databases/{app.row.database}"
+    app.expected = AppStatus.DEGRADED
+    return _changed(app, "DELETE", path)
 
 
 def protect_branch(app: App) -> bool:

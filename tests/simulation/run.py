@@ -161,7 +161,7 @@ def _run(world: World, of: Run, rounds_of_silence: float) -> Result:
 
 def _be_silent(world: World, watch: Watch, apps: list[App], seconds: float) -> None:
     # What waits for a person is looked at again, slowly, which a work row counts.
-    waits = any(app.unproven for app in apps)
+    waits = any(app.needs_operator for app in apps)
 
     def state() -> tuple[int, ...]:
         catalog = world.catalog
@@ -184,7 +184,7 @@ def _is_still(world: World, processes: list[Daemon], apps: list[App]) -> bool:
     if any(world.neon.living(project_id) is None for project_id in world.catalog.orphans):
         return False  # the next whole list forgets it
     due = world.catalog.next_due()
-    return (due == math.inf or any(app.unproven for app in apps)) and not any(app.pending for app in apps)
+    return (due == math.inf or any(app.needs_operator for app in apps)) and not any(app.pending for app in apps)
 
 
 def _why(world: World, processes: list[Daemon], apps: list[App]) -> str:
@@ -212,6 +212,10 @@ def differs(app: App) -> str | None:
         return "candidates for a surplus are left"
     if app.expected == AppStatus.READY:
         return _not_ready(app) if len(living) == 1 else f"{len(living)} projects"
+    if app.expected == AppStatus.DEGRADED:
+        ready = find_condition(row.conditions, ConditionType.READY)
+        told = ready is not None and ready.reason == Reason.CREDENTIALS_MISSING
+        return None if told and len(living) == 1 else f"{len(living)} projects, or no word on the credentials"
     if app.expected == AppStatus.DELETED:
         left = 1 if app.held and neon.living(row.project_id) else 0
         if len(living) != left or row.deleted_at is None:

@@ -79,6 +79,11 @@ def branch_renamed(world: World) -> list[App]:
     return _repaired(world, people.rename_branch_and_delete_endpoint)
 
 
+def database_deleted(world: World) -> list[App]:
+    """The app's database is deleted, which nothing repairs."""
+    return _repaired(world, people.delete_database)
+
+
 def _repaired(world: World, act: people.Act) -> list[App]:
     app = _one(world)
     app.when_ready(act, act.__name__, 2.0)
@@ -287,6 +292,7 @@ SCENARIOS: Mapping[str, Story] = {
         vanished,
         endpoint_deleted,
         branch_renamed,
+        database_deleted,
         vanished_and_deleted,
         late_recover,
         held,

@@ -16,6 +16,7 @@ from specs.metadata import AppMetadata
 from specs.neon import ConnectionDetails, ConnectionParameters, Project
 from specs.status import AppStatus, Reason
 from tests.addresses import checked
+from tests.catalogs import SPEC
 from tests.unit.core_passes import ORG, POOLED, Neon, mark, neon_error, passed
 from tests.unit.test_core_recovering import LONG_AGO, NOW, URI, app, project
 

@@ -133,7 +133,7 @@ def test_a_default_branch_without_its_compute_is_given_one(other: dict[str, str]
     assert isinstance(made, e.CreateEndpoint)
     assert (made.project_id, made.spec.branch_id, made.spec.autoscaling_limit_max_cu) == ("p-1", "br-1", 2)
     assert (done.ready, done.again) == (("False", Reason.ENDPOINT_MISSING), Result(1.0, backoff=True))
-    assert done.events == ["EndpointCreated", "Ready"]
+    assert done.events == ["EndpointCreated", "Ready", "Synced"]
     neon.operations = (_operation("running"),)
     assert (passed(SERVED, neon).changes, passed(SERVED, neon).again) == ([], Result(1.0))
 

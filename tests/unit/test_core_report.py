@@ -10,13 +10,12 @@ from reconciler import errors
 from reconciler.core import effects as e
 from reconciler.core.conditions import (
     SILENT_ATTEMPTS,
-    ConditionUpdate,
     build_status_update,
     condition_for_error,
     record_error,
     record_if_changed,
 )
-from reconciler.core.context import ControlPlane, ReconcileContext, Result, StatusUpdate
+from reconciler.core.context import ConditionUpdate, ControlPlane, ReconcileContext, Result, StatusUpdate
 from reconciler.core.reconcile import reconcile
 from specs.metadata import AppMetadata
 from specs.status import AppStatus, ConditionType, Reason, find_condition

@@ -5,12 +5,11 @@ from __future__ import annotations
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.conditions import (
     UNREADABLE,
-    ConditionUpdate,
     build_status_update,
     record_if_changed,
     requeue_with_backoff,
 )
-from reconciler.core.context import Event, ReconcileContext, Result
+from reconciler.core.context import ConditionUpdate, Event, ReconcileContext, Result
 from reconciler.core.diff import endpoint_to_create
 from reconciler.core.effects import (
     AuthorizeMutation,

@@ -12,20 +12,18 @@ from datetime import datetime
 from reconciler.core.conditions import (
     AVAILABLE,
     UP_TO_DATE,
-    ConditionUpdate,
     build_status_update,
     record_if_changed,
 )
 from reconciler.core.context import Credentials, Event, ReconcileContext, Result, TimestampColumn
-from reconciler.core.diff import immutable_drift
 from reconciler.core.effects import DecryptCredentials, EffectGenerator, RecordCredentials, perform
 from reconciler.core.host_allow_list import AddressNotAllowed
 from reconciler.core.neon_operations import check_operations, probe_database
 from reconciler.core.poll_interval import operation_duration
-from reconciler.core.stages.credentials import connection_uri, record_address_not_allowed
+from reconciler.core.stages.credentials import read_uri, record_address_not_allowed
 from reconciler.core.stages.missing import recovery_in_flight_since, remaining_seconds
 from reconciler.errors import NeonNotFound
-from specs.status import ConditionType, Reason, find_condition
+from specs.status import ConditionType, find_condition
 
 # A user may have changed the project before the first connection.
 FAST_PATH_ATTEMPTS = 3
@@ -47,11 +45,6 @@ def await_creation(ctx: ReconcileContext) -> EffectGenerator[Result | None]:
 def verify_connection(ctx: ReconcileContext) -> EffectGenerator[Result]:
     """Verify a URI that is new or was not reachable, publish it, and record what the stages have observed."""
     project, uri = ctx.observed.project, ctx.observed.uri
-    immutable = immutable_drift(ctx.app, project)
-    synced = UP_TO_DATE
-    if immutable is not None:
-        text = f"The project has drift that cannot be repaired in place: {immutable}. Operator action required."
-        synced = ConditionUpdate("False", Reason.IMMUTABLE_DRIFT, text)
     since = recovery_in_flight_since(ctx)
     recorded = yield from perform(DecryptCredentials())
     same = recorded is not None and recorded.connection_uri.same_address(uri)
@@ -60,7 +53,7 @@ def verify_connection(ctx: ReconcileContext) -> EffectGenerator[Result]:
     if verified and not ctx.app.is_updating:
         # An idle compute is Neon's normal state: a verified URI is not probed again, as that would wake the compute.
         yield from record_if_changed(
-            ctx, build_status_update(ctx, ready=AVAILABLE, synced=synced, timestamps={"missing_since": since})
+            ctx, build_status_update(ctx, ready=AVAILABLE, timestamps={"missing_since": since})
         )
         return _done(ctx, since)
     status = yield from check_operations(ctx, project.id)
@@ -76,7 +69,6 @@ def verify_connection(ctx: ReconcileContext) -> EffectGenerator[Result]:
     update = build_status_update(
         ctx,
         ready=AVAILABLE,
-        synced=synced,
         timestamps=timestamps,
         events=() if same else (event,),
     )
@@ -84,7 +76,7 @@ def verify_connection(ctx: ReconcileContext) -> EffectGenerator[Result]:
         yield from record_if_changed(ctx, update)
         return _done(ctx, since)
     try:
-        credentials = Credentials(uri, (yield from connection_uri(ctx, pooled=True)))
+        credentials = Credentials(uri, (yield from read_uri(ctx, pooled=True)))
     except AddressNotAllowed as error:
         return (yield from record_address_not_allowed(ctx, error))
     yield from perform(RecordCredentials(credentials, update))

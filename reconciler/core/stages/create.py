@@ -6,8 +6,8 @@ and its nonce may be reused. A lost response leaves it open; then only a lookup 
 
 from __future__ import annotations
 
-from reconciler.core.conditions import UP_TO_DATE, ConditionUpdate, build_status_update, record_if_changed
-from reconciler.core.context import CreateIntent, Credentials, Event, ReconcileContext, Result
+from reconciler.core.conditions import UP_TO_DATE, build_status_update, record_if_changed
+from reconciler.core.context import ConditionUpdate, CreateIntent, Credentials, Event, ReconcileContext, Result
 from reconciler.core.diff import project_to_create
 from reconciler.core.effects import (
     CreateProject,

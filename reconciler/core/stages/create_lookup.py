@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from reconciler.core.backoff import CAP_SECONDS
-from reconciler.core.conditions import ConditionUpdate, requeue_with_backoff
-from reconciler.core.context import CreateIntent, ReconcileContext, Result
+from reconciler.core.conditions import requeue_with_backoff
+from reconciler.core.context import ConditionUpdate, CreateIntent, ReconcileContext, Result
 from reconciler.core.effects import EffectGenerator, ListBranches, ListProjects, RecordAbsence, VerifyAccess, perform
 from reconciler.core.ownership import has_app_name, is_in_organization, matching_intent
 from reconciler.errors import NeonNotFound

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reconciler.core.backoff import CAP_SECONDS
-from reconciler.core.conditions import ConditionUpdate, build_status_update, record_if_changed, requeue_with_backoff
-from reconciler.core.context import ReconcileContext, Result
+from reconciler.core.conditions import build_status_update, record_if_changed, requeue_with_backoff
+from reconciler.core.context import ConditionUpdate, ReconcileContext, Result
 from reconciler.core.effects import EffectGenerator, GetConnectionURI, perform
 from reconciler.core.host_allow_list import AddressNotAllowed, CheckedURI
 from reconciler.errors import NeonNotFound, NeonPasswordsNotStored
@@ -14,19 +14,18 @@ from specs.status import Reason
 def read_credentials(ctx: ReconcileContext) -> EffectGenerator[Result | None]:
     """Read the direct URI. Stores ``observed.uri``."""
     try:
-        ctx.observed.uri = yield from connection_uri(ctx, pooled=False)
+        ctx.observed.uri = yield from read_uri(ctx, pooled=False)
     except (NeonNotFound, NeonPasswordsNotStored):
         text = "Neon has no credentials for the app's role and database. Operator action required."
-        yield from record_if_changed(
-            ctx, build_status_update(ctx, ready=ConditionUpdate("False", Reason.CREDENTIALS_MISSING, text))
-        )
+        missing = ConditionUpdate("False", Reason.CREDENTIALS_MISSING, text)
+        yield from record_if_changed(ctx, build_status_update(ctx, ready=missing))
         return Result(CAP_SECONDS, backoff=True)
     except AddressNotAllowed as error:
         return (yield from record_address_not_allowed(ctx, error))
     return None
 
 
-def connection_uri(ctx: ReconcileContext, *, pooled: bool) -> EffectGenerator[CheckedURI]:
+def read_uri(ctx: ReconcileContext, *, pooled: bool) -> EffectGenerator[CheckedURI]:
     """Return Neon's URI; raises AddressNotAllowed."""
     observed, app = ctx.observed, ctx.app
     read = GetConnectionURI(observed.project.id, observed.branch.id, app.role, app.database, pooled=pooled)

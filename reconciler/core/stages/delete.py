@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.conditions import (
     UNREADABLE,
-    ConditionUpdate,
     build_status_update,
     record_if_changed,
     requeue_with_backoff,
 )
-from reconciler.core.context import Event, ReconcileContext, Result
+from reconciler.core.context import ConditionUpdate, Event, ReconcileContext, Result
 from reconciler.core.effects import (
     AuthorizeMutation,
     DeleteProject,

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from reconciler.core.conditions import ConditionUpdate, build_status_update, condition_for_error, record_if_changed
-from reconciler.core.context import CreateIntent, Event, ReconcileContext, Result
+from reconciler.core.conditions import build_status_update, condition_for_error, record_if_changed
+from reconciler.core.context import ConditionUpdate, CreateIntent, Event, ReconcileContext, Result
 from reconciler.core.effects import (
     AuthorizeMutation,
     DeleteProject,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reconciler.core.conditions import ConditionUpdate, build_status_update, record_if_changed
-from reconciler.core.context import ReconcileContext, Result
+from reconciler.core.conditions import build_status_update, record_if_changed
+from reconciler.core.context import ConditionUpdate, ReconcileContext, Result
 from reconciler.core.effects import EffectGenerator
 from specs.status import Reason
 

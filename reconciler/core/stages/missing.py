@@ -12,13 +12,12 @@ from datetime import datetime
 
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.conditions import (
-    ConditionUpdate,
     build_status_update,
     record_error,
     record_if_changed,
     requeue_with_backoff,
 )
-from reconciler.core.context import ReconcileContext, Result, StatusUpdate, TimestampColumn
+from reconciler.core.context import ConditionUpdate, ReconcileContext, Result, StatusUpdate, TimestampColumn
 from reconciler.core.effects import (
     AuthorizeMutation,
     EffectGenerator,

@@ -5,22 +5,28 @@ from __future__ import annotations
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.conditions import (
     UP_TO_DATE,
-    ConditionUpdate,
     build_status_update,
     record_if_changed,
     requeue_with_backoff,
 )
-from reconciler.core.context import Event, ReconcileContext, Result
-from reconciler.core.diff import changed_fields, diff_project
+from reconciler.core.context import ConditionUpdate, Event, ReconcileContext, Result
+from reconciler.core.diff import changed_fields, diff_project, immutable_drift
 from reconciler.core.effects import AuthorizeMutation, EffectGenerator, UpdateProject, perform
 from specs.status import Reason
 
 
 def apply_settings(ctx: ReconcileContext) -> EffectGenerator[Result | None]:
-    """Send the settings that differ. A difference is an update if the desired state has changed, and else drift."""
+    """Send the settings that differ. Stores ``observed.synced``.
+
+    A difference is an update if the desired state has changed, and else drift.
+    """
     project_id = ctx.observed.project.id
+    immutable = immutable_drift(ctx.app, ctx.observed.project)
     update = diff_project(ctx.app, ctx.observed.project)
     if update is None:
+        text = f"The project has drift that cannot be repaired in place: {immutable}. Operator action required."
+        drift = ConditionUpdate("False", Reason.IMMUTABLE_DRIFT, text)
+        ctx.observed.synced = UP_TO_DATE if immutable is None else drift
         return None
     yield from perform(AuthorizeMutation())
     response = yield from perform(UpdateProject(project_id, update))

@@ -16,7 +16,7 @@ import pytest
 from tests.processes.running import ROOT, Running, Stage
 
 Version = Literal["old", "new"]
-PREVIOUS: Final = "a664b9c6b2d98a59113d75f7053cd36910f62775"
+PREVIOUS: Final = "694aadd24b20e5057107bef54f4ebf44f86de0a0"
 """The baseline: the first schema that later versions upgrade from. The newest release tag replaces it."""
 
 REQUIRED: Final = "REQUIRE_HISTORY"

@@ -1,12 +1,13 @@
 """All effects that a reconcile can request: a closed list.
 
 Each effect names the type of its result. The runtime performs one at a time and sends the result, or throws an error
-of ``reconciler.errors``. Effects on the catalog are conditional on the lease's fencing token: if another worker may
-hold the lease, the runtime writes nothing and throws ``LeaseLost``.
+of ``reconciler.errors``. A ``Read`` or a ``Mutate`` is one call of Neon's API. Effects on the catalog are conditional
+on the lease's fencing token: if another worker may hold the lease, the runtime writes nothing and throws ``LeaseLost``.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
@@ -15,6 +16,8 @@ from pydantic import SecretStr
 
 from reconciler.core.context import CreateIntent, Credentials, StatusUpdate
 from reconciler.core.host_allow_list import CheckedURI
+from reconciler.neon import codec
+from reconciler.neon.protocol import NeonCall
 from specs.neon import (
     BranchList,
     CreateProjectResponse,
@@ -35,13 +38,29 @@ T = TypeVar("T")
 
 
 class Effect(Generic[T]):
-    """One request to the runtime; ``T`` is the type of its result.
+    """One request to the runtime; ``T`` is the type of its result."""
+
+
+class Read(Effect[T], ABC):
+    """A read of Neon by one call."""
+
+    @abstractmethod
+    def call(self) -> NeonCall[T]:
+        """Return the request and the reader of its response. Raises InvalidNeonId."""
+
+
+class Mutate(Effect[T], ABC):
+    """A mutation of Neon by one call. The runtime sends it only under an authorization.
 
     Attributes:
-        mutates: whether it is a mutation.
+        repairs: what the mutation restores if it removes drift, as a label of the metric of repairs.
     """
 
-    mutates: ClassVar[bool] = False
+    repairs: ClassVar[str | None] = None
+
+    @abstractmethod
+    def call(self) -> NeonCall[T]:
+        """Return the request and the reader of its response. Raises InvalidNeonId."""
 
 
 EffectGenerator: TypeAlias = Generator[Effect[Any], Any, T]
@@ -72,10 +91,14 @@ class ListProjects(Effect[ProjectListing]):
 
 
 @dataclass(frozen=True, slots=True)
-class GetProject(Effect[Project]):
+class GetProject(Read[Project]):
     """One project, never from a cache."""
 
     project_id: str
+
+    def call(self) -> NeonCall[Project]:
+        """Return the call."""
+        return codec.get_project(self.project_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +109,29 @@ class ListBranches(Effect[BranchList]):
 
 
 @dataclass(frozen=True, slots=True)
-class ListEndpoints(Effect[tuple[Endpoint, ...]]):
+class ListEndpoints(Read[tuple[Endpoint, ...]]):
     """All computes of a project."""
 
     project_id: str
 
+    def call(self) -> NeonCall[tuple[Endpoint, ...]]:
+        """Return the call."""
+        return codec.list_endpoints(self.project_id)
+
 
 @dataclass(frozen=True, slots=True)
-class ListOperations(Effect[tuple[Operation, ...]]):
+class ListOperations(Read[tuple[Operation, ...]]):
     """The newest operations of a project."""
 
     project_id: str
 
+    def call(self) -> NeonCall[tuple[Operation, ...]]:
+        """Return the call."""
+        return codec.list_operations(self.project_id)
+
 
 @dataclass(frozen=True, slots=True)
-class GetConnectionURI(Effect[SecretStr]):
+class GetConnectionURI(Read[SecretStr]):
     """Neon's own connection URI for a role and a database of a branch."""
 
     project_id: str
@@ -109,59 +140,86 @@ class GetConnectionURI(Effect[SecretStr]):
     database_name: str
     pooled: bool
 
+    def call(self) -> NeonCall[SecretStr]:
+        """Return the call."""
+        return codec.get_connection_uri(
+            self.project_id, self.database_name, self.role_name, branch_id=self.branch_id, pooled=self.pooled
+        )
+
 
 # Mutations
 
 
 @dataclass(frozen=True, slots=True)
-class CreateProject(Effect[CreateProjectResponse]):
+class CreateProject(Mutate[CreateProjectResponse]):
     """Create an app's project by one request."""
 
-    mutates = True
     spec: ProjectCreate
+
+    def call(self) -> NeonCall[CreateProjectResponse]:
+        """Return the call."""
+        return codec.create_project(self.spec)
 
 
 @dataclass(frozen=True, slots=True)
-class UpdateProject(Effect[UpdateProjectResponse]):
+class UpdateProject(Mutate[UpdateProjectResponse]):
     """Set a project's name or settings."""
 
-    mutates = True
+    repairs = "settings"
     project_id: str
     update: ProjectUpdate
 
+    def call(self) -> NeonCall[UpdateProjectResponse]:
+        """Return the call."""
+        return codec.update_project(self.project_id, self.update)
+
 
 @dataclass(frozen=True, slots=True)
-class RecoverProject(Effect[RecoverProjectResponse]):
+class RecoverProject(Mutate[RecoverProjectResponse]):
     """Recover a deleted project."""
 
-    mutates = True
+    repairs = "recovered"
     project_id: str
+
+    def call(self) -> NeonCall[RecoverProjectResponse]:
+        """Return the call."""
+        return codec.recover_project(self.project_id)
 
 
 @dataclass(frozen=True, slots=True)
-class CreateEndpoint(Effect[EndpointResponse]):
+class CreateEndpoint(Mutate[EndpointResponse]):
     """Create the read-write compute of a branch that has none."""
 
-    mutates = True
+    repairs = "compute"
     project_id: str
     spec: EndpointCreate
 
+    def call(self) -> NeonCall[EndpointResponse]:
+        """Return the call."""
+        return codec.create_endpoint(self.project_id, self.spec)
+
 
 @dataclass(frozen=True, slots=True)
-class UnprotectBranch(Effect[UpdateBranchResponse]):
+class UnprotectBranch(Mutate[UpdateBranchResponse]):
     """Remove a branch's protection, which blocks the deletion of its project."""
 
-    mutates = True
     project_id: str
     branch_id: str
 
+    def call(self) -> NeonCall[UpdateBranchResponse]:
+        """Return the call."""
+        return codec.update_branch(self.project_id, self.branch_id, protected=False)
+
 
 @dataclass(frozen=True, slots=True)
-class DeleteProject(Effect[Project]):
+class DeleteProject(Mutate[Project]):
     """Delete a project."""
 
-    mutates = True
     project_id: str
+
+    def call(self) -> NeonCall[Project]:
+        """Return the call."""
+        return codec.delete_project(self.project_id)
 
 
 # The app's database

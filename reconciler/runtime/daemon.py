@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 from contextlib import suppress
+from functools import partial
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from prometheus_client import CollectorRegistry
@@ -31,10 +32,13 @@ from reconciler.errors import CatalogUnavailable, ReconcileError
 from reconciler.logging import RepeatSuppressor, log_extra
 from reconciler.neon.client import NeonClient
 from reconciler.runtime.guards.organization import OrganizationGuard
-from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.handlers.session import Dependencies
+from reconciler.runtime.jobs.job import JobDependencies
+from reconciler.runtime.jobs.registry import JOBS
+from reconciler.runtime.jobs.runner import JobRunner
 from reconciler.runtime.periods import Every, MonotonicZone, ResyncWatch
 from reconciler.runtime.rate_limiter import PriorityGate, RateLimiter
-from reconciler.runtime.reconciler import Dependencies, Reconciler
+from reconciler.runtime.reconciler import Reconciler
 from reconciler.runtime.worker import Worker
 from reconciler.telemetry.reconcile_metrics import ReconcileMetrics
 from reconciler.telemetry.recorder import Recorder
@@ -124,26 +128,28 @@ class Daemon:
         )
         work = WorkQueue(database, owner=owner, lease_seconds=loop.lease_seconds)
         worker = Worker(work, driver, lease_seconds=loop.lease_seconds, witness=self._witness)
-        rounds = PeriodicJobs(
-            client.with_gate(PriorityGate(budget, Priority.RESYNC)),
-            access,
-            fleet,
-            driver,
-            plane,
-            resync_seconds=loop.resync_seconds,
+        jobs = JobRunner(
+            JobDependencies(
+                client.with_gate(PriorityGate(budget, Priority.RESYNC)),
+                access,
+                fleet,
+                driver,
+                plane,
+                loop.resync_seconds,
+                self._witness,
+            ),
             lease_seconds=loop.lease_seconds,
-            witness=self._witness,
         )
         listening = asyncio.create_task(NotificationListener(self._catalog.direct_url, worker.wake).run())
         looking = asyncio.create_task(_verify_at_startup(access, self._witness))
         watching = asyncio.create_task(ResyncWatch(fleet, loop.resync_seconds, self._witness).run())
-        scheduler = _schedule(rounds, loop.resync_seconds)
+        scheduler = _schedule(jobs, loop.resync_seconds)
         log.info("Reconciling as %s.", owner, extra=log_extra("daemon.started", lease_holder=owner))
         try:
             await worker.run()
         finally:
             scheduler.pause()
-            await rounds.stop()
+            await jobs.stop()
             scheduler.shutdown(wait=False)
             looking.cancel()
             watching.cancel()
@@ -153,11 +159,11 @@ class Daemon:
                 await listening
 
 
-def _schedule(rounds: PeriodicJobs, period: float) -> AsyncIOScheduler:
+def _schedule(jobs: JobRunner, period: float) -> AsyncIOScheduler:
     scheduler = AsyncIOScheduler(timezone=MonotonicZone())
-    for name in ("resync", "deep_resync", "expire_idempotency_keys"):
+    for name in JOBS:
         scheduler.add_job(
-            getattr(rounds, name),
+            partial(jobs.run, name),
             Every(period, jitter=period * 0.1, first=min(1.0, period)),
             id=name,
             coalesce=True,

@@ -35,11 +35,6 @@ LEVELS = {
 """The turns of an app that are news, and how urgent."""
 
 UNREACHABLE = frozenset({"not_sent", "unavailable", "rate_limited", "unknown", "intermediary"})
-_REPAIRS: dict[type[e.Effect[Any]], str] = {
-    e.UpdateProject: "settings",
-    e.RecoverProject: "recovered",
-    e.CreateEndpoint: "compute",
-}
 _CONTROL_PLANE_REASONS = frozenset({Reason.MUTATIONS_SUSPENDED, Reason.NEON_UNAUTHORIZED})
 _request_id: ContextVar[str | None] = ContextVar("neon_request_id", default=None)
 log = logging.getLogger(__name__)
@@ -126,7 +121,7 @@ class ReconcileRecorder:
         return self._mutation_request_id or _request_id.get()
 
     @contextmanager
-    def mutation(self, effect: e.Effect[Any]) -> Iterator[None]:
+    def mutation(self, effect: e.Mutate[Any]) -> Iterator[None]:
         """Around one request that changes Neon: exactly one record, however it ends. ``changed`` tells its answer."""
         self._project_id = getattr(effect, "project_id", None)
         outcome, began = "broken off", time.monotonic()
@@ -201,8 +196,9 @@ class ReconcileRecorder:
             )
             log.warning("Operator action required: %s", detail, extra=extra)
 
-    def _count_repair(self, effect: e.Effect[Any]) -> None:
-        kind = _REPAIRS.get(type(effect))
+    def _count_repair(self, effect: e.Mutate[Any]) -> None:
+        # A mutation that applies a change of desired state repairs nothing.
+        kind = None if self._app.is_updating else effect.repairs
         if isinstance(effect, e.DeleteProject) and effect.project_id != self._app.project_id:
             kind = "duplicate"
         if kind is not None:

@@ -18,9 +18,12 @@ from reconciler.core.context import ControlPlane
 from reconciler.core.rate_limit import BucketConfig, Priority
 from reconciler.errors import CatalogUnavailable
 from reconciler.runtime.guards.organization import OrganizationGuard
-from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.handlers.session import Dependencies
+from reconciler.runtime.jobs.job import JobDependencies
+from reconciler.runtime.jobs.registry import JOBS
+from reconciler.runtime.jobs.runner import JobRunner
 from reconciler.runtime.rate_limiter import PriorityGate, RateLimiter
-from reconciler.runtime.reconciler import Dependencies, Reconciler
+from reconciler.runtime.reconciler import Reconciler
 from reconciler.runtime.worker import Worker
 from reconciler.telemetry.recorder import Recorder
 from specs.metadata import AppMetadata
@@ -81,7 +84,9 @@ class Whole(Stage):
         world = Dependencies(self.client, self._budget, access, self._records, self._probe, LEASE - 21, Recorder())
         driver = Reconciler(world, plane)
         self._worker = Worker(self._work, driver, lease_seconds=LEASE)
-        self.rounds = PeriodicJobs(client, access, self._fleet, driver, plane, resync_seconds=1e-6, lease_seconds=LEASE)
+        self.rounds = JobRunner(
+            JobDependencies(client, access, self._fleet, driver, plane, 1e-6, Recorder()), lease_seconds=LEASE
+        )
         self._running: asyncio.Task[None] | None = None
 
     async def end(self) -> None:
@@ -145,9 +150,9 @@ class Whole(Stage):
 
     async def round(self) -> None:
         """A sweep, an audit, expired keys, and what they wake; a round that broke off has left its lease to expire."""
-        for one in (self.rounds.resync, self.rounds.deep_resync, self.rounds.expire_idempotency_keys):
+        for name in JOBS:
             self._advance(LEASE + 1)
-            await one()
+            await self.rounds.run(name)
         await self.settle()
 
     def expect(self, app_id: str, status: AppStatus) -> None:

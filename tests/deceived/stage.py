@@ -30,8 +30,10 @@ from reconciler.local.simulator import LocalNeon
 from reconciler.local.state.models import Project
 from reconciler.neon.client import NeonClient
 from reconciler.runtime.guards.organization import OrganizationGuard
-from reconciler.runtime.periodic_jobs import PeriodicJobs
-from reconciler.runtime.reconciler import Dependencies, Reconciler
+from reconciler.runtime.handlers.session import Dependencies
+from reconciler.runtime.jobs.job import JobDependencies
+from reconciler.runtime.jobs.runner import JobRunner
+from reconciler.runtime.reconciler import Reconciler
 from reconciler.telemetry.recorder import Recorder
 from specs.metadata import AppMetadata
 from specs.status import AppStatus, ConditionType, find_condition
@@ -102,8 +104,9 @@ class Stage:
         )
         world = Dependencies(self.client, plenty(), access, self._records, self._probe, LEASE - 21, Recorder())
         self._driver = Reconciler(world, plane)
-        self._rounds = PeriodicJobs(
-            self.client, access, self._fleet, self._driver, plane, resync_seconds=1e-6, lease_seconds=LEASE
+        self._rounds = JobRunner(
+            JobDependencies(self.client, access, self._fleet, self._driver, plane, 1e-6, Recorder()),
+            lease_seconds=LEASE,
         )
 
     async def close(self) -> None:
@@ -149,7 +152,7 @@ class Stage:
     async def sweep(self) -> None:
         """One round over the fleet, and what it wakes."""
         self._sql("UPDATE periodic_jobs SET started_at = NULL")
-        await self._rounds.resync()
+        await self._rounds.run("resync")
         self._judge()
         await self.passes(2)
 

@@ -11,7 +11,7 @@ from typing import Any
 from reconciler.core import effects as e
 from reconciler.core.ownership import APP_ID
 from reconciler.core.rate_limit import MAX_CLOSED_SECONDS, Grant
-from reconciler.runtime.reconciler import MUTATION_WINDOW_SECONDS
+from reconciler.runtime.handlers.catalog import MUTATION_WINDOW_SECONDS
 from tests.driven.world import World
 from tests.simulation import invariants
 from tests.simulation.steps import Violation

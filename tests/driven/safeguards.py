@@ -16,10 +16,11 @@ from reconciler.errors import NeonAPIError
 from reconciler.neon import client, transport
 from reconciler.neon.protocol import NeonRequest
 from reconciler.neon.retry import NoGate
-from reconciler.runtime import rate_limiter, reconciler
-from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime import rate_limiter
+from reconciler.runtime.handlers import session
+from reconciler.runtime.handlers.session import Session
+from reconciler.runtime.jobs.runner import JobRunner
 from reconciler.runtime.rate_limiter import Permit, PriorityGate, RateLimiter
-from reconciler.runtime.reconciler import _EffectHandler
 from reconciler.runtime.worker import Worker
 from tests.driven import catalog
 from tests.driven.faults import Fault, Swarm, made_of, swarm
@@ -50,14 +51,14 @@ def permission_not_checked(patch: pytest.MonkeyPatch) -> None:
 def permission_counted_from_its_answer(patch: pytest.MonkeyPatch) -> None:
     """The time that the answer took on its way does not count."""
 
-    async def permit(self: _EffectHandler, ask: Callable[[], Awaitable[T]], seconds: float) -> T:
-        await self._gate.reserve()
+    async def permit(self: Session, ask: Callable[[], Awaitable[T]], seconds: float) -> T:
+        await self.gate.reserve()
         answer = await ask()
         self._authorized = True
-        self._gate.set_mutation_deadline(reconciler.time.monotonic() + seconds)  # type: ignore[attr-defined]
+        self.gate.set_mutation_deadline(session.time.monotonic() + seconds)  # type: ignore[attr-defined]
         return answer
 
-    patch.setattr(_EffectHandler, "_authorize", permit)
+    patch.setattr(Session, "authorize", permit)
 
 
 def permission_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
@@ -66,7 +67,7 @@ def permission_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
     def wall() -> float:
         return Parts.ambient.wall()
 
-    for module in (rate_limiter, reconciler):
+    for module in (rate_limiter, session):
         patch.setattr(module, "time", SimpleNamespace(monotonic=wall))
 
 
@@ -132,10 +133,10 @@ def leases_not_given_back(patch: pytest.MonkeyPatch) -> None:
 def jobs_not_given_back(patch: pytest.MonkeyPatch) -> None:
     """Who ends leaves its rounds to expire."""
 
-    async def stop(self: PeriodicJobs) -> None:
+    async def stop(self: JobRunner) -> None:
         self._stopping = True
 
-    patch.setattr(PeriodicJobs, "stop", stop)
+    patch.setattr(JobRunner, "stop", stop)
 
 
 def passes_outlive_the_process(patch: pytest.MonkeyPatch) -> None:

@@ -17,13 +17,16 @@ from reconciler.core.host_allow_list import CheckedURI
 from reconciler.errors import AppDatabaseUnreachable
 from reconciler.neon import client as client_module
 from reconciler.neon.client import NeonClient
-from reconciler.runtime import periodic_jobs as rounds_module
 from reconciler.runtime import rate_limiter as budget_module
 from reconciler.runtime import reconciler as driver_module
 from reconciler.runtime.guards import organization as access_module
 from reconciler.runtime.guards.organization import OrganizationGuard
-from reconciler.runtime.periodic_jobs import PeriodicJobs
-from reconciler.runtime.reconciler import Dependencies, Reconciler
+from reconciler.runtime.handlers import session
+from reconciler.runtime.handlers.session import Dependencies
+from reconciler.runtime.jobs import deep_resync
+from reconciler.runtime.jobs.job import JobDependencies
+from reconciler.runtime.jobs.runner import JobRunner
+from reconciler.runtime.reconciler import Reconciler
 from reconciler.runtime.worker import Worker
 from reconciler.telemetry.recorder import Recorder
 from specs.settings import SEND_MARGIN_SECONDS
@@ -77,8 +80,8 @@ class Daemon:
         driver = Reconciler(Dependencies(client, plenty(), access, records, self._probe, within, self.witness), plane)
         self.work = WorkQueue(database, owner=name, lease_seconds=LEASE)
         self.worker = Worker(self.work, driver, lease_seconds=LEASE, witness=self.witness)
-        self.rounds = PeriodicJobs(
-            client, access, fleet, driver, plane, resync_seconds=PERIOD, lease_seconds=LEASE, witness=self.witness
+        self.rounds = JobRunner(
+            JobDependencies(client, access, fleet, driver, plane, PERIOD, self.witness), lease_seconds=LEASE
         )
 
     async def step(self) -> bool:
@@ -95,8 +98,8 @@ class Daemon:
 
     async def round(self) -> None:
         """A sweep over the fleet, and a look at all of it in depth. Raises Crash."""
-        await self.rounds.resync()
-        await self.rounds.deep_resync()
+        await self.rounds.run("resync")
+        await self.rounds.run("deep_resync")
 
     async def _probe(self, uri: CheckedURI) -> None:
         if not self._door.neon.connects(uri.get_secret_value()):
@@ -141,10 +144,10 @@ def without_time_and_chance(patch: pytest.MonkeyPatch, clock: SharedClock) -> Ch
     patch.setattr(client_module, "asyncio", SimpleNamespace(sleep=sleep))
     patch.setattr(client_module, "time", ours)
     patch.setattr(client_module, "random", chance)
-    patch.setattr(driver_module, "time", ours)
+    patch.setattr(session, "time", ours)
     patch.setattr(driver_module, "secrets", chance)
     patch.setattr(budget_module, "time", ours)
     patch.setattr(access_module, "random", chance)
     patch.setattr(access_module, "secrets", chance)
-    patch.setattr(rounds_module, "DEEP_RESYNC_PERIODS", 1)
+    patch.setattr(deep_resync, "DEEP_RESYNC_PERIODS", 1)
     return chance

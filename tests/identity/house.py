@@ -25,8 +25,10 @@ from reconciler.local.protocol import Request
 from reconciler.local.simulator import LocalNeon
 from reconciler.neon.client import NeonClient
 from reconciler.runtime.guards.organization import OrganizationGuard
-from reconciler.runtime.periodic_jobs import PeriodicJobs
-from reconciler.runtime.reconciler import Dependencies, Reconciler
+from reconciler.runtime.handlers.session import Dependencies
+from reconciler.runtime.jobs.job import JobDependencies
+from reconciler.runtime.jobs.runner import JobRunner
+from reconciler.runtime.reconciler import Reconciler
 from reconciler.telemetry.recorder import Recorder
 from specs.metadata import AppMetadata
 from specs.names import app_id_from_bytes, format_project_name
@@ -153,8 +155,8 @@ class House:
         )
         world = Dependencies(self.client, plenty(), self.access, self.records, self._probe, LEASE - 21, Recorder())
         driver = Reconciler(world, plane)
-        self._rounds = PeriodicJobs(
-            self.client, self.access, self.fleet, driver, plane, resync_seconds=1e-6, lease_seconds=LEASE
+        self._rounds = JobRunner(
+            JobDependencies(self.client, self.access, self.fleet, driver, plane, 1e-6, Recorder()), lease_seconds=LEASE
         )
         self._driver = driver
 
@@ -196,7 +198,7 @@ class House:
     async def sweep(self) -> None:
         """One round over the fleet, and what it wakes."""
         self.sql("UPDATE periodic_jobs SET started_at = NULL")
-        await self._rounds.resync()
+        await self._rounds.run("resync")
         await self.passes(2)
 
     @staticmethod

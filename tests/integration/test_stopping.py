@@ -23,8 +23,10 @@ from reconciler.catalog.control_plane_store import ControlPlaneStore, Job
 from reconciler.catalog.database import Database
 from reconciler.catalog.work_queue import WorkItem, WorkQueue
 from reconciler.core.context import ControlPlane
-from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.jobs.job import JobDependencies
+from reconciler.runtime.jobs.runner import JobRunner
 from reconciler.runtime.worker import Worker
+from reconciler.telemetry.recorder import Recorder
 from tests.catalogs import create, execute, opened, with_catalog
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -104,6 +106,12 @@ def _broken_off(url: str, use: Callable[[Database, asyncio.Event], Awaitable[Non
     asyncio.run(run())
 
 
+def _jobs(fleet: ControlPlaneStore, *, lease_seconds: float) -> JobRunner:
+    unused = cast("Any", None)
+    dependencies = JobDependencies(unused, unused, fleet, unused, PLANE, 300, Recorder())
+    return JobRunner(dependencies, lease_seconds=lease_seconds)
+
+
 def test_a_claim_that_was_broken_off_is_given_back(catalog_url: str) -> None:
     """The lease was taken, the worker was stopped before it knew of it."""
 
@@ -130,10 +138,9 @@ def test_a_job_whose_claim_was_broken_off_is_given_back(catalog_url: str) -> Non
     )
 
     async def use(database: Database, taken: asyncio.Event) -> None:
-        unused = cast("Any", None)
         fleet = _BrokenOffFleet(database, taken)
-        rounds = PeriodicJobs(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=60)
-        sweeping = asyncio.create_task(rounds.resync())
+        rounds = _jobs(fleet, lease_seconds=60)
+        sweeping = asyncio.create_task(rounds.run("resync"))
         await taken.wait()
         await rounds.stop()
         await sweeping
@@ -151,11 +158,10 @@ def test_a_round_that_begins_behind_the_end_claims_nothing(catalog_url: str) -> 
     """Its task was made before the rounds were stopped, and runs after that."""
 
     async def use(database: Database, _taken: asyncio.Event) -> None:
-        unused = cast("Any", None)
         fleet = ControlPlaneStore(database, owner="stopping", lease_seconds=60)
-        rounds = PeriodicJobs(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=60)
+        rounds = _jobs(fleet, lease_seconds=60)
         await rounds.stop()
-        await rounds.resync()
+        await rounds.run("resync")
 
     _broken_off(catalog_url, use)
     assert execute(catalog_url, "SELECT DISTINCT lease_holder, lease_token FROM periodic_jobs") == [
@@ -179,10 +185,9 @@ def test_a_round_that_another_daemon_has_taken_over_ends_without_a_fuss(catalog_
     """A paused daemon wakes up behind its lease: its round ends, the other's goes on, and nothing counts as failed."""
 
     async def use(database: Database, counting: asyncio.Event) -> None:
-        unused = cast("Any", None)
         fleet = _StuckFleet(database, counting)
-        rounds = PeriodicJobs(unused, unused, fleet, unused, PLANE, resync_seconds=300, lease_seconds=0.2)
-        auditing = asyncio.create_task(rounds.deep_resync())
+        rounds = _jobs(fleet, lease_seconds=0.2)
+        auditing = asyncio.create_task(rounds.run("deep_resync"))
         await counting.wait()
         execute(catalog_url, "UPDATE periodic_jobs SET lease_holder = 'another', lease_token = lease_token + 1")
         await auditing

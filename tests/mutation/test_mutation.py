@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.core.effects import CreateProject
+from reconciler.core.effects import AuthorizeMutation
 from tests.mutation.judge import judge_all
 from tests.mutation.killers import Killer, measured
 from tests.mutation.mutants import Mutant, modules, mutants_of
@@ -37,9 +37,9 @@ def test_a_change_that_matters_is_noticed() -> None:
 
 
 def test_a_change_in_the_body_of_a_class_is_made_too() -> None:
-    mutant = next(each for each in mutants_of("effects") if each.text == "mutates = True")
-    looked = Killer("mutates", lambda: not CreateProject.mutates, frozenset({("effects", "perform")}))
-    assert next(judge_all([mutant], [looked], processes=1)).killer == "mutates"
+    mutant = next(each for each in mutants_of("effects") if each.text == "automatic: bool = False")
+    looked = Killer("automatic", lambda: AuthorizeMutation().automatic, frozenset({("effects", "perform")}))
+    assert next(judge_all([mutant], [looked], processes=1)).killer == "automatic"
 
 
 def test_no_change_is_not_noticed() -> None:

@@ -6,15 +6,18 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from reconciler.core.context import ControlPlane
 from reconciler.core.rate_limit import BucketConfig, Priority
 from reconciler.neon.client import NeonClient
 from reconciler.runtime.guards.organization import OrganizationGuard
-from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.handlers.session import Dependencies
+from reconciler.runtime.jobs.job import JobDependencies
+from reconciler.runtime.jobs.runner import JobRunner
 from reconciler.runtime.rate_limiter import PriorityGate, RateLimiter
-from reconciler.runtime.reconciler import Dependencies, Reconciler
+from reconciler.runtime.reconciler import Reconciler
 from reconciler.runtime.worker import Worker
 from reconciler.telemetry.recorder import Recorder
 from specs.settings import NEON_BURST_PER_SECOND, NEON_REQUESTS_PER_MINUTE, SEND_MARGIN_SECONDS
@@ -124,13 +127,14 @@ class Fleet:
         work: Any = Work(self.shared, host)
         worker = Worker(work, driver, lease_seconds=LEASE, witness=witness)
         sweeping = client.with_gate(PriorityGate(budget, Priority.RESYNC))
-        rounds = PeriodicJobs(
-            sweeping, access, whole, driver, PLANE, resync_seconds=RESYNC, lease_seconds=LEASE, witness=witness
+        rounds = JobRunner(
+            JobDependencies(sweeping, access, whole, driver, PLANE, RESYNC, witness), lease_seconds=LEASE
         )
 
         async def life() -> None:
             chance = random.Random(f"{host}/{self.chance.random()}")
-            timers = [asyncio.create_task(_every(RESYNC, act, chance)) for act in (rounds.resync, rounds.deep_resync)]
+            acts = [partial(rounds.run, name) for name in ("resync", "deep_resync")]
+            timers = [asyncio.create_task(_every(RESYNC, act, chance)) for act in acts]
             try:
                 await worker.run()
             finally:

@@ -13,7 +13,7 @@ from reconciler.catalog.work_queue import Lease
 from reconciler.core.backoff import CAP_SECONDS
 from reconciler.core.stages.create_lookup import RECHECK_FRACTION
 from reconciler.neon.codec import PROJECTS_PER_PAGE
-from reconciler.runtime.periodic_jobs import DEEP_RESYNC_PERIODS
+from reconciler.runtime.jobs.deep_resync import DEEP_RESYNC_PERIODS
 from specs.settings import NEON_REQUESTS_PER_MINUTE
 from specs.status import AppStatus
 from tests.overload.fleet import Fleet

@@ -52,16 +52,16 @@ def _daemon(plan: Plan) -> Daemon:
 
 def _arm(plan: Plan) -> None:
     """Have this process kill itself at the effect, or end in good order when its app is settled before."""
-    perform, run = reconciler._EffectHandler.perform, Reconciler.run
+    perform, run = reconciler.perform, Reconciler.run
     performed = 0
 
-    async def counted(hand: reconciler._EffectHandler, effect: Effect[Any]) -> Any:
+    async def counted(handlers: Any, session: Any, effect: Effect[Any]) -> Any:
         nonlocal performed
         performed += plan["kind"] in ("", type(effect).__name__)
         here = performed == plan["number"] and plan["kind"] in ("", type(effect).__name__)
         if here and not plan["after"]:
             _die(plan, effect)
-        answer = await perform(hand, effect)
+        answer = await perform(handlers, session, effect)
         if here:
             _die(plan, effect)
         return answer
@@ -72,7 +72,7 @@ def _arm(plan: Plan) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         return outcome
 
-    setattr(reconciler._EffectHandler, "perform", counted)  # noqa: B010 - it is no method of ours
+    setattr(reconciler, "perform", counted)  # noqa: B010 - mypy knows the function as constant
     setattr(Reconciler, "run", watched)  # noqa: B010
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.core import effects as e
-from tests.simulation.steps import Do, ListAll, Release, Step
+from tests.simulation.steps import ListAll, Step
 
 
 class Kind(StrEnum):
@@ -109,16 +109,7 @@ LATENESS = (Kind.LATE, Kind.BEYOND)
 LISTS = (Kind.STALE, Kind.PARTIAL)
 CATALOG = (Kind.CATALOG_REFUSED, Kind.CATALOG_LOST)
 
-LOOKS = (
-    e.ListProjects,
-    e.GetProject,
-    e.ListBranches,
-    e.ListEndpoints,
-    e.ListOperations,
-    e.GetConnectionURI,
-    e.VerifyAccess,
-    ListAll,
-)
+LOOKS = (e.Read, e.ListProjects, e.ListBranches, e.VerifyAccess, ListAll)
 
 
 def applicable(step: Step | type[Step]) -> tuple[Kind, ...]:
@@ -132,7 +123,7 @@ def applicable(step: Step | type[Step]) -> tuple[Kind, ...]:
         return (*PROCESS, Kind.UNREACHABLE)
     if issubclass(of, e.DecryptCredentials):
         return (*PROCESS, Kind.UNOPENED)
-    if issubclass(of, Do | Release) or not of.mutates:
+    if not issubclass(of, e.Mutate):
         return PROCESS + CATALOG
     if issubclass(of, e.RecoverProject):
         # Beyond the settle time nothing tells it from a person's doing, and that is held.

@@ -14,12 +14,13 @@ from functools import cache
 from types import CodeType
 from typing import Any, NamedTuple
 
+from reconciler.core import effects as all_effects
 from reconciler.core import effects as core_effects
 from reconciler.core import reconcile as order
 from reconciler.core.conditions import record_error
 from reconciler.core.effects import DecryptCredentials, Effect
 from reconciler.core.reconcile import reconcile
-from reconciler.runtime.reconciler import READ_EFFECTS
+from reconciler.runtime.handlers import READ_HANDLERS, find_handler
 from tests.simulation import rounds
 from tests.simulation.faults import Kind, applicable
 from tests.simulation.steps import Do, ListAll, Release, Step
@@ -36,6 +37,7 @@ class Cell(NamedTuple):
     kind: Kind
 
 
+ABSTRACT = {"Effect", "Read", "Mutate"}
 IMPOSSIBLE: Mapping[tuple[str, str], str] = {}
 """Effects that the code of a verb names and never asks for, and why."""
 
@@ -67,7 +69,13 @@ def effects() -> Mapping[str, Mapping[str, type[Step]]]:
     found["worker"] = WORKER
     found["resync"] = _round(rounds.resync)
     found["deep_resync"] = _round(rounds.deep_resync) | {
-        each.__name__: each for each in READ_EFFECTS if each is not DecryptCredentials
+        name: each
+        for name, each in vars(all_effects).items()
+        if name not in ABSTRACT
+        and isinstance(each, type)
+        and issubclass(each, Effect)
+        and each is not DecryptCredentials
+        and find_handler(READ_HANDLERS, each)
     }
     return found
 

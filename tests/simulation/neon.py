@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from zlib import crc32
@@ -245,28 +245,15 @@ def _decoded(call: NeonCall[Any], status: int, headers: dict[str, str], body: by
     raise AssertionError(f"{call.request.route} takes this for an answer: {status} {body!r}")
 
 
-_CALLS: dict[type, Callable[[Any], NeonCall[Any]]] = {
-    e.GetProject: lambda s: codec.get_project(s.project_id),
-    e.ListBranches: lambda s: codec.list_branches(s.project_id),
-    e.ListEndpoints: lambda s: codec.list_endpoints(s.project_id),
-    e.ListOperations: lambda s: codec.list_operations(s.project_id),
-    e.VerifyAccess: lambda _: codec.list_organizations(),
-    e.GetConnectionURI: lambda s: codec.get_connection_uri(
-        s.project_id, s.database_name, s.role_name, branch_id=s.branch_id, pooled=s.pooled
-    ),
-    e.CreateProject: lambda s: codec.create_project(s.spec),
-    e.UpdateProject: lambda s: codec.update_project(s.project_id, s.update),
-    e.RecoverProject: lambda s: codec.recover_project(s.project_id),
-    e.CreateEndpoint: lambda s: codec.create_endpoint(s.project_id, s.spec),
-    e.UnprotectBranch: lambda s: codec.update_branch(s.project_id, s.branch_id, protected=False),
-    e.DeleteProject: lambda s: codec.delete_project(s.project_id),
-}
-
-
 def call_of(step: Step, org_id: str | None) -> NeonCall[Any]:
     """The request of an effect, as ``NeonClient`` sends it."""
     if isinstance(step, ListAll):
         return codec.list_projects(org_id=org_id)
     if isinstance(step, e.ListProjects):
         return codec.list_projects(org_id=org_id, search=step.search, recoverable=step.recoverable)
-    return _CALLS[type(step)](step)
+    if isinstance(step, e.ListBranches):
+        return codec.list_branches(step.project_id)
+    if isinstance(step, e.VerifyAccess):
+        return codec.list_organizations()
+    assert isinstance(step, e.Read | e.Mutate)
+    return step.call()

@@ -1,4 +1,4 @@
-"""The twin of ``reconciler.runtime.periodic_jobs``: the same comparisons and the same consequences, as steps."""
+"""The twin of ``reconciler.runtime.jobs``: the same comparisons and the same consequences, as steps."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from reconciler.core.fleet.resync import FleetDiff, diff_fleet
 from reconciler.core.ownership import CONTROL_PLANE_ID
 from reconciler.core.reconcile import reconcile
 from reconciler.errors import NeonNotFound, NeonPasswordsNotStored, ReconcileError
-from reconciler.runtime.periodic_jobs import DEEP_RESYNC_PERIODS, MAX_ORPHAN_CHECKS
-from reconciler.runtime.reconciler import READ_EFFECTS
+from reconciler.runtime.handlers import READ_HANDLERS, find_handler
+from reconciler.runtime.jobs.deep_resync import DEEP_RESYNC_PERIODS
+from reconciler.runtime.jobs.resync import MAX_ORPHAN_CHECKS
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.neon import BranchList, ProjectListing
@@ -108,7 +109,7 @@ def _differs(world: World, app: AppMetadata) -> Generator[Step, Any, bool]:
     )
     try:
         effect = next(steps)
-        while isinstance(effect, READ_EFFECTS):
+        while find_handler(READ_HANDLERS, type(effect)) is not None:
             try:
                 if isinstance(effect, e.DecryptCredentials):
                     answer = yield Do("decrypt_credentials", lambda: world.catalog.open_seal(app))

@@ -128,7 +128,7 @@ class Task:
 
     def _perform(self, met: Meeting) -> None:
         step = met.taken.step
-        if isinstance(step, e.Effect) and step.mutates:
+        if isinstance(step, e.Mutate):
             refused = self._unpermitted(step)
             if refused is not None:
                 self._reply(Answered(error=refused))

@@ -10,9 +10,9 @@ import pytest
 from reconciler.core import effects as e
 from reconciler.core import reconcile as order
 from reconciler.core.context import ReconcileContext, Result
-from reconciler.runtime import periodic_jobs
+from reconciler.runtime.jobs import deep_resync, resync, runner
 from tests.simulation.faults import Kind
-from tests.simulation.ledger import IMPOSSIBLE, cells, effects, pass_verbs
+from tests.simulation.ledger import ABSTRACT, IMPOSSIBLE, cells, effects, pass_verbs
 
 TWINS = {"wake_missing": "wake", "clock": "clock"}
 # Said or done by the daemon, around the round or beside it.
@@ -29,7 +29,7 @@ def rotate(s: ReconcileContext) -> e.EffectGenerator[Result]:
 def test_every_effect_belongs_to_a_verb() -> None:
     """The closed list of effects, and the verbs' effects together, are the same."""
     listed = {name for name, each in vars(e).items() if isinstance(each, type) and issubclass(each, e.Effect)}
-    assert {name for of_verb in effects().values() for name in of_verb} >= listed - {"Effect"}
+    assert {name for of_verb in effects().values() for name in of_verb} >= listed - ABSTRACT
 
 
 def test_a_new_verb_has_its_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,11 +49,11 @@ def test_a_new_verb_has_its_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_rounds_ask_the_catalog_what_their_twins_ask() -> None:
     """Every statement of the real rounds is a step of the simulated ones."""
-    tree = ast.parse(inspect.getsource(periodic_jobs))
     asked = {
         node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "_fleet"
+        for module in (deep_resync, resync, runner)
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "_store"
     }
     twins = {TWINS.get(name, name) for verb in ("resync", "deep_resync") for name in effects()[verb]}
     assert asked - NOT_OF_A_ROUND <= twins

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from reconciler.catalog.work_queue import Lease
 from reconciler.core.context import ControlPlane
-from reconciler.runtime.reconciler import MUTATION_WINDOW_SECONDS
+from reconciler.runtime.handlers.catalog import MUTATION_WINDOW_SECONDS
 from specs.app import DesiredApp
 from specs.names import app_id_from_bytes
 from specs.settings import SEND_MARGIN_SECONDS

@@ -130,7 +130,7 @@ class Passed:
     def changes(self) -> list[e.Effect[Any]]:
         """What it asked for beyond looking and telling."""
         silent = (e.OpenIntent, e.AuthorizeMutation, e.MarkIntentRejected, e.RecordAbsence, e.DismissDuplicate)
-        return [each for each in self.effects if each.mutates or isinstance(each, silent)]
+        return [each for each in self.effects if isinstance(each, (e.Mutate, *silent))]
 
     @property
     def kinds(self) -> list[str]:

@@ -93,7 +93,7 @@ def test_a_project_whose_annotations_cannot_be_read_is_neither_deleted_nor_given
     else:
         of, named = SERVED.model_copy(update={"delete_requested_at": NOW}), project(SERVED, name="renamed")
     done = passed(of, Neon(alive=(project(SERVED), named)[-1:], unreadable_branches=1), **changes)
-    assert not any(effect.mutates for effect in done.effects)
+    assert not any(isinstance(effect, e.Mutate) for effect in done.effects)
     assert e.DismissDuplicate("p-7", report=True) not in done.effects
     assert not done.told or done.synced != ("False", Reason.OWNERSHIP_UNVERIFIED)
 

@@ -14,7 +14,8 @@ import pytest
 from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.errors import CatalogUnavailable
 from reconciler.runtime import daemon
-from reconciler.runtime.periodic_jobs import PeriodicJobs
+from reconciler.runtime.jobs.registry import JOBS
+from reconciler.runtime.jobs.runner import JobRunner
 from reconciler.runtime.periods import Every, MonotonicZone, ResyncWatch
 from reconciler.telemetry.recorder import Recorder
 
@@ -38,18 +39,12 @@ def test_rounds_go_on_when_the_wall_clock_is_set(monkeypatch: pytest.MonkeyPatch
 
     async def scenario() -> None:
         nonlocal off
-        runs = {name: asyncio.Semaphore(0) for name in ("resync", "deep_resync", "expire_idempotency_keys")}
+        runs = {name: asyncio.Semaphore(0) for name in JOBS}
 
-        async def sweep() -> None:
-            runs["resync"].release()
+        async def run(name: str) -> None:
+            runs[name].release()
 
-        async def audit() -> None:
-            runs["deep_resync"].release()
-
-        async def keys() -> None:
-            runs["expire_idempotency_keys"].release()
-
-        rounds = cast("PeriodicJobs", SimpleNamespace(resync=sweep, deep_resync=audit, expire_idempotency_keys=keys))
+        rounds = cast("JobRunner", SimpleNamespace(run=run))
         scheduler = daemon._schedule(rounds, 0.02)
         try:
             for each in runs.values():

@@ -227,10 +227,13 @@ def test_a_change_that_fails_is_one_record(seen: Seen, error: BaseException, out
         (e.UnprotectBranch("p-1", "br-1"), None),
     ],
 )
-def test_repairs_are_counted_by_kind(seen: Seen, effect: e.Effect[Any], kind: str | None) -> None:
-    """A delete is one only of a project that is not the app's."""
+def test_repairs_are_counted_by_kind(seen: Seen, effect: e.Mutate[Any], kind: str | None) -> None:
+    """A delete is one only of a project that is not the app's; an update of the desired state repairs nothing."""
     with seen.watch(project_id="p-1").mutation(effect):
         pass
+    if effect.repairs is not None:
+        with seen.watch(project_id="p-1", generation=2, observed_generation=1).mutation(effect):
+            pass
     kinds = ("settings", "recovered", "compute", "credentials", "duplicate")
     assert {k: seen.figure("repairs_total", kind=k) for k in kinds} == {k: float(k == kind) for k in kinds}
 

@@ -197,6 +197,23 @@ def test_a_round_that_another_daemon_has_taken_over_ends_without_a_fuss(catalog_
     assert execute(catalog_url, left) == [{"lease_holder": "another"}]
 
 
+def test_a_job_whose_renewal_fails_by_a_defect_ends_with_it_and_releases_its_lease(catalog_url: str) -> None:
+    """Nobody else would notice: the job would run on behind its lease."""
+
+    class Unrenewable(_StuckFleet):
+        async def renew_job(self, _job: Job) -> bool:
+            raise RuntimeError("a defect")
+
+    async def use(database: Database, counting: asyncio.Event) -> None:
+        jobs = _jobs(Unrenewable(database, counting), lease_seconds=0.2)
+        with pytest.raises(ExceptionGroup, match="unhandled") as raised:
+            await jobs.run("deep_resync")
+        assert raised.group_contains(RuntimeError, match="a defect")
+
+    _broken_off(catalog_url, use)
+    assert execute(catalog_url, "SELECT DISTINCT lease_holder FROM periodic_jobs") == [{"lease_holder": None}]
+
+
 HANGING = """
 import asyncio, sys, time
 from api.commands.serving import run_until_signal

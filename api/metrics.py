@@ -1,6 +1,6 @@
-"""``/metrics``: what the API measures of its requests, and everything that is measured as one document.
+"""``/metrics``: the HTTP metrics of the API, and the endpoint for all metrics of a process.
 
-No label holds anything of a tenant, and every label's values are known, so each series is there from the start.
+No label contains tenant data. The values of every label are known, so each series exists from the start.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
-from api.paths import CanonicalPaths
+from api.http.canonical_paths import CanonicalPaths
 from api.problems import EXCEPTION_HANDLERS, metrics_token_required
 from reconciler.catalog.database import Database
 from reconciler.telemetry.catalog_metrics import CatalogCollector, describe_all
@@ -32,10 +32,10 @@ from specs.settings import MetricsSettings
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FRESH_SECONDS: Final = 1.0
-"""For how long one rendering of all metrics is answered."""
+"""How long one rendering of all metrics is reused."""
 STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
 OTHER: Final = "other"
-"""A method that a route does not have, or a path that no route has."""
+"""A method that the route does not have, or a path without a route."""
 
 
 class _Series:
@@ -54,7 +54,7 @@ class _Series:
 
 
 class HttpMetrics:
-    """The requests of one API process. Every series is looked up once, since this is on the way of every request.
+    """The requests of one API process. Each series is looked up once, since every request uses one.
 
     Args:
         registry: where the metrics are registered.
@@ -63,14 +63,13 @@ class HttpMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
             "morphik_apps_http_requests_total",
-            "Answers of this process by method, route and class of status; what no route has is 'other'.",
+            "Responses of this process by method, route and class of status; requests without a route are 'other'.",
             ("method", "route", "status"),
             registry=registry,
         )
         self._duration = Histogram(
             "morphik_apps_http_request_duration_seconds",
-            "How long this process took to answer, to the last byte; without answers that a client asked to be held "
-            "with Prefer: wait.",
+            "Time from a request to the last byte of its response, except for requests with Prefer: wait.",
             ("method", "route"),
             buckets=BUCKETS,
             registry=registry,
@@ -78,22 +77,22 @@ class HttpMetrics:
         self._unmatched = _Series(self._requests, self._duration, OTHER, OTHER)
         self._series: dict[tuple[str, str], _Series] = {}
 
-    def know(self, routes: Iterable[BaseRoute]) -> None:
-        """Make the series of these routes."""
+    def register_routes(self, routes: Iterable[BaseRoute]) -> None:
+        """Create the series of these routes."""
         for route in routes:
             if isinstance(route, Route):
                 for method in (*sorted(route.methods or ()), OTHER):
                     self._series[route.path, method] = _Series(self._requests, self._duration, method, route.path)
 
-    def served(self, scope: Scope, status: int, seconds: float | None) -> None:
-        """A request was answered; ``seconds`` is None for one that was held."""
+    def observe(self, scope: Scope, status: int, seconds: float | None) -> None:
+        """Count a response; ``seconds`` is None for one that ``Prefer: wait`` delayed."""
         path = getattr(scope.get("route"), "path", OTHER)
         series = self._series.get((path, scope["method"])) or self._series.get((path, OTHER)) or self._unmatched
         series.add(status, seconds)
 
 
 class _WithoutCreated(Collector):
-    """A registry without the time at which each series was made, which doubles the lines and which nobody reads."""
+    """A registry without the creation time of each series, which would double the number of lines."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -105,14 +104,14 @@ class _WithoutCreated(Collector):
 
 
 class MetricsEndpoint:
-    """Everything that a process measures, as Prometheus reads it.
+    """All metrics of a process in Prometheus's text format.
 
-    The text is rendered in a thread, once a second at most, however many ask: all of them get the same one.
+    A thread renders the text at most once a second. Concurrent requests share one rendering.
 
     Args:
-        registry: what the process measures of itself.
-        database: the catalog, whose figures go along; opened by somebody else.
-        settings: the token that is asked for, if any.
+        registry: the metrics of the process.
+        database: the catalog, whose metrics are included; the caller opens it.
+        settings: the token that a request needs, if any.
         clock: monotonic seconds.
     """
 
@@ -125,33 +124,33 @@ class MetricsEndpoint:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._all = _WithoutCreated(registry)
-        self._health = CatalogCollector(registry, database)
+        self._catalog = CatalogCollector(registry, database)
         self._token = None if settings.metrics_token is None else settings.metrics_token.get_secret_value()
         self._clock = clock
         self._rendering: asyncio.Task[bytes] | None = None
         self._rendered: tuple[float, bytes] | None = None
 
     async def respond(self, request: Request) -> Response:
-        """GET /metrics: never fails or hangs for the catalog's sake.
+        """GET /metrics: an unavailable catalog neither fails nor blocks it.
 
         Raises:
-            ProblemError: 401 without the token that METRICS_TOKEN asks for.
+            ProblemError: 401 without METRICS_TOKEN.
         """
         self._check(request.headers.getlist("authorization"))
         return Response(await self._text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     async def close(self) -> None:
-        """Stop asking the catalog."""
+        """Stop reading the catalog."""
         if self._rendering is not None:
             self._rendering.cancel()
             await asyncio.gather(self._rendering, return_exceptions=True)
-        await self._health.close()
+        await self._catalog.close()
 
     def _check(self, authorization: list[str]) -> None:
         if self._token is None:
             return
-        scheme, _, given = authorization[0].partition(" ") if len(authorization) == 1 else ("", "", "")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token.encode()):
+        scheme, _, token = authorization[0].partition(" ") if len(authorization) == 1 else ("", "", "")
+        if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self._token.encode()):
             return
         raise metrics_token_required()
 
@@ -160,22 +159,22 @@ class MetricsEndpoint:
             return self._rendered[1]
         if self._rendering is None or self._rendering.done():
             self._rendering = asyncio.create_task(self._render(), name="metrics")
-        # A client that hangs up must not end what others wait for.
+        # A client that disconnects must not cancel the rendering for others.
         return await asyncio.shield(self._rendering)
 
     async def _render(self) -> bytes:
-        await self._health.refresh()
+        await self._catalog.refresh()
         text = await asyncio.to_thread(generate_latest, self._all)
         self._rendered = self._clock(), text
         return text
 
 
-def only_metrics(exposition: MetricsEndpoint, database: Database) -> Starlette:
-    """An application that serves ``/metrics`` and nothing else, for METRICS_PORT.
+def create_metrics_app(metrics: MetricsEndpoint, database: Database) -> Starlette:
+    """Return an application that serves only ``/metrics``, for METRICS_PORT.
 
     Args:
-        exposition: closed by the application.
-        database: the catalog; opened by the application, closed by whoever made it.
+        metrics: the application closes it.
+        database: the catalog; the application opens it, and the caller closes it.
     """
 
     @asynccontextmanager
@@ -184,9 +183,9 @@ def only_metrics(exposition: MetricsEndpoint, database: Database) -> Starlette:
         try:
             yield
         finally:
-            await exposition.close()
+            await metrics.close()
 
-    routes = [Route("/metrics", exposition.respond)]
+    routes = [Route("/metrics", metrics.respond)]
     middleware = [Middleware(CanonicalPaths)]
     app = Starlette(
         routes=routes, middleware=middleware, exception_handlers=dict(EXCEPTION_HANDLERS), lifespan=lifespan
@@ -195,8 +194,8 @@ def only_metrics(exposition: MetricsEndpoint, database: Database) -> Starlette:
     return app
 
 
-def documented() -> dict[str, str]:
-    """Every metric that any process shows, and what it says."""
+def metric_descriptions() -> dict[str, str]:
+    """Return every metric that any process exports, with its description."""
     registry = CollectorRegistry()
     HttpMetrics(registry)
     ReconcileMetrics(registry)

@@ -1,4 +1,4 @@
-"""What holds for every request: its id, its time, the hosts that are served, the size of a body, no unhandled error."""
+"""Middleware of every request: request id, metrics, allowed hosts, body size, unhandled exceptions."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.headers import REQUEST_ID_PATTERN
+from api.http.headers import REQUEST_ID_PATTERN
 from api.metrics import HttpMetrics
 from api.problems import body_too_large, internal_error, stopping, unknown_host
 from reconciler.logging import log_context, log_extra
 
-LARGEST_BODY = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 REQUEST_ID = "x-request-id"
 
 _log = logging.getLogger(__name__)
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
 _REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
-# Probes come by address, whatever the service is called.
+# Probes use the address of the process, whatever the service's host name.
 _ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class RequestContext:
-    """Outermost: every answer has its ``X-Request-ID``, and so has every record made for it, and is measured; an
-    unexpected exception is logged and becomes a bare 500. A request that never became complete is neither logged as
-    an error nor counted.
+    """The outermost middleware: adds ``X-Request-ID`` to the response and to all log records, and measures the request.
+
+    An unhandled exception is logged and becomes a 500. An incomplete request is neither an error nor counted.
     """
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
@@ -46,17 +46,17 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(REQUEST_ID, "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else f"{self._process}{next(self._count):012x}"
+        header = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = header if _REQUEST_ID.fullmatch(header) else f"{self._process}{next(self._count):012x}"
         scope.setdefault("state", {})["request_id"] = request_id
-        began, status, held = time.perf_counter(), 0, False
+        started, status, delayed = time.perf_counter(), 0, False
 
-        async def stamped(message: Message) -> None:
-            nonlocal status, held
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status, delayed
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers: list[tuple[bytes, bytes]] = message.setdefault("headers", [])
-                held = any(name == b"preference-applied" for name, _ in headers)
+                delayed = any(name == b"preference-applied" for name, _ in headers)
                 headers += [(b"x-request-id", request_id.encode()), _NO_SNIFFING]
                 if scope["path"].startswith("/ee") and _NO_STORE not in headers:
                     headers.append(_NO_STORE)
@@ -64,35 +64,35 @@ class RequestContext:
 
         try:
             with log_context(request_id=request_id):
-                await self._serve(scope, receive, stamped, lambda: status != 0)
+                await self._serve(scope, receive, send_with_headers, lambda: status != 0)
         finally:
             if status:
-                self._metrics.served(scope, status, None if held else time.perf_counter() - began)
+                self._metrics.observe(scope, status, None if delayed else time.perf_counter() - started)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, started: Callable[[], bool]) -> None:
         try:
             await self._app(scope, receive, send)
         except ClientDisconnect:
-            # The client hung up in the middle of its body: nothing was done, and no one is there to read an answer.
+            # The client disconnected before the end of its body: nothing was executed, and a response has no receiver.
             _log.debug(
                 "The client disconnected before its request was complete.",
                 extra=log_extra("request.client_disconnected"),
             )
         except Exception:
-            # The last door: whatever it is, the client learns nothing but where to look, and the process goes on.
+            # The response reveals only the request's id, and the process continues.
             _log.exception("unhandled exception while serving request", extra=log_extra("request.crashed"))
             if started():
                 raise
             await internal_error().response()(scope, receive, send)
         except asyncio.CancelledError:
-            # Only a stopping server breaks requests off, and only those that took too long.
+            # Only a stopping server cancels requests, after its grace period.
             if started():
                 raise
             await stopping().response()(scope, receive, send)
 
 
 class AllowedHosts:
-    """Refuses requests for other hosts; ``*.example.org`` stands for every name below it."""
+    """Rejects requests for other hosts; ``*.example.org`` is every name below it."""
 
     def __init__(self, app: ASGIApp, allowed: Iterable[str]) -> None:
         self._app = app
@@ -114,9 +114,9 @@ class AllowedHosts:
 
 
 class BodyLimit:
-    """Refuses bodies over the cap, by what they say of their length and by what arrives."""
+    """Rejects bodies over the limit, by ``Content-Length`` and by the bytes that arrive."""
 
-    def __init__(self, app: ASGIApp, limit: int = LARGEST_BODY) -> None:
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
         self._app = app
         self._limit = limit
 
@@ -125,8 +125,8 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        said = Headers(scope=scope).get("content-length", "")
-        if said.isdigit() and (len(said) > len(str(self._limit)) or int(said) > self._limit):
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdigit() and (len(length) > len(str(self._limit)) or int(length) > self._limit):
             await body_too_large(self._limit).response()(scope, receive, send)
             return
         arrived = 0

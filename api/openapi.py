@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, built from the models that validate requests and the operations."""
+"""The OpenAPI 3.1 document, built from the declared endpoints and their models."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.documents import Problem
-from api.examples.problems import problem_example
-from api.examples.responses import APP_ID
-from api.headers import REQUEST_HEADERS, RESPONSE_HEADERS
-from api.operations import OPERATIONS, Operation, ResponseSpec
+from api.endpoint import AnyEndpoint, ResponseSpec
+from api.http.headers import EXAMPLE_APP_ID, REQUEST_HEADERS, RESPONSE_HEADERS
+from api.http.response_model import Problem
+from api.problem_examples import problem_example
 from api.problems import (
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
@@ -26,10 +25,9 @@ from api.problems import (
     METHOD_NOT_ALLOWED,
     UNAVAILABLE,
     UNKNOWN_HOST,
-    Kind,
     ProblemResponse,
+    ProblemType,
 )
-from api.queries import AppsQuery
 from specs.app import AppRequest
 from specs.names import APP_ID_PATTERN
 
@@ -40,7 +38,7 @@ _TAGS = {
     "apps": "Apps and their history. Each request needs a token and reaches the apps of its owner alone.",
     "process": "The process itself: probes, metrics and this document. No request needs an owner's token.",
 }
-_ANYWHERE = (
+_EVERYWHERE = (
     METHOD_NOT_ALLOWED,
     MALFORMED_REQUEST,
     UNKNOWN_HOST,
@@ -61,8 +59,8 @@ _HEADERS_OF_STATUS = {
 }
 
 
-def build_openapi(regions: Sequence[str]) -> Document:
-    """The document of an API whose apps may be in these regions."""
+def build_openapi(endpoints: Sequence[AnyEndpoint], regions: Sequence[str]) -> Document:
+    """Return the document of these endpoints; ``regions`` are those of new apps, the default first."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -76,9 +74,9 @@ def build_openapi(regions: Sequence[str]) -> Document:
         },
         "servers": [{"url": "/", "description": "The server that sent this document."}],
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
-        "paths": _paths(regions[0]),
+        "paths": _paths(endpoints, regions[0]),
         "components": {
-            "schemas": _schemas(regions),
+            "schemas": _schemas(endpoints, regions),
             "headers": dict(RESPONSE_HEADERS),
             "securitySchemes": {
                 "token": {
@@ -94,71 +92,69 @@ def build_openapi(regions: Sequence[str]) -> Document:
     }
 
 
-def _paths(region: str) -> Document:
+def _paths(endpoints: Sequence[AnyEndpoint], region: str) -> Document:
     paths: Document = {}
-    for operation in OPERATIONS:
-        path = paths.setdefault(operation.path, {})
-        path[operation.method.lower()] = _operation(operation, region)
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _endpoint(endpoint, region)
     return paths
 
 
-def _operation(operation: Operation, region: str) -> Document:
+def _endpoint(endpoint: AnyEndpoint, region: str) -> Document:
     described: Document = {
-        "operationId": operation.name,
-        "tags": ["apps" if operation.permissions else "process"],
-        "summary": operation.summary,
-        "description": " ".join([operation.description, *_token(operation)]),
-        "parameters": [*_parameters(operation)],
-        "responses": _responses(operation, region),
-        "security": [] if operation.permissions is None else [{"token": []}],
+        "operationId": endpoint.name,
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "description": " ".join([endpoint.description, *_token(endpoint)]),
+        "parameters": [*_parameters(endpoint)],
+        "responses": _responses(endpoint, region),
+        "security": [] if endpoint.permissions is None else [{"token": []}],
     }
-    if operation.body is not None:
-        content: Document = {"schema": _reference(operation.body)}
-        if operation.body_example is not None:
-            content["example"] = operation.body_example(region).model_dump(mode="json")
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+    if endpoint.body is not None:
+        content: Document = {"schema": _reference(endpoint.body)}
+        if endpoint.body_example is not None:
+            content["example"] = endpoint.body_example(region).model_dump(mode="json")
+        described["requestBody"] = {"required": True, "content": dict.fromkeys(endpoint.media_types, content)}
     return described
 
 
-def _token(operation: Operation) -> Iterable[str]:
-    """Sentences about the permissions of the token."""
-    if operation.permissions:
-        yield f"The token needs {' or '.join(f'`{name}`' for name in operation.permissions)}."
-        if not operation.app_token:
+def _token(endpoint: AnyEndpoint) -> Iterable[str]:
+    """Yield sentences about the permissions of the token."""
+    if endpoint.permissions:
+        yield f"The token needs {' or '.join(f'`{name}`' for name in endpoint.permissions)}."
+        if not endpoint.app_token:
             yield "A token with `app_id` is a 403."
 
 
-def _parameters(operation: Operation) -> Iterable[Document]:
-    if "{app_id}" in operation.path:
+def _parameters(endpoint: AnyEndpoint) -> Iterable[Document]:
+    if "{app_id}" in endpoint.path:
         yield {
             "name": "app_id",
             "in": "path",
             "required": True,
             "schema": {"type": "string", "pattern": f"^{APP_ID_PATTERN}$"},
-            "example": APP_ID,
+            "example": EXAMPLE_APP_ID,
         }
-    for name, schema in operation.query.model_json_schema(ref_template=_SCHEMAS).get("properties", {}).items():
+    for name, schema in endpoint.query.model_json_schema(ref_template=_SCHEMAS).get("properties", {}).items():
         described = {key: value for key, value in schema.items() if key not in ("title", "description", "default")}
-        # A parameter that is absent is not null.
-        kinds = [kind for kind in described.pop("anyOf", []) if kind.get("type") != "null"]
-        for kind in kinds:
-            described |= kind
+        for option in described.pop("anyOf", []):
+            if option.get("type") != "null":  # a query parameter cannot be null
+                described |= option
         if schema.get("default") is not None:
             described["default"] = schema["default"]
         yield {"name": name, "in": "query", "description": schema.get("description", ""), "schema": described}
-    for name in (*operation.headers, "X-Request-ID"):
+    for name in (*endpoint.headers, "X-Request-ID"):
         yield {"name": name, "in": "header", **REQUEST_HEADERS[name]}
 
 
-def _responses(operation: Operation, region: str) -> Document:
-    responses = {str(status): _response(operation, spec, region) for status, spec in operation.responses.items()}
-    kinds: dict[int, list[Kind]] = {}
-    for kind in dict.fromkeys((*operation.problems, *_ANYWHERE)):
-        kinds.setdefault(kind.status, []).append(kind)
-    return responses | {str(status): _problem(operation, status, kinds[status]) for status in sorted(kinds)}
+def _responses(endpoint: AnyEndpoint, region: str) -> Document:
+    responses = {str(status): _response(endpoint, spec, region) for status, spec in endpoint.responses.items()}
+    types: dict[int, list[ProblemType]] = {}
+    for problem in dict.fromkeys((*endpoint.problems, *_EVERYWHERE)):
+        types.setdefault(problem.status, []).append(problem)
+    return responses | {str(status): _problem(endpoint, status, types[status]) for status in sorted(types)}
 
 
-def _response(operation: Operation, spec: ResponseSpec, region: str) -> Document:
+def _response(endpoint: AnyEndpoint, spec: ResponseSpec, region: str) -> Document:
     content: Document = {"schema": {"type": "string"}}
     if spec.model is not None:
         content = {"schema": _reference(spec.model)}
@@ -168,29 +164,29 @@ def _response(operation: Operation, spec: ResponseSpec, region: str) -> Document
         content["example"] = json.loads(bytes(spec.example(region).to_response().body))
     return {
         "description": spec.description,
-        "headers": _headers(operation, spec.headers),
+        "headers": _headers(endpoint, spec.headers),
         "content": {spec.media_type: content},
     }
 
 
-def _problem(operation: Operation, status: int, kinds: Sequence[Kind]) -> Document:
-    """All kinds with one status. Their types stand in the examples: a schema of them has no name in a client."""
+def _problem(endpoint: AnyEndpoint, status: int, types: Sequence[ProblemType]) -> Document:
+    """Return the response of one status. The problem types are examples: an enum of them has no name in a client."""
     examples = {
-        kind.slug: {
-            "summary": kind.title,
-            "value": json.loads(bytes(problem_example(operation, kind).response().body)),
+        problem.slug: {
+            "summary": problem.title,
+            "value": json.loads(bytes(problem_example(endpoint, problem).response().body)),
         }
-        for kind in kinds
+        for problem in types
     }
     return {
-        "description": "; ".join(f"{kind.title} (`{kind.type}`)" for kind in kinds),
-        "headers": _headers(operation, ("Cache-Control", *_HEADERS_OF_STATUS.get(status, ()))),
+        "description": "; ".join(f"{problem.title} (`{problem.type}`)" for problem in types),
+        "headers": _headers(endpoint, ("Cache-Control", *_HEADERS_OF_STATUS.get(status, ()))),
         "content": {ProblemResponse.media_type: {"schema": _reference(Problem), "examples": examples}},
     }
 
 
-def _headers(operation: Operation, names: Iterable[str]) -> Document:
-    private = ("Cache-Control",) if operation.path.startswith("/ee") else ()
+def _headers(endpoint: AnyEndpoint, names: Iterable[str]) -> Document:
+    private = ("Cache-Control",) if endpoint.path.startswith("/ee") else ()
     declared = ("X-Request-ID", "X-Content-Type-Options", *private, *names)
     return {name: {"$ref": f"#/components/headers/{name}"} for name in declared}
 
@@ -199,22 +195,28 @@ def _reference(model: type[BaseModel]) -> Document:
     return {"$ref": _SCHEMAS.format(model=model.__name__)}
 
 
-def _schemas(regions: Sequence[str]) -> Document:
-    models_sent = {spec.model for operation in OPERATIONS for spec in operation.responses.values() if spec.model}
+def _schemas(endpoints: Sequence[AnyEndpoint], regions: Sequence[str]) -> Document:
+    bodies = {endpoint.body for endpoint in endpoints if endpoint.body}
+    queries = {endpoint.query for endpoint in endpoints}
+    responses = {spec.model for endpoint in endpoints for spec in endpoint.responses.values() if spec.model}
     models: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
-        (AppRequest, "validation"),
-        (AppsQuery, "validation"),
-        (Problem, "serialization"),
+        *((model, "validation") for model in _by_name(bodies | queries)),
+        *((model, "serialization") for model in _by_name(responses | {Problem})),
     ]
-    models += [(model, "serialization") for model in sorted(models_sent, key=lambda model: model.__name__)]
     _, described = models_json_schema(models, ref_template=_SCHEMAS)
     schemas: Document = described["$defs"]
-    del schemas[AppsQuery.__name__]
+    for query in queries:
+        # The parameters repeat its fields; only the schemas that it refers to are needed.
+        del schemas[query.__name__]
     for schema in schemas.values():
-        # The rest of a docstring is about Python; each field has a description of its own.
+        # The rest of a docstring is about Python.
         schema["description"] = schema.get("description", "").split("\n\n")[0]
         for member in schema.get("properties", {}).values():
             # The server neither assumes nor sends the Python default of an absent member.
             member.pop("default", None)
     schemas[AppRequest.__name__]["properties"]["region"]["anyOf"][0]["enum"] = [*regions]
     return schemas
+
+
+def _by_name(models: Iterable[type[BaseModel]]) -> list[type[BaseModel]]:
+    return sorted(models, key=lambda model: model.__name__)

@@ -1,6 +1,6 @@
-"""Errors as RFC 9457 problems: one table from what went wrong to what the client is told.
+"""Errors as RFC 9457 problems: one table from errors to problem types.
 
-``type`` is a path that stays the same for ever; ``detail`` says what to do; a 422 names the fields in ``errors``.
+``type`` is a path that never changes, ``detail`` is the action to take, and a 422 names the fields in ``errors``.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ class ProblemResponse(JSONResponse):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field of a request."""
+    """One invalid field of a request."""
 
     field: str
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What can go wrong, the same for every occurrence; calling it makes the problem of one.
+class ProblemType:
+    """One type of problem. A call returns one occurrence.
 
     Attributes:
-        slug: last part of ``type``.
-        status: HTTP status.
-        title: what happened.
+        slug: the last part of ``type``.
+        status: the HTTP status.
+        title: the error, the same for each occurrence.
     """
 
     slug: str
@@ -63,120 +63,120 @@ class Kind:
         *,
         errors: tuple[FieldError, ...] = (),
         headers: Mapping[str, str] | None = None,
-        members: Mapping[str, Any] | None = None,
+        extensions: Mapping[str, Any] | None = None,
     ) -> ProblemError:
-        """The problem that says in ``detail`` what to do."""
-        return ProblemError(self, detail, errors, headers or {}, members or {})
+        """Return an occurrence; ``detail`` is the action to take."""
+        return ProblemError(self, detail, errors, headers or {}, extensions or {})
 
     @property
     def type(self) -> str:
-        """The URI reference that names it."""
+        """Return the URI reference of this type."""
         return f"/problems/{self.slug}"
 
 
-MALFORMED_REQUEST = Kind("malformed-request", 400, "The request is not valid HTTP")
-MALFORMED_BODY = Kind("malformed-body", 400, "The body cannot be read")
-INVALID_IDEMPOTENCY_KEY = Kind("invalid-idempotency-key", 400, "The Idempotency-Key is not valid")
-UNKNOWN_HOST = Kind("unknown-host", 400, "Unknown host")
-UNAUTHORIZED = Kind("unauthorized", 401, "No valid token")
-FORBIDDEN = Kind("forbidden", 403, "Not allowed")
-APP_NOT_FOUND = Kind("app-not-found", 404, "No such app")
-NOT_FOUND = Kind("not-found", 404, "Not Found")
-METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "Method Not Allowed")
-HEAD_TOO_SLOW = Kind("head-too-slow", 408, "The head of the request did not arrive")
-BODY_TOO_SLOW = Kind("body-too-slow", 408, "The body did not arrive")
-NAME_TAKEN = Kind("name-taken", 409, "The name is taken by another app")
-BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
-EXPECTATION_FAILED = Kind("expectation-failed", 417, "The expectation cannot be met")
-INVALID_REQUEST = Kind("invalid-request", 422, "The request is not valid")
-TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too many requests")
-APP_LIMIT_REACHED = Kind("app-limit-reached", 429, "You have as many apps as you may have")
-CREATE_LIMIT_REACHED = Kind("create-limit-reached", 429, "You created as many apps as you may create in a day")
-KEY_LIMIT_REACHED = Kind("idempotency-key-limit-reached", 429, "You have as many idempotency keys as are kept")
-HEAD_TOO_LARGE = Kind("head-too-large", 431, "The head of the request is too large")
-INTERNAL_ERROR = Kind("internal-error", 500, "An error on our side")
-UNAVAILABLE = Kind("unavailable", 503, "Not available at the moment")
+MALFORMED_REQUEST = ProblemType("malformed-request", 400, "The request is not valid HTTP")
+MALFORMED_BODY = ProblemType("malformed-body", 400, "The body is not valid JSON")
+INVALID_IDEMPOTENCY_KEY = ProblemType("invalid-idempotency-key", 400, "The Idempotency-Key is not valid")
+UNKNOWN_HOST = ProblemType("unknown-host", 400, "Unknown host")
+UNAUTHORIZED = ProblemType("unauthorized", 401, "The request has no valid token")
+FORBIDDEN = ProblemType("forbidden", 403, "The token does not allow this request")
+APP_NOT_FOUND = ProblemType("app-not-found", 404, "The app does not exist")
+NOT_FOUND = ProblemType("not-found", 404, "Not Found")
+METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "Method Not Allowed")
+HEAD_TOO_SLOW = ProblemType("head-too-slow", 408, "The head of the request was not complete in time")
+BODY_TOO_SLOW = ProblemType("body-too-slow", 408, "The body was not complete in time")
+NAME_TAKEN = ProblemType("name-taken", 409, "The name is taken by another app")
+BODY_TOO_LARGE = ProblemType("body-too-large", 413, "The body is too large")
+EXPECTATION_FAILED = ProblemType("expectation-failed", 417, "The expectation is not supported")
+INVALID_REQUEST = ProblemType("invalid-request", 422, "The request is not valid")
+TOO_MANY_REQUESTS = ProblemType("too-many-requests", 429, "Too many requests")
+APP_LIMIT_REACHED = ProblemType("app-limit-reached", 429, "The limit of apps is reached")
+CREATE_LIMIT_REACHED = ProblemType("create-limit-reached", 429, "The limit of creates in 24 hours is reached")
+KEY_LIMIT_REACHED = ProblemType("idempotency-key-limit-reached", 429, "The limit of idempotency keys is reached")
+HEAD_TOO_LARGE = ProblemType("head-too-large", 431, "The head of the request is too large")
+INTERNAL_ERROR = ProblemType("internal-error", 500, "Internal error")
+UNAVAILABLE = ProblemType("unavailable", 503, "Temporarily unavailable")
 
 
 @dataclass(eq=False)
 class ProblemError(Exception):
-    """A problem on its way to the client.
+    """One occurrence of a problem, raised to become the response.
 
     Attributes:
-        kind: what happened.
-        detail: what to do about this one.
-        errors: the fields at fault.
+        problem_type: the type.
+        detail: the action to take.
+        errors: the invalid fields.
         headers: further response headers.
-        members: further members of the document.
+        extensions: further members of the body (RFC 9457, section 3.2).
     """
 
-    kind: Kind
+    problem_type: ProblemType
     detail: str
     errors: tuple[FieldError, ...]
     headers: Mapping[str, str]
-    members: Mapping[str, Any]
+    extensions: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return f"{self.kind.status} {self.kind.slug}: {self.detail}"
+        return f"{self.problem_type.status} {self.problem_type.slug}: {self.detail}"
 
     def response(self) -> ProblemResponse:
-        """The response that says it."""
+        """Return the response."""
         document: dict[str, Any] = {
-            "type": self.kind.type,
-            "title": self.kind.title,
-            "status": self.kind.status,
+            "type": self.problem_type.type,
+            "title": self.problem_type.title,
+            "status": self.problem_type.status,
             "detail": self.detail,
         }
         if self.errors:
             document["errors"] = [{"field": error.field, "detail": error.detail} for error in self.errors]
-        # HTTP lets a cache keep a 404 or a 405 that does not say otherwise.
+        # HTTP allows caches to store a 404 or a 405 without this header.
         headers = {"Cache-Control": "no-store", **self.headers}
-        return ProblemResponse(document | dict(self.members), status_code=self.kind.status, headers=headers)
+        return ProblemResponse(document | dict(self.extensions), status_code=self.problem_type.status, headers=headers)
 
 
 def invalid_fields(*errors: FieldError) -> ProblemError:
-    """The problem of a request whose fields are wrong."""
+    """Return the problem of a request with invalid fields."""
     named = ", ".join(dict.fromkeys(error.field for error in errors))
     return INVALID_REQUEST(f"Correct {named}.", errors=errors)
 
 
 def malformed_head() -> ProblemError:
-    """The problem of a head that is not HTTP."""
+    """Return the problem of a head that is not valid HTTP."""
     return MALFORMED_REQUEST("Send a request line and header fields as HTTP/1.1 defines them (RFC 9112).")
 
 
 def head_too_slow(seconds: float) -> ProblemError:
-    """The problem of a head that is not complete after ``seconds``."""
+    """Return the problem of a head that is not complete after ``seconds``."""
     return HEAD_TOO_SLOW(f"Send a whole request within {seconds:g} seconds.")
 
 
 def head_too_large(limit: int) -> ProblemError:
-    """The problem of a head over the cap of ``limit`` bytes."""
-    return HEAD_TOO_LARGE(f"The head of a request may hold at most {limit} bytes.")
+    """Return the problem of a head over the limit of ``limit`` bytes."""
+    return HEAD_TOO_LARGE(f"The head of a request has at most {limit} bytes.")
 
 
 def body_too_slow() -> ProblemError:
-    """The problem of a body that stopped arriving."""
-    return BODY_TOO_SLOW("Send it in one go.")
+    """Return the problem of a body that did not arrive in time."""
+    return BODY_TOO_SLOW("Send the body without pauses.")
 
 
 def expectation_failed() -> ProblemError:
-    """The problem of an ``Expect`` header with another value than ``100-continue``."""
-    return EXPECTATION_FAILED("The only expectation that is met is 100-continue.")
+    """Return the problem of an ``Expect`` header with another value than ``100-continue``."""
+    return EXPECTATION_FAILED("The only supported expectation is 100-continue.")
 
 
 def unknown_host() -> ProblemError:
-    """The problem of a ``Host`` that ALLOWED_HOSTS does not list."""
+    """Return the problem of a ``Host`` that ALLOWED_HOSTS does not list."""
     return UNKNOWN_HOST("Use one of this service's own names.")
 
 
 def json_required() -> ProblemError:
-    """The problem of a body of another media type."""
+    """Return the problem of a body with another media type."""
     return MALFORMED_BODY("Send the body as Content-Type: application/json.")
 
 
 def invalid_idempotency_key() -> ProblemError:
-    """The problem of a key that does not have the form of one, or of several keys."""
+    """Return the problem of an invalid key, or of several keys."""
     return INVALID_IDEMPOTENCY_KEY("Send one, of 1 to 255 visible ASCII characters.")
 
 
@@ -187,12 +187,12 @@ def unauthorized(detail: str, *, error: str | None = None) -> ProblemError:
 
 
 def token_required() -> ProblemError:
-    """The problem of a request without a token."""
+    """Return the problem of a request without a token."""
     return unauthorized("Send a token: Authorization: Bearer <token>.")
 
 
 def metrics_token_required() -> ProblemError:
-    """The problem of a request for the metrics without the token of METRICS_TOKEN."""
+    """Return the problem of a request for the metrics without METRICS_TOKEN."""
     return UNAUTHORIZED(
         "Send the token of METRICS_TOKEN: Authorization: Bearer <token>.",
         headers={"WWW-Authenticate": 'Bearer realm="morphik-apps metrics"'},
@@ -200,78 +200,78 @@ def metrics_token_required() -> ProblemError:
 
 
 def too_many_requests(seconds: int) -> ProblemError:
-    """The problem of an owner who sends too many; ``seconds`` until the next one is allowed."""
+    """Return the problem of an owner over the rate limit; ``seconds`` until the next request is allowed."""
     return too_many("Send fewer requests a minute.", seconds)
 
 
 def app_not_found() -> ProblemError:
-    """The problem of an id that is unknown to this caller: the same for every reason."""
+    """Return the problem of an app id that this caller cannot see, the same for every reason."""
     return APP_NOT_FOUND("Check the id; GET /ee/apps lists your apps.")
 
 
 def forbidden(needed: str) -> ProblemError:
-    """The problem of a token without the permission."""
+    """Return the problem of a token without the permission."""
     challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'}
-    return FORBIDDEN(f"The token lacks the permission {needed}; ask for one that has it.", headers=challenge)
+    return FORBIDDEN(f"The token lacks the permission {needed}; use a token with it.", headers=challenge)
 
 
 def owner_token_required() -> ProblemError:
-    """The problem of a token for one app at a call that is about all of an owner's apps."""
+    """Return the problem of a token for one app at an endpoint for all apps of an owner."""
     challenge = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
     return FORBIDDEN("The token is for one app only; use a token without app_id.", headers=challenge)
 
 
 def too_many(detail: str, seconds: int) -> ProblemError:
-    """The problem of a rate that is over its limit; ``seconds`` until it is not."""
+    """Return the problem of an exceeded rate limit; ``seconds`` until the next request is allowed."""
     return TOO_MANY_REQUESTS(detail, headers={"Retry-After": str(max(1, seconds))})
 
 
 def body_too_large(limit: int) -> ProblemError:
-    """The problem of a body over the cap of ``limit`` bytes; the rest of it is not read."""
-    return BODY_TOO_LARGE(f"A body may hold at most {limit} bytes.", headers={"Connection": "close"})
+    """Return the problem of a body over the limit of ``limit`` bytes. The server does not read the rest."""
+    return BODY_TOO_LARGE(f"A body has at most {limit} bytes.", headers={"Connection": "close"})
 
 
 def unavailable(detail: str, seconds: int = RETRY_SECONDS) -> ProblemError:
-    """The problem of something of ours that does not answer at the moment; ``seconds`` until it probably does."""
+    """Return the problem of a dependency that does not respond; retry after ``seconds``."""
     return UNAVAILABLE(detail, headers={"Retry-After": str(seconds)})
 
 
 def stopping() -> ProblemError:
-    """The problem of a request that a stopping process breaks off."""
+    """Return the problem of a request that a stopping process cancels."""
     return unavailable("This process is stopping; send the same request again.")
 
 
 def internal_error() -> ProblemError:
-    """The problem of a mistake of ours; it tells nothing but where to look."""
-    return INTERNAL_ERROR("Report it with the X-Request-ID of this answer.")
+    """Return the problem of a defect. It reveals only the request's id."""
+    return INTERNAL_ERROR("Report it with the X-Request-ID of this response.")
 
 
 def _name_taken(error: NameTaken) -> ProblemError:
     fields = ", ".join(error.differing)
     return NAME_TAKEN(
-        f"App {error.app_id} has this name and differs in {fields}; use another name, or ask for the same fields.",
-        members={"app_id": error.app_id, "fields": list(error.differing)},
+        f"App {error.app_id} has this name and differs in {fields}; use another name, or send the same fields.",
+        extensions={"app_id": error.app_id, "fields": list(error.differing)},
     )
 
 
 def _limit_reached(error: LimitReached) -> ProblemError:
-    return APP_LIMIT_REACHED(f"The limit is {error.limit} apps; delete one first.", members={"limit": error.limit})
+    return APP_LIMIT_REACHED(f"The limit is {error.limit} apps; delete one first.", extensions={"limit": error.limit})
 
 
 def _create_limit_reached(error: CreateLimitReached) -> ProblemError:
     return CREATE_LIMIT_REACHED(
-        f"The limit is {error.limit} creates in 24 hours, deleted apps included; try again after Retry-After seconds.",
+        f"The limit is {error.limit} creates in 24 hours, deleted apps included; retry after Retry-After seconds.",
         headers=_retry_after(error.retry_after),
-        members={"limit": error.limit},
+        extensions={"limit": error.limit},
     )
 
 
 def _key_limit_reached(error: KeyLimitReached) -> ProblemError:
     return KEY_LIMIT_REACHED(
-        f"The limit is {error.limit} keys, each kept for 24 hours; send the request without an Idempotency-Key, or try "
-        "again after Retry-After seconds.",
+        f"The limit is {error.limit} keys, each stored for 24 hours; send the request without an Idempotency-Key, or "
+        "retry after Retry-After seconds.",
         headers=_retry_after(error.retry_after),
-        members={"limit": error.limit},
+        extensions={"limit": error.limit},
     )
 
 
@@ -279,7 +279,7 @@ def _retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
-def _refusal(error: RequestRejected) -> ProblemError:
+def _from_rejection(error: RequestRejected) -> ProblemError:
     match error:
         case NameTaken():
             return _name_taken(error)
@@ -296,7 +296,7 @@ def _refusal(error: RequestRejected) -> ProblemError:
     return internal_error()
 
 
-def _http(error: HTTPException) -> ProblemError:
+def _from_http_exception(error: HTTPException) -> ProblemError:
     match error.status_code:
         case 404:
             return NOT_FOUND("There is nothing at this path; the apps are at /ee/apps.")
@@ -305,25 +305,26 @@ def _http(error: HTTPException) -> ProblemError:
             return METHOD_NOT_ALLOWED(detail, headers=error.headers)
     status = HTTPStatus(error.status_code)
     slug = status.phrase.lower().replace(" ", "-").replace("'", "")
-    return Kind(slug, error.status_code, status.phrase)(status.description or status.phrase, headers=error.headers)
+    problem_type = ProblemType(slug, error.status_code, status.phrase)
+    return problem_type(status.description or status.phrase, headers=error.headers)
 
 
 def to_problem(error: Exception) -> ProblemError:
-    """What a client is told about an error."""
+    """Return the problem of an error."""
     match error:
         case ProblemError():
             return error
         case RequestRejected():
-            return _refusal(error)
+            return _from_rejection(error)
         case CatalogUnavailable():
-            return unavailable("The catalog does not answer; send the same request again.")
+            return unavailable("The catalog does not respond; send the same request again.")
         case HTTPException():
-            return _http(error)
+            return _from_http_exception(error)
     return internal_error()
 
 
 async def handle(_request: Request, error: Exception) -> Response:
-    """Starlette's exception handler for everything in ``EXCEPTION_HANDLERS``."""
+    """Return the response of an error: the handler of all ``EXCEPTION_HANDLERS``."""
     return to_problem(error).response()
 
 

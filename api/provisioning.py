@@ -1,4 +1,4 @@
-"""Asking for an app: what ``POST /ee/apps`` does, and ``AppProvisioningService`` for Python callers."""
+"""Creating an app: the core of ``POST /ee/apps``, and ``AppProvisioningService`` for Python callers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from api.documents import morphik_uri
-from api.waiting import MAX_WAIT_SECONDS, Waiting, is_settled
+from api.app_uri import morphik_uri
+from api.http.prefer_wait import MAX_WAIT_SECONDS, ConvergenceWaiter, is_converged
 from reconciler.catalog.apps import AppStore, CreateResult
 from reconciler.catalog.encryption import Sealer
 from reconciler.catalog.limits import OwnerLimits
@@ -21,15 +21,15 @@ from specs.status import AppStatus, ConditionType, find_condition
 
 
 class ProvisioningError(ReconcileError):
-    """Base: the app could not be had."""
+    """Base: the call returned no URI."""
 
 
 class InvalidAppRequest(ProvisioningError):
-    """A field of the request is wrong, and nothing was written.
+    """A field of the request is not valid. Nothing was written.
 
     Attributes:
-        field: the field at fault.
-        reason: what is wrong with it.
+        field: the invalid field.
+        reason: why it is not valid.
     """
 
     def __init__(self, field_name: str, reason: str) -> None:
@@ -39,26 +39,26 @@ class InvalidAppRequest(ProvisioningError):
 
 
 class ProvisioningTimedOut(ProvisioningError):
-    """The app is not ready yet; it exists, and the same call again goes on waiting.
+    """The app exists and is not ready yet. The same call continues to wait.
 
     Attributes:
         app_id: the app.
-        status: what it is now.
+        status: its status.
     """
 
     def __init__(self, app_id: str, status: AppStatus) -> None:
         self.app_id = app_id
         self.status = status
-        super().__init__(f"app {app_id} is {status} and not ready yet; call again to go on waiting")
+        super().__init__(f"app {app_id} is {status} and not ready yet; repeat the call to continue waiting")
 
 
 class ProvisioningFailed(ProvisioningError):
-    """The app has settled and has no URI to give.
+    """The app has converged without a URI.
 
     Attributes:
         app_id: the app.
-        status: what it is: failed, lost, deleting or deleted.
-        reason: the condition's reason, for a program.
+        status: failed, lost, deleting or deleted.
+        reason: the condition's reason.
     """
 
     def __init__(self, app_id: str, status: AppStatus, reason: str, message: str) -> None:
@@ -70,7 +70,7 @@ class ProvisioningFailed(ProvisioningError):
 
 @dataclass(frozen=True, slots=True)
 class ProvisionResult:
-    """An app that can be connected to. ``repr`` hides the URI, which holds a password."""
+    """A ready app. ``repr`` hides the URI, which contains a password."""
 
     app_id: str
     morphik_uri: str = field(repr=False)
@@ -78,60 +78,60 @@ class ProvisionResult:
 
 
 def owner_limits(http: ApiSettings) -> OwnerLimits:
-    """The limits of every owner."""
+    """Return the limits of every owner."""
     return OwnerLimits(http.max_apps_per_owner, http.creates_per_owner_per_day)
 
 
 class AppCreator:
-    """Writes desired rows; everything that asks for an app goes through here.
+    """Creates apps, for the API and for Python callers.
 
     Args:
-        catalog: where the rows are.
-        plane: regions and defaults.
+        catalog: the apps.
+        control_plane: regions and defaults.
         limits: of each owner.
-        new_app_id: makes an unused id.
-        nudge: called after a commit.
+        new_app_id: returns an unused id.
+        notifier: called after a commit.
     """
 
     def __init__(
         self,
         catalog: AppStore,
-        plane: ControlPlaneSettings,
+        control_plane: ControlPlaneSettings,
         *,
         limits: OwnerLimits,
         new_app_id: Callable[[], str],
-        nudge: Callable[[], None],
+        notifier: Callable[[], None],
     ) -> None:
         self._catalog = catalog
-        self._plane = plane
+        self._control_plane = control_plane
         self._limits = limits
         self._new_app_id = new_app_id
-        self._nudge = nudge
+        self._notifier = notifier
 
     async def create(
         self, owner_id: str, request: AppRequest, *, idempotency_key: str | None, request_id: str | None
     ) -> CreateResult:
-        """Write the app's row, or find the one that the same request wrote.
+        """Write the app's row, or find the row of an earlier identical request.
 
-        A region that is not offered now may have been when the same request came first, so the app is looked for.
+        A region that is not configured now may have been at the first request, so that request is searched first.
 
         Raises:
-            InvalidAppRequest: the region is not offered, and no such app exists.
+            InvalidAppRequest: the region is not configured, and no such app exists.
             NameTaken, LimitReached, CreateLimitReached, KeyLimitReached, IdempotencyKeyReused, CatalogUnavailable: see
-                ``AppCatalog.create``.
+                ``AppStore.create``.
         """
         given = request.provided_fields()
-        defaults = {"region": self._plane.region, "pg_version": self._plane.default_pg_version}
+        defaults = {"region": self._control_plane.region, "pg_version": self._control_plane.default_pg_version}
         desired = DesiredApp.model_validate(defaults | given)
         fingerprint = request.fingerprint() if idempotency_key else None
-        if desired.region not in self._plane.neon_regions:
-            found = await self._catalog.find(
+        if desired.region not in self._control_plane.neon_regions:
+            existing = await self._catalog.find(
                 owner_id, desired, given=given, idempotency_key=idempotency_key, fingerprint=fingerprint
             )
-            if found is None:
-                raise InvalidAppRequest("region", f"must be one of {', '.join(self._plane.neon_regions)}")
-            return CreateResult(found, created=False)
-        created = await self._catalog.create(
+            if existing is None:
+                raise InvalidAppRequest("region", f"must be one of {', '.join(self._control_plane.neon_regions)}")
+            return CreateResult(existing, created=False)
+        result = await self._catalog.create(
             owner_id,
             desired,
             given=given,
@@ -141,39 +141,39 @@ class AppCreator:
             limits=self._limits,
             request_id=request_id,
         )
-        if created.created:
-            self._nudge()
-        return created
+        if result.created:
+            self._notifier()
+        return result
 
 
 class AppProvisioningService:
-    """One call from a name to a URI that connects.
+    """Returns the URI of an app by its name, and creates the app if it does not exist.
 
     Args:
-        provisioner: writes the row.
-        catalog: reads it back.
-        sealer: opens the URI.
-        waiting: waits for the app.
-        wait_seconds: how long ``provision_new_app`` waits.
+        creator: writes the row.
+        catalog: the apps.
+        sealer: decrypts the URI.
+        waiter: waits for convergence.
+        wait_seconds: the maximum wait of ``provision_new_app``.
     """
 
     def __init__(
         self,
-        provisioner: AppCreator,
+        creator: AppCreator,
         catalog: AppStore,
         sealer: Sealer,
-        waiting: Waiting,
+        waiter: ConvergenceWaiter,
         *,
         wait_seconds: float = MAX_WAIT_SECONDS,
     ) -> None:
-        self._provisioner = provisioner
+        self._creator = creator
         self._catalog = catalog
         self._sealer = sealer
-        self._waiting = waiting
+        self._waiter = waiter
         self._wait_seconds = wait_seconds
 
     async def provision_new_app(self, user_id: str, app_name: str, region: str | None = None) -> ProvisionResult:
-        """Ask for an app and wait until it can be connected to; the same call again returns the same app.
+        """Create an app and wait until it is ready. A repeated call returns the same app.
 
         Args:
             user_id: the owner; 1 to 255 printable characters.
@@ -181,12 +181,12 @@ class AppProvisioningService:
             region: a Neon region id, or None for the default.
 
         Raises:
-            InvalidAppRequest: a value is wrong.
+            InvalidAppRequest: a value is not valid.
             NameTaken, LimitReached, CreateLimitReached: as for POST.
-            ProvisioningTimedOut: it is not ready in time; it exists.
-            ProvisioningFailed: it settled without a URI.
-            DecryptionFailed: the URI is there and no key opens it.
-            CatalogUnavailable: the catalog did not answer; calling again is safe.
+            ProvisioningTimedOut: the app exists and is not ready in time.
+            ProvisioningFailed: the app converged without a URI.
+            DecryptionFailed: no key decrypts the URI.
+            CatalogUnavailable: the catalog did not respond; the call can be repeated safely.
         """
         if not is_owner_id(user_id):
             raise InvalidAppRequest("user_id", f"must have 1 to {OWNER_LENGTH} printable characters")
@@ -196,25 +196,24 @@ class AppProvisioningService:
             first = error.errors(include_url=False, include_input=False)[0]
             message = str(first["msg"]).removeprefix("Value error, ")
             raise InvalidAppRequest(str(first["loc"][0]), message) from None
-        created = await self._provisioner.create(user_id, request, idempotency_key=None, request_id=None)
-        app = created.app
-        if not is_settled(app):
-            await self._waiting.until_settled(app.app_id, self._wait_seconds)
-            seen = await self._catalog.get(user_id, app.app_id)
-            if seen is None:
-                raise ProvisioningFailed(app.app_id, AppStatus.DELETED, "Deleted", "somebody deleted it")
-            app = seen
+        result = await self._creator.create(user_id, request, idempotency_key=None, request_id=None)
+        app = result.app
+        if not is_converged(app):
+            await self._waiter.until_converged(app.app_id, self._wait_seconds)
+            current = await self._catalog.get(user_id, app.app_id)
+            if current is None:
+                raise ProvisioningFailed(app.app_id, AppStatus.DELETED, "Deleted", "the app was deleted")
+            app = current
         return self._result(app)
 
     def _result(self, app: AppMetadata) -> ProvisionResult:
         uri = morphik_uri(app, self._sealer, "connection_uri") if app.can_expose_uri else None
         if uri is not None:
             return ProvisionResult(app.app_id, uri, app.status)
-        if not is_settled(app) and app.delete_requested_at is None:
+        if not is_converged(app) and app.delete_requested_at is None:
             raise ProvisioningTimedOut(app.app_id, app.status)
-        said = find_condition(app.conditions, ConditionType.SYNCED) or find_condition(
-            app.conditions, ConditionType.READY
-        )
-        if said is None:
-            raise ProvisioningFailed(app.app_id, app.status, "Unknown", "nothing more is known")
-        raise ProvisioningFailed(app.app_id, app.status, said.reason, said.message)
+        synced = find_condition(app.conditions, ConditionType.SYNCED)
+        condition = synced or find_condition(app.conditions, ConditionType.READY)
+        if condition is None:
+            raise ProvisioningFailed(app.app_id, app.status, "Unknown", "the app has no conditions")
+        raise ProvisioningFailed(app.app_id, app.status, condition.reason, condition.message)

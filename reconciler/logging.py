@@ -1,6 +1,6 @@
 """Structured log records: a stable event key, fields, and suppression of repeats.
 
-``api.commands.logs`` formats the records.
+``api.cli.logs`` formats the records.
 """
 
 from __future__ import annotations

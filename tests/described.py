@@ -12,10 +12,11 @@ import httpx
 from jsonschema import Draft202012Validator
 
 from api.openapi import build_openapi
+from api.resources import ENDPOINTS
 from specs.settings import NEON_REGIONS
 
 Document = dict[str, Any]
-DESCRIBED: Document = build_openapi(NEON_REGIONS)
+DESCRIBED: Document = build_openapi(ENDPOINTS, NEON_REGIONS)
 NOWHERE = {404, 400, 413, 500, 503}
 """What is answered at a path that does not exist."""
 CONNECTION_HEADERS = {"connection", "content-length", "content-type", "date", "server", "transfer-encoding"}

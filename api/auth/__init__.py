@@ -1,1 +1,1 @@
-"""Who calls: tokens, their keys, and their revocation."""
+"""Authorization: tokens, their keys and revocation, and rate limits."""

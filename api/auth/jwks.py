@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from api.auth.claims import InvalidToken, Refusal
-from api.auth.keyset import LONGEST_KEY_ID, KeySet, MalformedKeySet, SigningKey, parse_key_set
+from api.auth.keyset import MAX_KEY_ID_LENGTH, KeySet, MalformedKeySet, SigningKey, parse_key_set
 from reconciler.egress import DocumentSource, FetchFailed
 from reconciler.logging import RepeatSuppressor, log_extra
 
@@ -117,7 +117,7 @@ class RemoteKeys:
             InvalidToken: the issuer has no such key.
             KeysUnavailable: that is not known yet.
         """
-        if key_id is not None and len(key_id) > LONGEST_KEY_ID:
+        if key_id is not None and len(key_id) > MAX_KEY_ID_LENGTH:
             raise InvalidToken(Refusal.KEY_ID)
         keys = self._current()
         key = keys.only(algorithm) if key_id is None else keys.named(key_id, algorithm)

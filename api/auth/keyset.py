@@ -24,7 +24,7 @@ _BY_CURVE = {
     ("OKP", "Ed448"): ("EdDSA",),
 }
 ASYMMETRIC = frozenset(RSA_ALGORITHMS).union(*_BY_CURVE.values())
-LONGEST_KEY_ID = 255
+MAX_KEY_ID_LENGTH = 255
 MAX_KEYS = 100
 SMALLEST_RSA_BITS = 2048
 # A larger key makes every check slow.
@@ -115,7 +115,7 @@ def parse_key_set(document: bytes) -> KeySet:
             keys.append(_signing_key(each))
         except _Unusable as error:
             key_id = each.get("kid") if isinstance(each, dict) else None
-            named = repr(key_id[:LONGEST_KEY_ID]) if isinstance(key_id, str) else f"number {number + 1}"
+            named = repr(key_id[:MAX_KEY_ID_LENGTH]) if isinstance(key_id, str) else f"number {number + 1}"
             skipped.append(f"{named}: {error}")
     if len(listed) > MAX_KEYS:
         skipped.append(f"{len(listed) - MAX_KEYS} keys beyond the first {MAX_KEYS}")
@@ -126,8 +126,8 @@ def _signing_key(jwk: object) -> SigningKey:
     if not isinstance(jwk, dict):
         raise _Unusable("not a JSON object")
     key_id, algorithms = jwk.get("kid"), _algorithms(jwk)
-    if key_id is not None and (not isinstance(key_id, str) or len(key_id) > LONGEST_KEY_ID):
-        raise _Unusable(f"kid is not a string of at most {LONGEST_KEY_ID} characters")
+    if key_id is not None and (not isinstance(key_id, str) or len(key_id) > MAX_KEY_ID_LENGTH):
+        raise _Unusable(f"kid is not a string of at most {MAX_KEY_ID_LENGTH} characters")
     try:
         public_key = PyJWK(jwk, min(algorithms)).key
         material = json.dumps([key_id, sorted(algorithms), [jwk.get(name) for name in _MEMBERS]])

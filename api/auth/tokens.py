@@ -28,13 +28,13 @@ from api.auth.claims import (
     principal_of,
 )
 from api.auth.jwks import KeysUnavailable, RemoteKeys, jwks_source
-from api.auth.keyset import ASYMMETRIC, LONGEST_KEY_ID, SigningKey
+from api.auth.keyset import ASYMMETRIC, MAX_KEY_ID_LENGTH, SigningKey
 from reconciler.egress_proxy import egress_proxy
 from specs.settings import TokenSettings
 
 __all__ = ["InvalidToken", "KeysUnavailable", "Principal", "TokenVerifier", "issue_token"]
 
-LONGEST_TOKEN = 8192
+MAX_TOKEN_LENGTH = 8192
 _SYMMETRIC = frozenset({"HS256"})
 # How long after a check a token counts without another.
 _TRUSTED_SECONDS = 60.0
@@ -99,7 +99,7 @@ class TokenVerifier:
             InvalidToken: it does not count.
             KeysUnavailable: it cannot be checked at the moment.
         """
-        if len(token) > LONGEST_TOKEN:
+        if len(token) > MAX_TOKEN_LENGTH:
             raise InvalidToken(Refusal.TOO_LONG)
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         known = self._known.get(digest)
@@ -125,7 +125,7 @@ class TokenVerifier:
             raise InvalidToken(Refusal.CRITICAL)
         if not isinstance(algorithm, str) or algorithm not in (_SYMMETRIC if self._keys is None else ASYMMETRIC):
             raise InvalidToken(Refusal.ALGORITHM)
-        if "kid" in header and (not isinstance(key_id, str) or len(key_id) > LONGEST_KEY_ID):
+        if "kid" in header and (not isinstance(key_id, str) or len(key_id) > MAX_KEY_ID_LENGTH):
             raise InvalidToken(Refusal.KEY_ID)
         key = None if self._keys is None else self._keys.find(algorithm, key_id)
         trusted: Any = self._secret if key is None else key.public_key

@@ -1,1 +1,1 @@
-"""What stands between a socket and the HTTP parser: framing, deadlines, and a limit on connections."""
+"""The layer between sockets and the HTTP parser: framing, deadlines, and a limit on connections."""

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from api.commands.serving import fast_loop, listen, run_until_signal, serve
+from api.cli.process import fast_loop, listen, run_until_signal, serve
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS bare (

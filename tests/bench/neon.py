@@ -17,7 +17,7 @@ from pathlib import Path
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.commands.serving import listen, run_until_signal, serve
+from api.cli.process import listen, run_until_signal, serve
 from reconciler.local.options import LocalNeonOptions
 from reconciler.local.postgres.embedded import EmbeddedPostgres
 from reconciler.local.server import PREFIX, LocalNeonServer

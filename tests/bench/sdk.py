@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import httpx
 from pydantic import SecretStr
 
-from api.compose import new_app_id
+from api.composition import new_app_id
 from reconciler.app_database.probe import probe
 from reconciler.core.context import ControlPlane, CreateIntent
 from reconciler.core.diff import project_to_create

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from api.commands.cli import main
+from api.cli.main import main
 from tests.conformance.document import Document
 from tests.conformance.hooks import overheard
 from tests.conformance.processes import DOCUMENT, FOLDER

@@ -22,4 +22,4 @@ def environment() -> Mapping[str, str]:
 
 def command() -> str:
     """The module that is ``morphik-apps``, with or without ears."""
-    return "tests.conformance.entry" if FOLDER in os.environ else "api.commands.cli"
+    return "tests.conformance.entry" if FOLDER in os.environ else "api.cli.main"

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.commands.serving import listen, serve
+from api.cli.process import listen, serve
 from reconciler.errors import NeonAPIError, NeonLocked, NeonNotFound, NeonPasswordsNotStored, NeonUnauthorized
 from reconciler.local.options import LocalNeonOptions
 from reconciler.local.postgres.embedded import EmbeddedPostgres

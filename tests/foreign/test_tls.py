@@ -16,7 +16,7 @@ import pg8000.native
 import psycopg
 import pytest
 
-from api.documents import morphik_uri
+from api.app_uri import morphik_uri
 from reconciler.app_database import probe as app_database
 from reconciler.errors import AppDatabaseUnreachable
 from specs.status import Reason

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api import routes
+from api import router
+from api.auth.authorizer import Authorizer
 from api.auth.claims import Principal
-from api.bodies import parse_object
-from api.documents import app_document
-from api.guard import Guard
+from api.http.request_body import parse_object
 from api.problems import FORBIDDEN
+from api.resources.apps import endpoints
+from api.resources.apps.schemas import app_response
 from reconciler.catalog import apps, status_store
 from reconciler.catalog.apps import AppStore, CreateResult
 from reconciler.catalog.status_store import StatusStore
@@ -103,21 +104,21 @@ def _tell_of_others(patch: pytest.MonkeyPatch) -> None:
 
 
 def _app_token_for_any(patch: pytest.MonkeyPatch) -> None:
-    honest = routes._app_id
-    patch.setattr(routes, "_app_id", lambda request, principal: honest(request, replace(principal, app_id=None)))
+    honest = endpoints._app_id
+    patch.setattr(endpoints, "_app_id", lambda call: honest(replace(call, caller=replace(call.principal, app_id=None))))
 
 
 def _app_token_creates(patch: pytest.MonkeyPatch) -> None:
-    honest = Guard.admit
+    honest = Authorizer.authorize
 
-    async def admit(guard: Guard, request: Request, *permissions: str, app_token: bool = True) -> Principal:
-        return await honest(guard, request, *permissions, app_token=app_token)
+    async def authorize(guard: Authorizer, request: Request, *permissions: str, **_: bool) -> Principal:
+        return await honest(guard, request, *permissions, app_token=True)
 
-    patch.setattr(Guard, "admit", admit)
+    patch.setattr(Authorizer, "authorize", authorize)
 
 
 def _uri_for_readers(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(routes, "app_document", lambda app, _sealer: app_document(app, SEALER))
+    patch.setattr(endpoints, "app_response", lambda app, _sealer: app_response(app, SEALER))
 
 
 def _created_with(patch: pytest.MonkeyPatch, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -146,7 +147,7 @@ def _unknown_fields_let_in(patch: pytest.MonkeyPatch) -> None:
     def parse(body: bytes) -> dict[str, Any]:
         return {name: value for name, value in parse_object(body).items() if name in {"app_name", "region"}}
 
-    patch.setattr(routes, "parse_object", parse)
+    patch.setattr(router, "parse_object", parse)
 
 
 def _recorded_with(patch: pytest.MonkeyPatch, told: Callable[[str, RecordProject], RecordProject]) -> None:

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.auth.revocations import TokenRevocations
 from api.auth.tokens import TokenVerifier
-from api.context import ApiContext
+from api.dependencies import Dependencies
 from reconciler.catalog.apps import AppStore
 from specs.names import app_id_from_bytes
 from specs.settings import NEON_REGIONS, ApiSettings, ControlPlaneSettings, TokenSettings
@@ -189,14 +189,14 @@ class Stage:
         self.trace.update(repr((call, response.status_code, response.text, len(self.door.sent))).encode())
         return Answer(response.status_code, response.headers, response.text, self.clock.now)
 
-    def _context(self) -> ApiContext:
-        return ApiContext(
+    def _context(self) -> Dependencies:
+        return Dependencies(
             catalog=QuietCatalog(self._databases[0]),
             database=self._databases[0],
             sealer=SEALER,
             tokens=TokenVerifier(TokenSettings.model_construct(jwt_secret_key=SecretStr(SECRET))),
             revocations=TokenRevocations(_no_minimums),
-            plane=ControlPlaneSettings.model_construct(neon_regions=NEON_REGIONS),
+            control_plane=ControlPlaneSettings.model_construct(neon_regions=NEON_REGIONS),
             http=ApiSettings.model_construct(
                 max_apps_per_owner=MOST_APPS,
                 max_creates_per_owner_per_day=10**9,

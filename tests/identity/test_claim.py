@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from api.commands.promote import Inspection, inspect
+from api.cli.promote import Inspection, inspect
 from reconciler.catalog.database import Database
 from reconciler.catalog.promotion import PromotionRejected, PromotionResult, PromotionStore
 from reconciler.core.effects import OpenIntent

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.auth.revocations import TokenRevocations
 from api.auth.tokens import TokenVerifier
-from api.context import ApiContext
+from api.dependencies import Dependencies
 from reconciler.catalog.apps import AppStore
 from reconciler.catalog.database import Database
 from reconciler.catalog.revocations import RevocationStore
@@ -40,16 +40,16 @@ def bearer(user: str = "alice", permissions: tuple[str, ...] = ("read", "write")
     return {"Authorization": f"Bearer {token(user, permissions)}"}
 
 
-def api_context(url: str, **http: Any) -> ApiContext:
+def api_context(url: str, **http: Any) -> Dependencies:
     """A context over the catalog at ``url``; ``http`` changes ApiSettings."""
     database = Database(url, timeout_seconds=2)
-    return ApiContext(
+    return Dependencies(
         catalog=AppStore(database),
         database=database,
         sealer=SEALER,
         tokens=TokenVerifier(TokenSettings.model_construct(jwt_secret_key=SecretStr(SECRET))),
         revocations=TokenRevocations(RevocationStore(database).minimums),
-        plane=ControlPlaneSettings.model_construct(neon_regions=NEON_REGIONS),
+        control_plane=ControlPlaneSettings.model_construct(neon_regions=NEON_REGIONS),
         http=ApiSettings.model_construct(**http),
         new_app_id=new_app_id,
     )
@@ -85,7 +85,7 @@ class ApiClient:
 
 
 @contextmanager
-def client_over(context: ApiContext) -> Iterator[ApiClient]:
+def client_over(context: Dependencies) -> Iterator[ApiClient]:
     """A client of the API over a context."""
     app = create_app(context)
     client = httpx.AsyncClient(

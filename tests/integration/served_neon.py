@@ -11,7 +11,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.commands.serving import listen, serve
+from api.cli.process import listen, serve
 from reconciler.local.options import LocalNeonOptions
 from reconciler.local.postgres.embedded import EmbeddedPostgres
 from reconciler.local.server import LocalNeonServer

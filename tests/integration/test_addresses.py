@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from api.commands.cli import main
+from api.cli.main import main
 from reconciler.catalog.address import reason_of
 from tests.catalogs import execute
 from tests.environment import HOSTILE

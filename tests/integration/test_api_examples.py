@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from api.connections.framing import MAX_HEAD_BYTES, Framing
-from api.examples.responses import APP_ID, APP_NAME
-from api.middleware import LARGEST_BODY
+from api.http.headers import EXAMPLE_APP_ID as APP_ID
+from api.middleware import MAX_BODY_BYTES
 from api.problems import ProblemError
+from api.resources.apps.examples import APP_NAME
 from reconciler.catalog.apps import AppStore
 from reconciler.catalog.limits import MAX_KEYS
 from specs.settings import NEON_REGIONS, MetricsSettings
@@ -44,7 +45,7 @@ def _problem(method: str, path: str, slug: str) -> Document:
         ("POST", APPS, "invalid-idempotency-key", {"json": NAMED, "headers": {"Idempotency-Key": "a b"}}, {}),
         ("POST", APPS, "invalid-request", {"json": {"app_name": ""}}, {}),
         ("POST", APPS, "forbidden", {"json": NAMED, "permissions": ("read",)}, {}),
-        ("POST", APPS, "body-too-large", {"content": b"x" * (LARGEST_BODY + 1)}, {}),
+        ("POST", APPS, "body-too-large", {"content": b"x" * (MAX_BODY_BYTES + 1)}, {}),
         ("GET", APPS, "invalid-request", {"params": {"limit": "0"}}, {}),
         ("GET", APPS, "forbidden", {"permissions": ()}, {}),
         ("GET", APPS, "unknown-host", {"headers": {"Host": "evil.test"}}, {"allowed_hosts": ("api.test",)}),

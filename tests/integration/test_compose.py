@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from pydantic import SecretStr
 
-from api.compose import provisioning_service
+from api.composition import provisioning_service
 from api.provisioning import InvalidAppRequest, ProvisioningTimedOut
 from reconciler.catalog.errors import NameTaken
 from specs.settings import ApiSettings, CatalogSettings, ControlPlaneSettings, EncryptionSettings

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from api.commands.server import Server
-from api.commands.serving import listen
+from api.cli.process import listen
+from api.cli.server import GracefulServer
 from api.connections import pool, protocol
 from api.connections.pool import Connections
 from tests.unit.test_framing import REFUSED
@@ -47,8 +47,8 @@ class Served:
             Route("/read", self._read, methods=["POST"]),
             Route("/large", self._large),
         ]
-        self.server = Server(
-            Starlette(routes=routes), ready=self.listening.set, let_go=self._nothing, connections=connections
+        self.server = GracefulServer(
+            Starlette(routes=routes), ready=self.listening.set, release_waiters=self._nothing, connections=connections
         )
 
     async def _nothing(self) -> None:

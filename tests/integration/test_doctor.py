@@ -14,9 +14,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from api.commands.cli import main
-from api.commands.doctor import examine
-from api.commands.doctor.line import Line, State
+from api.cli.doctor import run_checks
+from api.cli.doctor.result import CheckResult, CheckStatus
+from api.cli.main import main
 from reconciler.catalog import inspect
 from reconciler.catalog.database import Database
 from reconciler.catalog.encryption import key_id
@@ -69,14 +69,14 @@ def _ready_app(url: str) -> str:
     return made.app.app_id
 
 
-def _lines(lines: list[Line]) -> dict[str, Line]:
+def _lines(lines: list[CheckResult]) -> dict[str, CheckResult]:
     by_check = {line.check: line for line in lines}
     assert len(by_check) == len(lines)
     return by_check
 
 
-def _examined() -> dict[str, Line]:
-    return _lines(asyncio.run(examine()))
+def _examined() -> dict[str, CheckResult]:
+    return _lines(asyncio.run(run_checks()))
 
 
 def _rows(url: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -97,11 +97,11 @@ def test_all_is_well_and_nothing_is_changed(catalog_url: str, given: Set, home: 
     """Every check is ok with complete settings; no row is written, and only GETs arrive at Neon."""
     _ready_app(catalog_url)
 
-    async def run() -> tuple[list[Line], list[tuple[str, str]]]:
+    async def run() -> tuple[list[CheckResult], list[tuple[str, str]]]:
         async with served_neon(home, OPTIONS) as neon:
             given(NEON_API_KEY="napi_hidden", NEON_API_URL=neon.url, DATABASE_DIRECT_URL=catalog_url)
             before = _rows(catalog_url)
-            lines = await examine()
+            lines = await run_checks()
             assert _rows(catalog_url) == before
             assert sum(map(len, before.values())) > 5
             assert neon.simulator.dirty() == set()
@@ -109,31 +109,31 @@ def test_all_is_well_and_nothing_is_changed(catalog_url: str, given: Set, home: 
 
     lines, arrived = asyncio.run(run())
     by_check = _lines(lines)
-    states = {check: line.state for check, line in by_check.items()}
+    states = {check: line.status for check, line in by_check.items()}
     # The recorded project of this catalog is none of local Neon's, and there is no project to tell hosts by.
-    assert states.pop("projects") is State.WARNING
-    assert states.pop("database hosts") is State.SKIPPED
+    assert states.pop("projects") is CheckStatus.WARNING
+    assert states.pop("database hosts") is CheckStatus.SKIPPED
     # An organization's key may not be told the regions.
-    assert states.pop("regions") in {State.OK, State.SKIPPED}
-    assert set(states.values()) == {State.OK}, lines
+    assert states.pop("regions") in {CheckStatus.OK, CheckStatus.SKIPPED}
+    assert set(states.values()) == {CheckStatus.OK}, lines
     assert {method for method, _ in arrived} == {"GET"}
     assert len(arrived) >= 5
-    assert "tried, all open" in by_check["keys in use"].says
-    assert "an organization's key" in by_check["key"].says
-    assert OPTIONS.org_id in by_check["organization"].says
+    assert "tried, all open" in by_check["keys in use"].message
+    assert "an organization's key" in by_check["key"].message
+    assert OPTIONS.org_id in by_check["organization"].message
 
 
 def test_the_clock_is_held_against_the_catalogs_and_neons(given: Set, home: Path) -> None:
     """Both are this machine's own here; Neon's comes from the Date header of an answer."""
 
-    async def run() -> dict[str, Line]:
+    async def run() -> dict[str, CheckResult]:
         async with served_neon(home, OPTIONS) as neon:
             given(NEON_API_KEY="napi_hidden", NEON_API_URL=neon.url)
-            return _lines(await examine())
+            return _lines(await run_checks())
 
     by_check = asyncio.run(run())
-    assert by_check["catalog's clock"].state is State.OK
-    assert by_check["Neon's clock"].state is State.OK
+    assert by_check["catalog's clock"].status is CheckStatus.OK
+    assert by_check["Neon's clock"].status is CheckStatus.OK
 
 
 def test_the_server_itself_refuses_a_write_during_a_look(catalog_url: str) -> None:
@@ -215,20 +215,20 @@ def test_migrations_that_are_missing_interrupted_newer_or_unreleased(
     catalog_url: str, given: Set, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each is told apart."""
-    assert _examined()["migrations"].state is State.OK
+    assert _examined()["migrations"].status is CheckStatus.OK
     execute(catalog_url, "INSERT INTO _yoyo_migration VALUES ('h', '9999.later', now())")
-    assert "9999.later" in _examined()["migrations"].says
+    assert "9999.later" in _examined()["migrations"].message
     execute(catalog_url, "DELETE FROM _yoyo_migration WHERE migration_id = '9999.later'")
     carried = packaged_migrations() | {"0002.next"}
     monkeypatch.setattr(inspect, "packaged_migrations", lambda: carried)
     line = _examined()["migrations"]
-    assert (line.state, line.do) == (State.FAILED, "run morphik-apps migrate")
-    assert "0002.next" in line.says
+    assert (line.status, line.remedy) == (CheckStatus.FAILED, "run morphik-apps migrate")
+    assert "0002.next" in line.message
     execute(catalog_url, "UPDATE _yoyo_migration SET migration_id = '0001.catalog'")
     line = _examined()["migrations"]
-    assert (line.state, "unreleased earlier schema (0001.catalog)" in line.says) == (State.FAILED, True)
+    assert (line.status, "unreleased earlier schema (0001.catalog)" in line.message) == (CheckStatus.FAILED, True)
     execute(catalog_url, "DELETE FROM _yoyo_migration")
-    assert "no note says" in _examined()["migrations"].says
+    assert "no note says" in _examined()["migrations"].message
 
 
 def test_a_migration_under_way_and_a_lock_row_left_behind(catalog_url: str, given: Set) -> None:
@@ -236,52 +236,52 @@ def test_a_migration_under_way_and_a_lock_row_left_behind(catalog_url: str, give
     with psycopg.connect(catalog_url) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(7164531902)")
         line = _examined()["migrations"]
-        assert (line.state, "now" in line.says) == (State.WARNING, True)
+        assert (line.status, "now" in line.message) == (CheckStatus.WARNING, True)
     execute(catalog_url, "CREATE TABLE IF NOT EXISTS yoyo_lock (locked int PRIMARY KEY, ctime timestamp, pid int)")
     execute(catalog_url, "INSERT INTO yoyo_lock VALUES (1, now(), 4242)")
     line = _examined()["migrations"]
-    assert (line.state, "4242" in line.says) == (State.WARNING, True)
+    assert (line.status, "4242" in line.message) == (CheckStatus.WARNING, True)
 
 
 def test_an_empty_database_is_not_migrated(empty_database_url: str, given: Set) -> None:
     """Only that fails, and what needs the tables is skipped."""
     given(DATABASE_URL=empty_database_url)
     by_check = _examined()
-    assert [line.check for line in by_check.values() if line.state is State.FAILED] == ["migrations"]
-    assert by_check["rights"].state is by_check["keys in use"].state is State.SKIPPED
+    assert [line.check for line in by_check.values() if line.status is CheckStatus.FAILED] == ["migrations"]
+    assert by_check["rights"].status is by_check["keys in use"].status is CheckStatus.SKIPPED
 
 
 def test_a_key_in_use_that_is_not_there_is_named(catalog_url: str, given: Set) -> None:
     """By its id and the number of its apps; an app that does not open is named too."""
     app_id = _ready_app(catalog_url)
     given(ENCRYPTION_KEYS=f"{OTHER_KEY},{KEY}")
-    assert _examined()["keys in use"].state is State.OK
+    assert _examined()["keys in use"].status is CheckStatus.OK
     given(ENCRYPTION_KEYS=OTHER_KEY)
     line = _examined()["keys in use"]
-    assert line.state is State.FAILED
-    assert f"{key_id(b't' * 32)} (1 apps)" in line.says
+    assert line.status is CheckStatus.FAILED
+    assert f"{key_id(b't' * 32)} (1 apps)" in line.message
     given(ENCRYPTION_KEYS=KEY)
     execute(catalog_url, "UPDATE app_metadata SET owner_id = 'mallory'")
     line = _examined()["keys in use"]
-    assert line.state is State.FAILED
-    assert app_id in line.says
+    assert line.status is CheckStatus.FAILED
+    assert app_id in line.message
 
 
 def test_a_stop_another_catalog_and_missing_rights_fail(catalog_url: str, given: Set) -> None:
     """Each with its own line."""
     execute(catalog_url, "UPDATE catalog_identity SET mutation_stopped_at = now(), mutation_stop_reason = 'too many'")
-    assert "too many" in _examined()["stop"].says
+    assert "too many" in _examined()["stop"].message
     execute(catalog_url, "UPDATE catalog_identity SET server_identity = 'system 1, database 2'")
-    assert "on another server" in _examined()["stop"].says
+    assert "on another server" in _examined()["stop"].message
     execute(catalog_url, "UPDATE catalog_identity SET quarantined_at = now(), quarantine_reason = 'commits were lost'")
-    assert "commits were lost" in _examined()["stop"].says
+    assert "commits were lost" in _examined()["stop"].message
     given(DATABASE_URL=with_options(catalog_url, "-c role=morphik_apps_reconciler"))
-    assert "may reconcile and not serve" in _examined()["rights"].says
+    assert "may reconcile and not serve" in _examined()["rights"].message
     given(DATABASE_URL=with_options(catalog_url, "-c role=morphik_apps_api"))
-    assert _examined()["rights"].state is State.OK
+    assert _examined()["rights"].status is CheckStatus.OK
     given(NEON_API_KEY="k", NEON_API_URL="http://127.0.0.1:9/api/v2")
     line = _examined()["rights"]
-    assert (line.state, "may not reconcile" in line.says) == (State.FAILED, True)
+    assert (line.status, "may not reconcile" in line.message) == (CheckStatus.FAILED, True)
 
 
 def test_another_catalog_at_the_direct_address(catalog_url: str, empty_database_url: str, given: Set) -> None:
@@ -289,4 +289,4 @@ def test_another_catalog_at_the_direct_address(catalog_url: str, empty_database_
     given(DATABASE_URL=empty_database_url)
     assert main(["migrate"]) == 0
     given(DATABASE_DIRECT_URL=catalog_url)
-    assert "another catalog" in _examined()["direct address"].says
+    assert "another catalog" in _examined()["direct address"].message

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from api.auth.tokens import TokenVerifier
-from api.commands.doctor.jwks import jwks
-from api.commands.doctor.line import State
-from api.commands.doctor.local import Given, _egress
+from api.cli.doctor.jwks import check_jwks
+from api.cli.doctor.result import CheckStatus
+from api.cli.doctor.settings import LoadedSettings, _egress
 from reconciler.egress_proxy import egress_proxy
 from reconciler.errors import NeonNotSent
 from reconciler.neon.client import NeonClient
@@ -162,8 +162,8 @@ def test_keys_are_fetched_through_the_proxy_that_the_environment_names(
             async with verifier.refreshing():
                 assert verifier._keys is not None
                 await verifier._keys._attempted.wait()
-            [line] = await jwks(settings)
-            return verifier._keys._set_from is not None, line.says
+            [line] = await check_jwks(settings)
+            return verifier._keys._set_from is not None, line.message
 
     proxy = Proxy()
     assert asyncio.run(scenario(proxy)) == (True, "0 usable keys")
@@ -223,17 +223,17 @@ def test_doctor_shows_which_way_each_request_goes(monkeypatch: pytest.MonkeyPatc
         loop = ReconcilerSettings.load(neon_api_key="key", neon_api_url=NEON, egress_proxy_from_environment=on)
         jwks = "https://keys.example.test/jwks"
         tokens = TokenSettings.load(jwt_jwks_url=jwks, egress_proxy_from_environment=on)
-        line = _egress(Given(loop=loop, tokens=tokens))
-        assert line.state is State.OK
-        said[on] = line.says
+        line = _egress(LoadedSettings(loop=loop, tokens=tokens))
+        assert line.status is CheckStatus.OK
+        said[on] = line.message
     assert said[True] == "Neon through the proxy p:3128, JWKS directly"
     assert said[False] == "Neon directly (the environment's proxy is not used), JWKS directly"
     monkeypatch.setenv("HTTPS_PROXY", "socks5://p")
     unused = ReconcilerSettings.load(neon_api_key="k", egress_proxy_from_environment=False)
-    assert _egress(Given(loop=unused)).says == "Neon directly (the environment's proxy is not used)"
-    assert _egress(Given(loop=ReconcilerSettings.load(neon_api_key="k", egress_proxy_from_environment=True))).state is (
-        State.FAILED
-    )
+    assert _egress(LoadedSettings(loop=unused)).message == "Neon directly (the environment's proxy is not used)"
+    assert _egress(
+        LoadedSettings(loop=ReconcilerSettings.load(neon_api_key="k", egress_proxy_from_environment=True))
+    ).status is (CheckStatus.FAILED)
 
 
 @pytest.fixture

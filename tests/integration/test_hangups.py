@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.types import Message
 
 from api.app import create_app
-from api.commands.serving import listen, serve
+from api.cli.process import listen, serve
 from api.connections.pool import Connections
 from reconciler.local.options import LocalNeonOptions
 from reconciler.local.postgres.embedded import EmbeddedPostgres
@@ -120,7 +120,7 @@ def test_a_client_that_hangs_up_while_its_answer_is_held_is_no_error(
             held = _post(f"Prefer: wait=4\r\nContent-Length: {len(content)}\r\n\r\n{content}")
 
             def all_wait() -> bool:
-                return sum(map(len, app.state.waiting._waiters.values())) == CLIENTS
+                return sum(map(len, app.state.waiter._waiters.values())) == CLIENTS
 
             await asyncio.gather(*(_hang_up(port, held, reset=reset, when=all_wait) for _ in range(CLIENTS)))
             await _until(lambda: _answers(registry, "POST", "/ee/apps", "2xx") == CLIENTS)
@@ -149,7 +149,7 @@ def test_held_answers_leave_connections_for_others(catalog_url: str) -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: api.test\r\n\r\n")
             assert await asyncio.wait_for(reader.readline(), DEADLINE_SECONDS) == b"HTTP/1.1 200 OK\r\n"
-            assert sum(map(len, app.state.waiting._waiters.values())) <= 2
+            assert sum(map(len, app.state.waiter._waiters.values())) <= 2
             for _, each in (*clients, (reader, writer)):
                 each.close()
 

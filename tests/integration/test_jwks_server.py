@@ -14,8 +14,8 @@ import pytest
 from api.app import create_app
 from api.auth.jwks import RemoteKeys, jwks_source
 from api.auth.tokens import TokenVerifier
-from api.commands.doctor.jwks import jwks as doctor_lines
-from api.commands.doctor.line import State
+from api.cli.doctor.jwks import check_jwks as doctor_lines
+from api.cli.doctor.result import CheckStatus
 from reconciler.egress import USER_AGENT, DocumentSource, FetchFailed
 from tests.integration.api_client import api_context
 from tests.integration.loopback import Peer, Script, head, loopback
@@ -198,15 +198,15 @@ def test_start_waits_for_the_first_fetch() -> None:
 
 
 DOCTOR = {
-    "good": (_browser_only, State.OK, "3 usable keys for ES256, EdDSA, RS256"),
+    "good": (_browser_only, CheckStatus.OK, "3 usable keys for ES256, EdDSA, RS256"),
     "one is small": (
         _answers(200, json.dumps({"keys": [*KEYS, jwk(SMALL_RSA, "RS256", "small")]}).encode()),
-        State.WARNING,
+        CheckStatus.WARNING,
         "'small': an RSA key of 1024 bits",
     ),
-    "none": (_answers(200, b'{"keys": []}'), State.FAILED, "0 usable keys"),
-    "403": (_answers(403), State.FAILED, "answered 403"),
-    "HTML": (_answers(200, b"<html>"), State.FAILED, "serves no key set"),
+    "none": (_answers(200, b'{"keys": []}'), CheckStatus.FAILED, "0 usable keys"),
+    "403": (_answers(403), CheckStatus.FAILED, "answered 403"),
+    "HTML": (_answers(200, b"<html>"), CheckStatus.FAILED, "serves no key set"),
 }
 
 
@@ -217,8 +217,8 @@ def test_doctor_fetches_the_keys(name: str) -> None:
     async def run() -> None:
         async with loopback(script) as server:
             [line] = await doctor_lines(settings(jwt_secret_key=None, jwt_jwks_url=server.url))
-        assert (line.check, line.state) == ("JWKS", state)
-        assert says in line.says
+        assert (line.check, line.status) == ("JWKS", state)
+        assert says in line.message
 
     asyncio.run(run())
 

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from api import metrics
-from api.metrics import documented
+from api.metrics import metric_descriptions
 from reconciler.catalog.apps import AppStore
 from reconciler.catalog.control_plane_store import ControlPlaneStore
 from reconciler.catalog.database import Database
@@ -74,7 +74,7 @@ def test_every_series_is_there_before_anything_happens(catalog_url: str) -> None
         client.get("/nowhere")
         later = _scrape(client)
     assert first.series == later.series
-    assert set(documented()) == {
+    assert set(metric_descriptions()) == {
         name if family.type != "counter" else f"{name}_total" for name, family in first.families.items()
     }
     assert first.of("apps", "status") == NOTHING_YET

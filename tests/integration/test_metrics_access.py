@@ -36,7 +36,7 @@ def test_a_text_is_rendered_once_a_second_however_many_ask(catalog_url: str, mon
         async with opened(catalog_url) as database:
             settings = MetricsSettings()
             exposition = MetricsEndpoint(CollectorRegistry(), database, settings, clock=lambda: clock[0])
-            transport = httpx.ASGITransport(metrics.only_metrics(exposition, database))
+            transport = httpx.ASGITransport(metrics.create_metrics_app(exposition, database))
             async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
                 first = asyncio.create_task(client.get("/metrics"))
                 await asyncio.sleep(0)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from api.http.prefer_wait import ConvergenceWaiter
 from api.provisioning import (
     AppCreator,
     AppProvisioningService,
@@ -15,7 +16,6 @@ from api.provisioning import (
     ProvisioningTimedOut,
     ProvisionResult,
 )
-from api.waiting import Waiting
 from reconciler.catalog.apps import AppStore
 from reconciler.catalog.encryption import DecryptionFailed
 from reconciler.catalog.errors import LimitReached, NameTaken
@@ -43,10 +43,10 @@ def provision(
                     reconcile(app_id)
                 return await catalog.get_many(ids)
 
-            waiting = Waiting(statuses, poll_seconds=0.001)
+            waiting = ConvergenceWaiter(statuses, poll_seconds=0.001)
             plane = ControlPlaneSettings.model_construct(neon_regions=NEON_REGIONS)
             provisioner = AppCreator(
-                catalog, plane, limits=OwnerLimits(2, 4), new_app_id=new_app_id, nudge=lambda: None
+                catalog, plane, limits=OwnerLimits(2, 4), new_app_id=new_app_id, notifier=lambda: None
             )
             service = AppProvisioningService(provisioner, catalog, SEALER, waiting, wait_seconds=wait_seconds)
             try:

@@ -38,7 +38,7 @@ def _api(url: str, **settings: Any) -> Iterator[ApiClient]:
     """A client of an API with these settings."""
     plane = {name: settings.pop(name, value) for name, value in BEFORE.items()}
     with client_over(
-        replace(api_context(url, **settings), plane=ControlPlaneSettings.model_construct(**plane))
+        replace(api_context(url, **settings), control_plane=ControlPlaneSettings.model_construct(**plane))
     ) as client:
         yield client
 

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from api.commands.serving import PortInUse, listen
+from api.cli.process import PortInUse, listen
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from api.commands.server import Server
-from api.commands.serving import listen
+from api.cli.process import listen
+from api.cli.server import GracefulServer
 from reconciler.catalog.control_plane_store import ControlPlaneStore, Job
 from reconciler.catalog.database import Database
 from reconciler.catalog.work_queue import WorkItem, WorkQueue
@@ -49,7 +49,7 @@ def test_whoever_is_connected_when_the_listener_closes_is_served() -> None:
         app = Starlette(routes=[Route("/", _hello)])
         listener, listening = listen("127.0.0.1", 0), asyncio.Event()
         address: tuple[str, int] = listener.getsockname()
-        server = Server(app, ready=listening.set, let_go=_nothing)
+        server = GracefulServer(app, ready=listening.set, release_waiters=_nothing)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await listening.wait()
         clients = [socket.create_connection(address) for _ in range(ASKED)]
@@ -216,7 +216,7 @@ def test_a_job_whose_renewal_fails_by_a_defect_ends_with_it_and_releases_its_lea
 
 HANGING = """
 import asyncio, sys, time
-from api.commands.serving import run_until_signal
+from api.cli.process import run_until_signal
 
 async def main():
     try:

@@ -9,9 +9,10 @@ import psycopg
 import pytest
 
 from api.auth.revocations import TokenRevocations
-from api.commands.cli import main
-from api.operations import OPERATIONS, Operation
-from api.waiting import Waiting
+from api.cli.main import main
+from api.endpoint import AnyEndpoint as Operation
+from api.http.prefer_wait import ConvergenceWaiter
+from api.resources import ENDPOINTS as OPERATIONS
 from tests.catalogs import execute, make_ready, new_app_id
 from tests.integration.api_client import ApiClient, api_context, client_over, token
 
@@ -158,12 +159,12 @@ def test_revoked_tokens_are_refused_within_a_minute_in_every_process(
 def test_token_revoked_while_its_answer_is_held_gets_no_uri(
     catalog_url: str, monkeypatch: pytest.MonkeyPatch, minute: list[float]
 ) -> None:
-    async def revoked(_waiting: Waiting, app_id: str, _seconds: float) -> None:
+    async def revoked(_waiting: ConvergenceWaiter, app_id: str, _seconds: float) -> None:
         make_ready(catalog_url, app_id)
         execute(catalog_url, "INSERT INTO token_minimums VALUES ('alice', 2) ON CONFLICT DO NOTHING")
         minute[0] += 59
 
-    monkeypatch.setattr(Waiting, "until_settled", revoked)
+    monkeypatch.setattr(ConvergenceWaiter, "until_converged", revoked)
     held = {"Prefer": "wait=60"}
     with client_over(api_context(catalog_url)) as client:
         for version, status in ((1, 401), (2, 201)):

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, TypedDict
 
-from api.commands.serving import run_until_signal
+from api.cli.process import run_until_signal
 from reconciler.core.context import Result
 from reconciler.core.effects import Effect
 from reconciler.runtime import reconciler

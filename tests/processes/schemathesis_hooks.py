@@ -12,7 +12,7 @@ import schemathesis
 from pydantic import TypeAdapter, ValidationError
 from schemathesis import Case, GenerationMode, HookContext
 
-from api.waiting import wait_seconds
+from api.http.prefer_wait import wait_seconds
 from specs.app import AppName
 from specs.names import is_app_name
 

@@ -120,9 +120,9 @@ def test_the_environment_has_only_what_is_named(installed: Installed) -> None:
     """The product comes from the environment; neither this repository, nor pip, nor a tool of the tests is there."""
     script = """
 import importlib.metadata, importlib.util, json, os
-import api.commands.cli, migrations, reconciler, specs
+import api.cli.main, migrations, reconciler, specs
 print(json.dumps({
-    "files": [module.__file__ for module in (api.commands.cli, migrations, reconciler, specs)],
+    "files": [module.__file__ for module in (api.cli.main, migrations, reconciler, specs)],
     "distributions": sorted(one.name.lower() for one in importlib.metadata.distributions()),
     "tests": importlib.util.find_spec("tests") is not None,
     "ids": [os.getuid(), os.getgid()],

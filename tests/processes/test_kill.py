@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from api.documents import app_document
+from api.resources.apps.schemas import app_response
 from reconciler.catalog.apps import AppStore
 from specs.names import parse_project_name
 from tests.catalogs import SEALER, create, with_catalog
@@ -153,7 +153,7 @@ def _projects(crashes: Crashes, *, recoverable: bool = False) -> dict[str, list[
 def _served(case: Case) -> Document:
     app = with_catalog(case.url, lambda catalog: catalog.get(OWNER, case.app_id))
     assert app is not None
-    return app_document(app, SEALER).model_dump(mode="json")
+    return app_response(app, SEALER).model_dump(mode="json")
 
 
 def test_a_create_and_then_a_delete(crashes: Crashes, capsys: pytest.CaptureFixture[str]) -> None:

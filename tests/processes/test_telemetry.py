@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.metrics import documented
+from api.metrics import metric_descriptions
 from tests.processes.clients import WAIT, Api, Document, Neon, api_of, document, for_psql, rows
 from tests.processes.running import Running, Stage, until, url_of
 from tests.scraping import Scrape
@@ -231,5 +231,5 @@ def test_both_in_one_process_are_one_document(stage: Stage) -> None:
     both = stage.start("serve", "--port", "0", "--reconcile")
     scrape = Scrape(httpx.get(f"{url_of(both)}/metrics", timeout=30, trust_env=False).text)
     names = {name if family.type != "counter" else f"{name}_total" for name, family in scrape.families.items()}
-    assert names == set(documented())
+    assert names == set(metric_descriptions())
     assert scrape("catalog_up") == 1

@@ -14,7 +14,7 @@ import httpx
 from pydantic import SecretStr
 
 from api.auth.tokens import issue_token
-from api.commands.serving import listen, serve
+from api.cli.process import listen, serve
 from reconciler.catalog.migrate import migrate
 from reconciler.local.options import LocalNeonOptions
 from reconciler.local.postgres.embedded import EmbeddedPostgres

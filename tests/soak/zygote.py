@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from api.commands.cli import main
+from api.cli.main import main
 from tests.conformance.processes import DOCUMENT, FOLDER
 
 Command = Callable[[list[str]], int]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from api.auth.rate_limit import ClientAddress
 from api.connections.framing import Framing
-from api.limits import ClientAddress
 from api.problems import ProblemError
 from tests.unit.parser import Parser
 

@@ -16,17 +16,18 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from api.auth.authorizer import _bearer
+from api.auth.rate_limit import ClientAddress
 from api.auth.tokens import InvalidToken, TokenVerifier
-from api.bodies import field_problem, parse_object, require_json
-from api.commands.logs import JsonFormatter, TextFormatter
-from api.guard import _bearer
-from api.limits import ClientAddress
+from api.cli.logs import JsonFormatter, TextFormatter
+from api.http.prefer_wait import wait_seconds
+from api.http.query_params import read_query
+from api.http.request_body import field_problem, parse_object, require_media_type
 from api.metrics import HttpMetrics
 from api.middleware import AllowedHosts, RequestContext
 from api.problems import ProblemError
-from api.queries import AppsQuery, EventsQuery, read_query
-from api.routes import _idempotency_key
-from api.waiting import wait_seconds
+from api.resources.apps.endpoints import _idempotency_key
+from api.resources.apps.queries import AppsQuery, EventsQuery
 from reconciler.catalog.cursors import decode_app_cursor, decode_event_cursor
 from reconciler.catalog.errors import InvalidCursor
 from reconciler.core.fleet.resync import diff_fleet
@@ -160,7 +161,7 @@ PARSERS = FRAMING_PARSERS | {
     ),
     "cursor of events": Parser(decode_event_cursor, ("9", "-", "a"), (("", "9", ""),), (InvalidCursor,)),
     "content-type": Parser(
-        lambda text: require_json(Headers({"content-type": text})),
+        lambda text: require_media_type(Headers({"content-type": text}), ("application/json",)),
         ("application/json", ";", "charset=utf-8", "=", " ", '"'),
         (("application/json;", " ", "x"), ("", ";", "")),
         (ProblemError,),

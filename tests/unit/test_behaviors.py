@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from api.commands.cli import main
+from api.cli.main import main
 from reconciler.local.behaviors import (
     Behavior,
     InvalidBehaviors,

@@ -7,7 +7,7 @@ import resource
 import pytest
 from starlette.applications import Starlette
 
-from api.commands.server import Server
+from api.cli.server import GracefulServer
 from api.connections.pool import Connections, connection_limit
 from specs.settings import ConnectionSettings
 
@@ -31,7 +31,7 @@ def test_settings_give_the_limit_and_the_keep_alive_timeout() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert (allowed.keep_alive_seconds, Connections().keep_alive_seconds) == (75, 75)
     longer = Connections.of(ConnectionSettings.model_construct(keep_alive_seconds=620))
-    server = Server(Starlette(), ready=None, let_go=_nothing, connections=longer)
+    server = GracefulServer(Starlette(), ready=None, release_waiters=_nothing, connections=longer)
     assert server.config.timeout_keep_alive == 620
 
 

@@ -153,5 +153,5 @@ def test_no_other_module_parses_or_publishes_a_connection_uri() -> None:
         "reconciler/core/stages/credentials.py",
         "reconciler/core/host_allow_list.py",
     }
-    parsing = {"api/documents.py", "api/examples/responses.py", "reconciler/core/host_allow_list.py"}
+    parsing = {"api/app_uri.py", "api/resources/apps/examples.py", "reconciler/core/host_allow_list.py"}
     assert set(_calls("from_postgresql")) == parsing

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from api.commands.cli import _parser
+from api.cli.main import _parser
 from specs import settings
 from specs.settings import (
     NEON_API_URL,

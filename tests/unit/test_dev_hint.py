@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from api.commands.cli import main
-from api.commands.dev import _left_behind
+from api.cli.dev import _stale_data_warning
+from api.cli.main import main
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from api.commands.dev import _left_behind
         (("local-neon",), True, False),
     ],
 )
-def test_left_behind_local_neon_without_catalog_names_the_folder(
+def test_stale_data_warning_local_neon_without_catalog_names_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: tuple[str, ...], named: bool, hint: bool
 ) -> None:
     for name in ("DATABASE_URL", "NEON_API_URL"):
@@ -31,7 +31,7 @@ def test_left_behind_local_neon_without_catalog_names_the_folder(
     monkeypatch.chdir(tmp_path)
     for folder in folders:
         (tmp_path / folder).mkdir()
-    said = _left_behind(tmp_path)
+    said = _stale_data_warning(tmp_path)
     assert (str(tmp_path) in said and "make clean" in said) == hint
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.commands.doctor.catalog import check_clock_skew
-from api.commands.doctor.line import Line, State
-from api.commands.doctor.neon import NeonChecks
+from api.cli.doctor.catalog import check_clock_skew
+from api.cli.doctor.neon import NeonChecks
+from api.cli.doctor.result import CheckResult, CheckStatus
 from reconciler.catalog.inspect import Identity
 from reconciler.errors import NeonOutcomeUnknown
 from reconciler.neon.client import NeonClient
@@ -58,19 +58,19 @@ def _checked(
     monkeypatch: pytest.MonkeyPatch,
     identity: Identity | None = None,
     **settings: Any,
-) -> dict[str, Line]:
+) -> dict[str, CheckResult]:
     for name in ("NEON_API_KEY", "NEON_ORG_ID", "NEON_API_URL", "NEON_HOST_SUFFIXES"):
         monkeypatch.delenv(name, raising=False)
     loop = ReconcilerSettings.load(neon_api_key="napi_hidden", neon_api_url=URL, **settings)
 
-    async def run() -> list[Line]:
+    async def run() -> list[CheckResult]:
         transport = ReadOnlyTransport(httpx.MockTransport(answer))
         async with NeonClient(loop.neon_api_url, loop.neon_api_key, transport=transport) as client:
             return await NeonChecks(loop, ControlPlaneSettings.load(), identity, client, transport).run()
 
     lines = asyncio.run(run())
     assert "napi_hidden" not in str(lines)
-    assert all(line.do for line in lines if line.state in {State.FAILED, State.WARNING})
+    assert all(line.remedy for line in lines if line.status in {CheckStatus.FAILED, CheckStatus.WARNING})
     return {line.check: line for line in lines}
 
 
@@ -82,41 +82,46 @@ def _identity(**changes: Any) -> Identity:
 
 def test_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     by_check = _checked(_neon(projects=[_project(1)]), monkeypatch, _identity(projects=1))
-    assert {line.state for line in by_check.values()} == {State.OK}, by_check
-    assert "of 100 in the plan launch_v3" in by_check["projects"].says
+    assert {line.status for line in by_check.values()} == {CheckStatus.OK}, by_check
+    assert "of 100 in the plan launch_v3" in by_check["projects"].message
 
 
 @pytest.mark.parametrize(
-    ("answers", "check", "state", "said"),
+    ("answers", "check", "status", "said"),
     [
-        ({"auth": (401, {"code": "", "message": "bad key"})}, "key", State.FAILED, "the key is refused"),
-        ({"auth": AUTH | {"auth_method": "api_key_user"}}, "key", State.WARNING, "a personal key"),
-        ({"auth": AUTH | {"auth_method": "something_new"}}, "key", State.WARNING, "something_new"),
-        ({"auth": (500, {})}, "key", State.FAILED, "500"),
-        ({"auth": (403, {"message": "Forbidden"})}, "key", State.FAILED, "403: an intermediary answered"),
-        ({"projects": [{"id": "odd-1"}]}, "projects", State.WARNING, "1 in the organization, 0 with a name of ours; 1"),
-        ({"organizations": SCOPED}, "organization", State.FAILED, "for one project only"),
-        ({"organizations": {"organizations": []}}, "organization", State.FAILED, "the key sees none"),
-        ({"projects": SCOPED}, "projects", State.FAILED, "for one project only"),
-        ({"projects": [_project(n) for n in range(90)]}, "projects", State.WARNING, "has 100"),
-        ({"regions": (404, REFUSED_KIND)}, "regions", State.SKIPPED, "kind"),
-        ({"regions": {"regions": [{"region_id": "aws-us-east-1"}]}}, "regions", State.FAILED, "aws-us-east-2"),
-        ({"projects": [_project(1, proxy_host="evil.example")]}, "database hosts", State.FAILED, "evil.example"),
-        ({"projects": []}, "database hosts", State.SKIPPED, "no project"),
+        ({"auth": (401, {"code": "", "message": "bad key"})}, "key", CheckStatus.FAILED, "the key is refused"),
+        ({"auth": AUTH | {"auth_method": "api_key_user"}}, "key", CheckStatus.WARNING, "a personal key"),
+        ({"auth": AUTH | {"auth_method": "something_new"}}, "key", CheckStatus.WARNING, "something_new"),
+        ({"auth": (500, {})}, "key", CheckStatus.FAILED, "500"),
+        ({"auth": (403, {"message": "Forbidden"})}, "key", CheckStatus.FAILED, "403: an intermediary answered"),
+        (
+            {"projects": [{"id": "odd-1"}]},
+            "projects",
+            CheckStatus.WARNING,
+            "1 in the organization, 0 with a name of ours; 1",
+        ),
+        ({"organizations": SCOPED}, "organization", CheckStatus.FAILED, "for one project only"),
+        ({"organizations": {"organizations": []}}, "organization", CheckStatus.FAILED, "the key sees none"),
+        ({"projects": SCOPED}, "projects", CheckStatus.FAILED, "for one project only"),
+        ({"projects": [_project(n) for n in range(90)]}, "projects", CheckStatus.WARNING, "has 100"),
+        ({"regions": (404, REFUSED_KIND)}, "regions", CheckStatus.SKIPPED, "kind"),
+        ({"regions": {"regions": [{"region_id": "aws-us-east-1"}]}}, "regions", CheckStatus.FAILED, "aws-us-east-2"),
+        ({"projects": [_project(1, proxy_host="evil.example")]}, "database hosts", CheckStatus.FAILED, "evil.example"),
+        ({"projects": []}, "database hosts", CheckStatus.SKIPPED, "no project"),
     ],
 )
 def test_what_neon_says_is_judged(
-    answers: Json, check: str, state: State, said: str, monkeypatch: pytest.MonkeyPatch
+    answers: Json, check: str, status: CheckStatus, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = _checked(_neon(**answers), monkeypatch, _identity())[check]
-    assert line.state is state, line
-    assert said in line.says
+    assert line.status is status, line
+    assert said in line.message
 
 
 def test_after_a_refused_key_nothing_else_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     by_check = _checked(_neon(auth=(401, REFUSED_KIND)), monkeypatch, _identity())
-    assert [line.state for line in by_check.values()].count(State.SKIPPED) == 5
-    assert by_check["Neon's clock"].state is State.OK
+    assert [line.status for line in by_check.values()].count(CheckStatus.SKIPPED) == 5
+    assert by_check["Neon's clock"].status is CheckStatus.OK
 
 
 @pytest.mark.parametrize(
@@ -131,9 +136,9 @@ def test_a_wrong_organization_is_said_plainly(
 ) -> None:
     answer = _neon(organizations={"organizations": [{"id": each} for each in organizations]})
     by_check = _checked(answer, monkeypatch, _identity(), **settings)
-    assert by_check["organization"].state is State.FAILED
-    assert said in by_check["organization"].says
-    assert by_check["projects"].state is State.SKIPPED
+    assert by_check["organization"].status is CheckStatus.FAILED
+    assert said in by_check["organization"].message
+    assert by_check["projects"].status is CheckStatus.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -146,32 +151,36 @@ def test_a_wrong_organization_is_said_plainly(
 )
 def test_what_the_catalog_works_with_is_compared(changes: Json, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     line = _checked(_neon(), monkeypatch, _identity(**changes))["pins"]
-    assert (line.state, said in line.says) == (State.FAILED, True)
+    assert (line.status, said in line.message) == (CheckStatus.FAILED, True)
 
 
 @pytest.mark.parametrize(
-    ("changes", "state"),
-    [({}, State.FAILED), ({"unused": True}, State.FAILED), ({"unused": True, "quarantined": True}, State.WARNING)],
+    ("changes", "status"),
+    [
+        ({}, CheckStatus.FAILED),
+        ({"unused": True}, CheckStatus.FAILED),
+        ({"unused": True, "quarantined": True}, CheckStatus.WARNING),
+    ],
 )
 def test_pins_unused_catalog_in_doubt_takes_another_plane(
-    changes: Json, state: State, monkeypatch: pytest.MonkeyPatch
+    changes: Json, status: CheckStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = _checked(_neon(), monkeypatch, _identity(control_plane_id="former", **changes))["pins"]
-    assert (line.state, "former" in line.says) == (state, True)
+    assert (line.status, "former" in line.message) == (status, True)
 
 
-@pytest.mark.parametrize(("projects", "state"), [([], State.OK), ([1], State.WARNING)])
+@pytest.mark.parametrize(("projects", "status"), [([], CheckStatus.OK), ([1], CheckStatus.WARNING)])
 def test_projects_unused_catalog_warns_of_look_alikes(
-    projects: list[int], state: State, monkeypatch: pytest.MonkeyPatch
+    projects: list[int], status: CheckStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = [_project(number) for number in projects]
     line = _checked(_neon(projects=found), monkeypatch, _identity(unused=True))["projects"]
-    assert (line.state, "CONTROL_PLANE_ID" in str(line.do)) == (state, state is State.WARNING)
+    assert (line.status, "CONTROL_PLANE_ID" in str(line.remedy)) == (status, status is CheckStatus.WARNING)
 
 
 def test_a_catalog_that_knows_more_projects_than_the_list_shows_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     line = _checked(_neon(projects=[_project(1)]), monkeypatch, _identity(projects=7))["projects"]
-    assert (line.state, "recorded 7" in line.says) == (State.WARNING, True)
+    assert (line.status, "recorded 7" in line.message) == (CheckStatus.WARNING, True)
 
 
 def test_a_reading_client_sends_nothing_but_get() -> None:
@@ -192,13 +201,13 @@ def test_a_reading_client_sends_nothing_but_get() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "uncertain", "state"),
-    [(0, 0, State.OK), (1.9, 0, State.OK), (-5, 0, State.WARNING), (5, 4, State.OK), (31, 0, State.FAILED),
-     (-31, 2, State.WARNING)],
+    ("seconds", "uncertain", "status"),
+    [(0, 0, CheckStatus.OK), (1.9, 0, CheckStatus.OK), (-5, 0, CheckStatus.WARNING), (5, 4, CheckStatus.OK), (31, 0, CheckStatus.FAILED),
+     (-31, 2, CheckStatus.WARNING)],
 )  # fmt: skip
-def test_a_clock_is_judged_by_what_is_certain(seconds: float, uncertain: float, state: State) -> None:
+def test_a_clock_is_judged_by_what_is_certain(seconds: float, uncertain: float, status: CheckStatus) -> None:
     line = check_clock_skew("clock", timedelta(seconds=seconds), timedelta(seconds=uncertain))
-    assert line.state is state
+    assert line.status is status
 
 
 def test_neons_clock_is_read_from_its_date() -> None:

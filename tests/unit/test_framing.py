@@ -104,7 +104,7 @@ def test_feed_ambiguous_request_is_refused(sent: bytes, status: int, whole: bool
     framing = Framing()
     with pytest.raises(ProblemError) as refused:
         _passed(framing, [sent] if whole else [sent[i : i + 1] for i in range(len(sent))])
-    assert refused.value.kind.status == status
+    assert refused.value.problem_type.status == status
     assert not framing.is_complete
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.limits import ClientAddress, RateLimit
+from api.auth.rate_limit import ClientAddress, RateLimit
 from specs.settings import SettingsError
 
 

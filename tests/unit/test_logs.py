@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import api
-from api.commands.logs import LEVELS, JsonFormatter, TextFormatter, configure, redact_credentials
+from api.cli.logs import LEVELS, JsonFormatter, TextFormatter, configure, redact_credentials
 from reconciler.logging import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, RepeatSuppressor, log_context, log_extra
 from specs.settings import LogSettings, SettingsError
 

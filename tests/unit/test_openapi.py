@@ -11,9 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from api import problems
-from api.docs import HEADERS, page
+from api.http.docs_page import HEADERS, page
 from api.openapi import build_openapi
-from api.operations import OPERATIONS
+from api.resources import ENDPOINTS as OPERATIONS
 from tests.described import DESCRIBED, NotDescribed, check, check_response, example
 
 APP = example("GET", "/ee/apps/{app_id}", 200)
@@ -72,7 +72,7 @@ def test_patterns_use_only_what_every_dialect_of_expressions_has() -> None:
 
 
 def test_every_kind_of_problem_is_described_somewhere() -> None:
-    kinds = {kind.type for kind in vars(problems).values() if isinstance(kind, problems.Kind)}
+    kinds = {kind.type for kind in vars(problems).values() if isinstance(kind, problems.ProblemType)}
     assert kinds == set(re.findall(r"/problems/[a-z-]+", json.dumps(DESCRIBED)))
 
 
@@ -84,7 +84,7 @@ def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
 
 
 def test_the_regions_are_those_of_the_settings() -> None:
-    region = build_openapi(("here", "there"))["components"]["schemas"]["AppRequest"]["properties"]["region"]
+    region = build_openapi(OPERATIONS, ("here", "there"))["components"]["schemas"]["AppRequest"]["properties"]["region"]
     assert region["anyOf"][0]["enum"] == ["here", "there"]
 
 

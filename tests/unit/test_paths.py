@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.paths import is_canonical
+from api.http.canonical_paths import is_canonical
 
 GOOD = [
     "/",

@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from api import problems
-from api.metrics import documented
-from api.operations import OPERATIONS
+from api.metrics import metric_descriptions
+from api.resources import ENDPOINTS as OPERATIONS
 from specs import settings
 from specs.status import AppStatus, Reason
 from tests.described import DESCRIBED
@@ -32,7 +32,7 @@ def _settings() -> list[str]:
 
 
 def _problems() -> list[str]:
-    return [kind.type for kind in vars(problems).values() if isinstance(kind, problems.Kind)]
+    return [kind.type for kind in vars(problems).values() if isinstance(kind, problems.ProblemType)]
 
 
 @pytest.mark.parametrize("name", [*_settings(), *Reason, *AppStatus, *_problems()])
@@ -41,7 +41,7 @@ def test_every_setting_reason_status_and_problem_is_explained(name: str) -> None
     assert f"`{name}`" in TEXT
 
 
-@pytest.mark.parametrize("name", documented())
+@pytest.mark.parametrize("name", metric_descriptions())
 def test_every_metric_is_explained(name: str) -> None:
     """With its labels or without."""
     assert re.search(rf"`{name}(?:\{{[a-z,]+\}})?`", TEXT)
@@ -56,7 +56,7 @@ def test_every_call_is_listed(operation: Any) -> None:
 def test_no_metric_reason_or_problem_is_explained_that_does_not_exist() -> None:
     """What was taken away is not promised any more."""
     assert set(re.findall(r"\bmorphik_apps_[a-z_]+", TEXT)) - {"morphik_apps_api", "morphik_apps_reconciler"} == set(
-        documented()
+        metric_descriptions()
     )
     assert set(re.findall(r"`(/problems/[a-z-]+)`", TEXT)) == set(_problems())
     operation = TEXT.split("\n## Operation", 1)[1].split("\n## ", 1)[0]

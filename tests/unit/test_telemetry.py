@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api.metrics import documented
+from api.metrics import metric_descriptions
 from reconciler.core import effects as e
 from reconciler.core.context import Credentials, StatusUpdate
 from reconciler.core.rate_limit import BucketConfig
@@ -310,7 +310,7 @@ def test_what_is_about_the_whole_plane_is_said_once(
 
 def test_metrics_are_named_and_explained() -> None:
     """One prefix, base units, a text each, and no name of a tenant's in any label."""
-    metrics = documented()
+    metrics = metric_descriptions()
     assert len(metrics) > 20
     for name, text in metrics.items():
         assert name.startswith("morphik_apps_")

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 from starlette.requests import Request
 
+from api.auth.authorizer import Authorizer
 from api.auth.claims import Refusal
 from api.auth.revocations import TokenRevocations
 from api.auth.tokens import InvalidToken, Principal, TokenVerifier, issue_token
-from api.guard import Guard
 from api.problems import ProblemError
 from specs.settings import ApiSettings, TokenSettings
 
@@ -61,9 +61,9 @@ async def no_minimums(_owner_ids: Sequence[str]) -> dict[str, int]:
     return {}
 
 
-def guard(verifier: TokenVerifier, **http: Any) -> Guard:
+def guard(verifier: TokenVerifier, **http: Any) -> Authorizer:
     """A guard over a verifier, without revocations."""
-    return Guard(verifier, TokenRevocations(no_minimums), ApiSettings.model_construct(**http))
+    return Authorizer(verifier, TokenRevocations(no_minimums), ApiSettings.model_construct(**http))
 
 
 GOOD_PARTS = signed().split(".")
@@ -170,8 +170,8 @@ def test_at_the_door_it_is_a_401(name: str) -> None:
     header = b"Bearer " + BAD[name].encode("latin-1", errors="replace")
     request = Request({"type": "http", "headers": [(b"authorization", header)], "client": ("192.0.2.1", 1)})
     with pytest.raises(ProblemError) as caught:
-        asyncio.run(guard(TokenVerifier(settings()), failed_tokens_per_minute=1000).admit(request, "read"))
-    assert caught.value.kind.status == 401
+        asyncio.run(guard(TokenVerifier(settings()), failed_tokens_per_minute=1000).authorize(request, "read"))
+    assert caught.value.problem_type.status == 401
     assert caught.value.headers["WWW-Authenticate"].startswith('Bearer realm="morphik-apps", error="invalid_token"')
 
 
@@ -243,9 +243,9 @@ def test_the_limit_on_failed_tokens_leaves_good_ones_alone() -> None:
         header = (b"authorization", b"Bearer " + token.encode())
         request = Request({"type": "http", "headers": [header], "client": ("192.0.2.1", 1), "state": SimpleNamespace()})
         try:
-            asyncio.run(guarded.admit(request, "read"))
+            asyncio.run(guarded.authorize(request, "read"))
         except ProblemError as problem:
-            return problem.kind.status
+            return problem.problem_type.status
         return 200
 
     assert [status("bad") for _ in range(3)] == [401, 401, 429]
@@ -353,7 +353,7 @@ def test_refused_token_answer_names_the_reason_and_nothing_of_the_token(name: st
     header = (b"authorization", b"Bearer " + token.encode())
     request = Request({"type": "http", "headers": [header], "client": ("192.0.2.1", 1)})
     with pytest.raises(ProblemError) as caught:
-        asyncio.run(guarded.admit(request, "read"))
+        asyncio.run(guarded.authorize(request, "read"))
     assert caught.value.detail == f"Send a valid token: {reason}."
     assert "canary" not in caught.value.detail + str(caught.value.headers)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.waiting import Waiting, is_settled, wait_seconds
+from api.http.prefer_wait import ConvergenceWaiter, is_converged, wait_seconds
 from reconciler.errors import CatalogUnavailable
 from specs.metadata import AppMetadata
 from specs.status import AppStatus
@@ -68,8 +68,8 @@ def test_what_the_header_says(headers: list[str], seconds: int | None) -> None:
 @pytest.mark.parametrize("status", [*AppStatus])
 def test_an_app_being_deleted_settles_only_at_its_end(status: AppStatus) -> None:
     ends = {AppStatus.DELETED, AppStatus.FAILED, AppStatus.LOST}
-    assert is_settled(app_with(status)) == (status in ends | {AppStatus.READY})
-    assert is_settled(app_with(status, deleting=True)) == (status is AppStatus.DELETED)
+    assert is_converged(app_with(status)) == (status in ends | {AppStatus.READY})
+    assert is_converged(app_with(status, deleting=True)) == (status is AppStatus.DELETED)
 
 
 class Catalog:
@@ -95,23 +95,23 @@ def test_everybody_is_served_by_one_question_at_a_time() -> None:
     catalog = Catalog(pending, pending, CatalogUnavailable("for a moment"), ready)
 
     async def everybody() -> None:
-        waiting = Waiting(catalog.statuses, poll_seconds=0)
-        await asyncio.gather(*(waiting.until_settled(id_, 60) for id_ in ids for _ in range(5)))
+        waiting = ConvergenceWaiter(catalog.statuses, poll_seconds=0)
+        await asyncio.gather(*(waiting.until_converged(id_, 60) for id_ in ids for _ in range(5)))
 
     asyncio.run(everybody())
     assert catalog.asked == [ids] * 4
 
 
 def test_an_app_that_is_gone_is_not_waited_for() -> None:
-    asyncio.run(Waiting(Catalog({}).statuses).until_settled("a" * 24, 60))
+    asyncio.run(ConvergenceWaiter(Catalog({}).statuses).until_converged("a" * 24, 60))
 
 
 def test_when_the_time_is_over_the_question_stops() -> None:
     catalog = Catalog({"a" * 24: app_with(AppStatus.PENDING)})
 
     async def one() -> int:
-        waiting = Waiting(catalog.statuses, poll_seconds=0)
-        await waiting.until_settled("a" * 24, 0.01)
+        waiting = ConvergenceWaiter(catalog.statuses, poll_seconds=0)
+        await waiting.until_converged("a" * 24, 0.01)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         asked = len(catalog.asked)
@@ -123,11 +123,11 @@ def test_when_the_time_is_over_the_question_stops() -> None:
 
 def test_closing_lets_everybody_go_and_nobody_in() -> None:
     async def one() -> None:
-        waiting = Waiting(Catalog({"a" * 24: app_with(AppStatus.PENDING)}).statuses)
-        waiters = asyncio.gather(*(waiting.until_settled("a" * 24, 3600) for _ in range(3)))
+        waiting = ConvergenceWaiter(Catalog({"a" * 24: app_with(AppStatus.PENDING)}).statuses)
+        waiters = asyncio.gather(*(waiting.until_converged("a" * 24, 3600) for _ in range(3)))
         await asyncio.sleep(0)
         await waiting.close()
         await waiters
-        await waiting.until_settled("a" * 24, 3600)
+        await waiting.until_converged("a" * 24, 3600)
 
     asyncio.run(one())

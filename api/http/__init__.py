@@ -1,0 +1,1 @@
+"""HTTP: endpoints, requests, responses and the OpenAPI document."""

@@ -1,0 +1,1 @@
+"""The process itself: probes, metrics and the API's description."""

@@ -10,12 +10,15 @@ import pytest
 
 from reconciler import errors
 from reconciler.core.context import ControlPlane, CreateIntent, ReconcileContext
+from reconciler.core.effects import GetProject
 from reconciler.core.fleet import resync
 from reconciler.core.ownership import matching_intent
 from reconciler.core.stages import create, create_lookup, delete, duplicates, missing
 from reconciler.neon import protocol
 from reconciler.neon.client import NeonClient
 from reconciler.runtime.guards.organization import OrganizationGuard
+from reconciler.runtime.handlers import HANDLERS
+from reconciler.runtime.handlers.session import Session
 from specs.metadata import AppMetadata
 from specs.neon import BranchList, Project, ProjectListing
 
@@ -174,11 +177,11 @@ def no_mass_stop(patch: pytest.MonkeyPatch) -> None:
 def list_is_enough(patch: pytest.MonkeyPatch) -> None:
     """A candidate for a surplus is not looked at again."""
 
-    async def get_project(self: NeonClient, project_id: str) -> Project:
-        listing = await self.list_all_projects(org_id=None)
-        found = next((each for each in listing.projects if each.id == project_id), None)
+    async def get_project(session: Session, effect: GetProject) -> Project:
+        listing = await session.client.list_all_projects(org_id=None)
+        found = next((each for each in listing.projects if each.id == effect.project_id), None)
         if found is None:
             raise errors.NeonNotFound(method="GET", route="/projects/{project_id}", status=404, detail="not listed")
         return found
 
-    patch.setattr(NeonClient, "get_project", get_project)
+    patch.setitem(HANDLERS, GetProject, get_project)  # type: ignore[misc]

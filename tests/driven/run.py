@@ -137,7 +137,7 @@ def _is_still(world: World) -> bool:
         return False
     if any(world.neon.living(project_id) is None for project_id in world.table.orphans):
         return False  # the next whole list forgets it
-    return world.table.next_due() == math.inf or any(app.unproven for app in world.apps)
+    return world.table.next_due() == math.inf or any(app.needs_operator for app in world.apps)
 
 
 def _state(world: World) -> tuple[object, ...]:
@@ -147,7 +147,7 @@ def _state(world: World) -> tuple[object, ...]:
 
 async def _be_silent(world: World, seconds: float) -> None:
     # What waits for a person is looked at again, slowly, which a work row counts.
-    waits = any(app.unproven for app in world.apps)
+    waits = any(app.needs_operator for app in world.apps)
 
     def state() -> tuple[int, ...]:
         table = world.table

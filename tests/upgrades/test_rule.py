@@ -15,7 +15,7 @@ from tests.upgrades.schemas import APPS, CARRIED, fill, migrate_to, text_of
 KEEPING = {
     "a column": "ALTER TABLE app_metadata ADD COLUMN note text",
     "a column with a default": "ALTER TABLE app_work ADD COLUMN paused boolean NOT NULL DEFAULT false",
-    "a constraint for new rows": "ALTER TABLE app_metadata ADD CONSTRAINT c CHECK (pg_version > 9) NOT VALID",
+    "a constraint for new rows": "ALTER TABLE app_metadata ADD CONSTRAINT c CHECK (generation > 0) NOT VALID",
     "a table": "CREATE TABLE notes (app_id text PRIMARY KEY, note text); CREATE INDEX ON notes (note)",
     "a job": "INSERT INTO periodic_jobs (name) VALUES ('tidy')",
     "a function": "CREATE FUNCTION one() RETURNS integer LANGUAGE sql RETURN 1",
@@ -25,9 +25,9 @@ BREAKING = {
         "ALTER TABLE app_metadata ADD COLUMN nonce uuid NOT NULL DEFAULT gen_random_uuid()", "rewrites app_metadata",
     ),
     "another type": ("ALTER TABLE app_work ALTER COLUMN attempts TYPE bigint", "rewrites app_work"),
-    "an index": ("CREATE INDEX ON app_metadata (region)", "reads all of app_metadata under a lock"),
+    "an index": ("CREATE INDEX ON app_metadata (schema_version)", "reads all of app_metadata under a lock"),
     "a constraint for all rows": (
-        "ALTER TABLE app_metadata ADD CONSTRAINT c CHECK (pg_version > 9)", "reads all of app_metadata under a lock",
+        "ALTER TABLE app_metadata ADD CONSTRAINT c CHECK (generation > 0)", "reads all of app_metadata under a lock",
     ),
     "one that is validated at once": (
         "ALTER TABLE app_events ADD CONSTRAINT c CHECK (true) NOT VALID; ALTER TABLE app_events VALIDATE CONSTRAINT c",

@@ -305,8 +305,15 @@ def _of(host: str) -> Context:
 
 
 def _close(coroutine: Any) -> None:
-    """End a coroutine that is not to run; one that waits again in its ``finally`` is closed again."""
-    for _ in range(_MOST_CLOSES):
-        with suppress(BaseException):
-            coroutine.close()
-            return
+    """End a coroutine that is not to run, the innermost that it waits for first, so that none is left to be collected.
+
+    One that waits again in its ``finally`` is closed again.
+    """
+    chain = [coroutine]
+    while hasattr(inner := getattr(chain[-1], "cr_await", None), "close"):
+        chain.append(inner)
+    for each in reversed(chain):
+        for _ in range(_MOST_CLOSES):
+            with suppress(BaseException):
+                each.close()
+                break

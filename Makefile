@@ -36,7 +36,7 @@ test-environments: $(READY) ## the tests that use a catalog, over a database wit
 	TEST_ENVIRONMENT=hostile $(BIN)/python -m pytest $(or $(ARGS),$(if $(FIXED),-q $(ENVIRONMENTS_FIXED),$(ENVIRONMENTS)))
 
 # Folders whose names and prose follow docs/contributing/vocabulary.md.
-VOCABULARY := reconciler/local migrations docs/contributing
+VOCABULARY := api specs reconciler/core reconciler/local migrations docs/contributing
 
 check: $(READY) ## format, lint, types, import contracts, workflows, vocabulary, file length
 	$(BIN)/ruff format --check .

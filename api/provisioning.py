@@ -120,13 +120,13 @@ class AppCreator:
             NameTaken, LimitReached, CreateLimitReached, KeyLimitReached, IdempotencyKeyReused, CatalogUnavailable: see
                 ``AppStore.create``.
         """
-        given = request.provided_fields()
+        provided = request.provided_fields()
         defaults = {"region": self._control_plane.region, "pg_version": self._control_plane.default_pg_version}
-        desired = DesiredApp.model_validate(defaults | given)
+        desired = DesiredApp.model_validate(defaults | provided)
         fingerprint = request.fingerprint() if idempotency_key else None
         if desired.region not in self._control_plane.neon_regions:
             existing = await self._catalog.find(
-                owner_id, desired, given=given, idempotency_key=idempotency_key, fingerprint=fingerprint
+                owner_id, desired, provided=provided, idempotency_key=idempotency_key, fingerprint=fingerprint
             )
             if existing is None:
                 raise InvalidAppRequest("region", f"must be one of {', '.join(self._control_plane.neon_regions)}")
@@ -134,7 +134,7 @@ class AppCreator:
         result = await self._catalog.create(
             owner_id,
             desired,
-            given=given,
+            provided=provided,
             app_id=self._new_app_id(),
             idempotency_key=idempotency_key,
             fingerprint=fingerprint,

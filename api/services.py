@@ -16,7 +16,7 @@ from reconciler.catalog.encryption import Sealer
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the handlers use.
+    """The parts that the handlers use.
 
     Attributes:
         apps: the apps in the catalog.

@@ -15,14 +15,14 @@ from typing import Any, NoReturn
 from specs.names import is_owner_id
 
 PERMISSIONS = frozenset({"read", "write", "admin"})
-# What a token of the Morphik instance without the claim may do.
+# The permissions of a token without the claim.
 DEFAULT_PERMISSIONS = frozenset({"read"})
 NOT_BEFORE_LEEWAY_SECONDS = 30.0
 _OWNER_CLAIMS = ("user_id", "entity_id", "sub")
 
 
-class Refusal(StrEnum):
-    """Why a token is refused, in words for the client. No text repeats what the token holds."""
+class RejectionReason(StrEnum):
+    """Why a token is rejected, for the client. No text repeats the token's content."""
 
     TOO_LONG = "the token is longer than 8 KiB"
     MALFORMED = "the token is not a signed JSON Web Token"
@@ -73,7 +73,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRules:
-    """What a token's claims must fulfill.
+    """The requirements for a token's claims.
 
     Attributes:
         issuer: required value of ``iss``; None accepts any.
@@ -91,49 +91,49 @@ def parse_object(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise InvalidToken(Refusal.MALFORMED) from None
+        raise InvalidToken(RejectionReason.MALFORMED) from None
     if not isinstance(value, dict):
-        raise InvalidToken(Refusal.MALFORMED)
+        raise InvalidToken(RejectionReason.MALFORMED)
     return value
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise InvalidToken(Refusal.NAMED_TWICE)
+        raise InvalidToken(RejectionReason.NAMED_TWICE)
     return value
 
 
 def _no_constant(_name: str) -> NoReturn:
-    raise InvalidToken(Refusal.MALFORMED)
+    raise InvalidToken(RejectionReason.MALFORMED)
 
 
 def check_claims(claims: Mapping[str, Any], rules: ClaimRules, now: float) -> tuple[Principal, float]:
     """The caller, and ``exp`` in seconds since 1970; ``now`` likewise. Raises InvalidToken."""
     expiry = _check_times(claims, rules, now)
     if rules.issuer is not None and claims.get("iss") != rules.issuer:
-        raise InvalidToken(Refusal.ISSUER)
+        raise InvalidToken(RejectionReason.ISSUER)
     if rules.audience is not None and rules.audience not in _audiences(claims.get("aud")):
-        raise InvalidToken(Refusal.AUDIENCE)
+        raise InvalidToken(RejectionReason.AUDIENCE)
     return principal_of(claims), expiry
 
 
 def _check_times(claims: Mapping[str, Any], rules: ClaimRules, now: float) -> float:
     if "exp" not in claims:
-        raise InvalidToken(Refusal.NO_EXPIRY)
+        raise InvalidToken(RejectionReason.NO_EXPIRY)
     expiry = _number(claims["exp"])
     if expiry is None:
-        raise InvalidToken(Refusal.EXPIRY)
+        raise InvalidToken(RejectionReason.EXPIRY)
     if expiry <= now:
-        raise InvalidToken(Refusal.EXPIRED)
+        raise InvalidToken(RejectionReason.EXPIRED)
     if expiry - now > rules.max_seconds:
-        raise InvalidToken(Refusal.VALID_TOO_LONG.format(seconds=rules.max_seconds))
+        raise InvalidToken(RejectionReason.VALID_TOO_LONG.format(seconds=rules.max_seconds))
     if "nbf" in claims:
         not_before = _number(claims["nbf"])
         if not_before is None:
-            raise InvalidToken(Refusal.NOT_BEFORE)
+            raise InvalidToken(RejectionReason.NOT_BEFORE)
         if not_before > now + NOT_BEFORE_LEEWAY_SECONDS:
-            raise InvalidToken(Refusal.NOT_YET_VALID)
+            raise InvalidToken(RejectionReason.NOT_YET_VALID)
     return expiry
 
 
@@ -149,7 +149,7 @@ def _number(value: object) -> float | None:
 
 def _audiences(value: object) -> list[str]:
     listed: list[object] = value if isinstance(value, list) else [value]
-    names = [one for one in listed if isinstance(one, str)]
+    names = [item for item in listed if isinstance(item, str)]
     return names if len(names) == len(listed) else []
 
 
@@ -157,14 +157,14 @@ def principal_of(claims: Mapping[str, Any]) -> Principal:
     """The caller that the claims name, whatever their times are. Raises InvalidToken."""
     name = next((name for name in _OWNER_CLAIMS if name in claims), None)
     if name is None:
-        raise InvalidToken(Refusal.NO_OWNER)
+        raise InvalidToken(RejectionReason.NO_OWNER)
     if not _is_name(claims[name]):
-        raise InvalidToken(Refusal.OWNER)
+        raise InvalidToken(RejectionReason.OWNER)
     if "app_id" in claims and not _is_name(claims["app_id"]):
-        raise InvalidToken(Refusal.APP_ID)
+        raise InvalidToken(RejectionReason.APP_ID)
     version = claims.get("token_version", 0)
     if isinstance(version, bool) or not isinstance(version, int):
-        raise InvalidToken(Refusal.VERSION)
+        raise InvalidToken(RejectionReason.VERSION)
     return Principal(claims[name], _permissions(claims), claims.get("app_id"), claims.get("token_version"))
 
 
@@ -177,6 +177,6 @@ def _permissions(claims: Mapping[str, Any]) -> frozenset[str]:
         return DEFAULT_PERMISSIONS
     listed = claims["permissions"]
     if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-        raise InvalidToken(Refusal.PERMISSIONS)
+        raise InvalidToken(RejectionReason.PERMISSIONS)
     # A name that this program does not know grants nothing here.
     return PERMISSIONS.intersection(listed)

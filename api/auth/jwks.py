@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from api.auth.claims import InvalidToken, Refusal
+from api.auth.claims import InvalidToken, RejectionReason
 from api.auth.keyset import MAX_KEY_ID_LENGTH, KeySet, MalformedKeySet, SigningKey, parse_key_set
 from reconciler.egress import DocumentSource, FetchFailed
 from reconciler.logging import RepeatSuppressor, log_extra
@@ -93,7 +93,7 @@ class RemoteKeys:
         # For each kid and alg that fitted no key, how many fetches had started when they were first seen.
         self._unknown: OrderedDict[tuple[str | None, str], int] = OrderedDict()
         self._attempted = asyncio.Event()
-        self._troubles = RepeatSuppressor(log, clock=clock)
+        self._issues = RepeatSuppressor(log, clock=clock)
         self._skipped: tuple[str, ...] = ()
 
     @asynccontextmanager
@@ -118,16 +118,16 @@ class RemoteKeys:
             KeysUnavailable: that is not known yet.
         """
         if key_id is not None and len(key_id) > MAX_KEY_ID_LENGTH:
-            raise InvalidToken(Refusal.KEY_ID)
+            raise InvalidToken(RejectionReason.KEY_ID)
         keys = self._current()
         key = keys.only(algorithm) if key_id is None else keys.named(key_id, algorithm)
         if key is not None:
             return key
         wanted = (key_id, algorithm)
         if wanted in keys.choices:
-            raise InvalidToken(Refusal.NO_KEY_ID)  # several keys fit, and another one would not change that
+            raise InvalidToken(RejectionReason.NO_KEY_ID)  # several keys fit, and another one would not change that
         if self._succeeded > self._unknown.setdefault(wanted, self._started):
-            raise InvalidToken(_refusal(keys, key_id))
+            raise InvalidToken(_rejection_reason(keys, key_id))
         self._forget_oldest()
         raise KeysUnavailable(self._retry_after())
 
@@ -168,14 +168,14 @@ class RemoteKeys:
         except MalformedKeySet as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - the refresh must not end; the record carries the traceback
-            self._troubles.report(
+            self._issues.report(
                 "jwks.refresh_crashed", logging.ERROR, "The JWKS refresh failed unexpectedly.", error=error
             )
             return False
         else:
             self._replace(keys, began, number)
             return True
-        self._troubles.report(
+        self._issues.report(
             _FETCH,
             logging.WARNING,
             f"JWT_JWKS_URL cannot be fetched: {reason}. The last key set stays in use for an hour at most.",
@@ -184,14 +184,14 @@ class RemoteKeys:
         return False
 
     def _replace(self, keys: KeySet, began: float, number: int) -> None:
-        gone = self._set.choices - keys.choices
+        removed = self._set.choices - keys.choices
         self._set, self._set_from, self._succeeded = keys, began, number
         for wanted in keys.choices:
             self._unknown.pop(wanted, None)
         # This fetch has shown that a withdrawn key does not exist.
-        self._unknown.update(dict.fromkeys(gone, number - 1))
+        self._unknown.update(dict.fromkeys(removed, number - 1))
         self._forget_oldest()
-        self._troubles.resolve(_FETCH, "JWT_JWKS_URL can be fetched again.")
+        self._issues.resolve(_FETCH, "JWT_JWKS_URL can be fetched again.")
         if keys.skipped != self._skipped:
             for reason in keys.skipped[:_LOGGED_SKIPS]:
                 log.warning(
@@ -202,7 +202,7 @@ class RemoteKeys:
         self._skipped = keys.skipped
 
 
-def _refusal(keys: KeySet, key_id: str | None) -> Refusal:
+def _rejection_reason(keys: KeySet, key_id: str | None) -> RejectionReason:
     if key_id is None:
-        return Refusal.NO_KEY_ID
-    return Refusal.ALGORITHM_OF_KEY if key_id in keys.key_ids else Refusal.UNKNOWN_KEY
+        return RejectionReason.NO_KEY_ID
+    return RejectionReason.ALGORITHM_OF_KEY if key_id in keys.key_ids else RejectionReason.UNKNOWN_KEY

@@ -26,11 +26,11 @@ _BY_CURVE = {
 ASYMMETRIC = frozenset(RSA_ALGORITHMS).union(*_BY_CURVE.values())
 MAX_KEY_ID_LENGTH = 255
 MAX_KEYS = 100
-SMALLEST_RSA_BITS = 2048
+MIN_RSA_BITS = 2048
 # A larger key makes every check slow.
-LARGEST_RSA_BITS = 8192
-# Most characters of base64url in a member; an exponent beyond 64 bits makes every check slow.
-_RSA_LENGTHS = (("n", LARGEST_RSA_BITS // 6 + 4), ("e", 12))
+MAX_RSA_BITS = 8192
+# The maximum number of base64url characters of a member; a larger exponent than 64 bits makes every check slow.
+_RSA_LENGTHS = (("n", MAX_RSA_BITS // 6 + 4), ("e", 12))
 _MEMBERS = ("kty", "crv", "n", "e", "x", "y")
 _BROKEN = (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
 
@@ -110,11 +110,11 @@ def parse_key_set(document: bytes) -> KeySet:
         raise MalformedKeySet("the document has no list named keys")
     keys: list[SigningKey] = []
     skipped = []
-    for number, each in enumerate(listed[:MAX_KEYS]):
+    for number, item in enumerate(listed[:MAX_KEYS]):
         try:
-            keys.append(_signing_key(each))
+            keys.append(_signing_key(item))
         except _Unusable as error:
-            key_id = each.get("kid") if isinstance(each, dict) else None
+            key_id = item.get("kid") if isinstance(item, dict) else None
             named = repr(key_id[:MAX_KEY_ID_LENGTH]) if isinstance(key_id, str) else f"number {number + 1}"
             skipped.append(f"{named}: {error}")
     if len(listed) > MAX_KEYS:
@@ -133,13 +133,13 @@ def _signing_key(jwk: object) -> SigningKey:
         material = json.dumps([key_id, sorted(algorithms), [jwk.get(name) for name in _MEMBERS]])
     except _BROKEN:
         raise _Unusable("cannot be read as a key of its type") from None
-    if jwk["kty"] == "RSA" and not SMALLEST_RSA_BITS <= public_key.key_size <= LARGEST_RSA_BITS:
+    if jwk["kty"] == "RSA" and not MIN_RSA_BITS <= public_key.key_size <= MAX_RSA_BITS:
         raise _Unusable(f"an RSA key of {public_key.key_size} bits")
     return SigningKey(key_id, algorithms, "alg" in jwk, public_key, hashlib.sha256(material.encode()).digest())
 
 
 def _algorithms(jwk: Mapping[str, Any]) -> frozenset[str]:
-    """What a key may check by its own description. Raises _Unusable."""
+    """Return the algorithms that a key declares. Raises _Unusable."""
     kind, curve = jwk.get("kty"), jwk.get("crv")
     if kind == "oct" or "d" in jwk or "k" in jwk:
         raise _Unusable("a secret or private key, which must not be published")
@@ -149,9 +149,9 @@ def _algorithms(jwk: Mapping[str, Any]) -> frozenset[str]:
     if not isinstance(operations, list) or "verify" not in operations:
         raise _Unusable("key_ops lacks verify")
     if kind == "RSA":
-        # Before anything computes with them.
-        if any(not isinstance(jwk.get(name), str) or len(jwk[name]) > longest for name, longest in _RSA_LENGTHS):
-            raise _Unusable(f"not an RSA key of at most {LARGEST_RSA_BITS} bits")
+        # The sizes are checked before any computation with the key.
+        if any(not isinstance(jwk.get(name), str) or len(jwk[name]) > limit for name, limit in _RSA_LENGTHS):
+            raise _Unusable(f"not an RSA key of at most {MAX_RSA_BITS} bits")
         fitting: tuple[str, ...] = RSA_ALGORITHMS
     else:
         fitting = _BY_CURVE.get((kind, curve), ()) if isinstance(kind, str) and isinstance(curve, str) else ()

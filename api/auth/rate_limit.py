@@ -1,4 +1,4 @@
-"""Limits on rates, kept in this process: requests of an owner, and failed tokens of an address."""
+"""Rate limits of this process: the requests of an owner, and the invalid tokens of an address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from specs.settings import SettingsError
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_MOST_KEYS = 20_000
+_MAX_KEYS = 20_000
 _IPV6_PREFIX = 64
 # An address with a port, or an IPv6 address in brackets (RFC 7239 6).
 _NODE = re.compile(
@@ -24,31 +24,31 @@ _FORWARDED = re.compile(rf"{_PAIR}(?:[ \t]*+;[ \t]*+(?:{_PAIR})?+)*+")
 
 
 class RateLimit:
-    """A token bucket per key: ``per_minute`` at once, refilled evenly. The least recently used keys are forgotten.
+    """A token bucket per key with a burst of ``per_minute``. The least recently used keys are dropped.
 
     Args:
         per_minute: requests per minute.
-        clock: seconds that only grow.
-        most_keys: how many keys are remembered.
+        clock: monotonic seconds.
+        max_keys: the maximum number of keys.
     """
 
     def __init__(
-        self, per_minute: int, *, clock: Callable[[], float] = time.monotonic, most_keys: int = _MOST_KEYS
+        self, per_minute: int, *, clock: Callable[[], float] = time.monotonic, max_keys: int = _MAX_KEYS
     ) -> None:
         self._size = float(per_minute)
         self._per_second = per_minute / 60
         self._clock = clock
-        self._most_keys = most_keys
+        self._max_keys = max_keys
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str) -> int:
-        """Use one up: 0 when it was there, else the whole seconds until the next one is."""
+        """Take a token. Return 0, or if there was none the whole seconds until the next one."""
         now = self._clock()
         level, at = self._buckets.pop(key, (self._size, now))
         level = min(self._size, level + (now - at) * self._per_second)
         wait = 0 if level >= 1 else math.ceil((1 - level) / self._per_second)
         self._buckets[key] = (level if wait else level - 1, now)
-        if len(self._buckets) > self._most_keys:
+        if len(self._buckets) > self._max_keys:
             self._buckets.popitem(last=False)
         return wait
 
@@ -57,10 +57,10 @@ class RateLimit:
 
 
 class ClientAddress:
-    """Whose address a request comes from, behind proxies that are known.
+    """Finds the client's address behind trusted proxies.
 
     Args:
-        trusted_proxies: addresses or networks whose forwarding header is believed.
+        trusted_proxies: addresses or networks whose forwarding header counts.
 
     Raises:
         SettingsError: one of them is neither.
@@ -73,14 +73,14 @@ class ClientAddress:
             raise SettingsError("TRUSTED_PROXIES must hold addresses or networks such as 10.0.0.0/8") from None
 
     def of(self, peer: str, forwarded: Iterable[str]) -> str:
-        """The last address in the chain that is not a known proxy; of IPv6 its /64, which one client has whole.
+        """Return the last address in the chain that is not a trusted proxy; of IPv6 its /64, which one client owns.
 
-        Each element is read for itself, from the last one back, so nothing that a client puts before the elements of
-        the proxies changes how those are read.
+        Each element is parsed separately, from the last one backwards, so elements that a client sends do not change
+        how the elements of the proxies are parsed.
 
         Args:
             peer: the address that connected.
-            forwarded: values of the ``X-Forwarded-For`` or of the ``Forwarded`` headers (RFC 7239), in their order.
+            forwarded: the values of the ``X-Forwarded-For`` or ``Forwarded`` headers (RFC 7239), in order.
         """
         address = _parsed(peer)
         hops = [hop for value in forwarded for hop in value.split(",") if hop.strip()]
@@ -98,17 +98,17 @@ class ClientAddress:
 
 
 def _node(hop: str) -> str:
-    """The address in one element of either header, without its port; nothing for an element that names none."""
+    """Return the address of one element of either header, without its port; empty if there is none."""
     hop = hop.strip(" \t")
     if "=" in hop:
         if not _FORWARDED.fullmatch(hop):
             return ""
-        named = [value for name, value in re.findall(_PAIR, hop) if name.lower() == "for"]
-        hop = named[0] if len(named) == 1 else ""
+        values = [value for name, value in re.findall(_PAIR, hop) if name.lower() == "for"]
+        hop = values[0] if len(values) == 1 else ""
     if len(hop) >= 2 and hop[0] == hop[-1] == '"':
         hop = hop[1:-1]
-    found = _NODE.fullmatch(hop)
-    return (found["bracketed"] or found["address"]) if found else hop
+    match = _NODE.fullmatch(hop)
+    return (match["bracketed"] or match["address"]) if match else hop
 
 
 def _parsed(address: str) -> _Address | None:

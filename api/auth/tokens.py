@@ -1,7 +1,7 @@
-"""Tokens: who calls, and what they may do.
+"""Tokens: verification, and a cache of verified tokens.
 
-The configuration alone says which algorithms count: HS256 with ``JWT_SECRET_KEY``, or asymmetric ones with the keys of
-``JWT_JWKS_URL``. Nothing in a token chooses its own check, and nothing in it is fetched.
+The settings alone choose the algorithms: HS256 with ``JWT_SECRET_KEY``, or asymmetric ones with the keys of
+``JWT_JWKS_URL``. Nothing in a token selects how it is verified, and no URL in it is fetched.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from api.auth.claims import (
     ClaimRules,
     InvalidToken,
     Principal,
-    Refusal,
+    RejectionReason,
     check_claims,
     parse_object,
     principal_of,
@@ -36,17 +36,25 @@ __all__ = ["InvalidToken", "KeysUnavailable", "Principal", "TokenVerifier", "iss
 
 MAX_TOKEN_LENGTH = 8192
 _SYMMETRIC = frozenset({"HS256"})
-# How long after a check a token counts without another.
-_TRUSTED_SECONDS = 60.0
-_MOST_KNOWN = 4096
+# How long a verified token counts without another verification.
+_CACHE_TTL_SECONDS = 60.0
+_MAX_CACHED_TOKENS = 4096
 _JWS = jwt.PyJWS()
-# Whatever the library raises while it takes a token apart is the token's fault.
-_NOT_A_TOKEN = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
+# Any of these errors while the library parses a token means that the token is malformed.
+_MALFORMED_TOKEN_ERRORS = (
+    jwt.PyJWTError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Checked:
-    """A good token: until when it counts, by the wall clock and by the monotonic one, and the key that signed it."""
+class _VerifiedToken:
+    """A valid token: its expiry by the wall clock, the cache's by the monotonic one, and the key that signed it."""
 
     principal: Principal
     expiry: float
@@ -55,13 +63,13 @@ class _Checked:
 
 
 class TokenVerifier:
-    """Checks tokens by the configuration; a good one is not checked again for a minute.
+    """Verifies tokens by the settings. A valid one is cached for a minute.
 
-    It is not remembered beyond its ``exp`` nor beyond its key's place in the issuer's key set.
+    A token is not cached beyond its ``exp``, nor after its key left the issuer's key set.
 
     Args:
-        settings: the keys and what else is asked of a token.
-        keys: for tests; otherwise made from the settings.
+        settings: the keys and the required claims.
+        keys: for tests; None uses the settings.
         now: seconds since 1970.
         clock: monotonic seconds.
     """
@@ -81,11 +89,11 @@ class TokenVerifier:
         self._rules = ClaimRules(settings.jwt_issuer, settings.jwt_audience, settings.max_token_seconds)
         self._now = now
         self._clock = clock
-        self._known: OrderedDict[bytes, _Checked] = OrderedDict()
+        self._cache: OrderedDict[bytes, _VerifiedToken] = OrderedDict()
 
     @asynccontextmanager
     async def refreshing(self) -> AsyncIterator[None]:
-        """Keep the issuer's keys current inside the block; nothing to do with a secret."""
+        """Refresh the issuer's keys inside the block; nothing happens with a secret."""
         if self._keys is None:
             yield
             return
@@ -93,58 +101,58 @@ class TokenVerifier:
             yield
 
     def verify(self, token: str) -> Principal:
-        """The caller that the token speaks for. Never waits.
+        """Return the caller of a token, without waiting.
 
         Raises:
-            InvalidToken: it does not count.
-            KeysUnavailable: it cannot be checked at the moment.
+            InvalidToken: the token is not valid.
+            KeysUnavailable: the token cannot be verified now.
         """
         if len(token) > MAX_TOKEN_LENGTH:
-            raise InvalidToken(Refusal.TOO_LONG)
+            raise InvalidToken(RejectionReason.TOO_LONG)
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-        known = self._known.get(digest)
-        if known is not None and self._still_counts(known):
-            self._known.move_to_end(digest)
-            return known.principal
+        cached = self._cache.get(digest)
+        if cached is not None and self._is_valid(cached):
+            self._cache.move_to_end(digest)
+            return cached.principal
         key, payload = self._signed_payload(token)
         principal, expiry = check_claims(parse_object(payload), self._rules, self._now())
-        self._known[digest] = _Checked(principal, expiry, self._clock() + _TRUSTED_SECONDS, key)
-        if len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+        self._cache[digest] = _VerifiedToken(principal, expiry, self._clock() + _CACHE_TTL_SECONDS, key)
+        if len(self._cache) > _MAX_CACHED_TOKENS:
+            self._cache.popitem(last=False)
         return principal
 
-    def _still_counts(self, known: _Checked) -> bool:
-        if self._now() >= known.expiry or self._clock() >= known.until:
+    def _is_valid(self, cached: _VerifiedToken) -> bool:
+        if self._now() >= cached.expiry or self._clock() >= cached.until:
             return False
-        return known.key is None or (self._keys is not None and self._keys.holds(known.key))
+        return cached.key is None or (self._keys is not None and self._keys.holds(cached.key))
 
     def _signed_payload(self, token: str) -> tuple[SigningKey | None, bytes]:
         header = _header(token)
         algorithm, key_id = header.get("alg"), header.get("kid")
         if "crit" in header or "b64" in header:
-            raise InvalidToken(Refusal.CRITICAL)
+            raise InvalidToken(RejectionReason.CRITICAL)
         if not isinstance(algorithm, str) or algorithm not in (_SYMMETRIC if self._keys is None else ASYMMETRIC):
-            raise InvalidToken(Refusal.ALGORITHM)
+            raise InvalidToken(RejectionReason.ALGORITHM)
         if "kid" in header and (not isinstance(key_id, str) or len(key_id) > MAX_KEY_ID_LENGTH):
-            raise InvalidToken(Refusal.KEY_ID)
+            raise InvalidToken(RejectionReason.KEY_ID)
         key = None if self._keys is None else self._keys.find(algorithm, key_id)
         trusted: Any = self._secret if key is None else key.public_key
         try:
             payload: bytes = _JWS.decode_complete(token, trusted, algorithms=[algorithm])["payload"]
         except jwt.InvalidSignatureError:
-            raise InvalidToken(Refusal.SIGNATURE) from None
-        except _NOT_A_TOKEN:
-            raise InvalidToken(Refusal.MALFORMED) from None
+            raise InvalidToken(RejectionReason.SIGNATURE) from None
+        except _MALFORMED_TOKEN_ERRORS:
+            raise InvalidToken(RejectionReason.MALFORMED) from None
         return key, payload
 
 
 def _header(token: str) -> dict[str, Any]:
     segment, _, _ = token.partition(".")
     try:
-        # The library decodes it again and is strict about the alphabet.
+        # The library decodes it again, with a strict alphabet.
         data = base64url_decode(segment.rstrip("="))
-    except _NOT_A_TOKEN:
-        raise InvalidToken(Refusal.MALFORMED) from None
+    except _MALFORMED_TOKEN_ERRORS:
+        raise InvalidToken(RejectionReason.MALFORMED) from None
     return parse_object(data)
 
 
@@ -157,10 +165,10 @@ def issue_token(
     app_id: str | None = None,
     token_version: int | None = None,
 ) -> str:
-    """A token for trying things, valid for ``ttl`` seconds.
+    """Return a token for tests, valid for ``ttl`` seconds.
 
     Raises:
-        ValueError: a claim or the time would not be accepted, or there is no secret to sign with.
+        ValueError: a claim or the time is not valid, or no secret is configured.
     """
     if settings.jwt_secret_key is None:
         raise ValueError("only JWT_SECRET_KEY can sign tokens; with JWT_JWKS_URL the Morphik instance issues them")

@@ -1,7 +1,7 @@
-"""Accepting connections on a listener, as many as there may be.
+"""Accepts the connections of a listener, up to the limit of the process.
 
-asyncio's own server logs a record for each ``accept`` that fails for want of descriptors and takes in more connections
-than can be served; this one makes room first, and reports failures at growing intervals.
+asyncio's own server logs a record for each ``accept`` that fails without descriptors, and accepts more connections than
+it can serve. This one closes a waiting connection first, and reports failures at growing intervals.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from collections.abc import Callable
 from api.connections.pool import Connections
 from reconciler.logging import RepeatSuppressor
 
-_MOST_AT_ONCE = 32  # accepted in one turn of the loop
-_PAUSE_SECONDS = 0.05  # while there is no room
+_MAX_BATCH_SIZE = 32  # connections accepted in one iteration of the event loop
+_PAUSE_SECONDS = 0.05  # at the limit
 
 log = logging.getLogger(__name__)
 
 
 class Acceptor:
-    """Takes the connections of one listener until it is stopped.
+    """Accepts the connections of one listener until it is stopped.
 
     Args:
-        listener: it listens already; closed by its owner.
-        connections: all of the process.
-        protocol: makes the protocol of a new connection, which tells ``connections`` when it has opened.
+        listener: a listening socket; the caller closes it.
+        connections: of the process.
+        protocol: returns the protocol of a new connection, which calls ``connections.opened``.
     """
 
     def __init__(
@@ -38,57 +38,57 @@ class Acceptor:
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[None]] = set()
-        self._next: socket.socket | None = None  # accepted, while there is no room for it
+        self._next: socket.socket | None = None  # accepted, and over the limit
         self._pause: asyncio.TimerHandle | None = None
-        self._troubles = RepeatSuppressor(log)
+        self._issues = RepeatSuppressor(log)
 
     def start(self) -> None:
-        """Accept from now on."""
+        """Start to accept."""
         self._pause = None
         self._listener.settimeout(0)
         self._loop.add_reader(self._listener, self._accept)
         self._accept()
 
     async def stop(self) -> None:
-        """Accept no more, after taking in each client that is connected by now: the kernel would reset it."""
+        """Accept all pending connections, which the kernel would reset, and stop."""
         self._loop.remove_reader(self._listener)
         if self._pause is not None:
             self._pause.cancel()
-        with contextlib.suppress(OSError):  # none is left, or there are no descriptors for more
+        with contextlib.suppress(OSError):  # no connection is pending, or no descriptor is free
             while True:
                 self._open(self._take())
         while self._opening:
             await asyncio.wait([*self._opening])
 
     def _take(self) -> socket.socket:
-        """The next connection. Raises OSError where there is none."""
+        """Return the next connection. Raises OSError if there is none."""
         if self._next is not None:
             taken, self._next = self._next, None
             return taken
         return self._listener.accept()[0]
 
     def _accept(self) -> None:
-        for _ in range(_MOST_AT_ONCE):
+        for _ in range(_MAX_BATCH_SIZE):
             try:
                 connection = self._take()
             except (BlockingIOError, InterruptedError, ConnectionError):
                 return
             except OSError as error:
-                # Most likely something else has used up descriptors or buffers; a closed connection gives some back.
-                self._connections.close_longest_waiting()
-                message = f"A connection cannot be accepted: {error.strerror}."
-                self._troubles.report(
+                # Other users have probably exhausted descriptors or buffers; a closed connection frees some.
+                self._connections.close_oldest_waiting()
+                message = f"accept failed: {error.strerror}."
+                self._issues.report(
                     "connections.accept_failed", logging.ERROR, message, connections=len(self._connections)
                 )
-                self._rest()
+                self._suspend()
                 return
-            if not self._connections.make_room():
+            if not self._connections.reserve_slot():
                 self._next = connection
-                self._rest()
+                self._suspend()
                 return
             self._open(connection)
 
-    def _rest(self) -> None:
+    def _suspend(self) -> None:
         self._loop.remove_reader(self._listener)
         self._pause = self._loop.call_later(_PAUSE_SECONDS, self.start)
 

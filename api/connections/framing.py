@@ -1,12 +1,12 @@
 """Strict framing of HTTP/1.1 requests (RFC 9112), before any parser sees them.
 
-The parser gets one request at a time: a whole, valid head, then exactly the bytes of its body. Bytes of a later request
-are kept back until the earlier one is answered. A message that two readers could delimit differently is refused, so
-whatever parser comes after, no request can be smuggled past a proxy. Every step is linear in its input.
+The parser receives one request at a time: a complete, valid head, then exactly the bytes of its body. Bytes of a later
+request are buffered until the response to the earlier one is complete. A message that two parsers could delimit
+differently is rejected, so no request can be smuggled past a proxy. Every step is linear in its input.
 
-Of a chunked body the parser sees chunks that are written here: extensions and trailers are checked and dropped
-(RFC 9112 7.1.1 and 7.1.2 allow both). Upgrades, h2c among them, are ignored (RFC 9110 7.8): the parser does not see the
-field, and so does not stop at it. Nor does it see a method that it may not know; ``Framing.method`` holds the method.
+A chunked body reaches the parser as chunks written here: extensions and trailers are checked and dropped (RFC 9112 7.1.1
+and 7.1.2 allow both). Upgrades, including h2c, are ignored (RFC 9110 7.8): the parser does not see the field. It does not
+see methods that it may not know either; ``Framing.method`` is the method.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from api.problems import MALFORMED_REQUEST, expectation_failed, head_too_large, 
 
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_CHUNK_LINE_BYTES = 256
-_MAX_EXTENSION_BYTES = 1024  # of all chunks of a body together
-_MAX_CHUNKS = 4096  # of a body: tiny ones cost far more than their bytes
+_MAX_EXTENSION_BYTES = 1024  # of all chunks of a body
+_MAX_CHUNKS = 4096  # of a body: small chunks cost far more than their bytes
 _MAX_TRAILER_BYTES = 8 * 1024
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
@@ -39,7 +39,7 @@ _TRAILER = re.compile(_FIELD)
 
 
 class _Part(Enum):
-    """Which part of a request the next byte belongs to."""
+    """The part of a request that the next byte belongs to."""
 
     HEAD = auto()
     BODY = auto()  # of a known length
@@ -47,14 +47,14 @@ class _Part(Enum):
     CHUNK_DATA = auto()
     CHUNK_END = auto()
     TRAILERS = auto()
-    NONE = auto()  # the request is complete; what comes belongs to the next one
+    NONE = auto()  # the request is complete; the next byte belongs to the next one
 
 
 class Framing:
-    """The requests on one connection, one after another.
+    """The requests on one connection, in sequence.
 
     Attributes:
-        method: of the present request, once its head is complete.
+        method: of the current request, when its head is complete.
     """
 
     __slots__ = (
@@ -76,30 +76,30 @@ class Framing:
 
     @property
     def has_head(self) -> bool:
-        """Whether the head of the present request is complete."""
+        """Whether the head of the current request is complete."""
         return self._part is not _Part.HEAD
 
     @property
     def is_complete(self) -> bool:
-        """Whether the whole of the present request has arrived."""
+        """Whether the current request is complete."""
         return self._part is _Part.NONE
 
     @property
-    def kept(self) -> int:
-        """How many bytes are kept back: of an incomplete head, or of later requests."""
+    def buffered(self) -> int:
+        """Return the number of buffered bytes: of an incomplete head, or of later requests."""
         return len(self._buffer)
 
     def feed(self, data: bytes) -> bytes:
-        """Take in bytes from the client; what the parser may see now.
+        """Add bytes from the client. Return the bytes for the parser.
 
         Raises:
-            ProblemError: the request is refused, and nothing after it on this connection can be delimited.
+            ProblemError: the request is rejected, and nothing after it on this connection can be delimited.
         """
         self._buffer += data
         return self._advance()
 
     def next_request(self) -> bytes:
-        """Begin the next request with what was kept back; what the parser may see now. Raises as ``feed`` does."""
+        """Start the next request with the buffered bytes. Return the bytes for the parser. Raises as ``feed`` does."""
         self._begin()
         return self._advance()
 
@@ -112,14 +112,14 @@ class Framing:
         self._extensions = self._trailers = 0  # bytes of this body
 
     def _advance(self) -> bytes:
-        passed = b""
+        output = b""
         if self._part is _Part.HEAD:
-            passed = self._head()
+            output = self._head()
         if self._part is _Part.BODY:
-            return passed + self._body()
+            return output + self._body()
         if self._part in (_Part.HEAD, _Part.NONE):
-            return passed
-        return passed + self._chunks()
+            return output
+        return output + self._chunks()
 
     def _take(self, count: int) -> bytes:
         taken = bytes(self._buffer[:count])
@@ -142,7 +142,7 @@ class Framing:
         return b""
 
     def _checked(self, head: bytes) -> bytes:
-        """The head as the parser may see it, with the body's framing taken from it."""
+        """Return the head for the parser, and read the body's framing from it."""
         parsed = _HEAD.fullmatch(head)
         if parsed is None:
             raise malformed_head()
@@ -186,7 +186,7 @@ class Framing:
         return data
 
     def _chunks(self) -> bytes:
-        """All data that has arrived as one chunk, and the last chunk after the end."""
+        """Return the buffered data as one chunk, and the last chunk after the end."""
         data, before = bytearray(), -1
         while self._part is not _Part.NONE and len(self._buffer) != before:
             before = len(self._buffer)
@@ -205,11 +205,11 @@ class Framing:
                     self._part = _Part.CHUNK_LINE
             else:
                 self._trailer()
-        passed = b"%x\r\n%b\r\n" % (len(data), bytes(data)) if data else b""
-        return passed + b"0\r\n\r\n" if self._part is _Part.NONE else passed
+        output = b"%x\r\n%b\r\n" % (len(data), bytes(data)) if data else b""
+        return output + b"0\r\n\r\n" if self._part is _Part.NONE else output
 
     def _line(self, limit: int) -> bytes | None:
-        """The next line, without its end; None before it is complete."""
+        """Return the next line without its end, or None before it is complete."""
         end = self._buffer.find(b"\r\n", 0, limit)
         if end >= 0:
             return self._take(end + 2)[:-2]
@@ -243,7 +243,7 @@ class Framing:
 
 
 def _host(hosts: list[bytes], *, required: bool) -> bytes | None:
-    """The request's host, in lowercase; None for a request of HTTP/1.0 that names none."""
+    """Return the request's host in lowercase, or None for an HTTP/1.0 request without one."""
     if not hosts and not required:
         return None
     if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
@@ -252,7 +252,7 @@ def _host(hosts: list[bytes], *, required: bool) -> bytes | None:
 
 
 def _origin_form(method: bytes, target: bytes, host: bytes | None) -> bytes:
-    """The target as a path and query: ``http://host/path`` is one too, if its host is the Host header's."""
+    """Return the target as path and query; ``http://host/path`` is valid if its host is that of the Host header."""
     if method == b"OPTIONS" and target == b"*":
         return target
     absolute = _ABSOLUTE.fullmatch(target)

@@ -1,4 +1,4 @@
-"""The connections of a process: how many there may be, which one gives way, and the clock of their deadlines."""
+"""The connections of a process: their limit, the choice of one to close at the limit, and their deadlines."""
 
 from __future__ import annotations
 
@@ -15,55 +15,55 @@ from reconciler.logging import RepeatSuppressor
 from specs.settings import ConnectionSettings
 
 KEEP_ALIVE_SECONDS = 75
-MOST_CONNECTIONS = 10_000
+MAX_CONNECTIONS = 10_000
 RESERVED_DESCRIPTORS = 256  # for the catalog, Neon, apps' databases, listeners and logs
 _CHECK_SECONDS = 1.0
-_MOST_PASSED_OVER = 16
+_MAX_SKIPPED = 16
 
 log = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
-    """What the pool needs of a connection."""
+    """The interface of a connection to the pool."""
 
     def check(self, now: float) -> None:
         """Close it if a deadline has passed; ``now`` is the loop's time in seconds."""
 
     def has_unread(self) -> bool:
-        """Whether bytes have arrived that nothing has read yet."""
+        """Whether bytes have arrived that are not read yet."""
 
     def is_unread(self) -> bool:
-        """Whether so much of an answer is unread that nothing more of it is written."""
+        """Whether the client does not read its response, so that writing is paused."""
 
-    def give_way(self) -> None:
-        """Close it without an answer."""
+    def abort(self) -> None:
+        """Close it without a response."""
 
 
 class Connections:
     """All client connections of a process, over all of its listeners.
 
-    A connection *waits* while the client has not sent a complete request; else a request is in flight. At the limit the
-    connection that has waited longest gives way to a new one. One with a request in flight does so only where its
-    client does not read the answer, and after all that wait.
+    A connection *waits* while the client has not sent a complete request; otherwise a request is in flight. At the limit,
+    a new connection replaces the one that has waited longest. A connection with a request in flight is closed only if
+    its client does not read the response, and only if no connection waits.
 
     Attributes:
-        limit: how many there may be.
-        keep_alive_seconds: how long a connection may stay idle after an answer.
-        opening: how many are accepted and have no transport yet.
+        limit: the maximum number.
+        keep_alive_seconds: the maximum idle time after a response.
+        opening: the number of accepted connections without a transport.
     """
 
-    def __init__(self, limit: int = MOST_CONNECTIONS, *, keep_alive_seconds: int = KEEP_ALIVE_SECONDS) -> None:
+    def __init__(self, limit: int = MAX_CONNECTIONS, *, keep_alive_seconds: int = KEEP_ALIVE_SECONDS) -> None:
         self.limit = limit
         self.keep_alive_seconds = keep_alive_seconds
         self.opening = 0
         self._waiting: OrderedDict[Connection, None] = OrderedDict()
         self._in_flight: OrderedDict[Connection, None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
-        self._troubles = RepeatSuppressor(log)
+        self._issues = RepeatSuppressor(log)
 
     @classmethod
     def of(cls, settings: ConnectionSettings) -> Connections:
-        """As many as the settings and the process's limit on descriptors allow; that limit is raised first."""
+        """Return a pool with the limit that the settings and the process's descriptors allow; raise the latter first."""
         allowed = connection_limit(raise_descriptor_limit())
         limit = min(allowed, settings.max_connections or allowed)
         return cls(limit, keep_alive_seconds=settings.keep_alive_seconds)
@@ -75,45 +75,47 @@ class Connections:
         yield from (*self._waiting, *self._in_flight)
 
     def opened(self, connection: Connection) -> None:
-        """One of those that were opening has its transport, and waits for its first request."""
+        """Add an accepted connection that has its transport and waits for its first request."""
         self.opening -= 1
         self.waits(connection)
 
     def waits(self, connection: Connection) -> None:
-        """From now on the connection waits for a complete request."""
+        """Record that the connection waits for a complete request."""
         self._in_flight.pop(connection, None)
         self._waiting[connection] = None
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._check)
 
     def works(self, connection: Connection) -> None:
-        """A complete request of the connection is in flight."""
+        """Record that a complete request of the connection is in flight."""
         if connection in self._waiting:
             del self._waiting[connection]
             self._in_flight[connection] = None
 
     def remove(self, connection: Connection) -> None:
-        """The connection is closed, or about to be."""
+        """Remove a connection that is closed or about to be."""
         self._waiting.pop(connection, None)
         self._in_flight.pop(connection, None)
 
-    def make_room(self) -> bool:
-        """Whether there is room for one more, if need be after another has given way."""
-        return len(self) < self.limit or self.close_longest_waiting()
+    def reserve_slot(self) -> bool:
+        """Whether one more connection is allowed, possibly after another one was closed."""
+        return len(self) < self.limit or self.close_oldest_waiting()
 
-    def close_longest_waiting(self) -> bool:
-        """Close the connection that has waited longest, for a request or for its client to read; False if none waits.
+    def close_oldest_waiting(self) -> bool:
+        """Close the connection that has waited longest for a request or for its client to read; False if none waits.
 
-        One from which something has arrived is passed over, since that may be a whole request.
+        A connection with unread bytes is skipped, since they may be a complete request.
         """
-        oldest = [*islice(self._waiting, _MOST_PASSED_OVER)]
+        oldest = [*islice(self._waiting, _MAX_SKIPPED)]
         idle = next((connection for connection in oldest if not connection.has_unread()), None)
-        chosen = idle or next(chain(oldest, (each for each in self._in_flight if each.is_unread())), None)
+        chosen = idle or next(
+            chain(oldest, (connection for connection in self._in_flight if connection.is_unread())), None
+        )
         if chosen is None:
             return False
         self.remove(chosen)
-        chosen.give_way()
-        self._troubles.report(
+        chosen.abort()
+        self._issues.report(
             "connections.limit_reached",
             logging.WARNING,
             "The connection limit is reached. The connection that waited longest for its client is closed.",
@@ -123,7 +125,7 @@ class Connections:
 
     def _check(self) -> None:
         loop = asyncio.get_running_loop()
-        # First, so that no error in a connection's check ends the deadlines of all.
+        # The timer is set first, so that an error in one connection's check does not end the deadlines of all.
         self._timer = loop.call_later(_CHECK_SECONDS, self._check) if len(self) else None
         now = loop.time()
         for connection in self:
@@ -131,14 +133,14 @@ class Connections:
 
 
 def connection_limit(descriptors: int) -> int:
-    """How many connections a process with so many descriptors may have."""
-    return min(descriptors - min(descriptors // 2, RESERVED_DESCRIPTORS), MOST_CONNECTIONS)
+    """Return the limit of connections for a number of descriptors."""
+    return min(descriptors - min(descriptors // 2, RESERVED_DESCRIPTORS), MAX_CONNECTIONS)
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the soft limit on descriptors to the hard one, where the system lets us; the limit."""
+    """Raise the soft limit of descriptors to the hard one if the system allows it, and return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
-    return MOST_CONNECTIONS + RESERVED_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    return MAX_CONNECTIONS + RESERVED_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft

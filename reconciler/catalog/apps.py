@@ -57,7 +57,7 @@ class _CreateRequest:
 
     owner_id: str
     desired: DesiredApp
-    given: Collection[str]
+    provided: Collection[str]
     key: str | None
     fingerprint: bytes | None
 
@@ -67,9 +67,9 @@ class _CreateRequest:
         return {"owner_id": self.owner_id, "app_name": self.desired.app_name, "key": self.key}
 
     def differing(self, app: AppMetadata) -> tuple[str, ...]:
-        """The given fields in which an app differs, sorted. What the client left out follows no later default."""
-        given = {name: app.app_name if name == "app_name" else getattr(app.spec, name) for name in self.given}
-        return tuple(sorted(name for name, value in given.items() if value != getattr(self.desired, name)))
+        """The provided fields in which an app differs, sorted. What the client left out follows no later default."""
+        provided = {name: app.app_name if name == "app_name" else getattr(app.spec, name) for name in self.provided}
+        return tuple(sorted(name for name, value in provided.items() if value != getattr(self.desired, name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class AppStore:
         owner_id: str,
         desired: DesiredApp,
         *,
-        given: Collection[str],
+        provided: Collection[str],
         app_id: str,
         idempotency_key: str | None,
         fingerprint: bytes | None,
@@ -129,7 +129,7 @@ class AppStore:
         Args:
             owner_id: whose app it is.
             desired: what it shall be, defaults filled in.
-            given: the fields of ``desired`` that the client gave; only these are compared with an app of that name.
+            provided: the fields of ``desired`` that the client gave; only these are compared with an app of that name.
             app_id: the id for a new app; unused when one is found.
             idempotency_key: the client's key, remembered with ``fingerprint``, a digest of the request.
             fingerprint: required with a key.
@@ -155,7 +155,7 @@ class AppStore:
             "max_creates": limits.creates_per_day,
             "max_keys": MAX_KEYS,
         }
-        sought = _CreateRequest(owner_id, desired, given, idempotency_key, fingerprint)
+        sought = _CreateRequest(owner_id, desired, provided, idempotency_key, fingerprint)
         for _ in range(_MAX_ATTEMPTS):
             try:
                 known = await self._find_by_idempotency_key(sought)
@@ -178,12 +178,12 @@ class AppStore:
         owner_id: str,
         desired: DesiredApp,
         *,
-        given: Collection[str],
+        provided: Collection[str],
         idempotency_key: str | None,
         fingerprint: bytes | None,
     ) -> AppMetadata | None:
         """The app that ``create`` would find; None where it would write one. Raises as ``create`` does."""
-        sought = _CreateRequest(owner_id, desired, given, idempotency_key, fingerprint)
+        sought = _CreateRequest(owner_id, desired, provided, idempotency_key, fingerprint)
         for _ in range(_MAX_ATTEMPTS):
             try:
                 return await self._find_by_idempotency_key(sought) or await self._find_living(sought)
@@ -353,7 +353,7 @@ class AppStore:
 
 
 def _new_app(desired: DesiredApp, wanted: dict[str, Any], made_at: datetime) -> AppMetadata:
-    """The row as ``create_apps`` wrote it: what it was given, and the columns' defaults."""
+    """The row as ``create_apps`` wrote it: what it was provided, and the columns' defaults."""
     waiting = Condition(
         type=ConditionType.READY,
         status="False",

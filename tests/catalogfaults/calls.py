@@ -73,7 +73,7 @@ class Hands:
         await self.apps.create(
             owner,
             _desired(name),
-            given=("app_name", "region"),
+            provided=("app_name", "region"),
             app_id=app_id or IDS[name],
             idempotency_key=key,
             fingerprint=None if key is None else b"body",

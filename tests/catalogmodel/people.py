@@ -32,7 +32,7 @@ class People(Base):
         key=KEYS,
         most=st.sampled_from((1, 3, 9)),
         a_day=st.sampled_from((4, 99)),
-        given=st.sampled_from((("app_name",), ("app_name", "pg_version"))),
+        provided=st.sampled_from((("app_name",), ("app_name", "pg_version"))),
     )
     def ask(
         self,
@@ -42,7 +42,7 @@ class People(Base):
         key: str | None,
         most: int,
         a_day: int = 99,
-        given: tuple[str, ...] = ("app_name", "pg_version"),
+        provided: tuple[str, ...] = ("app_name", "pg_version"),
     ) -> None:
         """A create; the fingerprint is of the body, so that a key with another body is met."""
         pair, app_id = self.pair, app_id_from_bytes(hashlib.sha256(b"%d" % len(self.asked)).digest()[:15])
@@ -54,7 +54,7 @@ class People(Base):
             pair.apps.create(
                 owner,
                 desired,
-                given=given,
+                provided=provided,
                 app_id=app_id,
                 idempotency_key=key,
                 fingerprint=fingerprint,
@@ -62,7 +62,7 @@ class People(Base):
                 request_id=None,
             ),
             lambda: pair.twin.create(
-                owner, desired, given=given, app_id=app_id, key=key, fingerprint=fingerprint, limits=limits
+                owner, desired, provided=provided, app_id=app_id, key=key, fingerprint=fingerprint, limits=limits
             ),
             seen=lambda made: (plain(made.app), made.created),
             modelled=lambda made: (twin_row(pair.twin, made.app), made.created),

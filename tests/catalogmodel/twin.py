@@ -69,7 +69,7 @@ class Twin(FleetCatalog):
         owner: str,
         desired: DesiredApp,
         *,
-        given: Collection[str],
+        provided: Collection[str],
         app_id: str,
         key: str | None,
         fingerprint: bytes | None,
@@ -83,7 +83,7 @@ class Twin(FleetCatalog):
             return CreateResult(self.rows[known[1]].as_shown_to_owner(), created=False)
         for row in self.rows.values():
             if (row.owner_id, row.app_name, row.delete_requested_at) == (owner, desired.app_name, None):
-                return self._found(row, desired, given, key, fingerprint)
+                return self._found(row, desired, provided, key, fingerprint)
         if self.living.get(owner, 0) >= limits.apps:
             raise LimitReached(limits.apps)
         hour = int(self._clock.now // 3600)
@@ -98,10 +98,15 @@ class Twin(FleetCatalog):
         return CreateResult(self.rows[app_id], created=True)
 
     def _found(
-        self, row: AppMetadata, desired: DesiredApp, given: Collection[str], key: str | None, fingerprint: bytes | None
+        self,
+        row: AppMetadata,
+        desired: DesiredApp,
+        provided: Collection[str],
+        key: str | None,
+        fingerprint: bytes | None,
     ) -> CreateResult:
         stored = row.spec.model_dump() | {"app_name": row.app_name}
-        differing = sorted(name for name in given if stored[name] != getattr(desired, name))
+        differing = sorted(name for name in provided if stored[name] != getattr(desired, name))
         if differing:
             raise NameTaken(row.app_id, tuple(differing))
         self._remember(row.owner_id, key, fingerprint, row.app_id)

@@ -82,7 +82,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(protocol, "BODY_SECONDS", 0.3)
     monkeypatch.setattr(protocol, "WRITE_SECONDS", 0.3)
-    monkeypatch.setattr(protocol, "REFUSED_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "REJECTION_LINGER_SECONDS", 0.3)
 
 
 def run(use: Callable[[Served, Callable[[], Awaitable[Client]]], Coroutine[Any, Any, None]], **limits: int) -> None:

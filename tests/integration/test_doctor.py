@@ -118,7 +118,7 @@ def test_all_is_well_and_nothing_is_changed(catalog_url: str, given: Set, home: 
     assert set(states.values()) == {CheckStatus.OK}, lines
     assert {method for method, _ in arrived} == {"GET"}
     assert len(arrived) >= 5
-    assert "tried, all open" in by_check["keys in use"].message
+    assert "checked, all decrypt" in by_check["keys in use"].message
     assert "an organization's key" in by_check["key"].message
     assert OPTIONS.org_id in by_check["organization"].message
 
@@ -166,12 +166,12 @@ def test_the_same_for_machines(given: Set, capsys: pytest.CaptureFixture[str]) -
     assert main(["doctor", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["ok"] is True
-    assert {"check", "state", "says", "do"} == set(document["checks"][0])
+    assert {"check", "status", "message", "remedy"} == set(document["checks"][0])
     given(DATABASE_URL=None)
     assert main(["doctor", "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["ok"] is False
-    assert {each["check"] for each in document["checks"] if each["state"] == "FAILED"} == {"catalog settings"}
+    assert {each["check"] for each in document["checks"] if each["status"] == "FAILED"} == {"catalog settings"}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_the_same_for_machines(given: Set, capsys: pytest.CaptureFixture[str]) -
         # A name that only the client refuses, by IDNA.
         ({"NEON_API_KEY": "k", "NEON_API_URL": "https://☺.example"}, "key", "the address of the Neon API"),
         ({"PORT": "hidden"}, "HTTP settings", "PORT"),
-        ({"CONTROL_PLANE_ID": "Not This"}, "plane settings", "CONTROL_PLANE_ID"),
+        ({"CONTROL_PLANE_ID": "Not This"}, "control plane settings", "CONTROL_PLANE_ID"),
         ({"NEON_API_KEY": "hidden one"}, "Neon settings", "NEON_API_KEY"),
         ({"SETTLE_SECONDS": "1"}, "Neon settings", "SETTLE_SECONDS"),
         ({"NEON_API_KEY": "hidden", "NEON_API_URL": "http://127.0.0.1:9/api/v2"}, "key", "no connection"),
@@ -204,10 +204,10 @@ def test_what_is_wrong_is_one_line_that_says_what_to_do(
     given(**changes)
     assert main(["doctor", "--json"]) == 1
     printed = capsys.readouterr().out
-    failed = [each for each in json.loads(printed)["checks"] if each["state"] == "FAILED"]
+    failed = [each for each in json.loads(printed)["checks"] if each["status"] == "FAILED"]
     assert [each["check"] for each in failed] == [check]
-    assert said in failed[0]["says"]
-    assert failed[0]["do"]
+    assert said in failed[0]["message"]
+    assert failed[0]["remedy"]
     assert "hidden" not in printed
 
 
@@ -228,7 +228,7 @@ def test_migrations_that_are_missing_interrupted_newer_or_unreleased(
     line = _examined()["migrations"]
     assert (line.status, "unreleased earlier schema (0001.catalog)" in line.message) == (CheckStatus.FAILED, True)
     execute(catalog_url, "DELETE FROM _yoyo_migration")
-    assert "no note says" in _examined()["migrations"].message
+    assert "without a record" in _examined()["migrations"].message
 
 
 def test_a_migration_under_way_and_a_lock_row_left_behind(catalog_url: str, given: Set) -> None:
@@ -248,7 +248,7 @@ def test_an_empty_database_is_not_migrated(empty_database_url: str, given: Set) 
     given(DATABASE_URL=empty_database_url)
     by_check = _examined()
     assert [line.check for line in by_check.values() if line.status is CheckStatus.FAILED] == ["migrations"]
-    assert by_check["rights"].status is by_check["keys in use"].status is CheckStatus.SKIPPED
+    assert by_check["privileges"].status is by_check["keys in use"].status is CheckStatus.SKIPPED
 
 
 def test_a_key_in_use_that_is_not_there_is_named(catalog_url: str, given: Set) -> None:
@@ -276,11 +276,11 @@ def test_a_stop_another_catalog_and_missing_rights_fail(catalog_url: str, given:
     execute(catalog_url, "UPDATE catalog_identity SET quarantined_at = now(), quarantine_reason = 'commits were lost'")
     assert "commits were lost" in _examined()["stop"].message
     given(DATABASE_URL=with_options(catalog_url, "-c role=morphik_apps_reconciler"))
-    assert "may reconcile and not serve" in _examined()["rights"].message
+    assert "may reconcile and not serve" in _examined()["privileges"].message
     given(DATABASE_URL=with_options(catalog_url, "-c role=morphik_apps_api"))
-    assert _examined()["rights"].status is CheckStatus.OK
+    assert _examined()["privileges"].status is CheckStatus.OK
     given(NEON_API_KEY="k", NEON_API_URL="http://127.0.0.1:9/api/v2")
-    line = _examined()["rights"]
+    line = _examined()["privileges"]
     assert (line.status, "may not reconcile" in line.message) == (CheckStatus.FAILED, True)
 
 

@@ -46,7 +46,7 @@ async def _life(url: str) -> None:
             await apps.create(
                 "o",
                 DESIRED,
-                given=("app_name",),
+                provided=("app_name",),
                 app_id=APP_ID,
                 idempotency_key=key,
                 fingerprint=b"f",

@@ -89,7 +89,7 @@ def test_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("answers", "check", "status", "said"),
     [
-        ({"auth": (401, {"code": "", "message": "bad key"})}, "key", CheckStatus.FAILED, "the key is refused"),
+        ({"auth": (401, {"code": "", "message": "bad key"})}, "key", CheckStatus.FAILED, "Neon rejects the key"),
         ({"auth": AUTH | {"auth_method": "api_key_user"}}, "key", CheckStatus.WARNING, "a personal key"),
         ({"auth": AUTH | {"auth_method": "something_new"}}, "key", CheckStatus.WARNING, "something_new"),
         ({"auth": (500, {})}, "key", CheckStatus.FAILED, "500"),
@@ -98,7 +98,7 @@ def test_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
             {"projects": [{"id": "odd-1"}]},
             "projects",
             CheckStatus.WARNING,
-            "1 in the organization, 0 with a name of ours; 1",
+            "1 in the organization, 0 with a name of this product; 1",
         ),
         ({"organizations": SCOPED}, "organization", CheckStatus.FAILED, "for one project only"),
         ({"organizations": {"organizations": []}}, "organization", CheckStatus.FAILED, "the key sees none"),
@@ -150,7 +150,7 @@ def test_a_wrong_organization_is_said_plainly(
     ],
 )
 def test_what_the_catalog_works_with_is_compared(changes: Json, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    line = _checked(_neon(), monkeypatch, _identity(**changes))["pins"]
+    line = _checked(_neon(), monkeypatch, _identity(**changes))["binding"]
     assert (line.status, said in line.message) == (CheckStatus.FAILED, True)
 
 
@@ -165,7 +165,7 @@ def test_what_the_catalog_works_with_is_compared(changes: Json, said: str, monke
 def test_pins_unused_catalog_in_doubt_takes_another_plane(
     changes: Json, status: CheckStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = _checked(_neon(), monkeypatch, _identity(control_plane_id="former", **changes))["pins"]
+    line = _checked(_neon(), monkeypatch, _identity(control_plane_id="former", **changes))["binding"]
     assert (line.status, "former" in line.message) == (status, True)
 
 
@@ -202,9 +202,15 @@ def test_a_reading_client_sends_nothing_but_get() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "uncertain", "status"),
-    [(0, 0, CheckStatus.OK), (1.9, 0, CheckStatus.OK), (-5, 0, CheckStatus.WARNING), (5, 4, CheckStatus.OK), (31, 0, CheckStatus.FAILED),
-     (-31, 2, CheckStatus.WARNING)],
-)  # fmt: skip
+    [
+        (0, 0, CheckStatus.OK),
+        (1.9, 0, CheckStatus.OK),
+        (-5, 0, CheckStatus.WARNING),
+        (5, 4, CheckStatus.OK),
+        (31, 0, CheckStatus.FAILED),
+        (-31, 2, CheckStatus.WARNING),
+    ],
+)
 def test_a_clock_is_judged_by_what_is_certain(seconds: float, uncertain: float, status: CheckStatus) -> None:
     line = check_clock_skew("clock", timedelta(seconds=seconds), timedelta(seconds=uncertain))
     assert line.status is status

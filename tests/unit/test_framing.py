@@ -95,7 +95,7 @@ def _passed(framing: Framing, pieces: list[bytes]) -> bytes:
 def test_feed_valid_request_passes_one_spelling(sent: bytes, seen: bytes) -> None:
     framing = Framing()
     assert framing.feed(sent + b"next") == seen
-    assert (framing.is_complete, framing.kept) == (True, 4)
+    assert (framing.is_complete, framing.buffered) == (True, 4)
 
 
 @pytest.mark.parametrize(("sent", "status"), REFUSED.values(), ids=REFUSED)
@@ -124,7 +124,7 @@ def test_next_request_keeps_back_what_was_pipelined() -> None:
     assert framing.feed(GET * 3) == GET
     assert framing.feed(GET) == b""
     assert [framing.next_request() for _ in range(4)] == [GET, GET, GET, b""]
-    assert (framing.kept, framing.has_head) == (0, False)
+    assert (framing.buffered, framing.has_head) == (0, False)
 
 
 def test_head_of_64_kib_passes() -> None:

@@ -25,7 +25,7 @@ def test_a_slow_rate_says_how_long() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    limit = RateLimit(10, clock=lambda: 0.0, most_keys=100)
+    limit = RateLimit(10, clock=lambda: 0.0, max_keys=100)
     for number in range(1000):
         limit.take(str(number))
     assert len(limit) == 100

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from starlette.requests import Request
 
 from api.auth.authorizer import Authorizer
-from api.auth.claims import Refusal
+from api.auth.claims import RejectionReason
 from api.auth.revocations import TokenRevocations
 from api.auth.tokens import InvalidToken, Principal, TokenVerifier, issue_token
 from api.problems import ProblemError
@@ -300,7 +300,7 @@ def test_remembered_token_wall_clock_set_back_does_not_count_longer(monkeypatch:
 
 
 def test_remembered_tokens_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.auth.tokens._MOST_KNOWN", 2)
+    monkeypatch.setattr("api.auth.tokens._MAX_CACHED_TOKENS", 2)
     verifier = TokenVerifier(settings())
     tokens = [signed(claims(user_id=f"u{number}")) for number in range(3)]
     for token in tokens:
@@ -325,24 +325,24 @@ def test_leeway_is_half_a_minute_for_nbf_and_none_for_exp(seconds: dict[str, int
             clocks.verifier().verify(token)
 
 
-REASONS: dict[str, tuple[str, Refusal]] = {
-    "expired": (signed(claims(exp=NOW - 1, note="canary")), Refusal.EXPIRED),
-    "no exp": (signed(claims(exp=None, note="canary")), Refusal.NO_EXPIRY),
-    "exp a word": (signed(claims(exp="canary")), Refusal.EXPIRY),
-    "not yet valid": (signed(claims(nbf=NOW + 43_200, note="canary")), Refusal.NOT_YET_VALID),
-    "another issuer": (signed(claims(iss="canary", aud="apps")), Refusal.ISSUER),
-    "another audience": (signed(claims(iss="morphik", aud=["canary"])), Refusal.AUDIENCE),
-    "another key": (signed(claims(note="canary"), secret="j" * 32), Refusal.SIGNATURE),
-    "another algorithm": (signed(header={"alg": "canary"}), Refusal.ALGORITHM),
-    "crit": (signed(header={"alg": "HS256", "crit": ["canary"]}), Refusal.CRITICAL),
-    "named twice": (signed(b'{"canary": 1, "canary": 2}'), Refusal.NAMED_TWICE),
-    "no owner": (signed(claims(user_id=None, iss="morphik", aud="apps", note="canary")), Refusal.NO_OWNER),
-    "owner": (signed(claims(user_id="canary\n", iss="morphik", aud="apps")), Refusal.OWNER),
-    "permissions": (signed(claims(permissions="canary", iss="morphik", aud="apps")), Refusal.PERMISSIONS),
-    "app_id": (signed(claims(app_id=["canary"], iss="morphik", aud="apps")), Refusal.APP_ID),
-    "token_version": (signed(claims(token_version="canary", iss="morphik", aud="apps")), Refusal.VERSION),
-    "no token": ("canary", Refusal.MALFORMED),
-    "too long": ("canary" * 2000, Refusal.TOO_LONG),
+REASONS: dict[str, tuple[str, RejectionReason]] = {
+    "expired": (signed(claims(exp=NOW - 1, note="canary")), RejectionReason.EXPIRED),
+    "no exp": (signed(claims(exp=None, note="canary")), RejectionReason.NO_EXPIRY),
+    "exp a word": (signed(claims(exp="canary")), RejectionReason.EXPIRY),
+    "not yet valid": (signed(claims(nbf=NOW + 43_200, note="canary")), RejectionReason.NOT_YET_VALID),
+    "another issuer": (signed(claims(iss="canary", aud="apps")), RejectionReason.ISSUER),
+    "another audience": (signed(claims(iss="morphik", aud=["canary"])), RejectionReason.AUDIENCE),
+    "another key": (signed(claims(note="canary"), secret="j" * 32), RejectionReason.SIGNATURE),
+    "another algorithm": (signed(header={"alg": "canary"}), RejectionReason.ALGORITHM),
+    "crit": (signed(header={"alg": "HS256", "crit": ["canary"]}), RejectionReason.CRITICAL),
+    "named twice": (signed(b'{"canary": 1, "canary": 2}'), RejectionReason.NAMED_TWICE),
+    "no owner": (signed(claims(user_id=None, iss="morphik", aud="apps", note="canary")), RejectionReason.NO_OWNER),
+    "owner": (signed(claims(user_id="canary\n", iss="morphik", aud="apps")), RejectionReason.OWNER),
+    "permissions": (signed(claims(permissions="canary", iss="morphik", aud="apps")), RejectionReason.PERMISSIONS),
+    "app_id": (signed(claims(app_id=["canary"], iss="morphik", aud="apps")), RejectionReason.APP_ID),
+    "token_version": (signed(claims(token_version="canary", iss="morphik", aud="apps")), RejectionReason.VERSION),
+    "no token": ("canary", RejectionReason.MALFORMED),
+    "too long": ("canary" * 2000, RejectionReason.TOO_LONG),
 }
 
 

@@ -78,6 +78,8 @@ def carry_out(url: str, sql: str, *, keep: bool) -> Deeds:
         files = _files(connection)
         shape = _columns(connection) | _functions(connection)
         connection.commit()
+        # What parallel workers read is not counted in this session.
+        connection.execute("SET LOCAL max_parallel_maintenance_workers = 0")
         connection.execute(sql.encode())
         held = {table for (table,) in connection.execute(_HELD, (list(_STRONG),))}
         touched = connection.execute(_TOUCHED).fetchall()

@@ -25,7 +25,7 @@ BREAKING = {
         "ALTER TABLE app_metadata ADD COLUMN nonce uuid NOT NULL DEFAULT gen_random_uuid()", "rewrites app_metadata",
     ),
     "another type": ("ALTER TABLE app_work ALTER COLUMN attempts TYPE bigint", "rewrites app_work"),
-    "an index": ("CREATE INDEX ON app_metadata (schema_version)", "reads all of app_metadata under a lock"),
+    "an index": ("CREATE INDEX ON app_metadata (app_name)", "reads all of app_metadata under a lock"),
     "a constraint for all rows": (
         "ALTER TABLE app_metadata ADD CONSTRAINT c CHECK (generation > 0)", "reads all of app_metadata under a lock",
     ),

@@ -53,7 +53,7 @@ def with_catalog(url: str, use: Callable[[AppStore], Awaitable[Result]]) -> Resu
 async def create(catalog: AppStore, name: str = "notes", owner: str = "alice", **changes: Any) -> CreateResult:
     """Ask for an app; ``changes`` go to ``AppCatalog.create``, ``max_apps`` and ``max_creates`` as its limits."""
     given: dict[str, Any] = {
-        "given": DesiredApp.model_fields,
+        "provided": DesiredApp.model_fields,
         "limits": OwnerLimits(changes.pop("max_apps", 100), changes.pop("max_creates", 1_000_000)),
         "app_id": new_app_id(),
         "idempotency_key": None,

@@ -4,9 +4,9 @@ The parser receives one request at a time: a complete, valid head, then exactly 
 request are buffered until the response to the earlier one is complete. A message that two parsers could delimit
 differently is rejected, so no request can be smuggled past a proxy. Every step is linear in its input.
 
-A chunked body reaches the parser as chunks written here: extensions and trailers are checked and dropped (RFC 9112 7.1.1
-and 7.1.2 allow both). Upgrades, including h2c, are ignored (RFC 9110 7.8): the parser does not see the field. It does not
-see methods that it may not know either; ``Framing.method`` is the method.
+A chunked body reaches the parser as chunks written here: extensions and trailers are checked and dropped (RFC 9112
+7.1.1 and 7.1.2 allow both). Upgrades, including h2c, are ignored (RFC 9110 7.8): the parser does not see the field. It
+does not see methods that it may not know either; ``Framing.method`` is the method.
 """
 
 from __future__ import annotations

@@ -42,9 +42,9 @@ class Connection(Protocol):
 class Connections:
     """All client connections of a process, over all of its listeners.
 
-    A connection *waits* while the client has not sent a complete request; otherwise a request is in flight. At the limit,
-    a new connection replaces the one that has waited longest. A connection with a request in flight is closed only if
-    its client does not read the response, and only if no connection waits.
+    A connection *waits* while the client has not sent a complete request; otherwise a request is in flight. At the
+    limit, a new connection replaces the one that has waited longest. A connection with a request in flight is closed
+    only if its client does not read the response, and only if no connection waits.
 
     Attributes:
         limit: the maximum number.
@@ -63,7 +63,7 @@ class Connections:
 
     @classmethod
     def of(cls, settings: ConnectionSettings) -> Connections:
-        """Return a pool with the limit that the settings and the process's descriptors allow; raise the latter first."""
+        """Return a pool with the limit that the settings and the descriptors allow; raise the latter first."""
         allowed = connection_limit(raise_descriptor_limit())
         limit = min(allowed, settings.max_connections or allowed)
         return cls(limit, keep_alive_seconds=settings.keep_alive_seconds)

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol behind strict framing and deadlines.
 
-A subclass receives the bytes of the transport before the parser does. It uses asyncio's protocol methods, and of uvicorn
-``on_headers_complete``, ``scope``, ``on_response_complete``, ``timeout_keep_alive_handler``,
+A subclass receives the bytes of the transport before the parser does. It uses asyncio's protocol methods, and of
+uvicorn ``on_headers_complete``, ``scope``, ``on_response_complete``, ``timeout_keep_alive_handler``,
 ``_unset_keepalive_if_required``, ``send_400_response``, ``flow`` and ``cycle.response_started``. A wrapper around the
 protocol cannot observe the end of a response, and middleware receives only requests with a complete head.
 """

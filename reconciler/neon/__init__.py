@@ -1,1 +1,1 @@
-"""The Neon API: `codec` says what a call and its answer mean and performs nothing; `client` performs it over HTTP."""
+"""The Neon API: `codec` says what a call and its response mean and performs nothing; `client` performs it over HTTP."""

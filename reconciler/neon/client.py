@@ -1,7 +1,7 @@
-"""Neon's API, a method for each call. Every request passes a gate, which keeps the pace.
+"""Neon's API, one method per call. Every request passes a gate, which applies the rate limit.
 
-What is sent again here did not happen, or changes nothing (``resend``); everything else is decided above, after
-looking at what is there.
+The client retries only requests that Neon did not execute or that change nothing (``retry``). For all others the
+reconciler observes the state before it decides.
 """
 
 from __future__ import annotations
@@ -49,25 +49,25 @@ from specs.neon import (
 T = TypeVar("T")
 
 MAX_PAGES: Final = 10_000
-"""Pages of one list before it counts as endless."""
+"""Pages of one list, before the list counts as endless."""
 
 
 class NeonClient:
     """Sends calls to Neon.
 
     Args:
-        base_url: the API's address; https, or http on this machine only.
+        base_url: the API's address; https, or http on loopback only.
         api_key: sent as ``Authorization: Bearer``.
-        timeout_seconds: total time of one request, from connecting to the last byte of the answer.
-        transport: carries the requests instead of the network.
-        proxy: the proxy that requests go through; None for none.
-        max_body_bytes: the longest answer that is read.
-        request_ids: makes each ``X-Request-ID``; random by default.
+        timeout_seconds: the total time of a request, from connecting to the last byte of the response.
+        transport: replaces the network.
+        proxy: the egress proxy, or None.
+        max_body_bytes: the maximum size of a response.
+        request_ids: returns each ``X-Request-ID``; random by default.
         on_request: called after every request, in the sender's context; it must not raise.
-        gate: what every request passes, also one that is sent again; open by default.
+        gate: every attempt of a request passes it; without delays by default.
 
     Raises:
-        ValueError: the address or the key cannot be used; the message holds neither.
+        ValueError: the address or the key is not valid. The message contains neither.
     """
 
     def __init__(
@@ -107,26 +107,26 @@ class NeonClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes all connections; the client cannot be used again."""
+        """Close all connections. The client cannot be used again."""
         await self._transport.aclose()
 
     def with_gate(self, gate: RequestGate) -> NeonClient:
-        """The same client, with the same connections, whose requests pass another gate."""
+        """Return a client with the same connections and another gate."""
         other = copy.copy(self)
-        other._gate = gate  # noqa: SLF001 - one of this class
+        other._gate = gate  # noqa: SLF001 - the same class
         return other
 
     async def send(self, call: NeonCall[T]) -> T:
-        """Sends a request, again where its answer says that nothing was done, and returns what the answer means.
+        """Send a request, retry it if Neon did not execute it, and return the model of the response.
 
         Raises:
-            NeonNotSent: no connection could be made.
-            NeonOutcomeUnknown: no whole answer came, or one that says nothing.
-            NeonAPIError: Neon refused.
-            ReconcileError: the gate did not let it pass.
-            asyncio.CancelledError: passes through; the outcome then is unknown too.
+            NeonNotSent: no connection was made.
+            NeonOutcomeUnknown: the response is missing, incomplete or unreadable.
+            NeonAPIError: Neon rejected the request.
+            ReconcileError: the gate did not allow the request.
+            asyncio.CancelledError: the outcome is unknown.
         """
-        began, resends, request = time.monotonic(), 0, call.request
+        started, retries, request = time.monotonic(), 0, call.request
         while True:
             await self._gate.acquire(request)
             try:
@@ -134,34 +134,34 @@ class NeonClient:
             except NeonAPIError as error:
                 if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                     await self._gate.on_rate_limited(error.retry_after)
-                left = min(began + RETRY_WINDOW_SECONDS - time.monotonic(), self._gate.retry_window(request))
-                jitter = random.random()  # noqa: S311 - spreads requests, guards nothing
-                pause = retry_delay(error, request, retries=resends, jitter=jitter, left=left)
-                if pause is None:
+                left = min(started + RETRY_WINDOW_SECONDS - time.monotonic(), self._gate.retry_window(request))
+                jitter = random.random()  # noqa: S311 - it spreads requests and protects nothing
+                delay = retry_delay(error, request, retries=retries, jitter=jitter, left=left)
+                if delay is None:
                     raise
-            resends += 1
-            await asyncio.sleep(pause)
+            retries += 1
+            await asyncio.sleep(delay)
 
     # Projects
 
     async def create_project(self, spec: ProjectCreate) -> CreateProjectResponse:
-        """Makes a project; the caller has committed its intent, since a second send makes a second project."""
+        """Create a project. The caller has committed an intent, since a second request creates a second project."""
         return await self.send(codec.create_project(spec))
 
     async def get_project(self, project_id: str) -> Project:
-        """One project; `NeonNotFound` alone is no proof that it is gone."""
+        """Read one project. `NeonNotFound` alone does not prove that it is deleted."""
         return await self.send(codec.get_project(project_id))
 
     async def update_project(self, project_id: str, spec: ProjectUpdate) -> UpdateProjectResponse:
-        """Sets what is not None in the spec."""
+        """Set the fields of the spec that are not None."""
         return await self.send(codec.update_project(project_id, spec))
 
     async def delete_project(self, project_id: str) -> Project:
-        """Deletes a project, recoverably for 7 days (Neon API reference, Projects)."""
+        """Delete a project, recoverably for 7 days (Neon API reference, Projects)."""
         return await self.send(codec.delete_project(project_id))
 
     async def recover_project(self, project_id: str) -> RecoverProjectResponse:
-        """Brings a deleted project back; its connection strings stay as they were."""
+        """Recover a deleted project with its connection strings unchanged."""
         return await self.send(codec.recover_project(project_id))
 
     async def list_projects(
@@ -173,7 +173,7 @@ class NeonClient:
         limit: int = codec.PROJECTS_PER_PAGE,
         recoverable: bool = False,
     ) -> ProjectPage:
-        """One page of projects."""
+        """List one page of projects."""
         return await self.send(
             codec.list_projects(org_id=org_id, search=search, cursor=cursor, limit=limit, recoverable=recoverable)
         )
@@ -181,10 +181,10 @@ class NeonClient:
     async def list_all_projects(
         self, *, org_id: str | None, search: str | None = None, recoverable: bool = False
     ) -> ProjectListing:
-        """All pages, to the empty one; a search ends at a page that is not full and lacks nothing.
+        """List all pages, up to an empty one. A search ends at a page that is neither full nor incomplete.
 
         Raises:
-            NeonOutcomeUnknown: the pages go in a circle or do not end.
+            NeonOutcomeUnknown: the pages repeat or do not end.
         """
         projects: dict[str, Project] = {}
         unavailable: dict[str, None] = {}
@@ -217,18 +217,18 @@ class NeonClient:
     # Inside a project
 
     async def create_branch(self, project_id: str, spec: BranchCreate) -> CreateBranchResponse:
-        """Makes a branch, with a compute where the spec asks for one."""
+        """Create a branch, with a compute if the spec has one."""
         return await self.send(codec.create_branch(project_id, spec))
 
     async def update_branch(self, project_id: str, branch_id: str, *, protected: bool) -> UpdateBranchResponse:
-        """Sets or clears a branch's protection."""
+        """Set or clear a branch's protection."""
         return await self.send(codec.update_branch(project_id, branch_id, protected=protected))
 
     async def list_branches(self, project_id: str) -> BranchList:
-        """All branches of a project with their annotations; ``next`` is always None.
+        """List all branches of a project with their annotations; ``next`` is always None.
 
         Raises:
-            NeonOutcomeUnknown: the pages go in a circle or do not end.
+            NeonOutcomeUnknown: the pages repeat or do not end.
         """
         branches: dict[str, Branch] = {}
         annotations: dict[str, dict[str, str]] = {}
@@ -250,15 +250,15 @@ class NeonClient:
         raise _pagination_error(codec.list_branches(project_id).request)
 
     async def list_endpoints(self, project_id: str) -> tuple[Endpoint, ...]:
-        """All computes of a project."""
+        """List all computes of a project."""
         return await self.send(codec.list_endpoints(project_id))
 
     async def create_endpoint(self, project_id: str, spec: EndpointCreate) -> EndpointResponse:
-        """Makes a compute for a branch that has none."""
+        """Create a compute for a branch without one."""
         return await self.send(codec.create_endpoint(project_id, spec))
 
     async def list_operations(self, project_id: str, limit: int = 100) -> tuple[Operation, ...]:
-        """The latest operations of a project, newest first."""
+        """List the latest operations of a project, newest first."""
         return await self.send(codec.list_operations(project_id, limit))
 
     async def get_connection_string(
@@ -271,7 +271,7 @@ class NeonClient:
         endpoint_id: str | None = None,
         pooled: bool = False,
     ) -> SecretStr:
-        """The URI of a role and database, on the default branch where none is named; resets no password."""
+        """Read the URI of a role and database, by default on the default branch. It resets no password."""
         return await self.send(
             codec.get_connection_uri(
                 project_id,
@@ -285,22 +285,22 @@ class NeonClient:
 
     @staticmethod
     def build_connection_string(connection_uri: str, pooler_host: str | None) -> str:
-        """The URI with its host replaced by the pooler's; see `codec.build_connection_string`."""
+        """Return the URI with its host replaced by the pooler's; see `codec.build_connection_string`."""
         return codec.build_connection_string(connection_uri, pooler_host)
 
     # The key
 
     async def list_organizations(self) -> tuple[Organization, ...]:
-        """The organizations that the key may see."""
+        """List the key's organizations."""
         return await self.send(codec.list_organizations())
 
     async def get_auth(self) -> AuthDetails:
-        """Whose key this is; every valid key is answered."""
+        """Read the key's account. It succeeds for every valid key."""
         return await self.send(codec.get_auth())
 
 
 def _is_last(page: ProjectPage, *, searching: bool) -> bool:
-    """Whether no project can follow: a page that is not full proves it for a search only if it lacks nothing."""
+    """Whether no project can follow. For a search, a page that is not full proves it only if it is complete."""
     number = len(page.projects) + len(page.unreadable)
     if number == 0 or page.cursor is None:
         return True

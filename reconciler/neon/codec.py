@@ -1,8 +1,8 @@
-"""What each call of Neon's API is, and what its answer means. Pure: nothing here sends anything.
+"""The calls of Neon's API. Pure: nothing here sends a request.
 
-A function per call builds a `NeonCall`: the request and the reader of its answer. `decode` turns an answer into the
-model, or raises what it says about the world (`reconciler.neon.protocol`). Whatever carries the bytes, a network or a
-simulator, goes through these two, so both mean the same.
+One function per call returns a `NeonCall`: the request and the parser of its response. `decode` converts a response
+into the model, or raises an error (`reconciler.neon.protocol`). The network and the simulators both use these
+functions, so they interpret responses identically.
 
 Source: Neon OpenAPI document v2 (routes, parameters, bodies).
 """
@@ -67,10 +67,10 @@ __all__ = [
 ]
 
 PROJECTS_PER_PAGE: Final = 400
-"""The most projects that a page may hold (Neon OpenAPI document, listProjects)."""
+"""The maximum number of projects per page (Neon OpenAPI document, listProjects)."""
 
 BRANCHES_PER_PAGE: Final = 1000
-"""Branches asked for at once; Neon allows 10,000, which a bounded answer could not hold."""
+"""Requested branches per page; Neon allows 10,000, which would exceed the size limit of a response."""
 
 _PROJECT: Final = "/projects/{project_id}"
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
@@ -83,7 +83,7 @@ _POSTGRES_URI = re.compile(
 
 
 class InvalidConnectionURI(ValueError):
-    """Not a Postgres URI with one host, or a host that is none. The message never holds the value."""
+    """Not a Postgres URI with one host, or an invalid host name. The message never contains the value."""
 
 
 # The calls
@@ -97,10 +97,10 @@ def _request(
     body: dict[str, Any] | None = None,
     **ids: str,
 ) -> NeonRequest:
-    """Raises `InvalidNeonId`: an empty id would be answered by a redirect, another could name another route."""
+    """Raises `InvalidNeonId`: an empty id causes a redirect, and another text could select another route."""
     for name, value in ids.items():
         if not is_neon_id(value):
-            raise InvalidNeonId(f"{name} is not an id of Neon's")
+            raise InvalidNeonId(f"{name} is not an id of Neon")
     chosen = tuple((key, value) for key, value in (params or {}).items() if value is not None)
     return NeonRequest(method, route, route.format(**ids), chosen, body, method != "GET")
 
@@ -117,7 +117,7 @@ def list_projects(
     limit: int = PROJECTS_PER_PAGE,
     recoverable: bool = False,
 ) -> NeonCall[ProjectPage]:
-    """One page of projects; ``search`` is a part of a name or id, ``recoverable`` asks for the deleted ones only."""
+    """List one page of projects; ``search`` is a part of a name or id, ``recoverable`` lists the deleted ones only."""
     params = {
         "org_id": org_id,
         "search": search,
@@ -129,44 +129,44 @@ def list_projects(
 
 
 def get_project(project_id: str) -> NeonCall[Project]:
-    """One project; a deleted one is absent."""
+    """Read one project; a deleted one is not found."""
     request = _request("GET", _PROJECT, project_id=project_id)
     return NeonCall(request, decoders.project(project_id))
 
 
 def create_project(spec: ProjectCreate) -> NeonCall[CreateProjectResponse]:
-    """A new project. Sent twice it makes two: Neon has no idempotency key and names are not unique."""
+    """Create a project. A second request creates a second one: Neon has no idempotency keys or unique names."""
     request = _request("POST", "/projects", body={"project": _dump(spec)})
     return NeonCall(request, CreateProjectResponse.model_validate)
 
 
 def update_project(project_id: str, spec: ProjectUpdate) -> NeonCall[UpdateProjectResponse]:
-    """Sets what is not None in the spec."""
+    """Set the fields of the spec that are not None."""
     request = _request("PATCH", _PROJECT, body={"project": _dump(spec)}, project_id=project_id)
     return NeonCall(request, decoders.of_project(UpdateProjectResponse, project_id))
 
 
 def delete_project(project_id: str) -> NeonCall[Project]:
-    """Deletes a project, recoverably for 7 days; answered by 422 while any branch of it is protected."""
+    """Delete a project, recoverably for 7 days. Neon returns a 422 while one of its branches is protected."""
     request = _request("DELETE", _PROJECT, project_id=project_id)
     return NeonCall(request, decoders.project(project_id))
 
 
 def recover_project(project_id: str) -> NeonCall[RecoverProjectResponse]:
-    """Brings a deleted project back with its branches, computes and connection strings (beta)."""
+    """Recover a deleted project with its branches, computes and connection strings (beta)."""
     request = _request("POST", "/projects/{project_id}/recover", project_id=project_id)
     return NeonCall(request, decoders.of_project(RecoverProjectResponse, project_id))
 
 
 def list_branches(project_id: str, cursor: str | None = None) -> NeonCall[BranchList]:
-    """One page of a project's branches, with their annotations."""
+    """List one page of a project's branches, with their annotations."""
     params = {"cursor": cursor, "limit": str(BRANCHES_PER_PAGE)}
     request = _request("GET", "/projects/{project_id}/branches", params=params, project_id=project_id)
     return NeonCall(request, decoders.branches(project_id))
 
 
 def create_branch(project_id: str, spec: BranchCreate) -> NeonCall[CreateBranchResponse]:
-    """A new branch, with a compute only where the spec asks for one."""
+    """Create a branch, with a compute only if the spec has one."""
     body: dict[str, Any] = {"branch": _dump(spec, exclude={"annotations", "with_compute"})}
     if spec.with_compute:
         body["endpoints"] = [{"type": "read_write"}]
@@ -177,7 +177,7 @@ def create_branch(project_id: str, spec: BranchCreate) -> NeonCall[CreateBranchR
 
 
 def update_branch(project_id: str, branch_id: str, *, protected: bool) -> NeonCall[UpdateBranchResponse]:
-    """Sets or clears a branch's protection."""
+    """Set or clear a branch's protection."""
     route = "/projects/{project_id}/branches/{branch_id}"
     body = {"branch": {"protected": protected}}
     request = _request("PATCH", route, body=body, project_id=project_id, branch_id=branch_id)
@@ -185,20 +185,20 @@ def update_branch(project_id: str, branch_id: str, *, protected: bool) -> NeonCa
 
 
 def list_endpoints(project_id: str) -> NeonCall[tuple[Endpoint, ...]]:
-    """All computes of a project; Neon does not page them."""
+    """List all computes of a project; Neon does not page them."""
     request = _request("GET", "/projects/{project_id}/endpoints", project_id=project_id)
     return NeonCall(request, decoders.endpoints(project_id))
 
 
 def create_endpoint(project_id: str, spec: EndpointCreate) -> NeonCall[EndpointResponse]:
-    """A compute for a branch that has none."""
+    """Create a compute for a branch without one."""
     route = "/projects/{project_id}/endpoints"
     request = _request("POST", route, body={"endpoint": _dump(spec)}, project_id=project_id)
     return NeonCall(request, decoders.endpoint_response(project_id))
 
 
 def list_operations(project_id: str, limit: int = 100) -> NeonCall[tuple[Operation, ...]]:
-    """The latest operations of a project, newest first."""
+    """List the latest operations of a project, newest first."""
     route = "/projects/{project_id}/operations"
     request = _request("GET", route, params={"limit": str(limit)}, project_id=project_id)
     return NeonCall(request, decoders.operations(project_id))
@@ -213,7 +213,7 @@ def get_connection_uri(
     endpoint_id: str | None = None,
     pooled: bool = False,
 ) -> NeonCall[SecretStr]:
-    """The URI of a role and database; on the default branch where none is named. It resets no password."""
+    """Read the URI of a role and database, by default on the default branch. It resets no password."""
     params = {
         "database_name": database_name,
         "role_name": role_name,
@@ -226,25 +226,25 @@ def get_connection_uri(
 
 
 def list_organizations() -> NeonCall[tuple[Organization, ...]]:
-    """The organizations that the key may see; an organization's key sees its own."""
+    """List the key's organizations; an organization's key has its own."""
     request = _request("GET", "/users/me/organizations")
     return NeonCall(request, decoders.organizations)
 
 
 def get_auth() -> NeonCall[AuthDetails]:
-    """Whose key this is; answered to every valid key, so it tells a bad key from an absent project."""
+    """Read the key's account. It succeeds for every valid key, which distinguishes a bad key from a missing project."""
     return NeonCall(_request("GET", "/auth"), AuthDetails.model_validate)
 
 
 def build_connection_string(connection_uri: str, pooler_host: str | None) -> str:
-    """The URI with its host replaced by the pooler's; all else stays byte for byte.
+    """Return the URI with its host replaced by the pooler's, and all else byte for byte unchanged.
 
     Args:
         connection_uri: as Neon returned it: ``postgres://`` or ``postgresql://``, with exactly one host.
         pooler_host: the ``pooler_host`` that Neon returned with it, or None to get the URI itself.
 
     Raises:
-        InvalidConnectionURI: the URI is not such a one, or the host is none; the message holds neither.
+        InvalidConnectionURI: the URI or the host is not valid; the message contains neither.
     """
     parts = _POSTGRES_URI.fullmatch(connection_uri)
     if parts is None:
@@ -252,5 +252,5 @@ def build_connection_string(connection_uri: str, pooler_host: str | None) -> str
     if pooler_host is None:
         return connection_uri
     if not _URI_HOST.fullmatch(pooler_host):
-        raise InvalidConnectionURI("the pooler's host is not a host name")
+        raise InvalidConnectionURI("the pooler's host is not a valid host name")
     return f"{parts['before']}{pooler_host}{parts['after']}"

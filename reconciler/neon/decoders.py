@@ -1,9 +1,8 @@
-"""How the answers of Neon's API are read.
+"""Parsers of the responses of Neon's API.
 
-A list is read item by item. An item that cannot be read counts as present and unknown, so that it neither stops the
-reader nor proves that anything is absent. An answer about another project than the one in the path is no answer.
-
-Every reader raises pydantic's ValidationError or `OtherThanRequested`.
+Lists are parsed item by item. An unreadable item counts as present and unknown: it neither fails the parser nor proves
+that anything is absent. A response about another project than the one in the path is not valid. Every parser raises
+pydantic's ValidationError or `OtherThanRequested`.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from specs.neon import (
 from specs.neon.lenient import MAX_LIST_ITEMS, LenientText, Secret, is_storable
 
 MAX_CURSOR: Final = 2048
-"""Characters of a cursor, which becomes a part of the next address; Neon's are ids or names of fields and ids."""
+"""Characters of a cursor, which becomes part of the next URL; Neon's are ids or names of fields and ids."""
 
 MAX_ANNOTATION: Final = 4096
-"""Characters of an annotation's value; ours are below 1,000."""
+"""Characters of an annotation's value; this product's are below 1,000."""
 
 _Items = Annotated[list[Any], Field(max_length=MAX_LIST_ITEMS)]
 _M = TypeVar("_M", bound=BaseModel)
@@ -87,123 +86,123 @@ class _BranchesEnvelope(_Envelope):
 
 
 def project(project_id: str) -> Callable[[object], Project]:
-    """The reader of an answer that holds one project."""
+    """Return the parser of a response with one project."""
 
     def read(data: object) -> Project:
-        found = _ProjectEnvelope.model_validate(data).project
-        _same("project", found.id, project_id)
-        return found
+        parsed = _ProjectEnvelope.model_validate(data).project
+        _require_same("project", parsed.id, project_id)
+        return parsed
 
     return read
 
 
 def of_project(model: type[_OfOneProject], project_id: str) -> Callable[[object], _OfOneProject]:
-    """The reader of an answer that holds one project and more."""
+    """Return the parser of a response with one project and more."""
 
     def read(data: object) -> _OfOneProject:
-        found = model.model_validate(data)
-        _same("project", found.project.id, project_id)
-        return found
+        parsed = model.model_validate(data)
+        _require_same("project", parsed.project.id, project_id)
+        return parsed
 
     return read
 
 
 def projects(data: object) -> ProjectPage:
-    """One page of projects."""
-    read = _ProjectsEnvelope.model_validate(data)
-    found: list[Project] = []
+    """Parse one page of projects."""
+    envelope = _ProjectsEnvelope.model_validate(data)
+    readable: list[Project] = []
     unreadable: list[UnreadableProject] = []
-    for item in read.projects:
-        whole = _none_if_invalid(Project, item)
-        if whole is not None:
-            found.append(whole)
+    for item in envelope.projects:
+        parsed = _none_if_invalid(Project, item)
+        if parsed is not None:
+            readable.append(parsed)
         else:
             unreadable.append(_none_if_invalid(UnreadableProject, item) or UnreadableProject())
     return ProjectPage(
-        projects=tuple(found),
-        unavailable_project_ids=read.unavailable_project_ids or (),
+        projects=tuple(readable),
+        unavailable_project_ids=envelope.unavailable_project_ids or (),
         unreadable=tuple(unreadable),
-        cursor=(read.pagination.cursor if read.pagination else None) or None,
+        cursor=(envelope.pagination.cursor if envelope.pagination else None) or None,
     )
 
 
 def branches(project_id: str) -> Callable[[object], BranchList]:
-    """The reader of one page of a project's branches."""
+    """Return the parser of one page of a project's branches."""
 
     def read(data: object) -> BranchList:
         page = _BranchesEnvelope.model_validate(data)
-        found = [each for item in page.branches if _is_of(each := _none_if_invalid(Branch, item), project_id)]
-        given = {branch_id: item for branch_id, item in (page.annotations or {}).items() if item is not None}
-        read_ones = {branch_id: _annotation(item) for branch_id, item in given.items()}
-        annotations = {branch_id: texts for branch_id, texts in read_ones.items() if texts is not None}
-        unreadable = len(page.branches) - len(found) + len(given) - len(annotations)
+        readable = [branch for item in page.branches if _is_of(branch := _none_if_invalid(Branch, item), project_id)]
+        items = {branch_id: item for branch_id, item in (page.annotations or {}).items() if item is not None}
+        parsed = {branch_id: _annotation(item) for branch_id, item in items.items()}
+        annotations = {branch_id: texts for branch_id, texts in parsed.items() if texts is not None}
+        unreadable = len(page.branches) - len(readable) + len(items) - len(annotations)
         after = (page.pagination.next if page.pagination else None) or None
-        return BranchList(branches=tuple(found), annotations=annotations, unreadable=unreadable, next=after)
+        return BranchList(branches=tuple(readable), annotations=annotations, unreadable=unreadable, next=after)
 
     return read
 
 
 def created_branch(project_id: str) -> Callable[[object], CreateBranchResponse]:
-    """The reader of the answer to a new branch."""
+    """Return the parser of the response to a new branch."""
 
     def read(data: object) -> CreateBranchResponse:
-        found = CreateBranchResponse.model_validate(data)
-        _same("project", found.branch.project_id, project_id)
-        return found
+        parsed = CreateBranchResponse.model_validate(data)
+        _require_same("project", parsed.branch.project_id, project_id)
+        return parsed
 
     return read
 
 
 def updated_branch(project_id: str, branch_id: str) -> Callable[[object], UpdateBranchResponse]:
-    """The reader of the answer to a change of a branch."""
+    """Return the parser of the response to a change of a branch."""
 
     def read(data: object) -> UpdateBranchResponse:
-        found = UpdateBranchResponse.model_validate(data)
-        _same("project", found.branch.project_id, project_id)
-        _same("branch", found.branch.id, branch_id)
-        return found
+        parsed = UpdateBranchResponse.model_validate(data)
+        _require_same("project", parsed.branch.project_id, project_id)
+        _require_same("branch", parsed.branch.id, branch_id)
+        return parsed
 
     return read
 
 
 def endpoints(project_id: str) -> Callable[[object], tuple[Endpoint, ...]]:
-    """The reader of a project's computes; one that cannot be read may be any."""
+    """Return the parser of a project's computes; an unreadable one is of unknown type."""
 
     def read(data: object) -> tuple[Endpoint, ...]:
         items = [_none_if_invalid(Endpoint, item) for item in _EndpointsEnvelope.model_validate(data).endpoints]
-        return tuple(each if each is not None and _is_of(each, project_id) else Endpoint() for each in items)
+        return tuple(item if item is not None and _is_of(item, project_id) else Endpoint() for item in items)
 
     return read
 
 
 def endpoint_response(project_id: str) -> Callable[[object], EndpointResponse]:
-    """The reader of the answer to a new or changed compute."""
+    """Return the parser of the response to a new or changed compute."""
 
     def read(data: object) -> EndpointResponse:
-        found = EndpointResponse.model_validate(data)
-        _same("project", found.endpoint.project_id, project_id)
-        return found
+        parsed = EndpointResponse.model_validate(data)
+        _require_same("project", parsed.endpoint.project_id, project_id)
+        return parsed
 
     return read
 
 
 def operations(project_id: str) -> Callable[[object], tuple[Operation, ...]]:
-    """The reader of a project's operations; one that cannot be read may still run."""
+    """Return the parser of a project's operations; an unreadable one may be running."""
 
     def read(data: object) -> tuple[Operation, ...]:
         items = [_none_if_invalid(Operation, item) for item in _OperationsEnvelope.model_validate(data).operations]
-        return tuple(each if each is not None and _is_of(each, project_id) else Operation() for each in items)
+        return tuple(item if item is not None and _is_of(item, project_id) else Operation() for item in items)
 
     return read
 
 
 def uri(data: object) -> SecretStr:
-    """A connection URI."""
+    """Parse a connection URI."""
     return _UriEnvelope.model_validate(data).uri
 
 
 def organizations(data: object) -> tuple[Organization, ...]:
-    """The organizations of the key: one that cannot be read could be the one to choose, so all must be readable."""
+    """Parse the key's organizations. An unreadable one could be the one to use, so all must be readable."""
     return _OrganizationsEnvelope.model_validate(data).organizations
 
 
@@ -219,13 +218,13 @@ def _is_of(item: Branch | Endpoint | Operation | None, project_id: str) -> bool:
     return item is not None and item.project_id in (None, project_id)
 
 
-def _same(what: str, found: str | None, requested: str) -> None:
-    if found not in (None, requested):
-        raise OtherThanRequested(what)
+def _require_same(kind: str, returned: str | None, requested: str) -> None:
+    if returned not in (None, requested):
+        raise OtherThanRequested(kind)
 
 
 def _annotation(item: object) -> dict[str, str] | None:
-    """The texts of one annotation, whose value may be null; None where it cannot be read."""
+    """Return the texts of one annotation, whose value may be null; None if it is unreadable."""
     value = (item.get("value") or {}) if isinstance(item, dict) else None
     if not isinstance(value, dict):
         return None

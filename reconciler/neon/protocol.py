@@ -1,12 +1,12 @@
-"""What an answer of Neon's API says about the world, whatever carried it. Pure.
+"""Decodes responses of Neon's API into models or errors, independent of the transport. Pure.
 
-Only 423, 429 and 503 say that nothing was done and the same may be sent again (Neon OpenAPI document, description of
-GeneralError, for 423 and 503; Neon API reference, Key concepts, for 429). A success that cannot be read did happen, so
-it is never a failure.
+Only 423, 429 and 503 mean that nothing was executed and the request can be repeated (Neon OpenAPI document, description
+of GeneralError, for 423 and 503; Neon API reference, Key concepts, for 429). A success with an unreadable body did
+happen, so it is never a rejection.
 
-A status counts only with Neon's error form: a JSON object whose ``code`` and ``message`` are texts (Neon OpenAPI
-document, GeneralError). Anything else comes from an intermediary, which may have passed the request on before: Neon's
-document says that a 503 of Neon's is safe to repeat, not one of a gateway that lost its connection to Neon.
+A status counts only with Neon's error body: a JSON object whose ``code`` and ``message`` are strings (Neon OpenAPI
+document, GeneralError). Any other body comes from an intermediary, which may have forwarded the request before. Neon's
+document calls a 503 of Neon safe to repeat, not a 503 of a gateway that lost its connection to Neon.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from reconciler.errors import (
 T = TypeVar("T")
 
 MAX_RETRY_AFTER: Final = 86_400.0
-"""Seconds; a longer request to wait counts as this."""
+"""Seconds; a longer ``Retry-After`` counts as this."""
 
 CONNECTION_URI_ROUTE: Final = "/projects/{project_id}/connection_uri"
 """Route template of the one call that reads a stored password."""
 
 RETRYABLE_STATUSES: Final = frozenset({423, 429, 503})
-"""Statuses by which Neon says that nothing was done."""
+"""The statuses that mean that Neon executed nothing."""
 
 _CODE_STATUSES: Final = frozenset({400, 402, 403, 409, 422})
 _QUOTA_CODES: Final = frozenset(
@@ -98,7 +98,7 @@ OUTCOMES: Final = (
     "success", "rejected", "unauthorized", "not_found",
     "locked", "rate_limited", "unavailable", "not_sent", "unknown", "intermediary", "broken_off",
 )  # fmt: skip
-"""What may come of a request, as ``NeonExchange.outcome`` says it."""
+"""The values of ``CompletedRequest.outcome``."""
 
 _OUTCOMES: Final[Mapping[int, str]] = {
     401: "unauthorized",
@@ -117,12 +117,12 @@ class CompletedRequest:
     """A request that has ended, for metrics and logs.
 
     Attributes:
-        request: what was sent.
+        request: the request.
         request_id: its ``X-Request-ID``.
-        status: of the answer, or None where none began.
-        seconds: from the start to the end of it.
-        whole: whether the answer arrived to its last byte.
-        failure: why there is no whole answer of Neon's; None too where the sender broke the request off.
+        status: of the response, or None without one.
+        seconds: its duration.
+        complete: whether the response arrived to its last byte.
+        failure: why there is no complete response of Neon; also None if the sender cancelled the request.
     """
 
     request: NeonRequest
@@ -148,21 +148,21 @@ class CompletedRequest:
             return "intermediary" if self.failure is NeonIntermediaryAnswered else "unknown"
         if HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES:
             return "success"
-        is_refusal = HTTPStatus.BAD_REQUEST <= self.status < HTTPStatus.INTERNAL_SERVER_ERROR
-        return _OUTCOMES.get(self.status, "rejected" if is_refusal else "unknown")
+        is_client_error = HTTPStatus.BAD_REQUEST <= self.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        return _OUTCOMES.get(self.status, "rejected" if is_client_error else "unknown")
 
 
 class OtherThanRequested(ValueError):
-    """An answer about another object than the request names; the message is the kind of object."""
+    """A response about another object than the request names. The message is the kind of object."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeonCall(Generic[T]):
-    """A request and the reader of its answer.
+    """A request and the parser of its response.
 
     Attributes:
-        request: what is sent.
-        parse: makes the model of an answer's JSON; raises pydantic's ValidationError for another shape, and
+        request: the request.
+        parse: returns the model of the response's JSON; raises pydantic's ValidationError for another shape, and
             `OtherThanRequested`.
     """
 
@@ -178,18 +178,18 @@ def decode(
     request_id: str | None = None,
     now: datetime | None = None,
 ) -> T:
-    """What the answer means.
+    """Return the model of a response.
 
     Args:
-        call: what was asked.
+        call: the request and its parser.
         status: HTTP status.
-        headers: the answer's headers; names in any case.
-        body: the whole body.
-        request_id: the ``X-Request-ID`` that was sent.
-        now: the present, with a time zone; for a ``Retry-After`` date where the answer has no ``Date``.
+        headers: the response's headers; names in any case.
+        body: the complete body.
+        request_id: the request's ``X-Request-ID``.
+        now: the current time, aware; for a ``Retry-After`` date if the response has no ``Date``.
 
     Raises:
-        NeonAPIError: the answer is no success, or is a success that cannot be read (`NeonOutcomeUnknown`).
+        NeonAPIError: the response is not a success, or is a success with an unreadable body (`NeonOutcomeUnknown`).
     """
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         raise _error_from_response(call.request, status, headers, body, request_id, now)
@@ -199,34 +199,34 @@ def decode(
         try:
             return call.parse(data)
         except ValidationError as problem:
-            why = f"a success of another shape: {_locations(problem)}"
+            reason = f"a success of another shape: {_locations(problem)}"
         except OtherThanRequested as problem:
-            why = f"a success about another {problem}"
+            reason = f"a success about another {problem}"
     elif body.strip():
-        kind, why = NeonIntermediaryAnswered, "an intermediary answered: the body is not JSON"
+        kind, reason = NeonIntermediaryAnswered, "an intermediary answered: the body is not JSON"
     else:
-        why = "a success without a body"
-    # Raised outside of the handler: what could not be read may hold a password, and must not travel as the context.
+        reason = "a success without a body"
+    # Raised outside of the handler: the unreadable body may contain a password, which must not be in the context.
     request = call.request
-    raise kind(method=request.method, route=request.route, status=status, detail=why, request_id=request_id)
+    raise kind(method=request.method, route=request.route, status=status, detail=reason, request_id=request_id)
 
 
 def parse_retry_after(value: str | None, now: datetime | None) -> float | None:
-    """Seconds that a ``Retry-After`` header asks to wait (RFC 9110, 10.2.3).
+    """Return the seconds of a ``Retry-After`` header (RFC 9110, 10.2.3).
 
     Args:
-        value: the header: seconds or an HTTP date; None where there is none.
-        now: the present, with a time zone; without it a date says nothing.
+        value: the header: seconds or an HTTP date; None without one.
+        now: the current time, aware; without it a date is ignored.
 
     Returns:
-        0 to `LONGEST_RETRY_AFTER`, or None where nothing can be read.
+        0 to `MAX_RETRY_AFTER`, or None if the value is not valid.
     """
     if value is None:
         return None
     text = value.strip()
     if _SECONDS.fullmatch(text):
         return _bounded(float(text))
-    then = _http_date(text)
+    then = parse_http_date(text)
     if then is None or now is None:
         return None
     return _bounded((then - now).total_seconds())
@@ -236,7 +236,8 @@ def _bounded(seconds: float) -> float:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
-def _http_date(text: str | None) -> datetime | None:
+def parse_http_date(text: str | None) -> datetime | None:
+    """Return the time of an HTTP date (RFC 9110, 5.6.7), or None if it is not valid."""
     if text is None:
         return None
     try:
@@ -251,9 +252,9 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def _json(body: bytes) -> tuple[bool, object]:
-    """Whether a body is JSON that means one thing, and what: a name given twice, or no number at all, is none."""
+    """Return whether a body is unambiguous JSON, and its value. Repeated names and NaN are not allowed."""
     try:
-        return True, json.loads(body, object_pairs_hook=_object, parse_constant=_no_number)
+        return True, json.loads(body, object_pairs_hook=_object, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         return False, None
 
@@ -261,18 +262,18 @@ def _json(body: bytes) -> tuple[bool, object]:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     read = dict(pairs)
     if len(read) < len(pairs):
-        raise ValueError("a name is given twice")
+        raise ValueError("a name occurs twice")
     return read
 
 
-def _no_number(constant: str) -> float:
+def _reject_constant(constant: str) -> float:
     raise ValueError(constant)
 
 
 def _locations(problem: ValidationError) -> str:
-    """Where a body differs from what was expected, without any of its values."""
-    found = problem.errors(include_url=False, include_context=False, include_input=False)
-    return _sanitize(", ".join(".".join(map(str, each["loc"])) or "body" for each in found[:5]))
+    """Return the locations of unexpected values in a body, without the values."""
+    errors = problem.errors(include_url=False, include_context=False, include_input=False)
+    return _sanitize(", ".join(".".join(map(str, error["loc"])) or "body" for error in errors[:5]))
 
 
 def _error_from_response(
@@ -283,24 +284,24 @@ def _error_from_response(
     request_id: str | None,
     now: datetime | None,
 ) -> NeonAPIError:
-    said = _general_error(body)
-    present = _http_date(_header(headers, "date")) or now
-    code, message = said or ("", "")
-    kind = NeonIntermediaryAnswered if said is None else _error_class(request, status, code, message.lower())
-    none = "an intermediary answered" if said is None else "no message of Neon's"
+    general_error = _general_error(body)
+    sent_at = parse_http_date(_header(headers, "date")) or now
+    code, message = general_error or ("", "")
+    kind = NeonIntermediaryAnswered if general_error is None else _error_class(request, status, code, message.lower())
+    default = "an intermediary answered" if general_error is None else "without a message"
     return kind(
         method=request.method,
         route=request.route,
         status=status,
         code=code,
-        detail=_sanitize(message) or none,
+        detail=_sanitize(message) or default,
         request_id=request_id,
-        retry_after=parse_retry_after(_header(headers, "retry-after"), present),
+        retry_after=parse_retry_after(_header(headers, "retry-after"), sent_at),
     )
 
 
 def _general_error(body: bytes) -> tuple[str, str] | None:
-    """Code and message of Neon's error body, None for any other body; the code usually is empty."""
+    """Return code and message of Neon's error body, or None for any other body. The code is usually empty."""
     _, data = _json(body)
     if not isinstance(data, dict):
         return None
@@ -312,15 +313,15 @@ def _general_error(body: bytes) -> tuple[str, str] | None:
 
 def _error_class(request: NeonRequest, status: int, code: str, message: str) -> type[NeonAPIError]:
     if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        # A redirect too: it is never followed.
+        # This includes redirects, which are never followed.
         return _BY_STATUS.get(status, NeonOutcomeUnknown)
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return NeonIntermediaryAnswered
     if status == HTTPStatus.NOT_FOUND and "not allowed" in message:
         return NeonUnauthorized  # Neon hides a missing scope behind a 404
-    told = _by_code(code.upper()) if status in _CODE_STATUSES else None
-    if told is not None:
-        return told
+    by_code = _class_of_code(code.upper()) if status in _CODE_STATUSES else None
+    if by_code is not None:
+        return by_code
     if status == HTTPStatus.PRECONDITION_FAILED and request.route == CONNECTION_URI_ROUTE:
         return NeonPasswordsNotStored
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
@@ -328,8 +329,8 @@ def _error_class(request: NeonRequest, status: int, code: str, message: str) -> 
     return _BY_STATUS.get(status, NeonInvalidRequest)
 
 
-def _by_code(code: str) -> type[NeonAPIError] | None:
-    """What Neon's own word for the error says; there usually is none."""
+def _class_of_code(code: str) -> type[NeonAPIError] | None:
+    """Return the class of Neon's error code, which is usually empty."""
     if code == "PROJECTS_LIMIT_EXCEEDED":
         return NeonProjectLimitReached
     if code in _QUOTA_CODES or "QUOTA_EXCEEDED" in code:
@@ -348,15 +349,15 @@ def _unprocessable(message: str) -> type[NeonAPIError]:
 
 
 def _sanitize(message: str) -> str:
-    """The message on one printable line, shortened, without anything that looks like a URI with credentials."""
+    """Return the message as one printable, shortened line, without URIs that contain credentials."""
     text = message[:_MAX_RAW_MESSAGE]
-    words = text.split()
-    if len(text) < len(message) and words:
-        words.pop()  # it may be the first half of a URI
-    scrubbed = " ".join(_without_credentials(word) for word in words)
-    return "".join(each if each.isprintable() else "?" for each in scrubbed[:_MAX_MESSAGE])
+    parts = text.split()
+    if len(text) < len(message) and parts:
+        parts.pop()  # it may be the first half of a URI
+    redacted = " ".join(_without_credentials(part) for part in parts)
+    return "".join(character if character.isprintable() else "?" for character in redacted[:_MAX_MESSAGE])
 
 
-def _without_credentials(word: str) -> str:
-    before, separator, after = word.partition("://")
-    return f"{before}://***" if separator and "@" in after else word
+def _without_credentials(text: str) -> str:
+    before, separator, after = text.partition("://")
+    return f"{before}://***" if separator and "@" in after else text

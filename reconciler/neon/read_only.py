@@ -1,29 +1,28 @@
-"""A client of Neon that can only read, and what it may ask beside the calls of the loop."""
+"""A read-only client of Neon, and the calls that only the doctor uses."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Annotated
 
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from reconciler.neon.protocol import NeonCall, NeonRequest
+from reconciler.neon.protocol import NeonCall, NeonRequest, parse_http_date
 from specs.neon import NeonId
 from specs.neon.lenient import READABLE, LenientText, Text
 
 
 class MutationBlocked(httpx.TransportError):
-    """A request that could change something was about to be sent, and was not."""
+    """The transport did not send a request that could change something."""
 
 
 class ReadOnlyTransport(httpx.AsyncBaseTransport):
-    """Lets GET through and nothing else, and compares the server's clock with this machine's.
+    """Sends only GET, and compares the server's clock with this machine's.
 
     Args:
-        inner: carries the requests; the network by default.
-        proxy: the proxy on the way to the network; None for none.
+        inner: sends the requests; the network by default.
+        proxy: the egress proxy, or None.
     """
 
     def __init__(self, inner: httpx.AsyncBaseTransport | None = None, *, proxy: str | None = None) -> None:
@@ -35,32 +34,22 @@ class ReadOnlyTransport(httpx.AsyncBaseTransport):
         """Send a GET.
 
         Raises:
-            MutationBlocked: it is none.
+            MutationBlocked: the request has another method.
         """
         if request.method != "GET":
-            raise MutationBlocked(f"a reading client does not send {request.method}")
+            raise MutationBlocked(f"a read-only client does not send {request.method}")
         before = datetime.now(UTC)
         response = await self._inner.handle_async_request(request)
         half = (datetime.now(UTC) - before) / 2
-        said = _date(response.headers.get("date"))
-        if said is not None:
-            # The header is cut to whole seconds, so the truth lies half a second later on average.
-            self.ahead = said + timedelta(seconds=0.5) - (before + half)
+        date = parse_http_date(response.headers.get("date"))
+        if date is not None:
+            # The header has whole seconds, so the server's time is half a second later on average.
+            self.ahead = date + timedelta(seconds=0.5) - (before + half)
         return response
 
     async def aclose(self) -> None:
-        """Close what carries the requests."""
+        """Close the connections."""
         await self._inner.aclose()
-
-
-def _date(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        read = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
 
 
 class _ResponseModel(BaseModel):
@@ -75,14 +64,14 @@ class OrganizationWithPlan(_ResponseModel):
 
 
 class ProjectHost(_ResponseModel):
-    """Where a project's databases are reached (Neon OpenAPI document, ProjectListItem)."""
+    """The host of a project's databases (Neon OpenAPI document, ProjectListItem)."""
 
     id: NeonId
     proxy_host: LenientText = ""
 
 
 class Region(_ResponseModel):
-    """A region in which projects can be made (Neon OpenAPI document, RegionResponse)."""
+    """A region for new projects (Neon OpenAPI document, RegionResponse)."""
 
     region_id: Text
 
@@ -100,20 +89,20 @@ class _RegionsEnvelope(_ResponseModel):
 
 
 def organizations_with_plans() -> NeonCall[tuple[OrganizationWithPlan, ...]]:
-    """The organizations that the key may see, with their plans."""
+    """Return the call that lists the key's organizations with their plans."""
     request = NeonRequest("GET", "/users/me/organizations", "/users/me/organizations")
     return NeonCall(request, lambda data: _OrganizationsEnvelope.model_validate(data).organizations)
 
 
 def project_hosts(org_id: str, limit: int) -> NeonCall[tuple[ProjectHost, ...]]:
-    """The hosts of the first projects of an organization."""
+    """Return the call that lists the hosts of an organization's first projects."""
     request = NeonRequest("GET", "/projects", "/projects", (("org_id", org_id), ("limit", str(limit))))
     return NeonCall(request, lambda data: _HostsEnvelope.model_validate(data).projects)
 
 
 def regions(org_id: str) -> NeonCall[tuple[str, ...]]:
-    """The ids of the regions in which the organization may make projects; refused to some kinds of key."""
+    """Return the call that lists the ids of the organization's regions. Neon rejects it for some kinds of key."""
     request = NeonRequest("GET", "/regions", "/regions", (("org_id", org_id),))
     return NeonCall(
-        request, lambda data: tuple(each.region_id for each in _RegionsEnvelope.model_validate(data).regions)
+        request, lambda data: tuple(region.region_id for region in _RegionsEnvelope.model_validate(data).regions)
     )

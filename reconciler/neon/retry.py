@@ -1,8 +1,8 @@
-"""When the client itself sends a request again, and after what pause. Pure.
+"""The client's retries: which requests, and after what delay. Pure.
 
-Only where Neon's answer says that nothing was done: 503 and 423 (Neon OpenAPI document, description of GeneralError)
-and 429 (Neon API reference, Key concepts); and a GET that the network swallowed or an intermediary answered, since it
-changes nothing. What may have happened goes back to the loop, which looks before it acts.
+The client retries a request that Neon did not execute: 503 and 423 (Neon OpenAPI document, description of GeneralError)
+and 429 (Neon API reference, Key concepts). It also retries a GET without a response, or with one of an intermediary,
+since a GET changes nothing. A request of unknown outcome is an error, and the reconciler observes before it acts.
 """
 
 from __future__ import annotations
@@ -19,51 +19,51 @@ from reconciler.errors import (
 from reconciler.neon.protocol import RETRYABLE_STATUSES, NeonRequest
 
 RETRY_WINDOW_SECONDS: Final = 10.0
-"""How long after its first send a request is sent again; what lasts longer is the loop's."""
+"""How long after its first attempt a request is retried; then the reconciler requeues the app."""
 
 MAX_RETRIES: Final = 4
 _FIRST_SECONDS = 0.25
 
 
 class RequestGate(Protocol):
-    """Lets requests pass, at the pace that their sender keeps."""
+    """Delays requests to keep within a rate limit."""
 
     async def acquire(self, request: NeonRequest) -> None:
-        """Wait until the request may be sent; raises a ReconcileError where it may not."""
+        """Wait until the request may be sent; raises a ReconcileError if it may not."""
 
     def retry_window(self, request: NeonRequest) -> float:
-        """For how many seconds from now the request may be sent again."""
+        """Return the seconds from now in which the request may be retried."""
 
     async def on_rate_limited(self, retry_after: float | None) -> None:
-        """Neon answered 429, and asked for so many seconds, or did not say."""
+        """Handle a 429; ``retry_after`` is Neon's ``Retry-After`` in seconds, or None."""
 
 
 class NoGate:
-    """Lets every request pass at once."""
+    """A gate without delays."""
 
     async def acquire(self, request: NeonRequest) -> None:
-        """Nothing holds it back."""
+        """Return immediately."""
 
     def retry_window(self, request: NeonRequest) -> float:  # noqa: ARG002 - every request has the same
-        """``RETRY_WINDOW_SECONDS``."""
+        """Return ``RETRY_WINDOW_SECONDS``."""
         return RETRY_WINDOW_SECONDS
 
     async def on_rate_limited(self, retry_after: float | None) -> None:
-        """Nobody else is held back."""
+        """Do nothing."""
 
 
 def retry_delay(error: NeonAPIError, request: NeonRequest, *, retries: int, jitter: float, left: float) -> float | None:
-    """Seconds to wait before the request is sent again, or None to leave it to the loop.
+    """Return the seconds before the next attempt, or None for no further attempt.
 
     Args:
-        error: what came of it.
-        request: what was sent.
-        resends: how often it was sent again so far.
-        jitter: a number in [0, 1); the pause is drawn from all of a ceiling that doubles.
-        left: seconds in which it may be sent again. A ``Retry-After`` is never shortened to fit.
+        error: the error of the last attempt.
+        request: the request.
+        retries: the number of retries so far.
+        jitter: a number in [0, 1) for full jitter below a doubling ceiling.
+        left: the seconds in which a retry is allowed. A ``Retry-After`` is never shortened to fit.
     """
-    unanswered = error.status is None and isinstance(error, NeonNotSent | NeonOutcomeUnknown)
-    lost = not request.mutates and (unanswered or isinstance(error, NeonIntermediaryAnswered))
+    no_response = error.status is None and isinstance(error, NeonNotSent | NeonOutcomeUnknown)
+    lost = not request.mutates and (no_response or isinstance(error, NeonIntermediaryAnswered))
     if retries >= MAX_RETRIES or not (lost or _is_safe(error)):
         return None
     pause = max(_FIRST_SECONDS * 2.0**retries * jitter, error.retry_after or 0.0)
@@ -71,5 +71,5 @@ def retry_delay(error: NeonAPIError, request: NeonRequest, *, retries: int, jitt
 
 
 def _is_safe(error: NeonAPIError) -> bool:
-    """Whether Neon itself answered that nothing was done."""
+    """Whether Neon itself reported that it executed nothing."""
     return isinstance(error, NeonRetryable) and error.status in RETRYABLE_STATUSES

@@ -49,5 +49,5 @@ def test_failing_accept_is_logged_once_and_tried_again(caplog: pytest.LogCapture
     with caplog.at_level(logging.INFO):
         asyncio.run(main())
     assert [record.getMessage() for record in caplog.records if record.name.startswith("api.")] == [
-        "A connection cannot be accepted: Too many open files."
+        "accept failed: Too many open files."
     ]

@@ -78,7 +78,7 @@ def refusal(folder: Path, capsys: pytest.CaptureFixture[str]) -> Ran:
         assert "hidden" not in printed.out + printed.err
         assert "Traceback" not in printed.err
         if command == "doctor":
-            failed = [check for check in json.loads(printed.out)["checks"] if check["state"] == "FAILED"]
+            failed = [check for check in json.loads(printed.out)["checks"] if check["status"] == "FAILED"]
             return "; ".join(failed[0][part] for part in ("check", "says", "do"))
         assert printed.err.count("\n") == 1
         return printed.err
@@ -154,7 +154,7 @@ def test_every_form_of_libpq_is_an_address_for_every_command(
     assert main(["resume"]) == 0
     capsys.readouterr()
     main(["doctor", "--json"])
-    states = {check["check"]: check["state"] for check in json.loads(capsys.readouterr().out)["checks"]}
+    states = {check["check"]: check["status"] for check in json.loads(capsys.readouterr().out)["checks"]}
     assert (states["catalog"], states["migrations"]) == ("ok", "ok")
 
 

@@ -37,7 +37,7 @@ from reconciler.errors import NeonAPIError
 from reconciler.local.server import _query
 from reconciler.logging import log_extra
 from reconciler.neon import codec
-from reconciler.neon.read_only import _date
+from reconciler.neon.protocol import parse_http_date
 from specs.app import AppRequest, DesiredApp
 from specs.names import is_app_id, parse_project_name
 from specs.neon import CreateProjectResponse, ProjectListing
@@ -227,7 +227,7 @@ PARSERS = FRAMING_PARSERS | {
         ),
     ),
     "date": Parser(
-        _date,
+        parse_http_date,
         ("0", "1", " ", ",", ":", "-", "+", "GMT", "Sun, ", "Jan "),
         (("Sun, 06 Nov ", "9", " 08:49:37 GMT"), ("Sun, 06 Nov 1994 08:49:37 +", "9", "")),
     ),

@@ -96,7 +96,7 @@ def test_log_calls_of_the_product_carry_a_stable_event_key() -> None:
             if re.fullmatch(r"_?log(ger)?\.(debug|info|warning|error|exception|critical|log)", function):
                 if not any(keyword.arg == "extra" for keyword in call.keywords):
                     lacking.append(f"{path.name}:{call.lineno}")
-            elif function == "log_extra" or function.endswith("troubles.report"):
+            elif function == "log_extra" or function.endswith(("troubles.report", "issues.report")):
                 first = call.args[0]
                 values = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
                 for value in values if path.name != "logging.py" else []:

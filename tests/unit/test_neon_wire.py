@@ -236,7 +236,7 @@ def test_passwords_that_are_not_stored_are_told_apart() -> None:
         ("a\r\nb\tc\x1b[31m \ud800", "a b c?[31m ?"),
         ("word " * 200, ("word " * 60)[:300]),
         ("x" * 3990 + " " + URI, "x" * 300),
-        ("x" * 5000, "no message of Neon's"),
+        ("x" * 5000, "without a message"),
         (f"{'https://h/ ' * 363}{URI}", ("https://h/ " * 28)[:300]),
     ],
 )

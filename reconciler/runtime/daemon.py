@@ -1,6 +1,6 @@
-"""The reconciler daemon: puts the parts together and runs them until it is told to stop.
+"""The reconciler daemon: composes the parts and runs them until it is stopped.
 
-Nothing that Neon or the catalog answers, or fails to answer, ends it.
+No response of Neon or the catalog, and no lack of one, ends it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import logging
 import os
 import secrets
 import socket
-from contextlib import suppress
 from functools import partial
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -55,108 +54,102 @@ log = logging.getLogger(__name__)
 
 
 class Daemon:
-    """One reconciler; run as many as you like over one catalog.
+    """One reconciler. Several can run concurrently over one catalog.
 
     Args:
-        catalog, seal, plane, loop: its settings.
-        registry: where its metrics are registered; nobody's when None.
+        catalog, encryption, control_plane, settings: its settings.
+        registry: for its metrics; None for a registry of its own.
     """
 
     def __init__(
         self,
         catalog: CatalogSettings,
-        seal: EncryptionSettings,
-        plane: ControlPlaneSettings,
-        loop: ReconcilerSettings,
+        encryption: EncryptionSettings,
+        control_plane: ControlPlaneSettings,
+        settings: ReconcilerSettings,
         registry: CollectorRegistry | None = None,
     ) -> None:
-        self._terms = BucketConfig.from_limits(
-            requests_per_minute=loop.neon_requests_per_minute, burst=loop.neon_burst_per_second
+        self._bucket = BucketConfig.from_limits(
+            requests_per_minute=settings.neon_requests_per_minute, burst=settings.neon_burst_per_second
         )
-        self._witness = Recorder(ReconcileMetrics(CollectorRegistry() if registry is None else registry, self._terms))
+        self._recorder = Recorder(ReconcileMetrics(CollectorRegistry() if registry is None else registry, self._bucket))
         self._catalog = catalog
-        self._seal = seal
-        self._plane = plane
-        self._loop = loop
+        self._encryption = encryption
+        self._control_plane = control_plane
+        self._settings = settings
 
     async def run(self) -> None:
-        """Work until cancelled; then give every lease back."""
+        """Work until cancelled; then release every lease.
+
+        Raises:
+            ExceptionGroup: a background task failed by a defect.
+        """
         database = Database(self._catalog.database_url.get_secret_value())
-        loop = self._loop
+        settings = self._settings
         client = NeonClient(
-            loop.neon_api_url,
-            loop.neon_api_key,
-            timeout_seconds=loop.neon_timeout_seconds,
-            proxy=egress_proxy(loop.neon_api_url, loop),
-            on_request=self._witness.on_neon_response,
+            settings.neon_api_url,
+            settings.neon_api_key,
+            timeout_seconds=settings.neon_timeout_seconds,
+            proxy=egress_proxy(settings.neon_api_url, settings),
+            on_request=self._recorder.on_neon_response,
         )
         await database.open()
-        measured = self._witness.metrics.neon
-        budget = RateLimiter(
-            RateLimitStore(database, self._terms),
-            self._terms,
-            on_level=measured.tokens.update,
-            on_wait=measured.rate_limit_waited,
+        neon_metrics = self._recorder.metrics.neon
+        limiter = RateLimiter(
+            RateLimitStore(database, self._bucket),
+            self._bucket,
+            on_level=neon_metrics.tokens.update,
+            on_wait=neon_metrics.rate_limit_waited,
         )
         try:
-            await self._work(database, client, budget)
+            await self._work(database, client, limiter)
         finally:
-            await budget.aclose()
+            await limiter.aclose()
             await client.aclose()
             await database.close()
 
-    async def _work(self, database: Database, client: NeonClient, budget: RateLimiter) -> None:
-        loop, owner = self._loop, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        fleet = ControlPlaneStore(database, owner=owner, lease_seconds=loop.lease_seconds)
-        plane = ControlPlane(
-            control_plane_id=self._plane.control_plane_id,
-            catalog_id=await _wait_for_catalog(database, fleet),
-            settle_seconds=loop.settle_seconds,
-            host_suffixes=loop.host_suffixes,
+    async def _work(self, database: Database, client: NeonClient, limiter: RateLimiter) -> None:
+        settings, holder = self._settings, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        lease_seconds, resync_seconds = settings.lease_seconds, settings.resync_seconds
+        store = ControlPlaneStore(database, owner=holder, lease_seconds=lease_seconds)
+        control_plane = ControlPlane(
+            control_plane_id=self._control_plane.control_plane_id,
+            catalog_id=await _wait_for_catalog(database, store),
+            settle_seconds=settings.settle_seconds,
+            host_suffixes=settings.host_suffixes,
         )
-        access = OrganizationGuard(
-            client.with_gate(PriorityGate(budget, Priority.USER)),
-            fleet,
-            org_id=loop.neon_org_id,
-            neon_api_url=loop.neon_api_url,
-            control_plane_id=plane.control_plane_id,
+        guard = OrganizationGuard(
+            client.with_gate(PriorityGate(limiter, Priority.USER)),
+            store,
+            org_id=settings.neon_org_id,
+            neon_api_url=settings.neon_api_url,
+            control_plane_id=control_plane.control_plane_id,
         )
-        records = StatusStore(database, Sealer(self._seal.keys()), lease_seconds=loop.lease_seconds)
-        send_within = loop.lease_seconds - loop.neon_timeout_seconds - SEND_MARGIN_SECONDS
-        driver = Reconciler(
-            Dependencies(client, budget, access, records, probe.probe, send_within, self._witness), plane
+        status_store = StatusStore(database, Sealer(self._encryption.keys()), lease_seconds=lease_seconds)
+        send_within = lease_seconds - settings.neon_timeout_seconds - SEND_MARGIN_SECONDS
+        reconciler = Reconciler(
+            Dependencies(client, limiter, guard, status_store, probe.probe, send_within, self._recorder), control_plane
         )
-        work = WorkQueue(database, owner=owner, lease_seconds=loop.lease_seconds)
-        worker = Worker(work, driver, lease_seconds=loop.lease_seconds, witness=self._witness)
+        work = WorkQueue(database, owner=holder, lease_seconds=lease_seconds)
+        worker = Worker(work, reconciler, lease_seconds=lease_seconds, recorder=self._recorder)
+        resync_client = client.with_gate(PriorityGate(limiter, Priority.RESYNC))
         jobs = JobRunner(
-            JobDependencies(
-                client.with_gate(PriorityGate(budget, Priority.RESYNC)),
-                access,
-                fleet,
-                driver,
-                plane,
-                loop.resync_seconds,
-                self._witness,
-            ),
-            lease_seconds=loop.lease_seconds,
+            JobDependencies(resync_client, guard, store, reconciler, control_plane, resync_seconds, self._recorder),
+            lease_seconds=lease_seconds,
         )
-        listening = asyncio.create_task(NotificationListener(self._catalog.direct_url, worker.wake).run())
-        looking = asyncio.create_task(_verify_at_startup(access, self._witness))
-        watching = asyncio.create_task(ResyncWatch(fleet, loop.resync_seconds, self._witness).run())
-        scheduler = _schedule(jobs, loop.resync_seconds)
-        log.info("Reconciling as %s.", owner, extra=log_extra("daemon.started", lease_holder=owner))
+        scheduler = _schedule(jobs, resync_seconds)
+        log.info("Reconciling as %s.", holder, extra=log_extra("daemon.started", lease_holder=holder))
         try:
-            await worker.run()
+            # A background task that fails by a defect cancels the worker, which releases its leases.
+            async with asyncio.TaskGroup() as group:
+                group.create_task(NotificationListener(self._catalog.direct_url, worker.wake).run())
+                group.create_task(_verify_at_startup(guard, self._recorder))
+                group.create_task(ResyncWatch(store, resync_seconds, self._recorder).run())
+                await worker.run()
         finally:
             scheduler.pause()
             await jobs.stop()
             scheduler.shutdown(wait=False)
-            looking.cancel()
-            watching.cancel()
-            await asyncio.gather(looking, watching, return_exceptions=True)
-            listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await listening
 
 
 def _schedule(jobs: JobRunner, period: float) -> AsyncIOScheduler:
@@ -174,28 +167,28 @@ def _schedule(jobs: JobRunner, period: float) -> AsyncIOScheduler:
     return scheduler
 
 
-async def _verify_at_startup(access: OrganizationGuard, witness: Recorder) -> None:
-    """Have the first look at the start, so that what is wrong with the catalog is said before anybody asks."""
+async def _verify_at_startup(guard: OrganizationGuard, recorder: Recorder) -> None:
+    """Verify the key and the catalog at the start, so that problems are reported before the first request."""
     while True:
         try:
-            await access.verify()
+            await guard.verify()
         except ReconcileError as error:
-            witness.on_error(error)
+            recorder.on_error(error)
             await asyncio.sleep(CATALOG_PAUSE_SECONDS)
         else:
             return
 
 
-async def _wait_for_catalog(database: Database, fleet: ControlPlaneStore) -> str:
-    """Wait for a catalog that answers, and whose schema is at least this program's: before that nothing is touched."""
-    troubles = RepeatSuppressor(log)
+async def _wait_for_catalog(database: Database, store: ControlPlaneStore) -> str:
+    """Wait for a catalog with a schema of this version or a later one. Return its id."""
+    issues = RepeatSuppressor(log)
     while True:
         try:
             await require_current_schema(database)
-            catalog_id = await fleet.catalog_id()
+            catalog_id = await store.catalog_id()
         except CatalogUnavailable as error:
-            troubles.report("catalog.unavailable", logging.WARNING, f"Waiting for the catalog: {error}")
+            issues.report("catalog.unavailable", logging.WARNING, f"Waiting for the catalog: {error}")
             await asyncio.sleep(CATALOG_PAUSE_SECONDS)
         else:
-            troubles.resolve("catalog.unavailable", "The catalog is available.")
+            issues.resolve("catalog.unavailable", "The catalog is available.")
             return catalog_id

@@ -79,7 +79,7 @@ class Daemon:
         within = LEASE - TIMEOUT - SEND_MARGIN_SECONDS
         driver = Reconciler(Dependencies(client, plenty(), access, records, self._probe, within, self.witness), plane)
         self.work = WorkQueue(database, owner=name, lease_seconds=LEASE)
-        self.worker = Worker(self.work, driver, lease_seconds=LEASE, witness=self.witness)
+        self.worker = Worker(self.work, driver, lease_seconds=LEASE, recorder=self.witness)
         self.rounds = JobRunner(
             JobDependencies(client, access, fleet, driver, plane, PERIOD, self.witness), lease_seconds=LEASE
         )

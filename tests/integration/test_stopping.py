@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -22,7 +23,7 @@ from api.cli.server import GracefulServer
 from reconciler.catalog.control_plane_store import ControlPlaneStore, Job
 from reconciler.catalog.database import Database
 from reconciler.catalog.work_queue import WorkItem, WorkQueue
-from reconciler.core.context import ControlPlane
+from reconciler.core.context import ControlPlane, Result
 from reconciler.runtime.jobs.job import JobDependencies
 from reconciler.runtime.jobs.runner import JobRunner
 from reconciler.runtime.worker import Worker
@@ -127,6 +128,31 @@ def test_a_claim_that_was_broken_off_is_given_back(catalog_url: str) -> None:
     _broken_off(catalog_url, use)
     left = "SELECT lease_holder, lease_expires_at, due_at <= now() AS due FROM app_work"
     assert execute(catalog_url, left) == [{"lease_holder": None, "lease_expires_at": None, "due": True}]
+
+
+def test_a_worker_whose_renewal_fails_by_a_defect_ends_and_releases_its_leases(catalog_url: str) -> None:
+    """Nobody else would notice: every lease would end under a reconcile in flight."""
+
+    class Unrenewable(WorkQueue):
+        async def renew(self, _leases: object) -> set[str]:
+            raise RuntimeError("a defect")
+
+    async def use(database: Database, taken: asyncio.Event) -> None:
+        async def stuck(_item: WorkItem) -> Result:
+            taken.set()
+            return await asyncio.Future()
+
+        work = Unrenewable(database, owner="stopping", lease_seconds=60)
+        worker = Worker(work, cast("Any", SimpleNamespace(run=stuck)), lease_seconds=0.2)
+        with pytest.raises(ExceptionGroup, match="unhandled") as raised:
+            await worker.run()
+        assert taken.is_set()
+        assert raised.group_contains(RuntimeError, match="a defect")
+
+    with_catalog(catalog_url, create)
+    _broken_off(catalog_url, use)
+    left = "SELECT lease_holder, due_at <= now() AS due FROM app_work"
+    assert execute(catalog_url, left) == [{"lease_holder": None, "due": True}]
 
 
 def test_a_job_whose_claim_was_broken_off_is_given_back(catalog_url: str) -> None:

@@ -34,7 +34,7 @@ def test_a_pass_whose_lease_is_lost_leaves_its_place_to_others(catalog_url: str)
         driver, witness = _Hanging(), Recorder()
         async with opened(catalog_url) as database, asyncio.timeout(60):
             work = WorkQueue(database, owner="d", lease_seconds=1)
-            worker = Worker(work, cast("Any", driver), lease_seconds=1, concurrency=1, witness=witness)
+            worker = Worker(work, cast("Any", driver), lease_seconds=1, concurrency=1, recorder=witness)
             working = asyncio.create_task(worker.run())
             await driver.begun.wait()
             taken = "lease_token = nextval('lease_tokens'), lease_expires_at = NULL, due_at = now()"

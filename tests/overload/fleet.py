@@ -125,7 +125,7 @@ class Fleet:
         within = LEASE - TIMEOUT - SEND_MARGIN_SECONDS
         driver = Reconciler(Dependencies(client, budget, access, records, self.neon.probe, within, witness), PLANE)
         work: Any = Work(self.shared, host)
-        worker = Worker(work, driver, lease_seconds=LEASE, witness=witness)
+        worker = Worker(work, driver, lease_seconds=LEASE, recorder=witness)
         sweeping = client.with_gate(PriorityGate(budget, Priority.RESYNC))
         rounds = JobRunner(
             JobDependencies(sweeping, access, whole, driver, PLANE, RESYNC, witness), lease_seconds=LEASE

@@ -1,1 +1,1 @@
-"""What a process measures and says of the loop: metrics, the records of changes at Neon, the catalog's figures."""
+"""Metrics and log records of the reconciler, and of the catalog's stats."""

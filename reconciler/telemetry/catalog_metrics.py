@@ -1,6 +1,6 @@
-"""The catalog's figures as metrics: the same ones from whichever process is asked.
+"""The catalog's stats as metrics, identical in every process.
 
-A scrape never fails or hangs because the catalog is away: it says so, and leaves out what only the catalog knows.
+An unavailable catalog neither fails nor blocks a scrape: ``catalog_up`` is 0, and the catalog's metrics are omitted.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _NO_WORK = LaneStats(0, 0, 0)
 
 
 class CatalogCollector(Collector):
-    """Asks the catalog when it is scraped, at most every few seconds.
+    """Reads the catalog for scrapes, at most once per ``CACHE_SECONDS``.
 
     Args:
-        registry: where the metrics are registered.
-        database: the catalog; opened by somebody else.
+        registry: the registry of the process.
+        database: the catalog; the caller opens it.
         clock: monotonic seconds.
-        patience_seconds: how long a scrape waits for the catalog.
+        wait_timeout_seconds: how long a scrape waits for the catalog.
     """
 
     def __init__(
@@ -49,130 +49,129 @@ class CatalogCollector(Collector):
         database: Database,
         *,
         clock: Callable[[], float] = time.monotonic,
-        patience_seconds: float = WAIT_TIMEOUT_SECONDS,
+        wait_timeout_seconds: float = WAIT_TIMEOUT_SECONDS,
     ) -> None:
         self._database = database
         self._clock = clock
-        self._patience_seconds = patience_seconds
+        self._wait_timeout_seconds = wait_timeout_seconds
         self._query: asyncio.Task[FleetStats] | None = None
         self._stats: FleetStats | None = None
         self._refreshed_at = 0.0
-        self._troubles = RepeatSuppressor(log)
+        self._issues = RepeatSuppressor(log)
         registry.register(self)
 
     async def refresh(self) -> None:
-        """Have the figures of now, or of some seconds ago, ready to be collected; never raises for the catalog's sake.
+        """Read the stats unless they are cached. An unavailable catalog raises nothing.
 
-        One question at a time is asked, however many scrape. It is left alone when it takes too long: breaking it off
-        may take as long itself.
+        Concurrent scrapes share one query. A slow query is not cancelled, since its cancellation may take as long.
         """
         if self._stats is not None and self._clock() - self._refreshed_at < CACHE_SECONDS:
             return
         self._stats = None
         if self._query is None or self._query.done():
-            self._query = asyncio.create_task(read_stats(self._database), name="figures for metrics")
+            self._query = asyncio.create_task(read_stats(self._database), name="read stats")
             self._query.add_done_callback(_consume_exception)
-        done, _ = await asyncio.wait({self._query}, timeout=self._patience_seconds)
+        done, _ = await asyncio.wait({self._query}, timeout=self._wait_timeout_seconds)
         if not done:
-            self._troubles.report(
+            self._issues.report(
                 "metrics.catalog_unavailable",
                 logging.WARNING,
-                "Metrics lack the catalog's figures: no response in time.",
+                "The catalog's metrics are omitted: no response in time.",
             )
             return
         try:
             self._stats, self._refreshed_at = self._query.result(), self._clock()
         except CatalogUnavailable as error:
-            self._troubles.report(
-                "metrics.catalog_unavailable", logging.WARNING, f"Metrics lack the catalog's figures: {error}"
+            self._issues.report(
+                "metrics.catalog_unavailable", logging.WARNING, f"The catalog's metrics are omitted: {error}"
             )
         else:
-            self._troubles.resolve("metrics.catalog_unavailable", "Metrics have the catalog's figures.")
+            self._issues.resolve("metrics.catalog_unavailable", "The catalog's metrics are available.")
 
     async def close(self) -> None:
-        """Stop asking."""
+        """Cancel the query."""
         if self._query is not None:
             self._query.cancel()
-            await asyncio.wait({self._query}, timeout=self._patience_seconds)
+            await asyncio.wait({self._query}, timeout=self._wait_timeout_seconds)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """What ``look`` saw."""
+        """Return the metrics of the last ``refresh``."""
         return _families(self._stats)
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """All that there may be."""
+        """Return all possible metrics."""
         return describe_all()
 
 
 def describe_all() -> Iterator[GaugeMetricFamily]:
-    """Every metric that is made of the catalog's figures, for its name and text."""
-    nothing = FleetStats({}, {}, dict.fromkeys(JOBS, JobStats(0, 0)), stopped=False, orphans=0)
-    return _families(nothing)
+    """Return every metric of the catalog, for its name and description."""
+    empty = FleetStats({}, {}, dict.fromkeys(JOBS, JobStats(0, 0)), stopped=False, orphans=0)
+    return _families(empty)
 
 
-def _consume_exception(asked: asyncio.Task[FleetStats]) -> None:
-    """Whoever asked may be gone: an error that nobody hears would be logged when the task is forgotten."""
-    if not asked.cancelled():
-        asked.exception()
+def _consume_exception(query: asyncio.Task[FleetStats]) -> None:
+    """Retrieve the exception; asyncio logs an exception that no scrape has retrieved."""
+    if not query.cancelled():
+        query.exception()
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"morphik_apps_{name}", text, labels=labels)
 
 
-def _families(health: FleetStats | None) -> Iterator[GaugeMetricFamily]:
-    answers = _gauge("catalog_up", "Whether the catalog answered; without it, all figures of the catalog are left out.")
-    answers.add_metric((), health is not None)
-    yield answers
-    if health is not None:
-        yield from (*_app_metrics(health), *_queue_metrics(health), *_control_plane_metrics(health))
+def _families(stats: FleetStats | None) -> Iterator[GaugeMetricFamily]:
+    up = _gauge("catalog_up", "Whether the catalog responded; otherwise all metrics of the catalog are omitted.")
+    up.add_metric((), stats is not None)
+    yield up
+    if stats is not None:
+        yield from (*_app_metrics(stats), *_queue_metrics(stats), *_control_plane_metrics(stats))
 
 
-def _app_metrics(health: FleetStats) -> tuple[GaugeMetricFamily, ...]:
-    apps = _gauge("apps", "Apps by status; deleted ones while they are known.", "status")
+def _app_metrics(stats: FleetStats) -> tuple[GaugeMetricFamily, ...]:
+    apps = _gauge("apps", "Apps by status; deleted ones until their tombstone expires.", "status")
     oldest = _gauge(
         "oldest_unconverged_seconds",
-        "For how long the oldest app of each status has not been as it was asked for; 0 without such an app.",
+        "How long the oldest app of each status has not matched its desired state; 0 without such an app.",
         "status",
     )
     for status in AppStatus:
-        apps.add_metric((status,), health.statuses.get(status, _NOTHING).apps)
+        apps.add_metric((status,), stats.statuses.get(status, _NOTHING).apps)
     for status in UNCONVERGED:
-        oldest.add_metric((status,), health.statuses.get(status, _NOTHING).oldest_seconds)
+        oldest.add_metric((status,), stats.statuses.get(status, _NOTHING).oldest_seconds)
     return apps, oldest
 
 
-def _queue_metrics(health: FleetStats) -> tuple[GaugeMetricFamily, ...]:
-    depth = _gauge("queue_depth", "Apps that are due and that no daemon works on, by lane.", "lane")
-    oldest = _gauge("queue_oldest_seconds", "For how long the oldest of them has been due; 0 without one.", "lane")
-    held = _gauge("leases_held", "Apps that daemons work on.")
+def _queue_metrics(stats: FleetStats) -> tuple[GaugeMetricFamily, ...]:
+    depth = _gauge("queue_depth", "Apps that are due and not leased, by lane.", "lane")
+    oldest = _gauge("queue_oldest_seconds", "How long the oldest of them has been due; 0 without one.", "lane")
+    leases = _gauge("leases_held", "Apps that daemons have leased.")
     for lane, name in LANES:
-        figures = health.lanes.get(lane, _NO_WORK)
-        depth.add_metric((name,), figures.due)
-        oldest.add_metric((name,), figures.oldest_seconds)
-    held.add_metric((), sum(figures.leased for figures in health.lanes.values()))
-    return depth, oldest, held
+        lane_stats = stats.lanes.get(lane, _NO_WORK)
+        depth.add_metric((name,), lane_stats.due)
+        oldest.add_metric((name,), lane_stats.oldest_seconds)
+    leases.add_metric((), sum(lane_stats.leased for lane_stats in stats.lanes.values()))
+    return depth, oldest, leases
 
 
-def _control_plane_metrics(health: FleetStats) -> tuple[GaugeMetricFamily, ...]:
-    stopped = _gauge("mutations_suspended", "Whether every change at Neon is stopped until a person acts.")
-    stopped.add_metric((), health.stopped)
-    doubted = _gauge(
+def _control_plane_metrics(stats: FleetStats) -> tuple[GaugeMetricFamily, ...]:
+    suspended = _gauge("mutations_suspended", "Whether all mutations are suspended until an operator acts.")
+    suspended.add_metric((), stats.stopped)
+    quarantined = _gauge(
         "catalog_quarantined",
-        "Whether the catalog may not be the right one, or lacks commits: restored, copied or failed over. Nothing is "
-        "changed at Neon until a person claims it.",
+        "Whether the catalog may lack commits or be a copy: restored, copied or failed over. Mutations are suspended "
+        "until an operator promotes it.",
     )
-    doubted.add_metric((), health.quarantined)
-    orphans = _gauge("orphan_projects", "Projects at Neon that carry our mark and that no app names.")
-    orphans.add_metric((), health.orphans)
+    quarantined.add_metric((), stats.quarantined)
+    orphans = _gauge("orphan_projects", "Projects at Neon with this control plane's annotations and without an app.")
+    orphans.add_metric((), stats.orphans)
     age = _gauge(
         "job_age_seconds",
-        "Since the whole fleet was last looked at (before the first time: since the catalog was made), by round: sweep "
-        "(Neon's list) or audit (each project in depth).",
+        "Time since the job last came through the whole fleet (before the first time: since the catalog was created): "
+        "resync (Neon's list) or deep_resync (each project).",
         "job",
     )
-    took = _gauge("job_duration_seconds", "How long the last such look took; 0 before the first.", "job")
+    duration = _gauge("job_duration_seconds", "How long that took; 0 before the first time.", "job")
     for name in JOBS:
-        age.add_metric((name,), health.jobs[name].age_seconds)
-        took.add_metric((name,), health.jobs[name].seconds)
-    return stopped, doubted, orphans, age, took
+        age.add_metric((name,), stats.jobs[name].age_seconds)
+        duration.add_metric((name,), stats.jobs[name].seconds)
+    return suspended, quarantined, orphans, age, duration

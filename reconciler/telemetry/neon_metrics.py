@@ -1,4 +1,4 @@
-"""What is measured of the requests to Neon, and of the budget that they are taken from."""
+"""The metrics of the requests to Neon, and of the request limit that all processes share."""
 
 from __future__ import annotations
 
@@ -35,78 +35,77 @@ ROUTES: Final = (
 
 
 class TokenEstimate:
-    """How full the shared bucket is by now, from how full it was when this process last leased from it.
+    """An estimate of the tokens in the shared bucket, from the number at this process's last lease.
 
     Args:
-        terms: what it holds, and what flows in.
+        bucket: capacity and rate.
         clock: monotonic seconds.
     """
 
-    def __init__(self, terms: BucketConfig, clock: Callable[[], float] = time.monotonic) -> None:
-        self._terms = terms
+    def __init__(self, bucket: BucketConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bucket = bucket
         self._clock = clock
-        self._seen = terms.capacity
-        self._at = clock()
+        self._tokens = bucket.capacity
+        self._updated_at = clock()
 
     def update(self, tokens: float) -> None:
-        """The bucket held so much just now."""
-        self._seen, self._at = tokens, self._clock()
+        """Record the number of tokens that the bucket has now."""
+        self._tokens, self._updated_at = tokens, self._clock()
 
     def __call__(self) -> float:
-        """Requests that may be sent at once."""
-        return min(self._terms.capacity, self._seen + (self._clock() - self._at) * self._terms.rate)
+        """Return the estimated number of requests that may be sent now."""
+        return min(self._bucket.capacity, self._tokens + (self._clock() - self._updated_at) * self._bucket.rate)
 
 
 class NeonMetrics:
     """The requests of one process to Neon.
 
     Args:
-        registry: where the metrics are registered.
-        terms: the shared budget.
+        registry: the registry of the process.
+        bucket: the shared request limit.
     """
 
-    def __init__(self, registry: CollectorRegistry, terms: BucketConfig) -> None:
+    def __init__(self, registry: CollectorRegistry, bucket: BucketConfig) -> None:
         self._requests = Counter(
             "morphik_apps_neon_requests_total",
-            "Requests of this process to Neon's API, by method, route and what came of them.",
+            "Requests of this process to Neon's API by method, route and outcome.",
             ("method", "route", "outcome"),
             registry=registry,
         )
         self._duration = Histogram(
             "morphik_apps_neon_request_duration_seconds",
-            "How long Neon's API took to answer, to the last byte, or how long it was waited for.",
+            "Time from a request to the last byte of Neon's response, or to the timeout.",
             ("method", "route"),
             buckets=BUCKETS,
             registry=registry,
         )
-        self.tokens = TokenEstimate(terms)
-        left = Gauge(
+        self.tokens = TokenEstimate(bucket)
+        tokens = Gauge(
             "morphik_apps_neon_rate_limit_tokens",
-            "Requests that all processes together may send to Neon at once: what this process saw in the shared bucket "
-            "when it last took from it, and what has flowed in since.",
+            "Estimated tokens in the shared bucket: the requests that all processes may send to Neon now.",
             registry=registry,
         )
-        left.set_function(self.tokens)
+        tokens.set_function(self.tokens)
         self._waits = Histogram(
             "morphik_apps_neon_rate_limit_wait_seconds",
-            "How long this process's requests waited for their turn in the shared budget, by urgency.",
+            "Time that this process's requests waited for a token, by priority.",
             ("priority",),
             buckets=BUCKETS,
             registry=registry,
         )
-        for urgency in Priority:
-            self._waits.labels(urgency)
+        for priority in Priority:
+            self._waits.labels(priority)
         for method, route in ROUTES:
             self._duration.labels(method, route)
             for outcome in OUTCOMES:
                 self._requests.labels(method, route, outcome)
 
-    def observe(self, exchange: CompletedRequest) -> None:
-        """One request has ended."""
-        request = exchange.request
-        self._requests.labels(request.method, request.route, exchange.outcome).inc()
-        self._duration.labels(request.method, request.route).observe(exchange.seconds)
+    def observe(self, completed: CompletedRequest) -> None:
+        """Count a completed request."""
+        request = completed.request
+        self._requests.labels(request.method, request.route, completed.outcome).inc()
+        self._duration.labels(request.method, request.route).observe(completed.seconds)
 
-    def rate_limit_waited(self, urgency: Priority, seconds: float) -> None:
-        """A request waited for its turn."""
-        self._waits.labels(urgency).observe(seconds)
+    def rate_limit_waited(self, priority: Priority, seconds: float) -> None:
+        """Observe the time that a request waited for a token."""
+        self._waits.labels(priority).observe(seconds)

@@ -1,4 +1,4 @@
-"""What a daemon measures of its own work. Every label's values are known, so each series is there from the start."""
+"""The metrics of a daemon's own work. All label values are known, so each series exists from the start."""
 
 from __future__ import annotations
 
@@ -33,69 +33,69 @@ class ReconcileMetrics:
     """The metrics of one daemon.
 
     Args:
-        registry: where they are registered; one daemon for each registry.
-        terms: the shared request budget; Neon's documented limits when None.
+        registry: the registry of one daemon.
+        bucket: the shared request limit; None for the limits that Neon documents.
 
     Attributes:
         time_to_ready, time_to_deleted: seconds of the catalog's clock.
         repairs: by kind, one of ``REPAIRS``.
         findings: by finding, one of ``FINDINGS``.
-        resync_age: seconds since the last resync was seen.
-        passes: by outcome, one of ``PASS_OUTCOMES``.
-        pass_duration: seconds.
+        resync_age: seconds since this process observed a completed resync.
+        reconciles: by outcome, one of ``RECONCILE_OUTCOMES``.
+        reconcile_duration: seconds.
         neon: the requests to Neon.
     """
 
     def __init__(
         self,
         registry: CollectorRegistry,
-        terms: BucketConfig | None = None,
+        bucket: BucketConfig | None = None,
     ) -> None:
         self.time_to_ready = Histogram(
             "morphik_apps_time_to_ready_seconds",
-            "From the request for an app to the first connection to its database, once for each app.",
+            "Time from the create request to the first connection to the app's database, once per app.",
             buckets=_LIFECYCLE_BUCKETS,
             registry=registry,
         )
         self.time_to_deleted = Histogram(
             "morphik_apps_time_to_deleted_seconds",
-            "From the request for an app's deletion to Neon's word that its project is gone.",
+            "Time from the delete request to Neon confirming the deletion.",
             buckets=_LIFECYCLE_BUCKETS,
             registry=registry,
         )
         self.repairs = Counter(
             "morphik_apps_repairs_total",
-            "What this process put right at Neon or in the catalog: settings (name, history, quota), recovered (a "
-            "deleted project), compute, credentials (read again), surplus (a second project of an app, deleted).",
+            "Repairs of drift by this process: settings (name, history, quota), recovered (a deleted project), compute "
+            "(created), credentials (read again), duplicate (a second project of an app, deleted).",
             ("kind",),
             registry=registry,
         )
         self.findings = Counter(
             "morphik_apps_resync_findings_total",
-            "What this process's sweeps found: apps drifted or missing, surplus and new orphan projects; again in each "
-            "sweep until it is put right.",
+            "Findings of this process's resyncs: apps with drift or without their project, duplicate, new orphan and "
+            "unreadable projects. A finding counts in each resync until it is repaired.",
             ("finding",),
             registry=registry,
         )
         self.resync_age = Gauge(
             "morphik_apps_resync_age_seconds",
-            "Since this process saw the fleet's last complete resync, by any daemon; counted by its monotonic clock.",
+            "Time since this process observed the fleet's last completed resync by any daemon, by its monotonic clock.",
             registry=registry,
         )
         self.reconciles = Counter(
             "morphik_apps_reconcile_total",
-            "Passes of this process over an app, by outcome: settled, again (it waits for something), failed (tried "
-            "again later), lease_lost, catalog_unavailable, defect, broken_off (the process stops).",
+            "Reconciles of this process by outcome: converged, requeued (an operation is running), failed (backoff), "
+            "lease_lost, catalog_unavailable, internal_error, cancelled (the process stops).",
             ("outcome",),
             registry=registry,
         )
         self.reconcile_duration = Histogram(
             "morphik_apps_reconcile_duration_seconds",
-            "How long this process's passes took.",
+            "Duration of this process's reconciles.",
             buckets=_RECONCILE_BUCKETS,
             registry=registry,
         )
-        self.neon = NeonMetrics(registry, terms or _DEFAULT_CONFIG)
+        self.neon = NeonMetrics(registry, bucket or _DEFAULT_CONFIG)
         for counter, values in (
             (self.repairs, REPAIRS),
             (self.findings, FINDINGS),

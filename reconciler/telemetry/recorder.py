@@ -1,6 +1,6 @@
-"""What is said of the loop's work: a record for each change at Neon, a line for each turn of an app, and the figures.
+"""Turns the reconciler's work into log records and metrics: one record per mutation and per change of an app's status.
 
-A pass that changes nothing says nothing.
+No-op reconciles are not logged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LEVELS = {
     AppStatus.FAILED: logging.ERROR,
     AppStatus.LOST: logging.ERROR,
 }
-"""The turns of an app that are news, and how urgent."""
+"""The log level of a change to each status; other changes are not logged."""
 
 UNREACHABLE = frozenset({"not_sent", "unavailable", "rate_limited", "unknown", "intermediary"})
 _CONTROL_PLANE_REASONS = frozenset({Reason.MUTATIONS_SUSPENDED, Reason.NEON_UNAUTHORIZED})
@@ -41,49 +41,49 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Sees everything that a daemon does.
+    """Records the work of one daemon.
 
     Args:
-        metrics: what is counted; nobody's when None.
+        metrics: of the daemon; None for a registry of its own.
     """
 
     def __init__(self, metrics: ReconcileMetrics | None = None) -> None:
         self.metrics = ReconcileMetrics(CollectorRegistry()) if metrics is None else metrics
-        self._troubles = RepeatSuppressor(log)
+        self._issues = RepeatSuppressor(log)
 
     def for_app(self, app: AppMetadata) -> ReconcileRecorder:
-        """Who sees one pass over an app."""
+        """Return the recorder of one reconcile."""
         return ReconcileRecorder(app, self.metrics)
 
-    def on_neon_response(self, exchange: CompletedRequest) -> None:
-        """A request to Neon has ended; what the client calls."""
-        self.metrics.neon.observe(exchange)
-        _request_id.set(exchange.request_id)
-        outcome, request = exchange.outcome, exchange.request
+    def on_neon_response(self, completed: CompletedRequest) -> None:
+        """Record a completed request to Neon. The client calls this."""
+        self.metrics.neon.observe(completed)
+        _request_id.set(completed.request_id)
+        outcome, request = completed.outcome, completed.request
         if outcome in UNREACHABLE:
-            self._troubles.report(
+            self._issues.report(
                 "neon.unavailable",
                 logging.WARNING,
                 f"Neon is unavailable: {outcome}",
                 method=request.method,
                 route=request.route,
-                status=exchange.status,
-                neon_request_id=exchange.request_id,
+                status=completed.status,
+                neon_request_id=completed.request_id,
             )
         elif outcome == "success":
-            self._troubles.resolve("neon.unavailable", "Neon is available.")
-            self._troubles.resolve("neon.key_rejected", "Neon accepts the API key.")
+            self._issues.resolve("neon.unavailable", "Neon is available.")
+            self._issues.resolve("neon.key_rejected", "Neon accepts the API key.")
 
     def on_error(self, error: ReconcileError, *, budget: bool = False) -> None:
-        """An effect, or a round, has failed; said when it is about the plane as a whole.
+        """Record the error of an effect or a job if it concerns the control plane as a whole.
 
         Args:
-            error: why.
-            budget: the sweeps' budget may be the reason, which ends by itself.
+            error: the error.
+            budget: the budget of automatic deletes may be the reason, which refills automatically.
         """
         match error:
             case NeonUnauthorized():
-                self._troubles.report(
+                self._issues.report(
                     "neon.key_rejected",
                     logging.ERROR,
                     f"Neon rejects the API key. Correct NEON_API_KEY or its permissions: {error}",
@@ -92,7 +92,7 @@ class Recorder:
                 )
             case MutationsSuspended():
                 level = logging.WARNING if budget else logging.ERROR
-                self._troubles.report(
+                self._issues.report(
                     "deletes.budget_exhausted" if budget else "mutations.suspended",
                     level,
                     f"Mutations suspended: {error}",
@@ -100,11 +100,11 @@ class Recorder:
 
 
 class ReconcileRecorder:
-    """Sees one pass.
+    """Records one reconcile.
 
     Args:
         app: as it was claimed.
-        metrics: what is counted.
+        metrics: of the daemon.
     """
 
     def __init__(self, app: AppMetadata, metrics: ReconcileMetrics) -> None:
@@ -117,14 +117,14 @@ class ReconcileRecorder:
 
     @property
     def request_id(self) -> str | None:
-        """The ``X-Request-ID`` of the pass's last change at Neon, or of its last look where it changed nothing."""
+        """Return the ``X-Request-ID`` of the reconcile's last mutation, or of its last read without a mutation."""
         return self._mutation_request_id or _request_id.get()
 
     @contextmanager
     def mutation(self, effect: e.Mutate[Any]) -> Iterator[None]:
-        """Around one request that changes Neon: exactly one record, however it ends. ``changed`` tells its answer."""
+        """Log exactly one record of a mutation, whatever its outcome. ``on_mutated`` adds its response."""
         self._project_id = getattr(effect, "project_id", None)
-        outcome, began = "broken off", time.monotonic()
+        outcome, started = "cancelled", time.monotonic()
         _request_id.set(None)
         try:
             yield
@@ -134,7 +134,7 @@ class ReconcileRecorder:
             outcome = type(error).__name__
             raise
         finally:
-            seconds, self._mutation_request_id = time.monotonic() - began, _request_id.get()
+            seconds, self._mutation_request_id = time.monotonic() - started, _request_id.get()
             extra = log_extra(
                 "neon.mutation",
                 app_id=self._app.app_id,
@@ -146,47 +146,51 @@ class ReconcileRecorder:
             )
             log.info("%s: %s", type(effect).__name__, outcome, extra=extra)
 
-    def on_mutated(self, answer: object) -> None:
-        """What Neon answered to a change; names the project that it made."""
-        if isinstance(answer, CreateProjectResponse):
-            self._project_id = answer.project.id
+    def on_mutated(self, response: object) -> None:
+        """Add the response of a mutation: the id of a created project."""
+        if isinstance(response, CreateProjectResponse):
+            self._project_id = response.project.id
 
     def on_recorded(self, effect: e.Effect[Any]) -> None:
-        """The catalog has taken what the pass says of its app."""
+        """Record a status update that the catalog has committed."""
         match effect:
-            case e.RecordCredentials(_, said):
+            case e.RecordCredentials(_, update):
                 if self._app.connected_at is not None:
                     self._metrics.repairs.labels("credentials").inc()
-            case e.RecordStatus(said):
+            case e.RecordStatus(update):
                 pass
             case e.RecordProject():
-                said = effect.update
+                update = effect.update
             case _:
                 return
-        self._log_operator_messages(said)
-        seconds = self._observe_duration(said)
-        if said.status == self._status:
+        self._log_operator_messages(update)
+        seconds = self._observe_duration(update)
+        if update.status == self._status:
             return
-        was, self._status = self._status, said.status
-        level = LEVELS.get(said.status)
+        previous, self._status = self._status, update.status
+        level = LEVELS.get(update.status)
         if level is not None:
             extra = log_extra(
                 "app.status_changed",
                 app_id=self._app.app_id,
                 project_id=self._app.project_id,
-                status=str(said.status),
-                was=str(was),
-                reason=", ".join(c.reason for c in said.conditions if c.status != "True") or None,
+                status=str(update.status),
+                was=str(previous),
+                reason=", ".join(c.reason for c in update.conditions if c.status != "True") or None,
                 after_seconds=seconds,
             )
-            log.log(level, "App is %s.", said.status, extra=extra)
+            log.log(level, "App is %s.", update.status, extra=extra)
 
-    def _log_operator_messages(self, said: StatusUpdate) -> None:
-        """A record for each new text that only operators may read, unless it is the plane's and has a record there."""
-        for condition in said.conditions:
-            detail = condition.operator_message
+    def _log_operator_messages(self, update: StatusUpdate) -> None:
+        """Log each new operator message, unless its reason concerns the control plane and is logged there."""
+        for condition in update.conditions:
+            message = condition.operator_message
             old = find_condition(self._app.conditions, condition.type)
-            if detail is None or condition.reason in _CONTROL_PLANE_REASONS or (old and old.operator_message == detail):
+            if (
+                message is None
+                or condition.reason in _CONTROL_PLANE_REASONS
+                or (old and old.operator_message == message)
+            ):
                 continue
             extra = log_extra(
                 "app.operator_action_required",
@@ -194,7 +198,7 @@ class ReconcileRecorder:
                 project_id=self._app.project_id,
                 reason=condition.reason,
             )
-            log.warning("Operator action required: %s", detail, extra=extra)
+            log.warning("Operator action required: %s", message, extra=extra)
 
     def _count_repair(self, effect: e.Mutate[Any]) -> None:
         # A mutation that applies a change of desired state repairs nothing.
@@ -204,10 +208,10 @@ class ReconcileRecorder:
         if kind is not None:
             self._metrics.repairs.labels(kind).inc()
 
-    def _observe_duration(self, said: StatusUpdate) -> float | None:
-        """Seconds to ready or deleted, where that is now, for the first time."""
+    def _observe_duration(self, update: StatusUpdate) -> float | None:
+        """Observe and return the seconds to ready or deleted, if the app is that now for the first time."""
         app = self._app
-        ready, deleted = said.timestamps.get("connected_at"), said.timestamps.get("deleted_at")
+        ready, deleted = update.timestamps.get("connected_at"), update.timestamps.get("deleted_at")
         if deleted is not None and app.deleted_at is None and app.delete_requested_at is not None:
             seconds = _seconds_between(app.delete_requested_at, deleted)
             self._metrics.time_to_deleted.observe(seconds)

@@ -79,7 +79,7 @@ def refusal(folder: Path, capsys: pytest.CaptureFixture[str]) -> Ran:
         assert "Traceback" not in printed.err
         if command == "doctor":
             failed = [check for check in json.loads(printed.out)["checks"] if check["status"] == "FAILED"]
-            return "; ".join(failed[0][part] for part in ("check", "says", "do"))
+            return "; ".join(failed[0][part] for part in ("check", "message", "remedy"))
         assert printed.err.count("\n") == 1
         return printed.err
 

@@ -269,7 +269,7 @@ def test_a_scrape_does_not_wait_for_a_catalog_that_hangs(catalog_url: str) -> No
     async def scrape() -> tuple[list[float], int, float]:
         registry = CollectorRegistry()
         async with opened(catalog_url) as database:
-            health = CatalogCollector(registry, database, patience_seconds=0.2)
+            health = CatalogCollector(registry, database, wait_timeout_seconds=0.2)
             with psycopg.connect(catalog_url) as connection:
                 connection.execute("LOCK TABLE app_metadata")
                 seen = []

@@ -201,8 +201,8 @@ def test_a_change_is_one_record(seen: Seen) -> None:
     ("error", "outcome"),
     [
         (NeonLocked(method="POST", route="/projects", detail="busy", status=423), "NeonLocked"),
-        (asyncio.CancelledError(), "broken off"),
-        (ZeroDivisionError(), "broken off"),
+        (asyncio.CancelledError(), "cancelled"),
+        (ZeroDivisionError(), "cancelled"),
     ],
 )
 def test_a_change_that_fails_is_one_record(seen: Seen, error: BaseException, outcome: str) -> None:

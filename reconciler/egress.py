@@ -1,4 +1,4 @@
-"""Outgoing HTTP: the place that makes clients, and the reading of one document within bounds."""
+"""Outgoing HTTP: the clients' common configuration, and a reader of one bounded document."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from importlib.metadata import version
 import httpx
 
 USER_AGENT = f"morphik-apps/{version('morphik-apps')}"
-"""Some servers refuse the default agents of HTTP libraries with 403."""
+"""Some servers reject the default agents of HTTP libraries with 403."""
 
 
 class FetchFailed(Exception):
-    """A document could not be read. The text names no address, which may hold a credential.
+    """A document could not be read. The message contains no address, which may include credentials.
 
     Attributes:
-        status: HTTP status of the answer, or None without one.
+        status: HTTP status of the response, or None without one.
     """
 
     def __init__(self, reason: str, status: int | None = None) -> None:
@@ -34,7 +34,7 @@ def http_client(
     proxy: str | None = None,
     verify: ssl.SSLContext | bool = True,
 ) -> httpx.AsyncClient:
-    """A client that follows no redirect, asks for no compression and uses no proxy but the given one."""
+    """Return a client that follows no redirects, requests no compression and uses no other proxy."""
     return httpx.AsyncClient(
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})},
         timeout=timeout,
@@ -48,20 +48,20 @@ def http_client(
 
 
 def failure_of(error: Exception) -> str:
-    """Name an exception of a request, with the status where it is the answer of a proxy; repeats no address."""
+    """Return the name of an exception, with the status of a proxy's response, and without an address."""
     status = str(error)[:3] if isinstance(error, httpx.ProxyError) else ""
     return f"{type(error).__name__} {status}" if status.isdecimal() else type(error).__name__
 
 
 class DocumentSource:
-    """Reads one small JSON document, again and again.
+    """Reads one small JSON document repeatedly.
 
     Args:
         url: its address.
-        seconds: total time of one reading, from connecting to the last byte.
-        max_bytes: the longest document that is read.
-        proxy: the proxy that requests go through; None for none.
-        transport: carries the requests instead of the network.
+        seconds: the total time of a read, from connecting to the last byte.
+        max_bytes: the maximum size of the document.
+        proxy: the egress proxy, or None.
+        transport: replaces the network.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class DocumentSource:
         self._http: httpx.AsyncClient | None = None
 
     async def aclose(self) -> None:
-        """Closes all connections; a later reading opens new ones."""
+        """Close all connections. A later read opens new ones."""
         client, self._http = self._http, None
         if client is not None:
             await client.aclose()
 
     async def read(self) -> bytes:
-        """The document, as the server sends it now. Raises FetchFailed."""
+        """Return the document as the server sends it now. Raises FetchFailed."""
         if self._http is None:
             self._http = http_client(
                 timeout=self._seconds,
@@ -100,7 +100,7 @@ class DocumentSource:
             async with asyncio.timeout(self._seconds):
                 return await self._read(self._http)
         except TimeoutError:
-            raise FetchFailed(f"no whole answer within {self._seconds:g} s") from None
+            raise FetchFailed(f"no complete response within {self._seconds:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise FetchFailed(f"the connection failed ({failure_of(error)})") from None
 
@@ -111,17 +111,17 @@ class DocumentSource:
                 redirect = "; redirects are not followed" if response.is_redirect else ""
                 raise FetchFailed(f"the server answered {status}{redirect}", status)
             if response.headers.get("content-encoding", "identity").lower() != "identity":
-                raise FetchFailed("the server sent a compressed answer, which was not requested", status)
+                raise FetchFailed("the server sent a compressed response, which was not requested", status)
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > self._max_bytes:
-                    raise FetchFailed(f"the answer is longer than {self._max_bytes} bytes", status)
+                    raise FetchFailed(f"the response is longer than {self._max_bytes} bytes", status)
             return bytes(body)
 
 
 def _with_system_authorities() -> ssl.SSLContext:
-    """Trust what httpx brings along, and the system's own authorities (``SSL_CERT_FILE``): an issuer may be private."""
+    """Trust httpx's authorities and the system's own (``SSL_CERT_FILE``): an issuer may be private."""
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context

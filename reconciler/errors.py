@@ -1,54 +1,54 @@
-"""What can go wrong, by what it says about the world.
+"""The errors of the reconciler, by their consequence for the next step.
 
 ReconcileError
-├── NeonAPIError                    an answer of Neon's API, or its absence
-│   ├── NeonRejected                 nothing was done, and sending the same again will not help
-│   │   ├── NeonUnauthorized        401, 403, or a 404 that is about the key
+├── NeonAPIError                    a failed request to Neon
+│   ├── NeonRejected                nothing was executed, and a retry will not help
+│   │   ├── NeonUnauthorized        401, 403, or a 404 about the key
 │   │   ├── NeonNotFound            404, 410: absent, or not visible to this key
 │   │   ├── NeonConflict            409
 │   │   ├── NeonLimitReached        by a plan's limit
 │   │   │   └── NeonProjectLimitReached   of projects
-│   │   ├── NeonQuotaExceeded       consumption is used up
+│   │   ├── NeonQuotaExceeded       a consumption quota is used up
 │   │   ├── NeonPasswordsNotStored  412
 │   │   └── NeonInvalidRequest      every other 4xx
 │   │       └── NeonBranchProtected       422 while a branch is protected
-│   ├── NeonRetryable         nothing was done, and the same request may be sent again
+│   ├── NeonRetryable               nothing was executed, and the request may be retried
 │   │   ├── NeonNotSent             no connection was made, so no byte left
 │   │   ├── NeonLocked              423
 │   │   ├── NeonRateLimited         429
 │   │   └── NeonUnavailable         503
-│   └── NeonOutcomeUnknown          it may have happened: look before anything else is sent
-│       └── NeonIntermediaryAnswered  an intermediary answered in Neon's place
+│   └── NeonOutcomeUnknown          it may have taken effect: observe before the next request
+│       └── NeonIntermediaryError  an intermediary responded instead of Neon
 ├── InvalidNeonId                   an id that Neon cannot have issued; nothing was sent
-├── AppDatabaseUnreachable               an app's database did not accept the connection
-├── CatalogUnavailable              the catalog did not answer
-│   └── CatalogUnverified               its server is not the one that was looked over: look first
-├── RateLimitExhausted                     Neon's request limit leaves nothing for this kind of work now
-├── LeaseLost                       another worker may hold this app now: discard everything
-├── ProjectsUnexamined              a new catalog creates nothing before it has examined the projects at Neon
-└── MutationsSuspended                 the whole plane may change nothing at Neon, and says why
+├── AppDatabaseUnreachable          an app's database did not accept the connection
+├── CatalogUnavailable              the catalog did not respond
+│   └── CatalogUnverified           its server is not the verified one
+├── RateLimitExhausted              no token is left for this priority now
+├── LeaseLost                       another worker may hold the lease: discard everything
+├── ProjectsUnexamined              a new catalog creates nothing before it has examined Neon's projects
+└── MutationsSuspended              the control plane may send no mutation; the message is the reason
 """
 
 from __future__ import annotations
 
 
 class ReconcileError(Exception):
-    """Base of every error this program raises on purpose."""
+    """Base of every deliberate error of this program."""
 
 
 class NeonAPIError(ReconcileError):
     """A request to Neon that did not succeed.
 
-    The message never holds a credential: it is built from method, route template, status and Neon's own message.
+    The message never contains credentials: it consists of method, route template, status and Neon's own message.
 
     Attributes:
         method: HTTP method.
         route: path template, such as ``/projects/{project_id}``.
-        status: HTTP status, or None when there was no answer.
+        status: HTTP status, or None without a response.
         code: Neon's error code; usually the empty string.
-        detail: Neon's message, shortened, or what happened to the connection.
+        detail: Neon's message, shortened, or the failure of the connection.
         request_id: the ``X-Request-ID`` of the request.
-        retry_after: seconds that Neon asked to wait, or None.
+        retry_after: the seconds of ``Retry-After``, or None.
     """
 
     def __init__(
@@ -69,29 +69,29 @@ class NeonAPIError(ReconcileError):
         self.detail = detail
         self.request_id = request_id
         self.retry_after = retry_after
-        answer = "no answer" if status is None else f"{status}"
-        named = f" {code}" if code else ""
-        super().__init__(f"{method} {route}: {answer}{named}: {detail}")
+        outcome = "no response" if status is None else f"{status}"
+        suffix = f" {code}" if code else ""
+        super().__init__(f"{method} {route}: {outcome}{suffix}: {detail}")
 
 
 class NeonRejected(NeonAPIError):
-    """Nothing was done, and the same request would be refused again."""
+    """Nothing was executed, and Neon would reject the same request again."""
 
 
 class NeonUnauthorized(NeonRejected):
-    """The key is missing, wrong, revoked, or not allowed to do this."""
+    """The key is missing, wrong, revoked, or lacks the permission."""
 
 
 class NeonNotFound(NeonRejected):
-    """Absent, deleted, or not visible to this key: no proof of anything alone."""
+    """Absent, deleted, or not visible to this key; alone it proves none of them."""
 
 
 class NeonConflict(NeonRejected):
-    """Something of that name exists already."""
+    """An object of that name exists already."""
 
 
 class NeonLimitReached(NeonRejected):
-    """The account's plan allows no more of these."""
+    """A limit of the account's plan is reached."""
 
 
 class NeonProjectLimitReached(NeonLimitReached):
@@ -99,27 +99,27 @@ class NeonProjectLimitReached(NeonLimitReached):
 
 
 class NeonQuotaExceeded(NeonRejected):
-    """The account or the project has used up what it may consume in this period."""
+    """The account or the project has used up its consumption quota of this period."""
 
 
 class NeonPasswordsNotStored(NeonRejected):
-    """The project was made with ``store_passwords: false``."""
+    """The project was created with ``store_passwords: false``."""
 
 
 class NeonInvalidRequest(NeonRejected):
-    """Neon did not accept the request as it was written."""
+    """Neon did not accept the request's content."""
 
 
 class NeonBranchProtected(NeonInvalidRequest):
-    """A protected branch stands in the way."""
+    """A protected branch prevents it."""
 
 
 class NeonRetryable(NeonAPIError):
-    """Nothing was done; the same request may be sent again, later."""
+    """Nothing was executed; the request may be retried later."""
 
 
 class NeonNotSent(NeonRetryable):
-    """No connection could be made, so the request never left."""
+    """No connection was made, so the request was not sent."""
 
 
 class NeonLocked(NeonRetryable):
@@ -127,19 +127,19 @@ class NeonLocked(NeonRetryable):
 
 
 class NeonRateLimited(NeonRetryable):
-    """More requests than the account may send."""
+    """The account's request limit is exceeded."""
 
 
 class NeonUnavailable(NeonRetryable):
-    """Neon is not serving at the moment."""
+    """Neon is temporarily unavailable."""
 
 
 class NeonOutcomeUnknown(NeonAPIError):
     """The request may have taken effect."""
 
 
-class NeonIntermediaryAnswered(NeonOutcomeUnknown):
-    """An answer in another form than Neon's: a proxy, gateway or captive portal sent it.
+class NeonIntermediaryError(NeonOutcomeUnknown):
+    """A response in another format than Neon's: a proxy, gateway or captive portal sent it.
 
     It describes neither the key nor the project. The request may have reached Neon before.
     """
@@ -154,29 +154,29 @@ class AppDatabaseUnreachable(ReconcileError):
 
 
 class CatalogUnavailable(ReconcileError):
-    """The catalog did not answer, or lost the connection."""
+    """The catalog did not respond, or the connection was lost."""
 
 
 class CatalogUnverified(CatalogUnavailable):
-    """The catalog's server was started anew, or is another one, since the catalog was compared with Neon."""
+    """The catalog's server has restarted or changed since the catalog was compared with Neon."""
 
 
 class RateLimitExhausted(ReconcileError):
-    """All processes together have used what Neon allows, and others go first; nothing was sent."""
+    """All processes together have used up Neon's request limit, and other priorities come first; nothing was sent."""
 
     def __init__(self, kind: str) -> None:
-        super().__init__(f"the request budget has nothing left for {kind} at the moment")
+        super().__init__(f"Neon's request limit has no token for the priority {kind} now")
 
 
 class LeaseLost(ReconcileError):
-    """The lease ran out or another worker took it; nothing was written."""
+    """The lease has expired, or another worker has it; nothing was written."""
 
 
 class ProjectsUnexamined(ReconcileError):
-    """A catalog without creates has not examined all projects that another catalog may have made; nothing was sent.
+    """A catalog without creates has not examined all projects that another catalog may have created; nothing was sent.
 
     Args:
-        left: how many are left.
+        left: the number of unexamined projects.
     """
 
     def __init__(self, left: int) -> None:
@@ -186,4 +186,4 @@ class ProjectsUnexamined(ReconcileError):
 
 
 class MutationsSuspended(ReconcileError):
-    """The plane as a whole must not change anything at Neon."""
+    """No mutation of this control plane is allowed."""

@@ -91,7 +91,7 @@ class RepeatSuppressor:
             event: the event key of the record.
             level: the record's level.
             message: what an operator reads.
-            key: tells issues of one event apart; the event where it is None.
+            key: distinguishes issues of one event; None uses the event.
             error: its traceback is logged.
             fields: fields of the record.
         """

@@ -1,4 +1,4 @@
-"""The proof that an app's database answers: connect by the parts of its URI, and run one statement."""
+"""Probes an app's database: connects with the parts of its URI, and executes one statement."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PINNED_PARAMETERS: Final[Mapping[str, str]] = {
     "sslkey": "",
     "sslpassword": "",
     "sslcertmode": "disable",
-    # libpq reads ~/.postgresql/root.crl where this is empty; it passes over a file without a list.
+    # If this is empty, libpq reads ~/.postgresql/root.crl; it ignores an empty file.
     "sslcrl": os.devnull,
     "sslcrldir": "",
     "sslkeylogfile": "",
@@ -53,7 +53,7 @@ PINNED_PARAMETERS: Final[Mapping[str, str]] = {
     "replication": "",
     "target_session_attrs": "any",
     "load_balance_hosts": "disable",
-    # The connection lives for seconds. libpq reads none of the others where keepalives are off.
+    # The connection exists for seconds. Without keepalives libpq ignores the other parameters.
     "keepalives": "0",
     "keepalives_idle": "",
     "keepalives_interval": "",
@@ -64,16 +64,16 @@ PINNED_PARAMETERS: Final[Mapping[str, str]] = {
     "oauth_client_secret": "",
     "oauth_scope": "",
 }
-"""Every parameter of libpq that the URI does not give: what is absent, libpq takes from the process's environment."""
+"""Every parameter of libpq that is not in the URI: libpq reads absent ones from the process's environment."""
 
 NOT_PINNED: Final = ("service", "scram_client_key", "scram_server_key")
-"""What libpq does not take as empty. A service file (``PGSERVICE``) sets only parameters that are absent.
+"""The parameters that libpq does not accept as empty. A service file (``PGSERVICE``) sets only absent parameters.
 
-Beside these, libpq sends ``PGTZ``, ``PGDATESTYLE`` and ``PGGEQO``, which have no parameter and do not matter here. What
-is no valid value in these four breaks the catalog's connections, too.
+libpq also sends ``PGTZ``, ``PGDATESTYLE`` and ``PGGEQO``, which have no parameter and do not matter here. An invalid
+value in one of these four fails the catalog's connections too.
 """
 
-# libpq's own text may repeat parts of the URI, so a condition gets one of these texts instead.
+# libpq's own message may repeat parts of the URI, so a condition contains one of these texts instead.
 _CAUSES = (
     ("certificate", "the server's TLS certificate is not valid for its host"),
     ("does not support SSL", "the server does not offer TLS"),
@@ -83,13 +83,13 @@ _CAUSES = (
 
 
 def parameters(uri: MorphikURI) -> dict[str, str]:
-    """Everything that libpq needs for a connection, so that nothing of the environment takes part.
+    """Return all parameters of a connection, so that the environment sets none.
 
-    Off loopback the server's certificate must be valid for the host, whatever ``sslmode`` the URI has. The certificate
-    authorities are Python's default file, which ``SSL_CERT_FILE`` names where it is set, else certifi's.
+    Except on loopback, the server's certificate must be valid for the host, independent of the URI's ``sslmode``. The
+    certificate authorities are those of ``SSL_CERT_FILE``, of Python's default file, or of certifi, in this order.
     """
     local = uri.host in LOOPBACK_HOSTS
-    known = {each.keyword.decode() for each in pq.Conninfo.get_defaults()}
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     return {
         **{key: value for key, value in PINNED_PARAMETERS.items() if key in known or key == "require_auth"},
         "host": uri.host.strip("[]"),
@@ -107,7 +107,7 @@ async def probe(uri: CheckedURI) -> None:
     """Connect, ``SELECT 1``, disconnect.
 
     Raises:
-        AppDatabaseUnreachable: it did not work; the message holds no part of the URI.
+        AppDatabaseUnreachable: the connection failed. The message contains no part of the URI.
     """
     failed = ""
     try:

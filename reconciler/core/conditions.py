@@ -13,7 +13,7 @@ from reconciler.errors import (
     InvalidNeonId,
     MutationsSuspended,
     NeonAPIError,
-    NeonIntermediaryAnswered,
+    NeonIntermediaryError,
     NeonLimitReached,
     NeonLocked,
     NeonNotFound,
@@ -167,7 +167,7 @@ def condition_for_error(ctx: ReconcileContext, error: ReconcileError) -> tuple[C
 
 
 def _lost_response_condition(error: NeonOutcomeUnknown) -> ConditionUpdate:
-    if isinstance(error, NeonIntermediaryAnswered):
+    if isinstance(error, NeonIntermediaryError):
         text = "An intermediary responded in place of Neon; retrying."
         detail = f"{error}. If this lasts, check NEON_API_URL and the proxies between the reconciler and Neon."
         return ConditionUpdate("Unknown", Reason.NEON_UNAVAILABLE, text, detail)

@@ -26,7 +26,7 @@ from reconciler.errors import (
     NeonAPIError,
     NeonBranchProtected,
     NeonConflict,
-    NeonIntermediaryAnswered,
+    NeonIntermediaryError,
     NeonInvalidRequest,
     NeonLimitReached,
     NeonLocked,
@@ -145,7 +145,7 @@ class CompletedRequest:
         if self.status is None or not self.complete:
             return "broken_off" if self.failure is None else "unknown"
         if self.failure is not None:
-            return "intermediary" if self.failure is NeonIntermediaryAnswered else "unknown"
+            return "intermediary" if self.failure is NeonIntermediaryError else "unknown"
         if HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES:
             return "success"
         is_client_error = HTTPStatus.BAD_REQUEST <= self.status < HTTPStatus.INTERNAL_SERVER_ERROR
@@ -203,7 +203,7 @@ def decode(
         except OtherThanRequested as problem:
             reason = f"a success about another {problem}"
     elif body.strip():
-        kind, reason = NeonIntermediaryAnswered, "an intermediary answered: the body is not JSON"
+        kind, reason = NeonIntermediaryError, "an intermediary answered: the body is not JSON"
     else:
         reason = "a success without a body"
     # Raised outside of the handler: the unreadable body may contain a password, which must not be in the context.
@@ -287,7 +287,7 @@ def _error_from_response(
     general_error = _general_error(body)
     sent_at = parse_http_date(_header(headers, "date")) or now
     code, message = general_error or ("", "")
-    kind = NeonIntermediaryAnswered if general_error is None else _error_class(request, status, code, message.lower())
+    kind = NeonIntermediaryError if general_error is None else _error_class(request, status, code, message.lower())
     default = "an intermediary answered" if general_error is None else "without a message"
     return kind(
         method=request.method,
@@ -316,7 +316,7 @@ def _error_class(request: NeonRequest, status: int, code: str, message: str) -> 
         # This includes redirects, which are never followed.
         return _BY_STATUS.get(status, NeonOutcomeUnknown)
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return NeonIntermediaryAnswered
+        return NeonIntermediaryError
     if status == HTTPStatus.NOT_FOUND and "not allowed" in message:
         return NeonUnauthorized  # Neon hides a missing scope behind a 404
     by_code = _class_of_code(code.upper()) if status in _CODE_STATUSES else None

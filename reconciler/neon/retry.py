@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from reconciler.errors import (
     NeonAPIError,
-    NeonIntermediaryAnswered,
+    NeonIntermediaryError,
     NeonNotSent,
     NeonOutcomeUnknown,
     NeonRetryable,
@@ -63,7 +63,7 @@ def retry_delay(error: NeonAPIError, request: NeonRequest, *, retries: int, jitt
         left: the seconds in which a retry is allowed. A ``Retry-After`` is never shortened to fit.
     """
     no_response = error.status is None and isinstance(error, NeonNotSent | NeonOutcomeUnknown)
-    lost = not request.mutates and (no_response or isinstance(error, NeonIntermediaryAnswered))
+    lost = not request.mutates and (no_response or isinstance(error, NeonIntermediaryError))
     if retries >= MAX_RETRIES or not (lost or _is_safe(error)):
         return None
     pause = max(_FIRST_SECONDS * 2.0**retries * jitter, error.retry_after or 0.0)

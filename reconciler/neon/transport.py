@@ -19,7 +19,7 @@ import httpx
 from pydantic import SecretStr
 
 from reconciler.egress import failure_of, http_client
-from reconciler.errors import NeonAPIError, NeonIntermediaryAnswered, NeonNotSent, NeonOutcomeUnknown
+from reconciler.errors import NeonAPIError, NeonIntermediaryError, NeonNotSent, NeonOutcomeUnknown
 from reconciler.neon.protocol import CompletedRequest, NeonCall, NeonRequest, decode
 from specs.settings import is_loopback
 
@@ -121,7 +121,7 @@ class NeonTransport:
         except _BodyTooLarge:
             failure = NeonOutcomeUnknown, f"the response is longer than {self._max_body_bytes} bytes"
         except _EncodedBody:
-            failure = NeonIntermediaryAnswered, "an intermediary answered: the body has a Content-Encoding"
+            failure = NeonIntermediaryError, "an intermediary answered: the body has a Content-Encoding"
         except (httpx.HTTPError, OSError) as problem:
             failure = NeonOutcomeUnknown, f"the connection failed ({type(problem).__name__})"
         except BaseException:
@@ -131,7 +131,7 @@ class NeonTransport:
         try:
             result = _decode(call, request_id, partial, failure)
         except NeonAPIError as error:
-            no_response = failure is not None or isinstance(error, NeonIntermediaryAnswered)
+            no_response = failure is not None or isinstance(error, NeonIntermediaryError)
             self._completed(call.request, request_id, partial, began, type(error) if no_response else None)
             raise
         self._completed(call.request, request_id, partial, began, None)

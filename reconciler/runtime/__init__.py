@@ -1,1 +1,1 @@
-"""The shell around the core: it performs effects, claims work, keeps leases and runs the periodic rounds."""
+"""The shell around the core: it performs effects, claims work, keeps leases and runs the periodic periodic jobs."""

@@ -84,29 +84,34 @@ class ResyncWatch:
     Args:
         fleet: the catalog.
         period: seconds between two resyncs.
-        witness: whose metrics show the age.
+        recorder: its metrics contain the age.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, fleet: ControlPlaneStore, period: float, witness: Recorder, *, clock: Callable[[], float] = time.monotonic
+        self,
+        fleet: ControlPlaneStore,
+        period: float,
+        recorder: Recorder,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fleet = fleet
         self._period = period
-        self._age = witness.metrics.resync_age
+        self._age = recorder.metrics.resync_age
         self._clock = clock
-        self._troubles = RepeatSuppressor(log, clock=clock)
+        self._issues = RepeatSuppressor(log, clock=clock)
         self._last: datetime | None = datetime.min.replace(tzinfo=UTC)
         self._since = clock()
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         while True:
             await asyncio.sleep(min(self._period / 2, _MAX_CHECK_SECONDS))
             await self.check()
 
     async def check(self) -> None:
-        """Look once; never raises for the catalog's sake."""
+        """Check once. An unavailable catalog raises nothing."""
         try:
             last = await self._fleet.job_finished_at("resync")
         except ReconcileError:
@@ -119,6 +124,6 @@ class ResyncWatch:
             text = (
                 f"The last resync of the fleet finished more than {age:.0f} s ago; RESYNC_SECONDS is {self._period:g}."
             )
-            self._troubles.report("resync.overdue", logging.ERROR, f"{text} Operator action required.")
+            self._issues.report("resync.overdue", logging.ERROR, f"{text} Operator action required.")
         else:
-            self._troubles.resolve("resync.overdue", "The fleet was resynced.")
+            self._issues.resolve("resync.overdue", "The fleet was resynced.")

@@ -113,7 +113,7 @@ def test_another_control_plane_id_ends_the_stop_at_the_next_start(catalog_url: s
                 await restarted.sweep()
                 assert restarted.doubt() is None
             async with House(new_url, neon, "third") as late:
-                with pytest.raises(MutationsSuspended, match="works with CONTROL_PLANE_ID second"):
+                with pytest.raises(MutationsSuspended, match="bound to CONTROL_PLANE_ID second"):
                     await late.access.verify()
             await _goes_on(production)
 

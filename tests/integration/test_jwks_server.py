@@ -82,9 +82,9 @@ async def _reset(peer: Peer) -> None:
 
 
 FAILURES: dict[str, tuple[Script, str, int | None]] = {
-    "hangs": (_hang, "no whole answer within", None),
-    "hangs in the body": (_hang_in_the_body, "no whole answer within", None),
-    "drips": (_drip, "no whole answer within", None),
+    "hangs": (_hang, "no complete response within", None),
+    "hangs in the body": (_hang_in_the_body, "no complete response within", None),
+    "drips": (_drip, "no complete response within", None),
     "200 MB": (_flood, "longer than 1048576 bytes", 200),
     "compressed": (_compressed, "compressed", 200),
     "500": (_answers(500, DOCUMENT), "answered 500", 500),

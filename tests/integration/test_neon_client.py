@@ -234,7 +234,7 @@ def test_what_an_intermediary_answered_is_unknown_and_sent_once(
     status: int, body: bytes, headers: str, use: Use
 ) -> None:
     result, server, seen = run(whole(status, body, headers), use)
-    assert type(result) is errors.NeonIntermediaryAnswered
+    assert type(result) is errors.NeonIntermediaryError
     assert result.detail.startswith("an intermediary answered")
     assert (result.status, [each[1] for each in seen], len(server.requests)) == (status, [status], 1)
     assert_no_secret(result)
@@ -250,7 +250,7 @@ def test_an_encoded_answer_is_refused_before_its_body_is_read(coding: str) -> No
         await peer.reader.read()
 
     result, server, _ = run(script, get)
-    assert type(result) is errors.NeonIntermediaryAnswered
+    assert type(result) is errors.NeonIntermediaryError
     assert b"accept-encoding: identity\r\n" in server.requests[0].lower()
 
 

@@ -101,7 +101,7 @@ def test_an_intermediary_is_asked_again_and_slows_all_down_where_it_says_so(paus
     assert isinstance(result, neon.Project)
     assert ([status for _, status in seen], gate.asked) == ([502, 429, 200], 2)
     result, _, seen = run(script(), _change, gate=NoGate())
-    assert isinstance(result, errors.NeonIntermediaryAnswered)
+    assert isinstance(result, errors.NeonIntermediaryError)
     assert [status for _, status in seen] == [502]
 
 

@@ -67,7 +67,7 @@ def written(steps: e.EffectGenerator[Any]) -> tuple[list[StatusUpdate], Any]:
         (neon(errors.NeonLocked), "False", Reason.NEON_LOCKED, BACKOFF),
         (neon(errors.NeonUnavailable), "False", Reason.NEON_UNAVAILABLE, BACKOFF),
         (neon(errors.NeonOutcomeUnknown), "Unknown", Reason.NEON_UNAVAILABLE, BACKOFF),
-        (neon(errors.NeonIntermediaryAnswered), "Unknown", Reason.NEON_UNAVAILABLE, BACKOFF),
+        (neon(errors.NeonIntermediaryError), "Unknown", Reason.NEON_UNAVAILABLE, BACKOFF),
         (errors.InvalidNeonId("project_id"), "False", Reason.ON_HOLD, SLOW),
         (errors.ReconcileError("odd"), "False", Reason.ON_HOLD, SLOW),
     ],
@@ -84,7 +84,7 @@ def test_each_error_has_its_reason_and_its_next_try(
     ("error", "message", "detail"),
     [
         (
-            neon(errors.NeonIntermediaryAnswered),
+            neon(errors.NeonIntermediaryError),
             "An intermediary responded in place of Neon; retrying.",
             "check NEON_API_URL and the proxies between the reconciler and Neon.",
         ),

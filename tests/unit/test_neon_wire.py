@@ -162,20 +162,20 @@ def test_every_status_of_neon_has_one_meaning(status: int, kind: type[errors.Neo
 def test_a_status_without_neons_error_form_is_an_intermediary_and_an_unknown_outcome(status: int, body: bytes) -> None:
     """It neither accuses the key, nor proves absence, nor makes a change safe to send again."""
     error = answer(status, body, {"Retry-After": "7"})
-    assert type(error) is errors.NeonIntermediaryAnswered
+    assert type(error) is errors.NeonIntermediaryError
     assert isinstance(error, errors.NeonOutcomeUnknown)
     assert (error.status, error.code, error.detail, error.retry_after) == (status, "", "an intermediary answered", 7)
 
 
 def test_a_proxy_that_asks_for_credentials_is_an_intermediary_in_any_form() -> None:
-    assert type(answer(407, general("log in"))) is errors.NeonIntermediaryAnswered
+    assert type(answer(407, general("log in"))) is errors.NeonIntermediaryError
 
 
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
-        (b"<html>log in to this network</html>", errors.NeonIntermediaryAnswered),
-        (b"OK", errors.NeonIntermediaryAnswered),
+        (b"<html>log in to this network</html>", errors.NeonIntermediaryError),
+        (b"OK", errors.NeonIntermediaryError),
         (b"", errors.NeonOutcomeUnknown),
         (b"{}", errors.NeonOutcomeUnknown),
     ],

@@ -64,7 +64,7 @@ def test_only_what_changes_nothing_is_sent_again_after_the_network_swallowed_it(
 @pytest.mark.parametrize("status", [200, 302, 403, 404, 407, 423, 429, 502, 503])
 def test_what_an_intermediary_answered_is_sent_again_only_where_it_changes_nothing(status: int) -> None:
     """A gateway may answer 503 after it has passed the request on, so a change is looked for first."""
-    error = _error(errors.NeonIntermediaryAnswered, status)
+    error = _error(errors.NeonIntermediaryError, status)
     assert retry_delay(error, GET, retries=0, jitter=0.5, left=10) == 0.125
     assert retry_delay(error, POST, retries=0, jitter=0.5, left=10) is None
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from api.cli.doctor.result import CheckResult, failed, ok, skipped, warning
 from reconciler.catalog.address import load_catalog_settings
 from reconciler.catalog.encryption import key_id
-from reconciler.egress_proxy import egress_proxy, place_of, proxy_in_environment
+from reconciler.egress_proxy import egress_proxy, host_and_port, proxy_in_environment
 from specs.settings import (
     ENV_FILE,
     NEON_BURST_PER_SECOND,
@@ -90,7 +90,7 @@ def _egress(loaded: LoadedSettings) -> CheckResult:
     try:
         for name, url, read in targets:
             proxy = egress_proxy(url, read)
-            route = "directly" if proxy is None else f"through the proxy {place_of(proxy)}"
+            route = "directly" if proxy is None else f"through the proxy {host_and_port(proxy)}"
             ignored = not read.egress_proxy_from_environment and _names_a_proxy(url)
             routes.append(f"{name} {route}" + (" (the environment's proxy is not used)" if ignored else ""))
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Whether requests may go to Neon at all: what is remembered of the key and of Neon itself, and for how long."""
+"""A circuit breaker over all requests to Neon, for the key and for Neon itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reconciler.errors import (
 )
 
 RECHECK_SECONDS = 30.0
-"""How long an answer about the key outlives failures that may be about one project or one request alone."""
+"""How long a verified key stays verified after failures that may concern one project or one request only."""
 MIN_OPEN_SECONDS = 1.0
 _INCONCLUSIVE_ERRORS = (NeonUnauthorized, NeonNotSent, NeonUnavailable, NeonOutcomeUnknown)
 
@@ -31,25 +31,25 @@ class _OpenState:
 
 
 class CircuitBreaker:
-    """Open once an organization is confirmed, closed by a refusal until the key is asked about again.
+    """Closed while the organization is verified; open for a while after a failed verification.
 
     Args:
         clock: monotonic seconds.
-        chance: gives a number in [0, 1), which spreads what several processes ask.
+        jitter: returns a number in [0, 1), which spreads the verifications of several processes.
     """
 
-    def __init__(self, clock: Callable[[], float], chance: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], jitter: Callable[[], float]) -> None:
         self._clock = clock
-        self._jitter = chance
+        self._jitter = jitter
         self._org_id: str | None = None
         self._confirmed_at = 0.0
         self._open_state: _OpenState | None = None
 
     def check(self, *, fresh: bool) -> str | None:
-        """The confirmed organization, or None where it is time to ask.
+        """Return the verified organization, or None if a verification is due.
 
         Raises:
-            ReconcileError: the remembered refusal.
+            ReconcileError: the error that opened the circuit breaker.
         """
         if self._org_id is not None and not fresh:
             return self._org_id
@@ -58,33 +58,33 @@ class CircuitBreaker:
         return None
 
     def record_success(self, org_id: str) -> None:
-        """Neon accepts the key, and it works for this organization."""
+        """Close: Neon accepts the key for this organization."""
         self._org_id, self._confirmed_at = org_id, self._clock()
 
     def trip(self, error: ReconcileError) -> None:
-        """Nobody may pass, and the next question waits."""
+        """Open, and delay the next verification."""
         now, last = self._clock(), self._open_state
-        # A key that works for a moment only is asked about ever less often too.
+        # The delay also grows for a key that works only for a moment.
         attempts = last.attempts + 1 if last is not None and now < last.until + CAP_SECONDS else 0
         if isinstance(error, ProjectsUnexamined):
-            attempts = 0  # Neon answered: the next batch needs no longer pause
-        asked = 0.0
+            attempts = 0  # Neon responded, so the next batch needs no longer delay
+        retry_after = 0.0
         if isinstance(error, NeonAPIError):
-            # One answer holds all passes back for a minute at most, and none of them for longer by itself.
-            asked, error.retry_after = min(CAP_SECONDS, error.retry_after or 0.0), None
-        pause = full_jitter(attempts, self._jitter(), max(MIN_OPEN_SECONDS, asked))
-        self._org_id, self._open_state = None, _OpenState(error, now + pause, attempts)
+            # The delay applies to all reconciles here, for a minute at most, and not to each of them again.
+            retry_after, error.retry_after = min(CAP_SECONDS, error.retry_after or 0.0), None
+        delay = full_jitter(attempts, self._jitter(), max(MIN_OPEN_SECONDS, retry_after))
+        self._org_id, self._open_state = None, _OpenState(error, now + delay, attempts)
 
     def reset(self) -> None:
-        """Ask again before the next pass."""
+        """Verify again before the next reconcile."""
         self._org_id = None
 
     def record_failure(self, error: NeonAPIError) -> None:
-        """Take in a failure that a request behind the door met.
+        """Record the failure of a request while the circuit breaker was closed.
 
-        A 401 is about the key, and closes the door. Another refusal of the key, or no answer, may be about one project
-        or one request alone: Neon is asked before the next pass, at most every ``DOUBT_SECONDS``. If it does not answer
-        then, it is asked now and then by one pass for all.
+        A 401 concerns the key, and opens it. Another rejection of the key, or a lost response, may concern one project
+        or one request only: the next reconcile verifies the key, at most every ``RECHECK_SECONDS``. If that fails, the
+        circuit breaker opens.
         """
         if self._org_id is None:
             return

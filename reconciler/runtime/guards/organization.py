@@ -1,8 +1,8 @@
-"""Which organization the key works for, whether this is the catalog for it, and whether the key sees what is there.
+"""Verifies the key's organization, the catalog's binding to it, and the visibility of the recorded projects.
 
-Asked once and remembered. A refusal closes the door for every pass at once, also one that a request in mid-life met,
-and is remembered for a while, so that a wrong key, or a Neon that is down, costs a request now and then and not one for
-every app. The door opens by itself when Neon answers and accepts the key again.
+A successful verification is cached. A failure, also of a later request, trips the circuit breaker for all reconciles: a
+wrong key or an unavailable Neon then costs one request from time to time, and not one per app. The circuit breaker
+resets automatically when Neon responds and accepts the key again.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from specs.settings import is_loopback
 
 LOOPBACK_API = "http://localhost"
 UNUSED_CATALOG_CHECK_SECONDS = 5.0
-"""How long a comparison with Neon is good for a catalog that has begun no create: the first one must follow soon."""
+"""How long a verification is valid for a catalog without creates: its first create must follow soon."""
 VISIBILITY_SAMPLES = 3
-"""How many other projects are looked for before a key counts as blind."""
+"""The number of recorded projects that are read before a key counts as unable to see projects."""
 
 
 log = logging.getLogger(__name__)
 
 
 class OrganizationGuard:
-    """The door to Neon for every pass.
+    """Guards all requests of reconciles to Neon.
 
     Args:
-        client: asks Neon.
-        fleet: keeps the pins.
+        client: Neon.
+        fleet: the catalog, which stores the binding.
         org_id: ``NEON_ORG_ID``, or None for the key's single organization.
-        neon_api_url, control_plane_id: pinned along with the organization.
+        neon_api_url, control_plane_id: bound together with the organization.
         clock: monotonic seconds.
     """
 
@@ -64,7 +64,7 @@ class OrganizationGuard:
         self._client = client
         self._fleet = fleet
         self._configured = org_id
-        # On this machine the port is no part of who is meant.
+        # On loopback the port does not identify a server.
         self._neon_api_url = LOOPBACK_API if is_loopback(neon_api_url) else neon_api_url
         self._control_plane_id = control_plane_id
         self._clock = clock
@@ -76,54 +76,54 @@ class OrganizationGuard:
         self._lock = asyncio.Lock()
 
     async def verify(self, *, fresh: bool = False, exclude_app_id: str | None = None) -> str:
-        """The organization's id.
+        """Return the organization's id.
 
         Args:
-            fresh: ask Neon again, and have the key show that it sees what the catalog records: what a key that is
-                meant for one project does not see is no absence (Neon docs, Manage API keys).
-            besides: the app that is in question, and so proves nothing about the key.
+            fresh: ignore the cache, and verify that the key sees recorded projects: a project that is invisible to a
+                key for one project is not absent (Neon docs, Manage API keys).
+            exclude_app_id: the app in question, which proves nothing about the key.
 
         Raises:
-            MutationsSuspended: this catalog works with another organization, API or plane, or the key with several, or
-                the catalog is quarantined.
-            NeonAPIError: Neon did not say, or refused the key.
-            ProjectsUnexamined: the catalog has begun no create, and projects are left to examine.
-            CatalogUnavailable: the pins cannot be read.
+            MutationsSuspended: the catalog is bound to another organization, API or control plane, the key has several
+                organizations, or the catalog is quarantined.
+            NeonAPIError: the request failed, or Neon rejected the key.
+            ProjectsUnexamined: the catalog has no creates, and projects are left to examine.
+            CatalogUnavailable: the binding cannot be read.
         """
         if self._verified_until is not None and self._clock() >= self._verified_until:
             self._circuit_breaker.reset()
         org_id = self._circuit_breaker.check(fresh=fresh)
         if org_id is None:
             async with self._lock:
-                # Another pass may have asked meanwhile.
+                # Another reconcile may have verified it before this one had the lock.
                 org_id = self._circuit_breaker.check(fresh=fresh) or await self._verify_now()
         if fresh:
             await self._verify_visibility(org_id, exclude_app_id)
         return org_id
 
     def record_failure(self, error: NeonAPIError) -> None:
-        """Take in a failure that a request met in mid-life."""
+        """Record the failure of a later request."""
         self._circuit_breaker.record_failure(error)
 
     def invalidate(self) -> None:
-        """The catalog's server is not the one that was looked over: look before the next pass."""
+        """Verify again before the next reconcile: the catalog's server is not the verified one."""
         self._verified = False
         self._circuit_breaker.reset()
 
     async def organization(self) -> str:
-        """The organization's id, whatever is in doubt; asked anew. Raises as ``confirm`` does."""
-        pinned = await self._fleet.binding()
-        # What is pinned stays: a mistyped organization is not kept unless Neon knows it.
+        """Read the organization's id, also for a quarantined catalog. Raises as ``verify`` does."""
+        recorded = await self._fleet.binding()
+        # A binding is permanent, so Neon must know the organization before it is bound.
         org_id = await self._organization()
-        kept = pinned or await self._fleet.bind(Binding(org_id, self._neon_api_url, self._control_plane_id))
-        for name, here, there in (
-            ("NEON_ORG_ID", org_id, kept.org_id),
-            ("NEON_API_URL", self._neon_api_url, kept.neon_api_url),
-            ("CONTROL_PLANE_ID", self._control_plane_id, kept.control_plane_id),
+        binding = recorded or await self._fleet.bind(Binding(org_id, self._neon_api_url, self._control_plane_id))
+        for name, configured, bound in (
+            ("NEON_ORG_ID", org_id, binding.org_id),
+            ("NEON_API_URL", self._neon_api_url, binding.neon_api_url),
+            ("CONTROL_PLANE_ID", self._control_plane_id, binding.control_plane_id),
         ):
-            if here != there:
+            if configured != bound:
                 raise MutationsSuspended(
-                    f"This catalog works with {name} {there}, the daemon was started with {here}; nothing is changed."
+                    f"The catalog is bound to {name} {bound}, and the setting is {configured}. Mutations are suspended."
                 )
         return org_id
 
@@ -138,7 +138,7 @@ class OrganizationGuard:
 
     async def _resolve(self) -> str:
         if not self._settings_adopted:
-            # At a process's start only: one that runs on with the former setting must not take it back.
+            # Only at the start of a process: one with the former setting must not revert it.
             if await self._fleet.set_control_plane_id(self._control_plane_id):
                 log.warning(
                     "The catalog has no projects. Its CONTROL_PLANE_ID is now %s.",
@@ -146,19 +146,19 @@ class OrganizationGuard:
                     extra=log_extra("catalog.control_plane_id_set"),
                 )
             self._settings_adopted = True
-        standing = await self._split_brain.require_trusted()
+        identity = await self._split_brain.require_trusted()
         org_id = await self.organization()
-        if not self._verified or standing.is_unused:
+        if not self._verified or identity.is_unused:
             await self._split_brain.verify(org_id)
             self._verified = True
-        self._verified_until = self._clock() + UNUSED_CATALOG_CHECK_SECONDS if standing.is_unused else None
+        self._verified_until = self._clock() + UNUSED_CATALOG_CHECK_SECONDS if identity.is_unused else None
         return org_id
 
     async def _organization(self) -> str:
         try:
             visible = [organization.id for organization in await self._client.list_organizations()]
         except NeonNotFound:
-            # Not every kind of key may ask; a 404 that is about the key itself is NeonUnauthorized.
+            # Neon does not allow this request for every kind of key; a 404 about the key itself is NeonUnauthorized.
             if self._configured is None:
                 raise
             return self._configured
@@ -173,12 +173,12 @@ class OrganizationGuard:
             )
         if len(visible) != 1:
             raise MutationsSuspended(
-                f"NEON_ORG_ID must be set: the key sees {len(visible)} organizations. Nothing is changed."
+                f"NEON_ORG_ID must be set: the key sees {len(visible)} organizations. Mutations are suspended."
             )
         return visible[0]
 
     async def _verify_visibility(self, org_id: str, exclude_app_id: str | None) -> None:
-        """Raise NeonUnauthorized where the key sees none of some projects that the catalog records."""
+        """Raise NeonUnauthorized if the key sees none of a sample of recorded projects."""
         start = app_id_from_bytes(secrets.token_bytes(15))
         others = await self._fleet.sample_recorded_projects(start, exclude_app_id or "", VISIBILITY_SAMPLES)
         for project_id in others:
@@ -189,8 +189,8 @@ class OrganizationGuard:
                 method="GET",
                 route="/projects/{project_id}",
                 status=404,
-                detail="the key sees none of the other projects that were looked for, so what it does not see is "
-                "not taken for gone",
+                detail="the key sees none of a sample of recorded projects, so an invisible project is not confirmed "
+                "as missing",
             )
 
     async def _can_see(self, org_id: str, project_id: str) -> bool:

@@ -1,12 +1,13 @@
-"""The look that comes before the first change: does Neon's list agree with what this catalog remembers?
+"""Detects a second catalog of the same control plane: it compares Neon's project list with the catalog's identity.
 
-Done at a daemon's start, after each start of the catalog's server, and in each sweep. It costs the list, and one call
-for each project that is named like ours, that no row records, and that is younger than the last look: at most
-``MOST_CALLS``, whatever other control planes of the organization make. The sweeps examine the rest.
+The comparison runs at a daemon's start, after each start of the catalog's server, and in each resync. It costs the
+list, and one call for each project with this product's name format that no row records and that is younger than the
+last comparison: at most ``MAX_CALLS``, independent of other control planes in the organization. Resyncs examine the
+rest.
 
-A catalog that has begun no create examines projects of every age, in batches of ``MOST_CALLS``, and creates nothing
-before it has examined all of them: its first create stops every other catalog under its CONTROL_PLANE_ID. That happens
-once; a complete look is kept.
+A catalog without creates examines projects of every age, in batches of ``MAX_CALLS``, and creates nothing before it has
+examined all of them: its first create stops every other catalog under its CONTROL_PLANE_ID. This happens once; a
+complete comparison is recorded.
 """
 
 from __future__ import annotations
@@ -36,21 +37,21 @@ from reconciler.neon.client import NeonClient
 from specs.names import parse_project_name
 from specs.neon import Project, ProjectListing
 
-# A list that always lacks something, in an organization where something is always going on, is not waited for for ever.
+# In a busy organization every list may be incomplete, so the wait for a complete one is bounded.
 MAX_PARTIAL_LISTS = 3
 MAX_CALLS = 20
-"""Projects that one comparison examines."""
+"""The maximum number of projects that one comparison examines."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ListingCheck:
-    """What a comparison could not answer.
+    """The gaps of a comparison.
 
     Attributes:
-        lacking: the list, or a project's branches, lack what might tell.
-        left: how many projects were not examined.
+        is_incomplete: the list, or a project's branches, were incomplete.
+        unexamined: the number of projects that were not examined.
     """
 
     is_incomplete: bool
@@ -58,12 +59,12 @@ class ListingCheck:
 
 
 class SplitBrainDetector:
-    """Compares the catalog's memory with its server and with Neon.
+    """Compares the catalog's identity with its server and with Neon.
 
     Args:
-        client: asks Neon.
+        client: Neon.
         fleet: the catalog.
-        control_plane_id: whose projects are ours.
+        control_plane_id: identifies owned projects.
     """
 
     def __init__(self, client: NeonClient, fleet: ControlPlaneStore, control_plane_id: str) -> None:
@@ -71,50 +72,50 @@ class SplitBrainDetector:
         self._fleet = fleet
         self._identity = fleet.identity
         self._control_plane_id = control_plane_id
-        # An annotation cannot change, and the high-water mark only grows: what was harmless once stays so.
+        # Annotations do not change, and the last create number only grows, so a harmless project stays harmless.
         self._cleared: set[str] = set()
-        # Examined without an answer: these are examined again, after the others.
+        # Projects whose examination was inconclusive; they are examined again after the others.
         self._inconclusive: set[str] = set()
         self._catalog_id: str | None = None
         self._partial_lists = 0
 
     async def require_trusted(self) -> CatalogIdentity:
-        """What is known of the catalog.
+        """Return the catalog's identity.
 
         Raises:
-            MutationsSuspended: a person must say which catalog is the right one, or start this process again.
+            MutationsSuspended: the catalog is quarantined, or the process must be restarted.
         """
-        standing = await self._identity.read()
-        # What this process makes carries the id that it has read at its start.
-        self._catalog_id = self._catalog_id or standing.catalog_id
-        if standing.catalog_id != self._catalog_id:
+        identity = await self._identity.read()
+        # Annotations of this process contain the id that it read at its start.
+        self._catalog_id = self._catalog_id or identity.catalog_id
+        if identity.catalog_id != self._catalog_id:
             raise MutationsSuspended(
-                f"The daemon was started over the catalog {self._catalog_id}, and this is {standing.catalog_id}; "
-                "nothing is changed until it is started again."
+                f"The daemon was started with the catalog {self._catalog_id}, and this is {identity.catalog_id}. "
+                "Mutations are suspended until it is restarted."
             )
-        if standing.quarantine_reason is not None:
-            raise MutationsSuspended(standing.quarantine_reason)
-        reason = server_change(standing)
+        if identity.quarantine_reason is not None:
+            raise MutationsSuspended(identity.quarantine_reason)
+        reason = server_change(identity)
         if reason is not None:
-            await self._quarantine(standing, reason)
-        return standing
+            await self._quarantine(identity, reason)
+        return identity
 
     async def verify(self, org_id: str) -> None:
         """List Neon's projects and compare.
 
-        The third list in a row that lacks something is taken as it is, and counts as no look for what is older: the
-        sweeps look again, back to the last complete one.
+        The third consecutive incomplete list is accepted, without recording the comparison: resyncs compare again, back
+        to the last complete one.
 
         Raises:
-            MutationsSuspended: as for ``stand``.
-            NeonOutcomeUnknown: the list lacks projects that might tell.
-            ProjectsUnexamined: the catalog has begun no create, and projects are left to examine.
-            CatalogUnverified: the catalog's server changed meanwhile.
+            MutationsSuspended: as for ``require_trusted``.
+            NeonOutcomeUnknown: the list is incomplete.
+            ProjectsUnexamined: the catalog has no creates, and projects are left to examine.
+            CatalogUnverified: the catalog's server changed during the comparison.
         """
-        standing, at = await self.require_trusted(), await self._fleet.clock()
+        identity, at = await self.require_trusted(), await self._fleet.clock()
         listing = await self._client.list_all_projects(org_id=org_id)
-        compared = await self.verify_listing(standing, listing, at)
-        if compared.unexamined and standing.is_unused:
+        compared = await self.verify_listing(identity, listing, at)
+        if compared.unexamined and identity.is_unused:
             log.info(
                 "New catalog: %d projects at Neon are unexamined. No app is created before.",
                 compared.unexamined,
@@ -129,77 +130,77 @@ class SplitBrainDetector:
             log.warning(
                 "catalog verification used an incomplete project list", extra=log_extra("catalog.verified_incomplete")
             )
-            await self._record_verified(standing, None)
+            await self._record_verified(identity, None)
         else:
             raise NeonOutcomeUnknown(
                 method="GET",
                 route="/projects",
                 status=200,
-                detail="the list lacks projects, which might be some that the catalog does not know",
+                detail="the list is incomplete, and may lack projects that the catalog has not recorded",
             )
 
-    async def verify_listing(self, standing: CatalogIdentity, listing: ProjectListing, at: datetime) -> ListingCheck:
-        """Compare a list that was begun at that time of the catalog's.
+    async def verify_listing(self, identity: CatalogIdentity, listing: ProjectListing, at: datetime) -> ListingCheck:
+        """Compare a list whose first page was requested at ``at``, by the catalog's clock.
 
-        Where more projects are left to examine than one comparison may, the time of the last look stays, so that none
-        of them is forgotten.
+        If more projects are left than one comparison may examine, the time of the last comparison stays unchanged, so
+        that none of them is skipped.
 
         Raises:
-            MutationsSuspended, CatalogUnverified: as for ``look``.
+            MutationsSuspended, CatalogUnverified: as for ``verify``.
         """
-        possible = [p for p in unverified_projects(standing, listing) if p.id not in self._cleared]
+        possible = [p for p in unverified_projects(identity, listing) if p.id not in self._cleared]
         unrecorded = await self._identity.unrecorded(p.id for p in possible)
         new = [p for p in possible if p.id in unrecorded and p.id not in self._inconclusive]
-        again = [p for p in possible if p.id in unrecorded and p.id in self._inconclusive]
+        retried = [p for p in possible if p.id in unrecorded and p.id in self._inconclusive]
         chosen = _sample(new, MAX_CALLS)
-        lacking = bool(listing.repeated_project_ids)
-        repeated = _sample(again, MAX_CALLS - len(chosen))
+        incomplete = bool(listing.repeated_project_ids)
+        repeated = _sample(retried, MAX_CALLS - len(chosen))
         for project in [*chosen, *repeated]:
             try:
                 branches = await self._client.list_branches(project.id)
             except NeonNotFound:
                 self._inconclusive.add(project.id)
-                continue  # gone since the list
-            mark = parse_annotations(branches)
-            if mark is None and branches.unreadable:
+                continue  # deleted since the list was read
+            annotations = parse_annotations(branches)
+            if annotations is None and branches.unreadable:
                 self._inconclusive.add(project.id)
-                lacking = True
+                incomplete = True
                 continue
-            reason = split_brain_evidence(await self._identity.read(), self._control_plane_id, project, mark)
+            reason = split_brain_evidence(await self._identity.read(), self._control_plane_id, project, annotations)
             if reason is not None:
-                await self._quarantine(standing, reason)
+                await self._quarantine(identity, reason)
             self._cleared.add(project.id)
-        lacking = lacking or await self._has_unreadable_owned_project(listing)
-        left = len(new) - len(chosen)
+        incomplete = incomplete or await self._has_unreadable_owned_project(listing)
+        unexamined = len(new) - len(chosen)
         if chosen:
-            left += len(again) - len(repeated)
-        if not lacking and not (left and standing.is_unused):
-            await self._record_verified(standing, at if len(new) + len(again) <= MAX_CALLS else None)
-        return ListingCheck(lacking, left)
+            unexamined += len(retried) - len(repeated)
+        if not incomplete and not (unexamined and identity.is_unused):
+            await self._record_verified(identity, at if len(new) + len(retried) <= MAX_CALLS else None)
+        return ListingCheck(incomplete, unexamined)
 
     async def _has_unreadable_owned_project(self, listing: ProjectListing) -> bool:
-        """Whether a project of ours that no row records may be among those that could not be read."""
+        """Whether the unreadable items of a list may include an owned project that no row records."""
         if any(item.id is None for item in listing.unreadable):
             return True
-        unread = [each.id for each in listing.unreadable if each.id and parse_project_name(each.name or "") is not None]
+        unread = [item.id for item in listing.unreadable if item.id and parse_project_name(item.name or "") is not None]
         return bool(await self._identity.unrecorded([*listing.unavailable_project_ids, *unread]))
 
-    async def _record_verified(self, standing: CatalogIdentity, at: datetime | None) -> None:
-        if not await self._identity.record_verified(standing, at):
+    async def _record_verified(self, identity: CatalogIdentity, at: datetime | None) -> None:
+        if not await self._identity.record_verified(identity, at):
             raise CatalogUnverified("the catalog's server changed while it was compared with Neon")
 
-    async def _quarantine(self, standing: CatalogIdentity, reason: str) -> None:
-        if await self._identity.quarantine(standing, reason):
+    async def _quarantine(self, identity: CatalogIdentity, reason: str) -> None:
+        if await self._identity.quarantine(identity, reason):
             log.error(
                 "catalog quarantined, mutations suspended: %s",
                 reason,
-                extra=log_extra("catalog.quarantined", server=standing.server),
+                extra=log_extra("catalog.quarantined", server=identity.server),
             )
         raise MutationsSuspended(reason)
 
 
 def _sample(projects: Sequence[Project], limit: int) -> list[Project]:
-    """At most so many projects of a list that begins with the newest: the newest ones, and some of every age."""
+    """Return at most ``limit`` projects of a list in descending age: the newest ones, and some of every age."""
     if len(projects) <= limit:
         return list(projects)
     newest = limit // 2

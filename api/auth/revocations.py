@@ -31,7 +31,7 @@ class TokenRevocations:
     def __init__(self, read: ReadMinimums, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._read_some = read
         self._clock = clock
-        self._read: Batcher[str, int] = Batcher(self._read_all, most=_MAX_BATCH_SIZE)
+        self._read: Batcher[str, int] = Batcher(self._read_all, max_batch_size=_MAX_BATCH_SIZE)
         self._minimums: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._reading: dict[str, asyncio.Task[int]] = {}
 

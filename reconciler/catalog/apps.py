@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 _SQL = load("apps")
 _MAX_ATTEMPTS = 5
 _MAX_BATCH_SIZE = 50
-QUEUED_MESSAGE = "Waiting for a reconciler to take the app up; nothing is to be done."
+QUEUED_MESSAGE = "Queued for reconciliation. No action required."
 
 
 class _Conflict(Exception):
@@ -108,9 +108,11 @@ class AppStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._create_batcher: Batcher[dict[str, Any], datetime | None] = Batcher(
-            self._create_each, most=_MAX_BATCH_SIZE
+            self._create_each, max_batch_size=_MAX_BATCH_SIZE
         )
-        self._get_batcher: Batcher[tuple[str, str], AppMetadata | None] = Batcher(self._get_batch, most=_MAX_BATCH_SIZE)
+        self._get_batcher: Batcher[tuple[str, str], AppMetadata | None] = Batcher(
+            self._get_batch, max_batch_size=_MAX_BATCH_SIZE
+        )
 
     async def create(
         self,
@@ -171,7 +173,7 @@ class AppStore:
             except (UniqueViolation, _Conflict):
                 # A create of the same name or key committed after this one had looked.
                 continue
-        raise CatalogUnavailable("creates of one name or key keep meeting each other")
+        raise CatalogUnavailable("too many concurrent creates with the same name or Idempotency-Key")
 
     async def find(
         self,
@@ -189,7 +191,7 @@ class AppStore:
                 return await self._find_by_idempotency_key(sought) or await self._find_living(sought)
             except (UniqueViolation, _Conflict):
                 continue
-        raise CatalogUnavailable("creates of one name or key keep meeting each other")
+        raise CatalogUnavailable("too many concurrent creates with the same name or Idempotency-Key")
 
     async def _find_by_idempotency_key(self, sought: _CreateRequest) -> AppMetadata | None:
         if sought.key is None:

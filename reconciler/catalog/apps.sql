@@ -116,7 +116,7 @@ RETURNING *
 -- name: record_delete_requested
 -- The line of history for it.
 INSERT INTO app_events (app_id, type, reason, message, actor, generation, request_id)
-VALUES (%(app_id)s, 'DeleteRequested', 'Requested', 'the app''s deletion was asked for', %(owner_id)s, %(generation)s,
+VALUES (%(app_id)s, 'DeleteRequested', 'Requested', 'App deletion requested.', %(owner_id)s, %(generation)s,
         %(request_id)s)
 
 -- name: wake

@@ -1,4 +1,4 @@
-"""Group commit: what many ask for at the same moment is carried out in one go."""
+"""Group commit: concurrent items are executed by one statement."""
 
 from __future__ import annotations
 
@@ -11,51 +11,50 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Item, Result]):
-    """Gathers items and carries them out, one go at a time.
+    """Executes items in batches, one batch at a time.
 
-    An item that finds nothing under way goes at once; whatever comes meanwhile goes together, next. So nobody waits for
-    company, and the more come, the less each costs.
+    If no batch is in flight, an item executes immediately; items that arrive during a batch form the next one. No item
+    waits for others, and the cost per item falls as their number grows.
 
     Args:
-        carry_out: takes items and returns what came of each, in their order, or an exception in its place. One that it
-            raises is told to everybody who waits by then: when there is no answer for one, there is none for the next,
-            and nobody shall find that out in a queue.
-        most: how many go at once.
+        execute_batch: executes items and returns their results in order; a result may be an exception. If it raises,
+            all waiting items fail with that error, since the next batch would probably fail too.
+        max_batch_size: the maximum number of items per batch.
     """
 
     def __init__(
-        self, carry_out: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]], *, most: int
+        self, execute_batch: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]], *, max_batch_size: int
     ) -> None:
-        self._carry_out = carry_out
-        self._most = most
+        self._execute_batch = execute_batch
+        self._max_batch_size = max_batch_size
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
-        self._going: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
 
     async def __call__(self, item: Item) -> Result:
-        """What came of one item. Whoever is cancelled meanwhile leaves it under way."""
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, answer))
-        if self._going is None or self._going.done():
-            self._going = asyncio.create_task(self._drain(), name="carrying out what was asked for together")
-        return await answer
+        """Return the result of one item. A cancelled caller does not cancel the item."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._draining is None or self._draining.done():
+            self._draining = asyncio.create_task(self._drain(), name="execute batch")
+        return await future
 
     async def _drain(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            batch, self._waiting = self._waiting[: self._max_batch_size], self._waiting[self._max_batch_size :]
             results: Sequence[Result | Exception]
             try:
-                results = await self._carry_out([item for item, _ in batch])
+                results = await self._execute_batch([item for item, _ in batch])
             except asyncio.CancelledError:
-                for _, answer in (*batch, *self._waiting):
-                    answer.cancel()
+                for _, future in (*batch, *self._waiting):
+                    future.cancel()
                 raise
-            except Exception as error:  # noqa: BLE001 - it is theirs who asked, whatever it is
+            except Exception as error:  # noqa: BLE001 - every error belongs to the callers
                 batch, self._waiting = batch + self._waiting, []
                 results = [error] * len(batch)
-            for (_, answer), result in zip(batch, results, strict=True):
-                if answer.done():
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.done():
                     continue
                 if isinstance(result, Exception):
-                    answer.set_exception(result)
+                    future.set_exception(result)
                 else:
-                    answer.set_result(result)
+                    future.set_result(result)

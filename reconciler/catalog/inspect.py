@@ -159,7 +159,7 @@ class CatalogInspector:
                 await connection.execute(_SQL["read_only"])
                 yield connection
         except psycopg.Error as error:
-            raise CatalogUnavailable(f"the catalog does not let this login look (SQLSTATE {error.sqlstate})") from None
+            raise CatalogUnavailable(f"the login cannot read the catalog (SQLSTATE {error.sqlstate})") from None
 
 
 async def _all(connection: Connection, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:

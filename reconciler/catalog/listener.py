@@ -1,7 +1,7 @@
-"""Wake-ups: a NOTIFY is a hint on a connection of its own, and polling behind it is the truth.
+"""Listens for NOTIFY on a connection of its own. A notification only shortens the delay until the next poll.
 
-The connection sends itself a probe and expects it back, since a listener can go deaf without an error (a pooler, a
-failover). While it is deaf, or gone, nothing is lost but a little time.
+The connection sends itself a probe and expects it back, since a listener can stop receiving without an error (behind a
+pooler, after a failover). A lost notification costs one poll interval.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ class NotificationListener:
     """Listens for work and calls ``on_work``.
 
     Args:
-        url: a direct address of the catalog; LISTEN does not pass through most poolers.
-        on_work: called in the event loop for every hint.
+        url: a direct address of the catalog; most poolers do not support LISTEN.
+        on_work: called in the event loop for every notification.
     """
 
     def __init__(self, url: str, on_work: Callable[[], None]) -> None:
         self._url = validated_url(url)
         self._on_work = on_work
-        self._troubles = RepeatSuppressor(log)
+        self._issues = RepeatSuppressor(log)
 
     async def run(self) -> None:
-        """Listen until cancelled, connecting again after every loss."""
+        """Listen until cancelled, and reconnect after every error."""
         while True:
             try:
                 await self._listen()
             except (psycopg.Error, OSError, TimeoutError) as error:
-                text = f"not listening for wake-ups ({type(error).__name__}); polling goes on"
-                self._troubles.report("wakeup.listen_failed", logging.INFO, text)
+                text = f"Listening for wake-ups failed ({type(error).__name__}). Polling continues."
+                self._issues.report("wakeup.listen_failed", logging.INFO, text)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
@@ -58,15 +58,15 @@ class NotificationListener:
         )
         try:
             await _run(connection, f"LISTEN {CHANNEL}")
-            self._troubles.resolve("wakeup.listen_failed", "Listening for wake-ups.")
+            self._issues.resolve("wakeup.listen_failed", "Listening for wake-ups.")
             self._on_work()
             while True:
-                heard = False
+                received = False
                 async for notice in connection.notifies(timeout=PROBE_SECONDS, stop_after=1):
-                    heard = True
+                    received = True
                     if notice.payload != PROBE:
                         self._on_work()
-                if not heard:
+                if not received:
                     await self._probe(connection)
         finally:
             with suppress(psycopg.Error):
@@ -83,7 +83,7 @@ class NotificationListener:
 
 
 async def _run(connection: psycopg.AsyncConnection[tuple[object, ...]], statement: LiteralString) -> None:
-    """One statement in a transaction of its own, with its settings, in one round trip."""
+    """Execute one statement in its own transaction, with its settings, in one round trip."""
     pinned = session.pinned("pg_catalog", seconds=STATEMENT_SECONDS, server_version=connection.info.server_version)
     try:
         await connection.execute(f"{session.READ_WRITE}; {pinned}; {statement}; COMMIT")

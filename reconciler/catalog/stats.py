@@ -71,7 +71,7 @@ async def read_stats(database: Database) -> FleetStats:
             rounds = await _rows(connection, "jobs")
             [plane] = await _rows(connection, "control_plane")
     except psycopg.Error as error:
-        raise CatalogUnavailable(f"the catalog refused its figures (SQLSTATE {error.sqlstate})") from error
+        raise CatalogUnavailable(f"the login cannot read the catalog's stats (SQLSTATE {error.sqlstate})") from error
     return FleetStats(
         statuses={row["status"]: StatusStats(int(row["apps"]), row["oldest"]) for row in apps},
         lanes={row["lane"]: LaneStats(row["due"], row["oldest"], row["held"]) for row in work},

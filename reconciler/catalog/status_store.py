@@ -1,6 +1,6 @@
-"""What a pass writes about its app, each write conditional on the fencing token.
+"""The writes of a reconcile, each conditional on the fencing token.
 
-A write that finds another token raises ``LeaseLost`` and has changed nothing.
+If the token has changed, a write raises ``LeaseLost`` and changes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from reconciler.errors import CatalogUnverified, LeaseLost, MutationsSuspended
 from specs.metadata import AppMetadata
 
 _SQL = load("status_store")
-SWEEP_DELETES_PER_HOUR = 10
+AUTOMATIC_DELETES_PER_HOUR = 10
 
 
 class StatusStore:
@@ -31,8 +31,8 @@ class StatusStore:
 
     Args:
         database: the catalog.
-        sealer: seals what ``record_project`` and ``record_credentials`` write.
-        lease_seconds: to how long from now a permit prolongs the lease.
+        sealer: encrypts the URIs that ``record_project`` and ``record_credentials`` write.
+        lease_seconds: the duration of the lease that an authorization renews.
     """
 
     def __init__(self, database: Database, sealer: Sealer, *, lease_seconds: float) -> None:
@@ -41,73 +41,71 @@ class StatusStore:
         self._lease_seconds = lease_seconds
 
     async def authorize_mutation(self, lease: Lease, *, automatic: bool) -> None:
-        """Check that a change may be sent, and renew the lease.
+        """Authorize a mutation, and renew the lease.
 
         Raises:
-            CatalogUnverified, MutationsSuspended, LeaseLost: it may not.
+            CatalogUnverified, MutationsSuspended, LeaseLost: the mutation must not be sent.
         """
         parameters = {**_fence(lease), "lease": self._lease_seconds}
         async with self._database.connection() as connection:
             row = await (await connection.execute(_SQL["authorize_mutation"], parameters)).fetchone()
             if row is not None and row["unseen"]:
-                raise CatalogUnverified(
-                    "its server is not the one that was looked over; it is compared with Neon first"
-                )
+                raise CatalogUnverified("the catalog's server changed; it is compared with Neon first")
             if row is None or (not row["held"] and not row["stopped"]):
                 raise LeaseLost(lease.app_id)
             if row["stopped"]:
-                raise MutationsSuspended(row["reason"] or "every change at Neon is stopped")
+                raise MutationsSuspended(row["reason"] or "All mutations are suspended.")
             if not automatic:
                 return
-            spent = await connection.execute(_SQL["spend_automatic_delete"], {"budget": SWEEP_DELETES_PER_HOUR})
+            spent = await connection.execute(_SQL["spend_automatic_delete"], {"budget": AUTOMATIC_DELETES_PER_HOUR})
             if await spent.fetchone() is None:
-                raise MutationsSuspended(f"sweeps may delete {SWEEP_DELETES_PER_HOUR} projects an hour, and have")
+                raise MutationsSuspended(f"Automatic delete budget exhausted ({AUTOMATIC_DELETES_PER_HOUR} per hour).")
 
     async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
-        """Commit the intent to create. Raises as ``permit`` does; LeaseLost also when the app needs no project now."""
+        """Commit an intent. Raises as ``authorize_mutation``, and LeaseLost if the app needs no project now."""
         await self.authorize_mutation(lease, automatic=False)
         parameters = {**_fence(lease), "nonce": effect.nonce, "again": effect.reuse_create_seq}
         return intent_from_row(await self._one(lease, "open_intent", parameters))
 
     async def mark_intent_rejected(self, lease: Lease, create_seq: int) -> None:
-        """The request of this intent was definitely not carried out."""
+        """Record that Neon definitely did not execute the request of an intent."""
         await self._update_intent(lease, create_seq, state="rejected", absent=False)
 
     async def record_absence(self, lease: Lease, create_seq: int, *, confirmed: bool) -> None:
-        """A complete list did not show the intent's project; ``proven`` by now."""
+        """Record that a complete list did not contain the intent's project; ``confirmed`` closes the intent."""
         await self._update_intent(lease, create_seq, state="absent" if confirmed else "open", absent=True)
 
-    async def record(self, lease: Lease, said: StatusUpdate, request_id: str | None = None) -> None:
-        """Write conditions, status, columns and events, which name the request to Neon that they come from."""
-        await self._write(lease, said, request_id, connection_uri=None, pooled_uri=None)
+    async def record(self, lease: Lease, update: StatusUpdate, request_id: str | None = None) -> None:
+        """Write conditions, status, timestamps and events. The events contain the id of the request to Neon."""
+        await self._write(lease, update, request_id, connection_uri=None, pooled_uri=None)
 
     async def record_credentials(
-        self, lease: Lease, app: AppMetadata, new: Credentials, said: StatusUpdate, request_id: str | None = None
+        self, lease: Lease, app: AppMetadata, new: Credentials, update: StatusUpdate, request_id: str | None = None
     ) -> None:
-        """Seal and publish URIs, under the app's data key. Raises DecryptionFailed when no key opens it."""
+        """Encrypt and publish URIs with the app's data key. Raises DecryptionFailed if no key decrypts that."""
         if app.project_id is None or app.org_id is None:
             raise LeaseLost(app.app_id)
         key = self._sealer.open_data_key(app)
-        place = _aad(app, app.org_id, app.project_id, app.data_key_version)
-        direct = self._sealer.seal(key, "connection_uri", new.connection_uri.get_secret_value(), **place)
+        aad = _aad(app, app.org_id, app.project_id, app.data_key_version)
+        direct = self._sealer.seal(key, "connection_uri", new.connection_uri.get_secret_value(), **aad)
         pooled = (
             None
             if new.pooled_uri is None
-            else self._sealer.seal(key, "pooled_uri", new.pooled_uri.get_secret_value(), **place)
+            else self._sealer.seal(key, "pooled_uri", new.pooled_uri.get_secret_value(), **aad)
         )
-        await self._write(lease, said, request_id, connection_uri=direct, pooled_uri=pooled)
+        await self._write(lease, update, request_id, connection_uri=direct, pooled_uri=pooled)
 
     async def record_project(
         self, lease: Lease, app: AppMetadata, effect: RecordProject, request_id: str | None = None
     ) -> None:
-        """Write the project's id, once, with a new data key and the sealed URIs."""
+        """Write the project's id, once, with a new data key and the encrypted URIs."""
         key = self._sealer.new_data_key(app.app_id, app.incarnation)
-        place = _aad(app, effect.org_id, effect.project_id, key.version)
+        aad = _aad(app, effect.org_id, effect.project_id, key.version)
 
         def sealed(column: Any, uri: CheckedURI | None) -> bytes | None:
-            return None if uri is None else self._sealer.seal(key.key, column, uri.get_secret_value(), **place)
+            return None if uri is None else self._sealer.seal(key.key, column, uri.get_secret_value(), **aad)
 
-        held = effect.credentials
+        credentials = effect.credentials
         parameters = {
             **_fence(lease),
             **_update_parameters(effect.update, request_id),
@@ -118,17 +116,17 @@ class StatusStore:
             "data_key": key.sealed,
             "wrapped_by": key.wrapped_by,
             "data_key_version": key.version,
-            "connection_uri": sealed("connection_uri", held.connection_uri if held else None),
-            "pooled_uri": sealed("pooled_uri", held.pooled_uri if held else None),
+            "connection_uri": sealed("connection_uri", credentials.connection_uri if credentials else None),
+            "pooled_uri": sealed("pooled_uri", credentials.pooled_uri if credentials else None),
         }
         await self._one(lease, "record_project", parameters)
 
     async def dismiss_duplicate(self, lease: Lease, project_id: str, *, report: bool) -> None:
-        """Forget a candidate for a surplus."""
+        """Remove a project from the app's duplicates."""
         await self._one(lease, "dismiss_duplicate", {**_fence(lease), "project_id": project_id, "report": report})
 
     def decrypt_credentials(self, app: AppMetadata, rule: AddressRule) -> Credentials | None:
-        """The recorded URIs, opened; None when there are none, no key opens them, or the rule does not allow them."""
+        """Return the decrypted URIs; None if there are none, no key decrypts them, or the rule does not allow them."""
         try:
             direct = self._sealer.decrypt_uri(app, "connection_uri")
             pooled = self._sealer.decrypt_uri(app, "pooled_uri")
@@ -145,7 +143,7 @@ class StatusStore:
     async def _write(
         self,
         lease: Lease,
-        said: StatusUpdate,
+        update: StatusUpdate,
         request_id: str | None,
         *,
         connection_uri: bytes | None,
@@ -153,9 +151,9 @@ class StatusStore:
     ) -> None:
         parameters = {
             **_fence(lease),
-            **_update_parameters(said, request_id),
-            "observed_generation": said.observed_generation,
-            "columns": Jsonb(_timestamps(said.timestamps)),
+            **_update_parameters(update, request_id),
+            "observed_generation": update.observed_generation,
+            "columns": Jsonb(_timestamps(update.timestamps)),
             "connection_uri": connection_uri,
             "pooled_uri": pooled_uri,
         }
@@ -184,12 +182,12 @@ def _aad(app: AppMetadata, org_id: str, project_id: str, version: int) -> Any:
     }
 
 
-def _update_parameters(said: StatusUpdate, request_id: str | None) -> dict[str, Any]:
+def _update_parameters(update: StatusUpdate, request_id: str | None) -> dict[str, Any]:
     return {
         "request_id": request_id,
-        "status": str(said.status),
-        "conditions": conditions_to_json(said.conditions),
-        "events": Jsonb([{"type": e.type, "reason": e.reason, "message": e.message} for e in said.events]),
+        "status": str(update.status),
+        "conditions": conditions_to_json(update.conditions),
+        "events": Jsonb([{"type": e.type, "reason": e.reason, "message": e.message} for e in update.events]),
     }
 
 

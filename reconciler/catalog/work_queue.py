@@ -1,7 +1,7 @@
-"""Leases on apps: claim, renew, release. A claim brings along all that a pass may know.
+"""The work queue: claims, renews and releases leases on apps. A claim returns all inputs of a reconcile.
 
-A lease is not a fence: a paused process can wake up after its lease and go on. So every claim gets a fencing token
-larger than every earlier one, and every later write is conditional on it.
+A lease alone is not safe: a suspended process can resume after its lease has expired. So every claim gets a fencing
+token that is larger than all earlier ones, and every later write is conditional on it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from specs.metadata import AppMetadata
 _SQL = load("work_queue")
 AGEING_SECONDS = 30.0
 TENANT_SPACING_SECONDS = 1.0
-"""How far each further app of one owner that is due comes behind the one before."""
+"""The delay of each further due app of one tenant behind the one before."""
 CLAIM_WINDOW = 1000
-"""Among how many due apps a claim sees to it that owners take turns."""
+"""The number of due apps among which a claim selects tenants in round-robin order."""
 BACKGROUND_LANE = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on one app.
+    """The exclusive right to work on one app.
 
     Attributes:
         token: the fencing token.
-        wake_count: wake-ups counted at the claim; more of them at the release mean: go again.
+        wake_count: the number of wake-ups at the claim; a larger number at the release makes the app due again.
     """
 
     app_id: str
@@ -54,12 +54,12 @@ class WorkItem:
 
 
 class WorkQueue:
-    """The work table: who works on what, and until when.
+    """The table of due apps and their leases.
 
     Args:
         database: the catalog.
-        owner: names this process in ``lease_holder``.
-        lease_seconds: how long a lease lasts without being renewed.
+        owner: identifies this process in ``lease_holder``.
+        lease_seconds: the duration of a lease.
     """
 
     def __init__(self, database: Database, *, owner: str, lease_seconds: float) -> None:
@@ -68,7 +68,7 @@ class WorkQueue:
         self._lease_seconds = lease_seconds
 
     async def claim(self, limit: int) -> list[WorkItem]:
-        """Take up to ``limit`` due apps. Raises CatalogUnavailable."""
+        """Lease up to ``limit`` due apps. Raises CatalogUnavailable."""
         parameters = {
             "limit": limit,
             "owner": self._owner,
@@ -85,20 +85,20 @@ class WorkQueue:
             return [_work_item(work[row["app_id"]], row) for row in await apps.fetchall()]
 
     async def next_due(self) -> float | None:
-        """Seconds until something is due, negative when late; None when nothing is planned."""
+        """Return the seconds until the next app is due, negative if it is late; None if none is scheduled."""
         async with self._database.connection() as connection:
             row = await (await connection.execute(_SQL["next_due"])).fetchone()
             return None if row is None else row["seconds"]
 
     async def renew(self, leases: Sequence[Lease]) -> set[str]:
-        """Prolong the leases that are still held; the ids of those apps."""
+        """Renew the leases that are still held, and return the ids of their apps."""
         parameters = {**_keys(leases), "lease": self._lease_seconds}
         async with self._database.connection() as connection:
             rows = await (await connection.execute(_SQL["renew"], parameters)).fetchall()
             return {row["app_id"] for row in rows}
 
     async def release(self, lease: Lease, outcome: Result) -> bool:
-        """End a pass and say when to look again. False when the lease was lost, so nothing was written."""
+        """End a lease and set the next due time. Return False if the lease was lost; nothing was written."""
         parameters = {
             "app_id": lease.app_id,
             "token": lease.token,
@@ -112,7 +112,7 @@ class WorkQueue:
             return await (await connection.execute(_SQL["release"], parameters)).fetchone() is not None
 
     async def release_all(self) -> None:
-        """Let others have every app of this process at once."""
+        """Release every lease of this process; the apps are due now."""
         async with self._database.connection() as connection:
             await connection.execute(_SQL["release_all"], {"owner": self._owner})
 
@@ -134,14 +134,14 @@ def _work_item(work: Row, row: Row) -> WorkItem:
 
 
 def intent_from_row(row: Row) -> CreateIntent:
-    """An intent from a row, or from its JSON form, whose times are text."""
+    """Return an intent from a row or from its JSON form, whose times are strings."""
 
     def time(value: datetime | str | None) -> datetime | None:
         return datetime.fromisoformat(value) if isinstance(value, str) else value
 
     sent_at = time(row["sent_at"])
     if sent_at is None:
-        raise TypeError("an intent without the time of its sending")
+        raise TypeError("an intent without sent_at")
     return CreateIntent(
         create_seq=row["create_seq"],
         incarnation=row["incarnation"],

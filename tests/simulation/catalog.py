@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from reconciler.catalog.apps import QUEUED_MESSAGE
-from reconciler.catalog.status_store import SWEEP_DELETES_PER_HOUR
+from reconciler.catalog.status_store import AUTOMATIC_DELETES_PER_HOUR
 from reconciler.catalog.work_queue import (
     AGEING_SECONDS,
     BACKGROUND_LANE,
@@ -223,8 +223,8 @@ class Catalog:
         if not swept:
             return
         fresh = plane.automatic_deletes_since < now - 3600
-        if not fresh and plane.automatic_deletes >= SWEEP_DELETES_PER_HOUR:
-            raise MutationsSuspended(f"sweeps may delete {SWEEP_DELETES_PER_HOUR} projects an hour, and have")
+        if not fresh and plane.automatic_deletes >= AUTOMATIC_DELETES_PER_HOUR:
+            raise MutationsSuspended(f"sweeps may delete {AUTOMATIC_DELETES_PER_HOUR} projects an hour, and have")
         plane.automatic_deletes = 1 if fresh else plane.automatic_deletes + 1
         plane.automatic_deletes_since = now if fresh else plane.automatic_deletes_since
 

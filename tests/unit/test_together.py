@@ -27,7 +27,7 @@ class Slow:
 def test_the_first_goes_at_once_and_the_rest_together() -> None:
     async def run() -> tuple[list[list[int]], list[str]]:
         slow = Slow()
-        together: Batcher[int, str] = Batcher(slow, most=3)
+        together: Batcher[int, str] = Batcher(slow, max_batch_size=3)
         first = asyncio.create_task(together(0))
         await asyncio.sleep(0)
         rest = await asyncio.gather(*(together(number) for number in range(1, 6)))
@@ -40,7 +40,7 @@ def test_the_first_goes_at_once_and_the_rest_together() -> None:
 
 def test_a_failure_is_told_to_its_own_and_one_of_all_to_all_who_wait() -> None:
     async def run() -> list[str | BaseException]:
-        together: Batcher[int, str] = Batcher(Slow(), most=3)
+        together: Batcher[int, str] = Batcher(Slow(), max_batch_size=3)
         return await asyncio.gather(*map(together, (0, -1, 2, 3, 13, 4, 5)), return_exceptions=True)
 
     answers = asyncio.run(run())
@@ -50,7 +50,7 @@ def test_a_failure_is_told_to_its_own_and_one_of_all_to_all_who_wait() -> None:
 def test_who_is_cancelled_leaves_the_others_alone() -> None:
     async def run() -> tuple[list[list[int]], str]:
         slow = Slow()
-        together: Batcher[int, str] = Batcher(slow, most=3)
+        together: Batcher[int, str] = Batcher(slow, max_batch_size=3)
         impatient, patient = asyncio.create_task(together(1)), asyncio.create_task(together(2))
         await asyncio.sleep(0.001)
         impatient.cancel()

@@ -38,7 +38,7 @@ test-environments: $(READY) ## the tests that use a catalog, over a database wit
 # Folders whose names and prose follow docs/contributing/vocabulary.md.
 VOCABULARY := api specs reconciler/core reconciler/local reconciler/neon reconciler/runtime reconciler/telemetry \
 	reconciler/app_database reconciler/egress.py reconciler/egress_proxy.py reconciler/errors.py reconciler/logging.py \
-	migrations docs/contributing
+	migrations docs/contributing docs/explanation
 
 check: $(READY) ## format, lint, types, import contracts, workflows, vocabulary, file length
 	$(BIN)/ruff format --check .

@@ -1,5 +1,5 @@
 -- name: find_key
--- The app that a living idempotency key made or found.
+-- The app of a living idempotency key.
 SELECT k.fingerprint, a.*
 FROM idempotency_keys k JOIN app_metadata a USING (app_id)
 WHERE k.owner_id = %(owner_id)s AND k.key = %(key)s AND is_live_key(k.created_at)
@@ -11,16 +11,16 @@ FROM app_metadata
 WHERE owner_id = %(owner_id)s AND app_name = %(app_name)s AND delete_requested_at IS NULL
 
 -- name: owner_counts
--- What an owner's limits are held against, and the catalog's clock in seconds since 1970.
+-- The counters of an owner's limits, and the catalog's clock in seconds since 1970.
 SELECT app_count, creates, creates_hour, key_count, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM app_owners WHERE owner_id = %(owner_id)s
 
 -- name: create
--- Apps with their work and first events, and when; no row where the name is taken or a limit reached.
+-- Create apps with their work and first events. Returns when; no row if the name is taken or a limit is reached.
 SELECT number, created_at FROM create_apps(%(requests)s)
 
 -- name: remember_key
--- Remember that a key stands for an app that exists; no row where the key lives already or the owner has too many.
+-- Record an idempotency key for an existing app; no row if the key is living or the owner has too many.
 WITH counted AS (
     UPDATE app_owners SET key_count = key_count + 1 WHERE owner_id = %(owner_id)s AND key_count < %(max_keys)s
     RETURNING owner_id
@@ -37,7 +37,7 @@ RETURNING k.app_id
 SELECT owner_id FROM app_owners WHERE owner_id = %(owner_id)s FOR NO KEY UPDATE
 
 -- name: count_keys
--- Count an owner's living keys anew; and the seconds until the oldest expires.
+-- Recount an owner's living keys. Returns the count and the seconds until the oldest expires.
 UPDATE app_owners o
 SET key_count = k.live
 FROM (
@@ -50,8 +50,8 @@ WHERE o.owner_id = %(owner_id)s
 RETURNING o.key_count, k.seconds
 
 -- name: get
--- Some apps of some owners, while they can be seen; the columns of AppMetadata in its order. The comparison of rows can
--- use no index but that of (owner_id, app_id), so the row of another owner is never read, and takes no time.
+-- Some visible apps of some owners, with the columns of AppMetadata in its order. The comparison of rows can
+-- only use the index of (owner_id, app_id), so the row of another owner is never read and costs no time.
 SELECT app_id, m.owner_id, app_name, spec, incarnation, generation, created_at, updated_at, delete_requested_at, status,
        conditions, observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
        data_key_sealed, data_key_wrapped_by, data_key_version, connection_uri_sealed, pooled_uri_sealed,
@@ -62,7 +62,7 @@ JOIN app_metadata m ON m.owner_id = asked.owner
 WHERE tombstone_until IS NULL OR tombstone_until > clock_timestamp()
 
 -- name: list
--- An owner's apps, newest first, from a position on; deleted ones only when they are asked for.
+-- An owner's apps, newest first, after a position; deleted ones only if requested.
 SELECT *
 FROM app_metadata
 WHERE owner_id = %(owner_id)s
@@ -80,8 +80,8 @@ ORDER BY created_at DESC, app_id DESC
 LIMIT %(limit)s
 
 -- name: lock_work
--- The work first, then the app: the order of everybody who locks both, so that none waits for another in a ring. No row,
--- no lock and no read of the app's row where the app is another owner's; see get.
+-- Lock the work before the app, in the order of all statements that lock both, to avoid deadlocks. No row,
+-- no lock and no read of the app's row if it belongs to another owner; see get.
 SELECT w.app_id
 FROM app_work w
 WHERE w.app_id = (
@@ -95,7 +95,7 @@ WHERE w.app_id = (
 FOR NO KEY UPDATE
 
 -- name: lock_for_delete
--- The row to be marked, and the time by the catalog's clock.
+-- The row to mark for deletion, and the time by the catalog's clock.
 SELECT *, clock_timestamp() AS now
 FROM app_metadata
 WHERE app_id = %(app_id)s AND owner_id = %(owner_id)s
@@ -103,7 +103,7 @@ WHERE app_id = %(app_id)s AND owner_id = %(owner_id)s
 FOR NO KEY UPDATE
 
 -- name: decrement_app_count
--- One living app less; before the app's row is changed, since a create holds the owner's row when it waits for a name.
+-- Decrement the owner's apps before the app's row changes: a create locks the owner's row while it waits for a name.
 UPDATE app_owners SET app_count = app_count - 1 WHERE owner_id = %(owner_id)s AND app_count > 0
 
 -- name: request_delete
@@ -114,13 +114,13 @@ WHERE app_id = %(app_id)s
 RETURNING *
 
 -- name: record_delete_requested
--- The line of history for it.
+-- The event of the delete request.
 INSERT INTO app_events (app_id, type, reason, message, actor, generation, request_id)
 VALUES (%(app_id)s, 'DeleteRequested', 'Requested', 'App deletion requested.', %(owner_id)s, %(generation)s,
         %(request_id)s)
 
 -- name: wake
--- Work for an app that a person asked for; while somebody holds the lease, that worker sees the counter on release.
+-- Make an app due for a user request. While it is leased, the worker observes the counter on release.
 UPDATE app_work
 SET wake_count = wake_count + 1, lane = 0, attempts = 0,
     due_at = CASE WHEN lease_expires_at > clock_timestamp() THEN due_at ELSE clock_timestamp() END,
@@ -128,7 +128,7 @@ SET wake_count = wake_count + 1, lane = 0, attempts = 0,
 WHERE app_id = %(app_id)s
 
 -- name: events
--- An app's history, newest first, from a position on.
+-- An app's history, newest first, after a position.
 SELECT event_id, at, type, reason, message, actor, generation, request_id
 FROM app_events
 WHERE app_id = %(app_id)s AND (%(before)s::bigint IS NULL OR event_id < %(before)s)
@@ -136,9 +136,9 @@ ORDER BY event_id DESC
 LIMIT %(limit)s
 
 -- name: get_many
--- Many apps at once, for everybody who waits.
+-- Many apps by one statement, for Prefer: wait.
 SELECT * FROM app_metadata WHERE app_id = ANY(%(app_ids)s)
 
 -- name: notify
--- A hint to the workers; polling is the truth.
+-- Notify the workers; polling does not depend on it.
 SELECT pg_notify('morphik_apps_work', '')

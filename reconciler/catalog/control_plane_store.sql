@@ -1,44 +1,44 @@
--- The plane as a whole: its identity, the emergency stop, sweeps, periodic jobs, retention.
+-- The control plane as a whole: binding, suspension of mutations, resyncs, periodic jobs, retention.
 
 -- name: binding
--- Who this catalog is, and whether changes are stopped.
+-- The catalog's id and binding, and whether mutations are suspended.
 SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id, last_create_seq, mutation_stop_reason
 FROM catalog_identity;
 
 -- name: bind
--- Keep the first organization, API and plane that this catalog worked with.
+-- Record the first organization, API and control plane of this catalog.
 UPDATE catalog_identity
 SET org_id = %(org_id)s, neon_api_url = %(neon_api_url)s, control_plane_id = %(control_plane_id)s
 WHERE org_id IS NULL;
 
 -- name: set_control_plane_id
--- An operator starts a daemon with another CONTROL_PLANE_ID over a catalog in doubt that has begun no create. Only a
--- catalog in doubt takes it: no daemon creates there under the former one.
+-- Change the CONTROL_PLANE_ID of a quarantined catalog without creates, as a restarted daemon requests. Only a
+-- quarantined catalog accepts it, since no daemon creates projects there under the former one.
 UPDATE catalog_identity
 SET control_plane_id = %(control_plane_id)s, quarantined_at = NULL, quarantine_reason = NULL, verified_at = NULL
 WHERE quarantined_at IS NOT NULL AND last_create_seq = 0 AND promoted_at IS NULL AND control_plane_id <> %(control_plane_id)s
 RETURNING singleton;
 
 -- name: stop
--- Stop every change at Neon, and say why.
+-- Suspend all mutations, with a reason.
 UPDATE catalog_identity SET mutation_stopped_at = coalesce(mutation_stopped_at, now()), mutation_stop_reason = %(reason)s
 WHERE mutation_stop_reason IS DISTINCT FROM %(reason)s
 RETURNING mutation_stop_reason;
 
 -- name: clear_stop
--- The fleet is there again.
+-- Resume mutations: the fleet is complete again.
 UPDATE catalog_identity SET mutation_stopped_at = NULL, mutation_stop_reason = NULL, stop_overridden_until = NULL
 WHERE mutation_stopped_at IS NOT NULL
 RETURNING singleton;
 
 -- name: override_stop
--- An operator says that what vanished did so by a person's will; sweeps may recover it for an hour.
+-- Record an operator's confirmation that missing projects were deleted on purpose; it is valid for an hour.
 UPDATE catalog_identity
 SET mutation_stopped_at = NULL, mutation_stop_reason = NULL, stop_overridden_until = now() + interval '1 hour'
 RETURNING stop_overridden_until;
 
 -- name: stop_overridden
--- Whether an operator's word holds at the moment.
+-- Whether an operator's confirmation is in effect.
 SELECT coalesce(stop_overridden_until > now(), false) AS overridden FROM catalog_identity;
 
 -- name: clock
@@ -46,7 +46,7 @@ SELECT coalesce(stop_overridden_until > now(), false) AS overridden FROM catalog
 SELECT clock_timestamp() AS now;
 
 -- name: resync_rows
--- A page of all apps that are not beyond their tombstone, without secrets.
+-- A page of all apps until their tombstone expires, without secrets.
 SELECT app_id, owner_id, app_name, spec, incarnation, generation, created_at, updated_at, delete_requested_at, status,
        conditions, observed_generation, org_id, project_id, project_recorded_at, role_number, connected_at, missing_since,
        deleted_at, hold_reason
@@ -56,19 +56,19 @@ ORDER BY app_id
 LIMIT %(limit)s;
 
 -- name: deep_resync_rows
--- The next settled apps for a deep look, with their sealed URIs.
+-- The next converged apps for a deep resync, with their encrypted URIs.
 SELECT a.* FROM app_metadata a JOIN app_work w USING (app_id)
 WHERE a.app_id > %(after)s AND a.connected_at IS NOT NULL AND a.delete_requested_at IS NULL AND w.due_at = 'infinity'
 ORDER BY a.app_id
 LIMIT %(limit)s;
 
 -- name: count_connected
--- How many apps a deep round has to look at.
+-- The number of apps that deep resyncs check.
 SELECT count(*) AS apps FROM app_metadata WHERE connected_at IS NOT NULL AND delete_requested_at IS NULL;
 
 -- name: sample_projects
--- Some projects that a good key must see: of the next apps in a circle that were connected to, without one app. An app
--- whose project is not seen at the moment counts too: a key that sees nothing must not make its own witnesses away.
+-- A sample of projects that a valid key must see: of the next verified apps, cyclically, without one app. An app
+-- whose project is missing now counts too: a key that sees nothing must not remove its own samples.
 (
     SELECT project_id FROM app_metadata
     WHERE app_id >= %(start)s AND app_id <> %(besides)s AND connected_at IS NOT NULL AND status <> 'lost'
@@ -87,7 +87,7 @@ UNION ALL
 LIMIT %(limit)s;
 
 -- name: wake
--- Look at these apps soon; work of this kind waits behind what people asked for.
+-- Make these apps due, with a lower priority than user requests.
 UPDATE app_work
 SET wake_count = wake_count + 1,
     lane = CASE WHEN due_at = 'infinity' THEN 1 ELSE lane END,
@@ -98,7 +98,7 @@ WHERE app_id = ANY(%(app_ids)s)
 RETURNING app_id;
 
 -- name: enqueue_duplicates
--- Hand projects to the passes of their apps as candidates for a surplus, and wake them.
+-- Add candidates for duplicates to their apps, and make the apps due.
 UPDATE app_work w
 SET duplicate_ids = ARRAY(SELECT DISTINCT unnest(w.duplicate_ids || s.project_ids) ORDER BY 1),
     wake_count = w.wake_count + 1,
@@ -113,21 +113,21 @@ FROM (
 WHERE w.app_id = s.app_id;
 
 -- name: known_orphans
--- Projects that were reported before.
+-- Reported projects.
 SELECT project_id FROM orphan_projects;
 
 -- name: report_orphan
--- Keep a project that no row names, once.
+-- Record a project without a row, once.
 INSERT INTO orphan_projects (project_id, project_name, app_id) VALUES (%(project_id)s, %(project_name)s, %(app_id)s)
 ON CONFLICT (project_id) DO NOTHING
 RETURNING project_id;
 
 -- name: forget_orphans
--- Forget reported projects that a complete list no longer shows.
+-- Delete reported projects that a complete list does not contain.
 DELETE FROM orphan_projects WHERE NOT project_id = ANY(%(seen)s);
 
 -- name: claim_job
--- Take a periodic job when it is due and nobody runs it.
+-- Lease a periodic job if it is due and not leased.
 UPDATE periodic_jobs
 SET lease_holder = %(owner)s,
     lease_token = lease_token + 1,
@@ -136,23 +136,23 @@ SET lease_holder = %(owner)s,
     cycle_started_at = CASE WHEN checkpoint = '' THEN now() ELSE coalesce(cycle_started_at, now()) END
 WHERE name = %(name)s
   AND (lease_expires_at IS NULL OR lease_expires_at < now())
-  -- A start in the future is of before the server's clock was set back.
+  -- A start in the future dates from before the server's clock was set back.
   AND (started_at IS NULL OR started_at > now() + interval '1 minute'
        OR started_at <= now() - make_interval(secs => %(period)s))
 RETURNING lease_token, checkpoint;
 
 -- name: job_finished_at
--- When a periodic job had last looked at the whole fleet.
+-- When a periodic job last completed the whole fleet.
 SELECT cycle_finished_at FROM periodic_jobs WHERE name = %(name)s;
 
 -- name: renew_job
--- Prolong the lease of a running job.
+-- Renew the lease of a running job.
 UPDATE periodic_jobs SET lease_expires_at = now() + make_interval(secs => %(lease)s)
 WHERE name = %(name)s AND lease_token = %(token)s
 RETURNING name;
 
 -- name: finish_job
--- Give a job back and keep its place; and the time, when the whole fleet has been looked at.
+-- Release a job and store its checkpoint, and the time if it has completed the whole fleet.
 UPDATE periodic_jobs
 SET lease_holder = NULL,
     lease_expires_at = NULL,
@@ -166,16 +166,16 @@ SET lease_holder = NULL,
 WHERE name = %(name)s AND lease_token = %(token)s;
 
 -- name: release_jobs
--- Give every job of one owner back, also one whose claim was broken off.
+-- Release every job of one holder, including one whose claim was cancelled.
 UPDATE periodic_jobs SET lease_holder = NULL, lease_expires_at = NULL WHERE lease_holder = %(owner)s;
 
 -- name: purge_tombstones
--- Drop rows whose tombstone has ended.
+-- Delete rows whose tombstone has expired.
 DELETE FROM app_metadata WHERE tombstone_until < now();
 
 -- name: expire_keys
--- Drop the idempotency keys of a page that have expired; the last key of the page, or no row behind the end. A key that
--- a create holds is passed over, so this waits for nothing.
+-- Delete the expired idempotency keys of a page. Returns the last key of the page, or no row at the end. A key that
+-- a create has locked is skipped, so this never waits.
 WITH page AS MATERIALIZED (
     SELECT owner_id, key, created_at FROM idempotency_keys
     WHERE (owner_id, key) > (%(owner_id)s, %(key)s)

@@ -1,20 +1,20 @@
--- Which catalog this is, on which server, and whether a person has to say that it is the right one.
+-- The catalog's identity, its server, and its quarantine.
 
 -- name: read_identity
--- What is known of the catalog's identity, and what its server says of itself at this moment.
+-- The recorded identity, and the current server.
 SELECT catalog_id::text AS catalog_id, last_create_seq AS last_create_seq, created_at, server_identity(tableoid) AS server,
        pg_postmaster_start_time() AS server_started_at, server_identity AS recorded_server, verified_at AS verified_at,
        quarantine_reason AS quarantine_reason, promoted_at AS promoted_at, retired_catalogs AS retired_catalogs
 FROM catalog_identity;
 
 -- name: unrecorded
--- Those of some projects that no row records.
+-- The projects of a list that no row records.
 SELECT given.project_id
 FROM unnest(%(project_ids)s::text[]) AS given (project_id)
 WHERE NOT EXISTS (SELECT FROM app_metadata a WHERE a.project_id = given.project_id);
 
 -- name: record_verified
--- The catalog was compared with Neon; nothing where the server, or a person's word, is another one by now.
+-- Record that the catalog was verified; no row if the server or the promotion has changed since.
 UPDATE catalog_identity
 SET server_identity = %(server)s, verified_server_start = %(started)s, verified_at = greatest(verified_at, %(at)s::timestamptz)
 WHERE quarantined_at IS NULL AND promoted_at IS NOT DISTINCT FROM %(promoted_at)s
@@ -23,7 +23,7 @@ WHERE quarantined_at IS NULL AND promoted_at IS NOT DISTINCT FROM %(promoted_at)
 RETURNING singleton;
 
 -- name: quarantine
--- Stop every change until a person's claim, unless there was one meanwhile. What was lost may have given out fencing
+-- Quarantine the catalog until a promotion, unless there was one since. Lost commits may have used fencing
 -- tokens, so the next ones are far beyond.
 WITH quarantined AS (
     UPDATE catalog_identity SET quarantined_at = now(), quarantine_reason = %(reason)s
@@ -35,7 +35,7 @@ SELECT CASE WHEN has_sequence_privilege('lease_tokens', 'UPDATE')
 FROM quarantined;
 
 -- name: stop_state
--- Whether every change is stopped, and whether only a claim ends that.
+-- Whether mutations are suspended, and which command resumes them.
 SELECT quarantined_at IS NOT NULL AS quarantined,
        mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped
 FROM catalog_identity;

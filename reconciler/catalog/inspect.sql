@@ -1,11 +1,11 @@
--- What can be known of a catalog without changing it; every statement runs in a read-only transaction.
+-- Inspection of a catalog; every statement runs in a read-only transaction.
 
 -- name: read_only
--- Have the server itself refuse every write to the end of the transaction.
+-- The server rejects every write until the end of the transaction.
 SET TRANSACTION READ ONLY
 
 -- name: server
--- Which server this is, whether it takes writes, and its clock.
+-- The server, whether it accepts writes, and its clock.
 SELECT current_setting('server_version') AS version,
        current_setting('server_version_num')::int AS number,
        pg_is_in_recovery() AS standby,
@@ -13,7 +13,7 @@ SELECT current_setting('server_version') AS version,
        clock_timestamp() AS now
 
 -- name: schema
--- Whether anything of ours is there, with or without yoyo's notes.
+-- Whether the catalog's tables exist, with or without yoyo's records.
 SELECT to_regclass('_yoyo_migration') IS NOT NULL AS noted,
        to_regclass('yoyo_lock') IS NOT NULL AS has_lock_table,
        to_regclass('catalog_identity') IS NOT NULL AS made,
@@ -25,15 +25,15 @@ SELECT to_regclass('_yoyo_migration') IS NOT NULL AS noted,
        ) AS migrating
 
 -- name: applied
--- Which migrations were applied.
+-- The applied migrations.
 SELECT migration_id FROM _yoyo_migration ORDER BY 1
 
 -- name: lock_row
--- Which process holds yoyo's own lock, if any does.
+-- The process that holds yoyo's own lock.
 SELECT pid FROM yoyo_lock WHERE locked = 1
 
 -- name: privileges
--- What this login may do: what the API needs, and what a daemon needs.
+-- Whether this login has the privileges of the API and of a daemon.
 SELECT current_user AS login,
        has_any_column_privilege('app_metadata', 'INSERT') AND has_any_column_privilege('app_work', 'INSERT')
            AND has_table_privilege('app_events', 'INSERT') AND has_table_privilege('idempotency_keys', 'INSERT')
@@ -43,8 +43,8 @@ SELECT current_user AS login,
            AND has_sequence_privilege('lease_tokens', 'USAGE') AS reconciles
 
 -- name: identity
--- Which catalog this is, what it works with, whether changes are stopped, whether it has begun no create and was never
--- claimed, and how many projects it has recorded.
+-- The catalog's id and binding, whether mutations are suspended, whether it has no creates and was never
+-- promoted, and the number of recorded projects.
 SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id,
        last_create_seq = 0 AND promoted_at IS NULL AS unused, quarantined_at IS NOT NULL AS quarantined,
        coalesce(
@@ -57,7 +57,7 @@ SELECT catalog_id::text AS catalog_id, org_id, neon_api_url, control_plane_id,
 FROM catalog_identity
 
 -- name: wrapping_keys
--- Which keys wrap data keys, and of how many apps.
+-- The keys that wrap data keys, and the number of apps of each.
 SELECT data_key_wrapped_by AS key_id, count(*) AS apps FROM app_metadata
 WHERE data_key_sealed IS NOT NULL GROUP BY 1 ORDER BY 1
 

@@ -1,17 +1,17 @@
--- A person's claim: one transaction, which a claim beside it, or a failover meanwhile, makes void. It takes away the lease
--- of each app that it changes, since a pass that began before does not know of it.
+-- A promotion: one transaction, which fails after a concurrent promotion or a failover. It revokes the lease
+-- of each app that it changes, since a running reconcile does not know of it.
 
 -- name: lock_identity
--- Nobody else may claim, doubt or count a create until the end of the transaction.
+-- No other promotion, quarantine or create commits before the end of the transaction.
 SELECT promoted_at, server_identity(tableoid) AS server, pg_postmaster_start_time() AS started
 FROM catalog_identity FOR UPDATE;
 
 -- name: nonces
--- The creates that the catalog remembers, of some apps.
+-- The recorded creates of some apps.
 SELECT nonce FROM create_intents WHERE app_id = ANY(%(app_ids)s);
 
 -- name: rebuild
--- A lost app's row, with its project, its create and a line of history; nothing where id or name are taken by now.
+-- A lost app's row, with its project, create and event; no row if the id or name is taken now.
 WITH made AS (
     INSERT INTO app_metadata (app_id, owner_id, app_name, spec, incarnation, created_at, updated_at, status, conditions,
                               org_id, project_id, project_recorded_at, data_key_sealed, data_key_wrapped_by,
@@ -45,7 +45,7 @@ told AS (
 SELECT app_id FROM made;
 
 -- name: remember_intent
--- A create that a row has forgotten; its app is looked at at once.
+-- A create without its intent; its app is due now.
 WITH made AS (
     INSERT INTO create_intents (app_id, create_seq, incarnation, nonce, state, sent_at)
     SELECT app_id, %(create_seq)s, incarnation, %(nonce)s, 'open', %(created_at)s
@@ -71,7 +71,7 @@ told AS (
 SELECT app_id FROM made;
 
 -- name: hold_recoveries
--- Projects that are not there are not recovered without a person's word; their apps are looked at and say so.
+-- Missing projects are not recovered without an operator's confirmation; their apps are due and report it.
 WITH held AS (
     UPDATE app_metadata SET hold_reason = 'recovery'
     WHERE app_id = ANY(%(app_ids)s) AND hold_reason IS NULL AND delete_requested_at IS NULL
@@ -90,18 +90,18 @@ told AS (
 SELECT app_id FROM held;
 
 -- name: promote
--- This is the right catalog, on the right server, and it has seen all its creates.
+-- Record that this catalog is authoritative, on this server, with all its creates.
 UPDATE catalog_identity
 SET server_identity = %(server)s, verified_server_start = %(started)s, verified_at = %(at)s,
     last_create_seq = greatest(last_create_seq, %(highest)s), retired_catalogs = retired_catalogs || %(others)s::jsonb,
     quarantined_at = NULL, quarantine_reason = NULL, promoted_at = clock_timestamp();
 
 -- name: skip_fencing_tokens
--- Fencing tokens that commits which were lost may have given out do not come again.
+-- Skip fencing tokens that lost commits may have used.
 SELECT setval('lease_tokens', nextval('lease_tokens') + 1000000);
 
 -- name: lock_held_app
--- The row that a person speaks about.
+-- The row that an operator confirms.
 SELECT app_id, owner_id, app_name, hold_reason, delete_requested_at FROM app_metadata WHERE app_id = %(app_id)s FOR UPDATE;
 
 -- name: name_taken
@@ -110,16 +110,16 @@ SELECT app_id FROM app_metadata
 WHERE owner_id = %(owner_id)s AND app_name = %(app_name)s AND delete_requested_at IS NULL;
 
 -- name: decrement_app_count
--- One living app less of the owner that the annotations named.
+-- Decrement the apps of the owner in the annotations.
 UPDATE app_owners SET app_count = app_count - 1 WHERE owner_id = %(owner_id)s AND app_count > 0;
 
 -- name: increment_app_count
--- One more of the owner that a person named.
+-- Increment the apps of the confirmed owner.
 INSERT INTO app_owners AS o (owner_id, app_count) VALUES (%(owner_id)s, 1)
 ON CONFLICT (owner_id) DO UPDATE SET app_count = o.app_count + 1;
 
 -- name: confirm_owner
--- A person has spoken: the loop goes on with the app, at once.
+-- The owner is confirmed: the app is due now.
 WITH spoken AS (
     UPDATE app_metadata SET owner_id = %(owner_id)s, hold_reason = NULL, updated_at = clock_timestamp()
     WHERE app_id = %(app_id)s

@@ -1,7 +1,7 @@
--- The shared budget of requests to Neon: one row, locked for the moment of one lease.
+-- The request limit that all processes share: one row, locked during one lease of tokens.
 
 -- name: lock_bucket
--- The bucket as it stands, locked until the transaction ends.
+-- The bucket, locked until the end of the transaction.
 SELECT tokens, refilled_at, closed_until, repair_credit, repair_requested_at, resync_credit, resync_requested_at,
        clock_timestamp() AS now
 FROM neon_rate_limit
@@ -18,7 +18,7 @@ SET tokens = %(tokens)s,
     resync_requested_at = %(resync_requested_at)s;
 
 -- name: close
--- Neon refused: the bucket was less full than it was thought to be.
+-- After a 429: the bucket had fewer tokens than recorded.
 UPDATE neon_rate_limit
 SET tokens = 0,
     refilled_at = greatest(refilled_at, clock_timestamp()),

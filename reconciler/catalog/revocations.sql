@@ -1,7 +1,7 @@
 -- The minimum token_version of owners whose tokens an operator revoked.
 
 -- name: minimums
--- The minimums of some owners; zero stands for none.
+-- The minimums of some owners; zero is none.
 SELECT owner_id, minimum_version
 FROM token_minimums
 WHERE owner_id = ANY(%(owner_ids)s) AND minimum_version > 0
@@ -11,7 +11,7 @@ WHERE owner_id = ANY(%(owner_ids)s) AND minimum_version > 0
 INSERT INTO token_minimums (owner_id, minimum_version) VALUES (%(owner_id)s, 0) ON CONFLICT DO NOTHING
 
 -- name: lock
--- The minimum that is in force; concurrent changes of one owner follow each other.
+-- The current minimum; concurrent changes of one owner are serialized.
 SELECT minimum_version FROM token_minimums WHERE owner_id = %(owner_id)s FOR NO KEY UPDATE
 
 -- name: change

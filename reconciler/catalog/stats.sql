@@ -1,7 +1,7 @@
--- The catalog's own figures, for metrics: cheap with 100,000 apps, since each reads only what is not settled.
+-- The catalog's stats for metrics. Each statement reads only apps that have not converged.
 
 -- name: apps
--- How many apps have which status, and for how many seconds the oldest of each has not been as it was asked for.
+-- The number of apps per status, and how many seconds the oldest has not matched its desired state.
 WITH unconverged AS MATERIALIZED (
     SELECT CASE
                WHEN delete_requested_at IS NOT NULL THEN 'deleting'
@@ -28,7 +28,7 @@ SELECT status, count(*) AS apps, greatest(0, extract(epoch FROM clock_timestamp(
 FROM unconverged
 GROUP BY status
 UNION ALL
--- Whoever lives and is not in the index is ready.
+-- A living app that is not in the index is ready.
 SELECT 'ready',
        (SELECT coalesce(sum(app_count), 0) FROM app_owners) - (SELECT count(*) FROM unconverged WHERE living),
        0
@@ -36,7 +36,7 @@ UNION ALL
 SELECT 'deleted', count(*), 0 FROM app_metadata WHERE tombstone_until IS NOT NULL;
 
 -- name: queue
--- What is due by lane, since when, and what somebody works on.
+-- Due apps by lane, the age of the oldest, and leased apps.
 SELECT lane,
        count(*) FILTER (WHERE due_at <= now()) AS due,
        coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE due_at <= now())), 0)::float8 AS oldest,
@@ -46,7 +46,7 @@ WHERE due_at < 'infinity'
 GROUP BY lane;
 
 -- name: control_plane
--- Whether changes at Neon are stopped, whether the catalog is in doubt, and how many projects of ours no app names.
+-- Whether mutations are suspended, whether the catalog is quarantined, and the number of orphan projects.
 SELECT quarantined_at IS NOT NULL
            OR mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped,
        quarantined_at IS NOT NULL AS quarantined,
@@ -54,7 +54,7 @@ SELECT quarantined_at IS NOT NULL
 FROM catalog_identity;
 
 -- name: jobs
--- For each periodic job: seconds since the whole fleet was looked at, or since there is a fleet, and what that took.
+-- For each periodic job: seconds since it completed the whole fleet, or since the catalog exists, and the duration.
 SELECT name,
        extract(epoch FROM now() - coalesce(cycle_finished_at, created_at))::float8 AS age,
        coalesce(cycle_seconds, 0) AS seconds

@@ -1,9 +1,9 @@
--- What a pass writes. Every statement holds the work row and is conditional on the fencing token:
--- no row returned means that another worker may hold the app, and nothing was written.
+-- The writes of a reconcile. Every statement locks the work row and is conditional on the fencing token:
+-- without a returned row another worker may hold the lease, and nothing was written.
 
 -- name: authorize_mutation
--- May a change be sent now? Prolongs the lease unless everything is stopped, or the catalog's server is not the one under
--- which the catalog was compared with Neon.
+-- Authorize a mutation and renew the lease, unless mutations are suspended or the catalog's server is not the one with
+-- which the catalog was verified.
 WITH plane AS (
     SELECT coalesce(quarantine_reason, mutation_stop_reason) AS reason,
            quarantined_at IS NOT NULL
@@ -25,7 +25,7 @@ renewed AS (
 SELECT stopped, reason, unseen, EXISTS (SELECT FROM renewed) AS held FROM plane;
 
 -- name: spend_automatic_delete
--- Take one delete from the sweeps' budget; no row when it is used up.
+-- Use one of the automatic deletes; no row if the budget is exhausted.
 UPDATE catalog_identity
 SET automatic_deletes = CASE WHEN automatic_deletes_since < now() - interval '1 hour' THEN 1 ELSE automatic_deletes + 1 END,
     automatic_deletes_since = CASE WHEN automatic_deletes_since < now() - interval '1 hour' THEN now() ELSE automatic_deletes_since END
@@ -33,11 +33,11 @@ WHERE automatic_deletes < %(budget)s OR automatic_deletes_since < now() - interv
 RETURNING automatic_deletes;
 
 -- name: open_intent
--- Commit the intent to create before the request is sent; nothing for an app that has a project or shall have none.
+-- Commit an intent before the request is sent; no row for an app with a project or a delete request.
 WITH leased AS MATERIALIZED (
     SELECT app_id FROM app_work
     WHERE app_id = %(app_id)s AND lease_token = %(token)s AND lease_expires_at IS NOT NULL
-      -- The permission was another statement, which another server may have given.
+      -- The authorization was another statement, which another server may have executed.
       AND EXISTS (
           SELECT FROM catalog_identity
           WHERE quarantined_at IS NULL
@@ -69,7 +69,7 @@ reopened AS (
 SELECT * FROM made UNION ALL SELECT * FROM reopened;
 
 -- name: update_intent
--- Say what became of an open intent.
+-- Record the outcome of an open intent.
 WITH held AS (
     SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
 )
@@ -81,7 +81,7 @@ WHERE i.app_id = held.app_id AND i.create_seq = %(create_seq)s AND i.state NOT I
 RETURNING i.create_seq;
 
 -- name: record
--- Write what was observed, with its events.
+-- Write the observed state with its events.
 WITH held AS (
     SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
 ),
@@ -123,7 +123,7 @@ told AS (
 SELECT app_id FROM written;
 
 -- name: record_project
--- Write the project's id, once, with its sealed URIs and data key.
+-- Write the project's id, once, with the encrypted URIs and the data key.
 WITH held AS (
     SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
 ),
@@ -158,7 +158,7 @@ told AS (
 SELECT app_id FROM written;
 
 -- name: dismiss_duplicate
--- Forget a candidate for a surplus; one that is left alone is kept as reported.
+-- Remove a project from the duplicates; a retained one is recorded as reported.
 WITH held AS (
     SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
 ),

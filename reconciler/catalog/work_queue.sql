@@ -1,9 +1,9 @@
--- The work to do and its leases. Times are the database's clock.
+-- The work queue and its leases. Times are the database's clock.
 
 -- name: claim
--- Take what is due, people's work first with ageing, under a new fencing token each. Each further app of one owner comes
--- behind the first ones of the others, those under a lease counted, however long it has been due: nobody waits because
--- another asks for much. Of very many only the first ones are looked at, as a claim must stay cheap.
+-- Lease due apps by priority with ageing, each under a new fencing token. Each further app of one tenant comes
+-- behind the first ones of the others, including leased ones, however long it has been due: no tenant delays
+-- another. A claim considers a bounded number of due apps, so its cost does not grow with the backlog.
 WITH planned AS (
     SELECT app_id, priority_at, true AS held FROM app_work WHERE due_at < 'infinity' AND lease_expires_at > now()
     UNION ALL
@@ -19,7 +19,7 @@ WITH planned AS (
            ) - 1)) AS turn
     FROM owned
 ), next AS (
-    -- A few more than are wanted: others may be taking some at this moment.
+    -- More than the limit: concurrent claims may take some of them.
     SELECT app_id, turn, priority_at FROM ranked WHERE NOT held ORDER BY turn, priority_at, app_id LIMIT %(limit)s + 64
 ), due AS MATERIALIZED (
     SELECT w.app_id
@@ -39,7 +39,7 @@ WHERE w.app_id = due.app_id
 RETURNING w.app_id, w.attempts, w.wake_count, w.confirmed_missing, w.duplicate_ids, w.lease_token;
 
 -- name: claimed
--- All that a pass may know; a statement of its own, so that it sees whatever the wake-ups counted above were about.
+-- All inputs of a reconcile; a separate statement, so that it reads everything that the counted wake-ups concern.
 SELECT clock_timestamp() AS promoted_at,
        a.*,
        (
@@ -51,11 +51,11 @@ FROM app_metadata a
 WHERE a.app_id = ANY(%(app_ids)s);
 
 -- name: next_due
--- Seconds until the next row is due; null when nothing is planned.
+-- Seconds until the next row is due; null if none is scheduled.
 SELECT extract(epoch FROM min(due_at) - now())::float8 AS seconds FROM app_work WHERE due_at < 'infinity';
 
 -- name: renew
--- Prolong leases that are still held.
+-- Renew leases that are still held.
 UPDATE app_work w
 SET lease_expires_at = now() + make_interval(secs => %(lease)s),
     due_at = now() + make_interval(secs => %(lease)s)
@@ -64,7 +64,7 @@ WHERE w.app_id = held.app_id AND w.lease_token = held.token AND w.lease_expires_
 RETURNING w.app_id;
 
 -- name: release
--- Give a lease back and say when to look again; a wake-up that came meanwhile means at once.
+-- Release a lease and set the next due time: now if a wake-up arrived during the reconcile.
 UPDATE app_work
 SET lease_holder = NULL,
     lease_expires_at = NULL,
@@ -83,8 +83,8 @@ WHERE app_id = %(app_id)s AND lease_token = %(token)s AND lease_expires_at IS NO
 RETURNING due_at = 'infinity' AS settled;
 
 -- name: release_all
--- Give everything of one owner back unfinished: due at once, nothing counted. By owner, since a claim that was broken
--- off has taken leases that nobody knows of.
+-- Release all leases of one holder: due now, attempts unchanged. By holder, since a claim that was cancelled
+-- has taken leases that the process does not know.
 UPDATE app_work
 SET lease_holder = NULL, lease_expires_at = NULL, due_at = now(), priority_at = now()
 WHERE lease_holder = %(owner)s;

@@ -35,6 +35,7 @@ class Call(Generic[QueryT, BodyT]):
         caller: from the token; None where the endpoint needs none.
         query: the query parameters.
         body: the body; None for an endpoint without one.
+        idempotency_key: the header ``Idempotency-Key`` of an endpoint that declares it.
     """
 
     request: Request
@@ -42,6 +43,7 @@ class Call(Generic[QueryT, BodyT]):
     caller: Principal | None
     query: QueryT
     body: BodyT
+    idempotency_key: str | None = None
 
     @property
     def principal(self) -> Principal:

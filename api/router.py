@@ -1,4 +1,4 @@
-"""The routes of declared endpoints: authorization, then the query, then the body, then the handler."""
+"""The routes of declared endpoints: authorization, query, headers, body, then the handler."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.endpoint import AnyEndpoint, Call
+from api.http.idempotency import read_idempotency_key
 from api.http.query_params import read_query
 from api.http.request_body import field_problem, parse_object, require_media_type
 from api.services import Services
@@ -40,7 +41,8 @@ async def _accept(endpoint: AnyEndpoint, request: Request, services: Services) -
         return Call(request, services, None, endpoint.query(), None)
     caller = await services.authorizer.authorize(request, *endpoint.permissions, app_token=endpoint.app_token)
     query = read_query(request.query_params, endpoint.query)
-    return Call(request, services, caller, query, await _read_body(endpoint, request))
+    key = read_idempotency_key(request.headers) if "Idempotency-Key" in endpoint.headers else None
+    return Call(request, services, caller, query, await _read_body(endpoint, request), key)
 
 
 async def _read_body(endpoint: AnyEndpoint, request: Request) -> Any:

@@ -20,13 +20,13 @@ from api.auth.authorizer import _bearer
 from api.auth.rate_limit import ClientAddress
 from api.auth.tokens import InvalidToken, TokenVerifier
 from api.cli.logs import JsonFormatter, TextFormatter
+from api.http.idempotency import read_idempotency_key
 from api.http.prefer_wait import wait_seconds
 from api.http.query_params import read_query
 from api.http.request_body import field_problem, parse_object, require_media_type
 from api.metrics import HttpMetrics
 from api.middleware import AllowedHosts, RequestContext
 from api.problems import ProblemError
-from api.resources.apps.endpoints import _idempotency_key
 from api.resources.apps.queries import AppsQuery, EventsQuery
 from reconciler.catalog.cursors import decode_app_cursor, decode_event_cursor
 from reconciler.catalog.errors import InvalidCursor
@@ -180,7 +180,7 @@ PARSERS = FRAMING_PARSERS | {
         ),
     ),
     "idempotency-key": Parser(
-        lambda text: _idempotency_key(_request(idempotency_key=text)),
+        lambda text: read_idempotency_key(_request(idempotency_key=text).headers),
         ("a", " ", "é"),
         (("", "a", ""),),
         (ProblemError,),

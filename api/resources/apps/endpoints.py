@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, cast
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from api import problems
 from api.endpoint import AnyEndpoint, Call, Endpoint, ResponseSpec
-from api.http.headers import IDEMPOTENCY_KEY_PATTERN
 from api.http.prefer_wait import is_converged, wait_seconds
 from api.http.query_params import EmptyQuery
-from api.problems import FieldError, app_not_found, invalid_fields, invalid_idempotency_key
+from api.problems import FieldError, app_not_found, invalid_fields
 from api.provisioning import InvalidAppRequest
 from api.resources.apps import examples
 from api.resources.apps.queries import AppsQuery, EventsQuery
@@ -24,15 +21,12 @@ from specs.metadata import AppMetadata
 from specs.names import is_app_id
 from specs.status import AppStatus
 
-_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
-
 
 async def create_app(call: Call[EmptyQuery, AppRequest]) -> Response:
     """Write the app's row."""
-    key = _idempotency_key(call.request)
     try:
         result = await call.services.creator.create(
-            call.principal.owner_id, call.body, idempotency_key=key, request_id=call.request_id
+            call.principal.owner_id, call.body, idempotency_key=call.idempotency_key, request_id=call.request_id
         )
     except InvalidAppRequest as error:
         raise invalid_fields(FieldError(error.field, error.reason)) from None
@@ -85,15 +79,6 @@ async def list_events(call: Call[EventsQuery, None]) -> Response:
     if page is None:
         raise app_not_found()
     return EventList(events=tuple(map(event_response, page.events)), next_cursor=page.next_cursor).to_response()
-
-
-def _idempotency_key(request: Request) -> str | None:
-    values = request.headers.getlist("idempotency-key")
-    if not values:
-        return None
-    if len(values) > 1 or not _KEY.fullmatch(values[0]):
-        raise invalid_idempotency_key()
-    return values[0]
 
 
 def _app_id(call: Call[Any, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the API does to the catalog: it writes desired state and reads. Values are parameters, times the catalog's."""
+"""The API's side of the catalog: writes of desired state, and reads. All times are the catalog's clock."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class CreateResult:
 
 @dataclass(frozen=True, slots=True)
 class _CreateRequest:
-    """What a create looks for before it writes: an app by its key or by its name."""
+    """The search of a create before it writes: an app by idempotency key or by name."""
 
     owner_id: str
     desired: DesiredApp
@@ -67,7 +67,7 @@ class _CreateRequest:
         return {"owner_id": self.owner_id, "app_name": self.desired.app_name, "key": self.key}
 
     def differing(self, app: AppMetadata) -> tuple[str, ...]:
-        """The provided fields in which an app differs, sorted. What the client left out follows no later default."""
+        """Return the provided fields in which an app differs, sorted. Absent fields are not compared."""
         provided = {name: app.app_name if name == "app_name" else getattr(app.spec, name) for name in self.provided}
         return tuple(sorted(name for name, value in provided.items() if value != getattr(self.desired, name)))
 
@@ -82,7 +82,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class AppEvent:
-    """One line of an app's history. ``actor`` is an owner's id or the name of a part of the plane."""
+    """One event of an app's history. ``actor`` is an owner's id or the name of a component of the control plane."""
 
     event_id: int
     at: datetime
@@ -130,7 +130,7 @@ class AppStore:
 
         Args:
             owner_id: whose app it is.
-            desired: what it shall be, defaults filled in.
+            desired: the name and the desired state, with defaults.
             provided: the fields of ``desired`` that the client gave; only these are compared with an app of that name.
             app_id: the id for a new app; unused when one is found.
             idempotency_key: the client's key, remembered with ``fingerprint``, a digest of the request.
@@ -225,7 +225,7 @@ class AppStore:
         raise _Conflict
 
     async def _check_limits(self, sought: _CreateRequest, limits: OwnerLimits) -> None:
-        """Raise the refusal for the limit that is reached; none is where something has changed meanwhile."""
+        """Raise the error of the reached limit; a concurrent change may have made room."""
         async with self._database.connection() as connection:
             counts = await _one(connection, "owner_counts", sought.parameters)
         if counts is None:
@@ -248,7 +248,7 @@ class AppStore:
             raise KeyLimitReached(MAX_KEYS, counted["seconds"])
 
     async def _create_each(self, wanted: Sequence[dict[str, Any]]) -> Sequence[datetime | Exception | None]:
-        """When each app was made. What cannot be made along with others is tried alone, so that it harms no other."""
+        """Return when each app was created. If a batch fails, each item is executed alone."""
         try:
             return await self._create_batch(wanted)
         except psycopg.Error as error:
@@ -340,7 +340,7 @@ class AppStore:
         return EventPage(events[:limit], str(events[limit - 1].event_id))
 
     async def get_many(self, app_ids: Iterable[str]) -> dict[str, AppMetadata]:
-        """Many apps in one query, whoever owns them; ids without a row are left out."""
+        """Return many apps of any owner by one statement; ids without a row are omitted."""
         async with self._database.connection() as connection:
             found = await connection.execute(_SQL["get_many"], {"app_ids": [*app_ids]})
             return {row["app_id"]: _app(row) for row in await found.fetchall()}

@@ -1,9 +1,9 @@
 """Connections to the catalog: any Postgres, pooled or not.
 
-Nothing here needs a session: no prepared statements and no session locks. What a statement depends on is set for the
-session where that is the connection's own, and for each transaction behind a pooler (``session``); there a single
-statement and its transaction are one round trip. Several statements share a ``Database.transaction``. A block that
-holds a connection longer than ``block_seconds`` is cancelled, at the server too, which has the same limit for a
+Nothing here needs a session: no prepared statements and no session locks. The settings of statements are set once on a
+direct connection, and for each transaction behind a pooler (``session``); there a single statement and its transaction
+are one round trip. Several statements share a ``Database.transaction``. A block that
+holds a connection longer than ``block_seconds`` is cancelled, also at the server, which has the same limit for a
 statement and an idle transaction.
 """
 
@@ -101,7 +101,7 @@ class Connection(AsyncConnection[Row]):
 
     @asynccontextmanager
     async def block(self) -> AsyncIterator[None]:
-        """A transaction for several statements; its beginning and its settings are one round trip."""
+        """Open a transaction for several statements; BEGIN and its settings are one round trip."""
         own = AsyncCursor(self)
         try:
             await own.execute("BEGIN" if self.owned else f"{self.begin}; {self.pinned}")
@@ -112,7 +112,7 @@ class Connection(AsyncConnection[Row]):
             raise
 
     async def give_up(self) -> None:
-        """Roll back, where the server can still be told."""
+        """Roll back if the connection is open."""
         if not self.closed:
             with suppress(psycopg.Error):
                 await self.rollback()
@@ -123,7 +123,7 @@ class Database:
 
     Args:
         url: an address that libpq reads, with its password.
-        max_size: most connections at once.
+        max_size: the maximum number of connections.
         timeout_seconds: how long to wait for a connection.
         block_seconds: how long one block may hold a connection.
         setting: where the address comes from, for messages.
@@ -158,7 +158,7 @@ class Database:
             min_size=0,
             max_size=max_size,
             timeout=timeout_seconds,
-            # Giving up early lets the next caller try at once, so that a server that is back is found within seconds.
+            # A short timeout lets the next caller retry immediately, so that a recovered server is found quickly.
             reconnect_timeout=timeout_seconds,
             configure=self._configure,
             check=_check,
@@ -170,7 +170,7 @@ class Database:
             logging.getLogger(name).setLevel(logging.ERROR)
 
     async def open(self) -> None:
-        """Start the pool. Postgres need not be there yet: connections are made when they are asked for."""
+        """Start the pool. Postgres need not be available yet: the pool connects on demand."""
         await self._pool.open(wait=False)
 
     async def close(self) -> None:

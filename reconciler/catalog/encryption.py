@@ -1,7 +1,7 @@
 """The seal over URIs in the catalog: AES-256-GCM under a data key per app, itself wrapped by ``ENCRYPTION_KEYS``.
 
-Additional data binds every sealed text to the place it belongs to: a row that somebody moves to another app, owner,
-project or column does not open. It is a JSON array, so no two lists of values ever read the same.
+Additional data binds every ciphertext to its app, owner, project and column: a value that was moved to another one does
+not decrypt. It is a JSON array, so different lists of values never have the same encoding.
 
 Sealed bytes are one byte of format version, 12 bytes of random nonce, then ciphertext and tag.
 """

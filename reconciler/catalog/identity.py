@@ -1,4 +1,4 @@
-"""The catalog's identity as its rows and its server tell it, and the doubt about it."""
+"""The catalog's identity, as recorded and as its server reports it, and its quarantine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CatalogIdentityStore:
         self._database = database
 
     async def read(self) -> CatalogIdentity:
-        """What is known at this moment."""
+        """Return the current identity."""
         rows = await self._rows("read_identity", {})
         if not rows:
             raise CatalogUnavailable("the catalog's identity is gone; restore it from a back-up")
@@ -51,11 +51,11 @@ class CatalogIdentityStore:
         return bool(await self._rows("record_verified", parameters))
 
     async def quarantine(self, identity: CatalogIdentity, reason: str) -> bool:
-        """Stop every change until a person's claim; whether that is news."""
+        """Quarantine the catalog until a promotion. Return whether it was not quarantined before."""
         return bool(await self._rows("quarantine", {"reason": reason, "promoted_at": identity.promoted_at}))
 
     async def resume_command(self) -> str | None:
-        """The command by which a person ends the stop of every change; None where nothing is stopped."""
+        """Return the command that resumes mutations; None if they are not suspended."""
         for row in await self._rows("stop_state", {}):
             if row["quarantined"]:
                 return "morphik-apps catalog promote"

@@ -1,12 +1,12 @@
-"""The catalog's schema, brought up to date with yoyo.
+"""Migrates the catalog's schema with yoyo.
 
-Each migration and the note that it was applied commit in one transaction, which holds an advisory lock of its own. So
-any number of starters may run this at once, a killed one leaves nothing half-done, and neither a pooler nor a lock
-row that somebody's yoyo left behind is in the way. (yoyo's own ``apply`` commits the migration first and the note
-later, on another connection, and its lock row outlives a killed process.)
+Each migration and its record commit in one transaction, which holds an advisory lock. So any number of processes may
+run this concurrently, a killed one leaves nothing half-done, and neither a pooler nor a stale lock row of yoyo blocks
+it. (yoyo's own ``apply`` commits the migration first and the record later, on another connection, and its lock row
+survives a killed process.)
 
-Whoever waits for a table's lock has everybody else queue behind, readers too. So a migration waits for two seconds at
-most, then lets go of everything and comes back after a random, growing pause, for as long as its patience lasts.
+While a migration waits for a table lock, all other sessions queue behind it, including readers. So a migration waits
+for at most two seconds, then rolls back and retries after a random, growing delay, until its wait timeout.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class MigrationRefused(ReconcileError):
-    """The schema cannot be brought up to date here; the text is one line with what to do. Nothing is half-done."""
+    """The schema cannot be migrated here. The message is one line with the remedy. Nothing is half-done."""
 
 
 class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
@@ -59,7 +59,7 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
         )
 
     def begin(self) -> None:
-        """Begin a transaction with its settings, in one round trip."""
+        """Start a transaction with its settings, in one round trip."""
         self._in_transaction = True
         self.connection.execute(f"{session.READ_WRITE}; {self._pinned}")
 

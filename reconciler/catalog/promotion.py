@@ -1,4 +1,4 @@
-"""A person's claim, written: lost rows, forgotten creates, what is held, and which catalog is the right one."""
+"""Writes a promotion: rebuilt rows, recovered intents, holds, and the authoritative catalog."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _SQL = load("promotion")
 
 
 class PromotionRejected(ReconcileError):
-    """What a person said cannot be so; the message says why."""
+    """The promotion or confirmation is not possible. The message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromotionResult:
-    """What a claim did: the ids of apps."""
+    """The result of a promotion: the ids of apps."""
 
     rebuilt: tuple[str, ...]
     remembered: tuple[str, ...]

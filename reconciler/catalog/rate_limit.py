@@ -13,7 +13,7 @@ _SQL = load("rate_limit")
 
 
 class RateLimitStore:
-    """Leases slices of the budget.
+    """Leases tokens of the request limit.
 
     Args:
         database: the catalog.
@@ -25,7 +25,7 @@ class RateLimitStore:
         self._config = terms
 
     async def lease(self, wanted: Mapping[Priority, int]) -> Grant:
-        """Requests that may be sent within ``slice_seconds`` from the moment of the call. Raises CatalogUnavailable."""
+        """Lease tokens that are valid for ``lease_seconds`` from the call. Raises CatalogUnavailable."""
         async with self._database.transaction() as connection:
             row = await (await connection.execute(_SQL["lock_bucket"])).fetchone()
             if row is None:
@@ -35,7 +35,7 @@ class RateLimitStore:
         return grant
 
     async def close(self, seconds: float) -> None:
-        """Lease nothing for a while: Neon refused a request for there being too many. Raises CatalogUnavailable."""
+        """Lease no tokens for some seconds, after a 429. Raises CatalogUnavailable."""
         async with self._database.connection() as connection:
             await connection.execute(_SQL["close"], {"seconds": seconds})
 

@@ -30,7 +30,7 @@ class MinimumWouldFall(ReconcileError):
 
 @dataclass(frozen=True, slots=True)
 class MinimumChange:
-    """What a revocation did: the minimum before and now; 0 stands for none."""
+    """The result of a revocation: the minimum before and now; 0 is none."""
 
     previous: int
     minimum: int
@@ -51,11 +51,11 @@ class RevocationStore:
     async def revoke_below(
         self, owner_id: str, minimum: int, *, operator: str, allow_lower: bool = False
     ) -> MinimumChange:
-        """Refuse the owner's tokens whose ``token_version`` is below the minimum, or that have none.
+        """Reject the owner's tokens whose ``token_version`` is below the minimum or absent.
 
         Args:
             owner_id: the owner; apps of that owner need not exist.
-            minimum: 0 to ``LARGEST_VERSION``; 0 accepts all tokens again.
+            minimum: 0 to ``MAX_VERSION``; 0 accepts all tokens again.
             operator: who changes it, for the audit record.
             allow_lower: whether the minimum may fall.
 

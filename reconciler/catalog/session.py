@@ -21,7 +21,7 @@ from psycopg.adapt import Loader
 from psycopg.pq import Format
 from psycopg.sql import SQL, Identifier, Literal
 
-# libpq's own keep-alive: a server that vanished without a word is noticed within about 25 s.
+# libpq's keepalives: a server that disappears without closing the connection is noticed within about 25 s.
 CONNECT: Mapping[str, Any] = MappingProxyType(
     {
         "autocommit": True,
@@ -38,7 +38,7 @@ READ_WRITE: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READ_ONLY: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 """How a transaction begins, on a primary and on a standby, which allows no other."""
 READ_COMMITTED: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED"
-"""How a transaction begins before it is known what the server is: a standby refuses a serializable default."""
+"""The start of a transaction before the server's role is known: a standby rejects a serializable default."""
 FOUND: LiteralString = """/* session.found */ SELECT pg_catalog.current_schema() AS schema,
        pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.current_setting('server_encoding') AS encoding,
        pg_catalog.pg_backend_pid() AS backend"""
@@ -99,7 +99,7 @@ def _values(schema: str, seconds: float, server_version: int) -> dict[str, str]:
 def _set(values: Mapping[str, str], *, until_commit: bool) -> LiteralString:
     local = "true" if until_commit else "false"
     calls = [f"pg_catalog.set_config({_quoted(name)}, {_quoted(value)}, {local})" for name, value in values.items()]
-    # What is acknowledged is on the disk, also where the server is set to answer before.
+    # A commit is acknowledged only when it is on disk, also if the server's default differs.
     calls.append(
         "pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit')"
         f" WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, {local})"

@@ -53,7 +53,7 @@ def _goes_on(stage: Stage, neon: Neon, lost: Document, doomed: Document) -> None
 
     claimed = stage.run("catalog", "promote", "--yes")
     assert claimed.code() == 0, claimed.err
-    assert "rebuilt 1, remembered 0, held 1" in claimed.out
+    assert "rebuilt 1, adopted 0, on hold 1" in claimed.out
     rebuilt = api.get(lost)
     assert (rebuilt["status"], rebuilt["morphik_uri"]) == ("failed", None)
     api.until(late, "ready")

@@ -36,9 +36,7 @@ test-environments: $(READY) ## the tests that use a catalog, over a database wit
 	TEST_ENVIRONMENT=hostile $(BIN)/python -m pytest $(or $(ARGS),$(if $(FIXED),-q $(ENVIRONMENTS_FIXED),$(ENVIRONMENTS)))
 
 # Folders whose names and prose follow docs/contributing/vocabulary.md.
-VOCABULARY := api specs reconciler/core reconciler/local reconciler/neon reconciler/runtime reconciler/telemetry \
-	reconciler/app_database reconciler/egress.py reconciler/egress_proxy.py reconciler/errors.py reconciler/logging.py \
-	migrations docs/contributing docs/explanation
+VOCABULARY := api specs reconciler migrations docs/contributing docs/explanation
 
 check: $(READY) ## format, lint, types, import contracts, workflows, vocabulary, file length
 	$(BIN)/ruff format --check .

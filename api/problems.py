@@ -247,10 +247,10 @@ def internal_error() -> ProblemError:
 
 
 def _name_taken(error: NameTaken) -> ProblemError:
-    fields = ", ".join(error.differing)
+    fields = ", ".join(error.mismatches)
     return NAME_TAKEN(
         f"App {error.app_id} has this name and differs in {fields}; use another name, or send the same fields.",
-        extensions={"app_id": error.app_id, "fields": list(error.differing)},
+        extensions={"app_id": error.app_id, "fields": list(error.mismatches)},
     )
 
 

@@ -1,4 +1,4 @@
-"""Addresses of the catalog. libpq alone decides what is one: a URI or ``key=value`` pairs, several hosts, sockets."""
+"""Addresses of the catalog, as libpq parses them: a URI or ``key=value`` pairs, several hosts, sockets."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from specs.settings import CatalogSettings, SettingsError
 
 FORM = "postgresql://user:password@host:port/database"
-# A path below this is no socket, so an attempt to connect to it ends before anything is sent.
+# A path below this is not a socket, so a connection attempt ends before anything is sent.
 _NOWHERE = "/dev/null"
-# What libpq and Postgres say when a connection cannot be made, and what may be repeated of it: no name and no value.
-# A server in another language is known by libpq's own words only.
+# Error texts of libpq and Postgres, and the reasons to report, which contain no name and no value.
+# The texts of a server in another language do not match; those of libpq do.
 _REASONS = (
     (r"could not translate host name|failed to resolve|Name or service not known", "the host's name is not known"),
     (r"Connection refused", "nothing listens at that host and port"),
@@ -36,53 +36,53 @@ _REASONS = (
 
 
 def validated_url(url: str) -> str:
-    """The address as it came, once it is known that libpq accepts it and every parameter in it.
+    """Return the address unchanged if libpq accepts it and every parameter in it.
 
     Raises:
-        ValueError: it does not. The text is what is wrong and what to do; it repeats nothing of the address.
+        ValueError: it does not. The message is the error and the remedy, without any part of the address.
     """
     if any(letter < " " or letter == "\x7f" for letter in url):
         raise ValueError("holds a line break or another control character; remove it, or percent-encode it")
     try:
-        given = conninfo_to_dict(url)
+        parameters = conninfo_to_dict(url)
     except psycopg.Error:
         raise ValueError(f"cannot be read by libpq; write {FORM} and percent-encode what is special in it") from None
-    refused = _refused_parameter(given)
-    if refused is not None:
-        raise ValueError(f"libpq refuses its {refused}; correct it, there or in the PG… variables of the environment")
+    rejected = _rejected_parameter(parameters)
+    if rejected is not None:
+        raise ValueError(f"libpq rejects its {rejected}; correct it, there or in the PG… variables of the environment")
     return url
 
 
-def _refused_parameter(given: dict[str, Any]) -> str | None:
-    """The parameter whose value libpq refuses, which it finds out only when it begins to connect."""
+def _rejected_parameter(parameters: dict[str, Any]) -> str | None:
+    """Return the parameter whose value libpq rejects, which happens only when it starts to connect."""
     known = {option.keyword.decode(): (option.val or b"").decode() for option in pq.Conninfo.get_defaults()}
-    if "service" in given or known["service"]:
+    if "service" in parameters or known["service"]:
         return None  # the hosts are in a file
-    hosts = given.get("hostaddr") or given.get("host") or known["hostaddr"] or known["host"] or ""
-    elsewhere = {name: value for name, value in given.items() if name not in {"host", "hostaddr"}}
+    hosts = parameters.get("hostaddr") or parameters.get("host") or known["hostaddr"] or known["host"] or ""
+    others = {name: value for name, value in parameters.items() if name not in {"host", "hostaddr"}}
     begun = pq.PGconn.connect_start(
-        make_conninfo("", **elsewhere, host=",".join([_NOWHERE] * (hosts.count(",") + 1))).encode()
+        make_conninfo("", **others, host=",".join([_NOWHERE] * (hosts.count(",") + 1))).encode()
     )
     message = begun.error_message.decode(errors="replace")
     begun.finish()
     if _NOWHERE in message or not message:
         return None
-    named = re.search(r'connection option "(\w+)"', message)
-    words = [named[1]] if named else re.findall(r"\w+", re.sub(r'"[^"]*"', "", message))
-    return next((word for word in words if word in known), "parameters")
+    option = re.search(r'connection option "(\w+)"', message)
+    names = [option[1]] if option else re.findall(r"\w+", re.sub(r'"[^"]*"', "", message))
+    return next((name for name in names if name in known), "parameters")
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a connection could not be made or was lost, in words that hold no part of the address."""
+    """Return the reason of a failed or lost connection, without any part of the address."""
     text = str(error)
     return next((reason for pattern, reason in _REASONS if re.search(pattern, text)), type(error).__name__)
 
 
 def load_catalog_settings(**absent: Any) -> CatalogSettings:
-    """``CatalogSettings.load`` whose addresses libpq accepts.
+    """Load the catalog's settings, with addresses that libpq accepts.
 
     Raises:
-        SettingsError: one line that names the setting and repeats nothing of its value.
+        SettingsError: one line with the setting's name and without its value.
     """
     settings = CatalogSettings.load(**absent)
     addresses = {"DATABASE_URL": settings.database_url, "DATABASE_DIRECT_URL": settings.database_direct_url}

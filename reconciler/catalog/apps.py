@@ -66,7 +66,7 @@ class _CreateRequest:
         """The parameters of statements."""
         return {"owner_id": self.owner_id, "app_name": self.desired.app_name, "key": self.key}
 
-    def differing(self, app: AppMetadata) -> tuple[str, ...]:
+    def mismatches(self, app: AppMetadata) -> tuple[str, ...]:
         """Return the provided fields in which an app differs, sorted. Absent fields are not compared."""
         provided = {name: app.app_name if name == "app_name" else getattr(app.spec, name) for name in self.provided}
         return tuple(sorted(name for name, value in provided.items() if value != getattr(self.desired, name)))
@@ -197,7 +197,7 @@ class AppStore:
         if sought.key is None:
             return None
         async with self._database.connection() as connection:
-            row = await _one(connection, "find_key", sought.parameters)
+            row = await _fetch_one(connection, "find_key", sought.parameters)
         if row is None:
             return None
         if row["fingerprint"] != sought.fingerprint:
@@ -207,19 +207,19 @@ class AppStore:
     async def _find_living(self, sought: _CreateRequest) -> AppMetadata | None:
         """The living app of the name, for which the key stands from now on; None when there is none."""
         async with self._database.connection() as connection:
-            row = await _one(connection, "find_living", sought.parameters)
+            row = await _fetch_one(connection, "find_living", sought.parameters)
             if row is None:
                 return None
             app = _app(row)
-            differing = sought.differing(app)
-            if differing:
-                raise NameTaken(app.app_id, differing)
+            mismatches = sought.mismatches(app)
+            if mismatches:
+                raise NameTaken(app.app_id, mismatches)
             if sought.key is None:
                 return app
             values = sought.parameters | {"app_id": app.app_id, "fingerprint": sought.fingerprint, "max_keys": MAX_KEYS}
-            if await _one(connection, "remember_key", values) is not None:
+            if await _fetch_one(connection, "remember_key", values) is not None:
                 return app
-            counts = await _one(connection, "owner_counts", sought.parameters)
+            counts = await _fetch_one(connection, "owner_counts", sought.parameters)
         if counts is not None and counts["key_count"] >= MAX_KEYS:
             await self._count_keys(sought)
         raise _Conflict
@@ -227,7 +227,7 @@ class AppStore:
     async def _check_limits(self, sought: _CreateRequest, limits: OwnerLimits) -> None:
         """Raise the error of the reached limit; a concurrent change may have made room."""
         async with self._database.connection() as connection:
-            counts = await _one(connection, "owner_counts", sought.parameters)
+            counts = await _fetch_one(connection, "owner_counts", sought.parameters)
         if counts is None:
             return
         if counts["app_count"] >= limits.apps:
@@ -243,7 +243,7 @@ class AppStore:
         async with self._database.transaction() as connection:
             # A statement of its own: the count must see what was committed while this waited for the lock.
             await connection.execute(_SQL["lock_owner"], sought.parameters)
-            counted = await _exactly_one(connection, "count_keys", sought.parameters)
+            counted = await _fetch_existing(connection, "count_keys", sought.parameters)
         if counted["key_count"] >= MAX_KEYS:
             raise KeyLimitReached(MAX_KEYS, counted["seconds"])
 
@@ -254,13 +254,13 @@ class AppStore:
         except psycopg.Error as error:
             if len(wanted) == 1:
                 return [error]
-        alone: list[datetime | Exception | None] = []
-        for one in wanted:
-            alone += await self._create_each([one])
-        return alone
+        results: list[datetime | Exception | None] = []
+        for request in wanted:
+            results += await self._create_each([request])
+        return results
 
     async def _create_batch(self, wanted: Sequence[dict[str, Any]]) -> Sequence[datetime | None]:
-        numbered = Jsonb([one | {"number": number} for number, one in enumerate(wanted)])
+        numbered = Jsonb([request | {"number": number} for number, request in enumerate(wanted)])
         made: list[datetime | None] = [None] * len(wanted)
         async with self._database.connection() as connection:
             cursor = await connection.execute(_SQL["create"], {"requests": numbered}, binary=True)
@@ -278,8 +278,8 @@ class AppStore:
         async with self._database.connection() as connection:
             cursor = await connection.cursor(row_factory=tuple_row).execute(_SQL["get"], values, binary=True)
             apps = [app_from_values(row).as_shown_to_owner() for row in await cursor.fetchall()]
-        found = {(app.owner_id, app.app_id): app for app in apps}
-        return [found.get(one) for one in requests]
+        by_key = {(app.owner_id, app.app_id): app for app in apps}
+        return [by_key.get(request) for request in requests]
 
     async def list(
         self,
@@ -300,8 +300,8 @@ class AppStore:
         values = {"owner_id": owner_id, "status": status and status.value, "name": name, "limit": limit + 1}
         values["only_app"] = only_app
         async with self._database.connection() as connection:
-            found = await connection.execute(_SQL["list"], values | {"created_at": at, "app_id": after})
-            apps = tuple(_app(row) for row in await found.fetchall())
+            rows = await connection.execute(_SQL["list"], values | {"created_at": at, "app_id": after})
+            apps = tuple(_app(row) for row in await rows.fetchall())
         if len(apps) <= limit:
             return Page(apps, None)
         last = apps[limit - 1]
@@ -311,9 +311,9 @@ class AppStore:
         """Mark an app for deletion; None when ``get`` would say None. An app marked before comes back unchanged."""
         named = {"owner_id": owner_id, "app_id": app_id}
         async with self._database.transaction() as connection:
-            if await _one(connection, "lock_work", named) is None:
+            if await _fetch_one(connection, "lock_work", named) is None:
                 return None
-            row = await _one(connection, "lock_for_delete", named)
+            row = await _fetch_one(connection, "lock_for_delete", named)
             if row is None:
                 return None
             app = _app(row)
@@ -321,7 +321,7 @@ class AppStore:
                 return app
             values = named | {"now": row["now"], "request_id": request_id}
             await connection.execute(_SQL["decrement_app_count"], named)
-            marked = _app(await _exactly_one(connection, "request_delete", values))
+            marked = _app(await _fetch_existing(connection, "request_delete", values))
             await connection.execute(_SQL["record_delete_requested"], values | {"generation": marked.generation})
             await connection.execute(_SQL["wake"], {"app_id": app_id})
         return marked
@@ -333,8 +333,8 @@ class AppStore:
             return None
         async with self._database.connection() as connection:
             values = {"app_id": app_id, "before": before, "limit": limit + 1}
-            found = await connection.execute(_SQL["events"], values)
-            events = tuple(AppEvent(**row) for row in await found.fetchall())
+            rows = await connection.execute(_SQL["events"], values)
+            events = tuple(AppEvent(**row) for row in await rows.fetchall())
         if len(events) <= limit:
             return EventPage(events, None)
         return EventPage(events[:limit], str(events[limit - 1].event_id))
@@ -342,8 +342,8 @@ class AppStore:
     async def get_many(self, app_ids: Iterable[str]) -> dict[str, AppMetadata]:
         """Return many apps of any owner by one statement; ids without a row are omitted."""
         async with self._database.connection() as connection:
-            found = await connection.execute(_SQL["get_many"], {"app_ids": [*app_ids]})
-            return {row["app_id"]: _app(row) for row in await found.fetchall()}
+            rows = await connection.execute(_SQL["get_many"], {"app_ids": [*app_ids]})
+            return {row["app_id"]: _app(row) for row in await rows.fetchall()}
 
     async def notify(self) -> None:
         """Tell the workers that something is due. A hint after the commit: a lost one costs a poll, no more."""
@@ -379,13 +379,13 @@ def _app(row: dict[str, Any]) -> AppMetadata:
     return app_from_row(row).as_shown_to_owner()
 
 
-async def _one(connection: Connection, name: str, values: dict[str, Any]) -> dict[str, Any] | None:
+async def _fetch_one(connection: Connection, name: str, values: dict[str, Any]) -> dict[str, Any] | None:
     # Binary, since taking the text of forty columns apart is most of what a read costs here.
     return await (await connection.execute(_SQL[name], values, binary=True)).fetchone()
 
 
-async def _exactly_one(connection: Connection, name: str, values: dict[str, Any]) -> dict[str, Any]:
-    row = await _one(connection, name, values)
+async def _fetch_existing(connection: Connection, name: str, values: dict[str, Any]) -> dict[str, Any]:
+    row = await _fetch_one(connection, name, values)
     if row is None:
         raise RuntimeError(f"{name} returned no row")
     return row

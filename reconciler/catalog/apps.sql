@@ -56,9 +56,9 @@ SELECT app_id, m.owner_id, app_name, spec, incarnation, generation, created_at, 
        conditions, observed_generation, org_id, project_id, project_recorded_at, role_number, schema_version,
        data_key_sealed, data_key_wrapped_by, data_key_version, connection_uri_sealed, pooled_uri_sealed,
        connected_at, missing_since, deleted_at, recoverable_until, tombstone_until, hold_reason
-FROM unnest(%(owner_ids)s::text[], %(app_ids)s::text[]) AS asked (owner, app)
-JOIN app_metadata m ON m.owner_id = asked.owner
-    AND (m.owner_id, m.app_id) >= (asked.owner, asked.app) AND (m.owner_id, m.app_id) <= (asked.owner, asked.app)
+FROM unnest(%(owner_ids)s::text[], %(app_ids)s::text[]) AS requested (owner, app)
+JOIN app_metadata m ON m.owner_id = requested.owner
+    AND (m.owner_id, m.app_id) >= (requested.owner, requested.app) AND (m.owner_id, m.app_id) <= (requested.owner, requested.app)
 WHERE tombstone_until IS NULL OR tombstone_until > clock_timestamp()
 
 -- name: list

@@ -11,7 +11,7 @@ from reconciler.catalog.database import Database, Row
 from reconciler.catalog.identity import CatalogIdentityStore
 from reconciler.catalog.rows import app_from_fields, app_from_row
 from reconciler.catalog.statements import load
-from reconciler.catalog.work_queue import AGEING_SECONDS
+from reconciler.catalog.work_queue import AGING_SECONDS
 from specs.metadata import AppMetadata
 from specs.names import parse_project_name
 from specs.neon import Project
@@ -133,7 +133,7 @@ class ControlPlaneStore:
     async def wake(self, app_ids: Sequence[str], *, missing: bool = False) -> None:
         """Make these apps due, with a lower priority than user requests."""
         if app_ids:
-            parameters = {"app_ids": list(app_ids), "missing": missing, "ageing": AGEING_SECONDS}
+            parameters = {"app_ids": list(app_ids), "missing": missing, "aging_seconds": AGING_SECONDS}
             await self._rows("wake", parameters)
 
     async def enqueue_duplicates(self, duplicates: Iterable[tuple[str, str]]) -> None:
@@ -143,7 +143,7 @@ class ControlPlaneStore:
             parameters = {
                 "app_ids": [app_id for app_id, _ in pairs],
                 "project_ids": [project_id for _, project_id in pairs],
-                "ageing": AGEING_SECONDS,
+                "aging_seconds": AGING_SECONDS,
             }
             async with self._database.connection() as connection:
                 await connection.execute(_SQL["enqueue_duplicates"], parameters)

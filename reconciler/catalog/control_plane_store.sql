@@ -93,7 +93,7 @@ SET wake_count = wake_count + 1,
     lane = CASE WHEN due_at = 'infinity' THEN 1 ELSE lane END,
     confirmed_missing = confirmed_missing OR %(missing)s,
     due_at = CASE WHEN lease_expires_at > now() THEN due_at ELSE least(due_at, now()) END,
-    priority_at = least(priority_at, now() + make_interval(secs => %(ageing)s))
+    priority_at = least(priority_at, now() + make_interval(secs => %(aging_seconds)s))
 WHERE app_id = ANY(%(app_ids)s)
 RETURNING app_id;
 
@@ -104,7 +104,7 @@ SET duplicate_ids = ARRAY(SELECT DISTINCT unnest(w.duplicate_ids || s.project_id
     wake_count = w.wake_count + 1,
     lane = CASE WHEN w.due_at = 'infinity' THEN 1 ELSE w.lane END,
     due_at = CASE WHEN w.lease_expires_at > now() THEN w.due_at ELSE least(w.due_at, now()) END,
-    priority_at = least(w.priority_at, now() + make_interval(secs => %(ageing)s))
+    priority_at = least(w.priority_at, now() + make_interval(secs => %(aging_seconds)s))
 FROM (
     SELECT app_id, array_agg(project_id) AS project_ids
     FROM unnest(%(app_ids)s::text[], %(project_ids)s::text[]) AS named (app_id, project_id)

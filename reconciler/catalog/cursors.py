@@ -1,7 +1,7 @@
-"""Cursors: where the next page of a list begins.
+"""Cursors: the start of the next page of a list.
 
 A cursor is a plain position, good for any list of its kind and with any filter: it is no secret and grants nothing,
-since every query names its owner. So whatever has the form is a position, and everything else is refused.
+since every query names its owner. So every value with this form is a position, and any other value is rejected.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _EVENTS = re.compile(EVENTS_CURSOR)
 
 
 def encode_app_cursor(created_at: datetime, app_id: str) -> str:
-    """The cursor of the page behind an app."""
+    """Return the cursor of the page after an app."""
     return f"{(created_at - _EPOCH) // timedelta(microseconds=1)}-{app_id}"
 
 
 def decode_app_cursor(cursor: str) -> tuple[datetime, str]:
-    """What ``after_app`` was given; raises InvalidCursor."""
+    """Return the position of a cursor; raises InvalidCursor."""
     if not _APPS.fullmatch(cursor):
         raise InvalidCursor
     microseconds, _, app_id = cursor.partition("-")
@@ -36,7 +36,7 @@ def decode_app_cursor(cursor: str) -> tuple[datetime, str]:
 
 
 def decode_event_cursor(cursor: str) -> int:
-    """The id of an event; raises InvalidCursor."""
+    """Return the id of an event; raises InvalidCursor."""
     if not _EVENTS.fullmatch(cursor):
         raise InvalidCursor
     return int(cursor)

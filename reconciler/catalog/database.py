@@ -2,7 +2,7 @@
 
 Nothing here needs a session: no prepared statements and no session locks. The settings of statements are set once on a
 direct connection, and for each transaction behind a pooler (``session``); there a single statement and its transaction
-are one round trip. Several statements share a ``Database.transaction``. A block that
+are a single round trip. Several statements share a ``Database.transaction``. A block that
 holds a connection longer than ``block_seconds`` is cancelled, also at the server, which has the same limit for a
 statement and an idle transaction.
 """
@@ -101,7 +101,7 @@ class Connection(AsyncConnection[Row]):
 
     @asynccontextmanager
     async def block(self) -> AsyncIterator[None]:
-        """Open a transaction for several statements; BEGIN and its settings are one round trip."""
+        """Open a transaction for several statements; BEGIN and its settings are a single round trip."""
         own = AsyncCursor(self)
         try:
             await own.execute("BEGIN" if self.owned else f"{self.begin}; {self.pinned}")
@@ -212,10 +212,10 @@ class Database:
             reason = type(error).__name__ if self._failure is None else reason_of(self._failure)
             raise CatalogUnavailable(f"the catalog did not answer ({reason}; see {self._setting})") from error
         except psycopg.Error as error:
-            said = classify_error(error)
-            if said is None:
+            unavailable = classify_error(error)
+            if unavailable is None:
                 raise
-            raise said from error
+            raise unavailable from error
 
     def _failed(self, error: Exception) -> None:
         self._failure = error
@@ -245,13 +245,13 @@ class Database:
         set_json_dumps(to_json, connection)
         connection.adapters.register_loader("timestamptz", session.UtcLoader)
         own = AsyncCursor(connection, row_factory=dict_row)
-        # One round trip: an idle transaction holds a pooler's connection, and the server's settings may end it.
+        # In a single round trip: an idle transaction holds a pooler's connection, and the server's settings may end it.
         await own.execute(f"{session.READ_COMMITTED}; {session.FOUND}; COMMIT")
         own.nextset()
-        [found] = await own.fetchall()
-        self._schema = self._schema or found["schema"]
-        connection.owned = found["backend"] == connection.info.backend_pid
-        connection.begin = session.READ_ONLY if found["standby"] else session.READ_WRITE
+        [server] = await own.fetchall()
+        self._schema = self._schema or server["schema"]
+        connection.owned = server["backend"] == connection.info.backend_pid
+        connection.begin = session.READ_ONLY if server["standby"] else session.READ_WRITE
         pins = session.owned if connection.owned else session.pinned
         connection.pinned = pins(
             self._schema or "public", seconds=self._block_seconds, server_version=connection.info.server_version
@@ -277,9 +277,9 @@ def _first_error(error: BaseException, handled: BaseException | None) -> BaseExc
 
 
 def classify_error(error: psycopg.Error) -> CatalogUnavailable | None:
-    """What an error says about the catalog as a whole; None when it is about one statement only.
+    """Return the error for an unavailable catalog, or None if the error concerns one statement only.
 
-    The message holds no text of the server or of libpq, which may repeat values.
+    The message contains no text of the server or libpq, which may repeat values.
     """
     state = error.sqlstate
     if state in _CONFLICTS:

@@ -30,7 +30,7 @@ UriColumn = Literal["connection_uri", "pooled_uri"]
 
 
 class DecryptionFailed(ReconcileError):
-    """Sealed bytes that no key opens: another key, another place, or changed bytes. The message says which."""
+    """A ciphertext that no key decrypts: another key, another row or column, or changed bytes."""
 
 
 class DataKey:
@@ -110,10 +110,10 @@ class Sealer:
         fitting = [wrapping for name, wrapping in self._wrapping if name == wrapped_by]
         if not fitting:
             raise DecryptionFailed(f"the data key of app {app.app_id} needs key {wrapped_by}, not in ENCRYPTION_KEYS")
-        place = _data_key_aad(app.app_id, app.incarnation, wrapped_by)
+        aad = _data_key_aad(app.app_id, app.incarnation, wrapped_by)
         for wrapping in fitting:
             try:
-                return DataKey(_decrypt(wrapping, sealed, place))
+                return DataKey(_decrypt(wrapping, sealed, aad))
             except InvalidTag:
                 continue
         raise DecryptionFailed(f"key {wrapped_by} does not open the data key of app {app.app_id}")
@@ -132,8 +132,8 @@ class Sealer:
         version: int,
     ) -> bytes:
         """Seal the text of one column of one row; ``version`` is the data key's."""
-        place = _value_aad(column, owner_id, app_id, incarnation, org_id, project_id, version)
-        return key.encrypt(text.encode(), place)
+        aad = _value_aad(column, owner_id, app_id, incarnation, org_id, project_id, version)
+        return key.encrypt(text.encode(), aad)
 
     def open(
         self,
@@ -151,11 +151,11 @@ class Sealer:
         """The text that ``seal`` sealed.
 
         Raises:
-            DecryptionFailed: another key, another place, or changed bytes.
+            DecryptionFailed: another key, another row or column, or changed bytes.
         """
-        place = _value_aad(column, owner_id, app_id, incarnation, org_id, project_id, version)
+        aad = _value_aad(column, owner_id, app_id, incarnation, org_id, project_id, version)
         try:
-            return SecretStr(key.decrypt(sealed, place).decode())
+            return SecretStr(key.decrypt(sealed, aad).decode())
         except InvalidTag:
             raise DecryptionFailed(f"the {column} of app {app_id} does not open in its row") from None
 

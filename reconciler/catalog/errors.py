@@ -1,4 +1,4 @@
-"""What the catalog refuses on purpose, each with what a caller needs to say why."""
+"""Requests that the catalog rejects, each with the data for a response."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from reconciler.errors import ReconcileError
 
 
 class RequestRejected(ReconcileError):
-    """Base: the catalog answered, and nothing was written."""
+    """Base: the catalog rejected the request, and nothing was written."""
 
 
 class NameTaken(RequestRejected):
@@ -14,17 +14,17 @@ class NameTaken(RequestRejected):
 
     Attributes:
         app_id: the existing app.
-        differing: the fields in which the request differs from it, sorted.
+        mismatches: the fields in which the request differs from it, sorted.
     """
 
-    def __init__(self, app_id: str, differing: tuple[str, ...]) -> None:
+    def __init__(self, app_id: str, mismatches: tuple[str, ...]) -> None:
         self.app_id = app_id
-        self.differing = differing
-        super().__init__(f"app {app_id} has that name already and differs in {', '.join(differing)}")
+        self.mismatches = mismatches
+        super().__init__(f"app {app_id} has that name already and differs in {', '.join(mismatches)}")
 
 
 class LimitReached(RequestRejected):
-    """The owner has as many living apps as the plane allows.
+    """The owner has as many living apps as the control plane allows.
 
     Attributes:
         limit: that number.
@@ -36,7 +36,7 @@ class LimitReached(RequestRejected):
 
 
 class CreateLimitReached(RequestRejected):
-    """The owner has created as many apps in 24 hours as the plane allows.
+    """The owner has created as many apps in 24 hours as the control plane allows.
 
     Attributes:
         limit: that number.
@@ -50,7 +50,7 @@ class CreateLimitReached(RequestRejected):
 
 
 class KeyLimitReached(RequestRejected):
-    """The owner has as many living idempotency keys as the plane keeps.
+    """The owner has as many living idempotency keys as the control plane stores.
 
     Attributes:
         limit: that number.

@@ -9,9 +9,9 @@ FROM catalog_identity;
 
 -- name: unrecorded
 -- The projects of a list that no row records.
-SELECT given.project_id
-FROM unnest(%(project_ids)s::text[]) AS given (project_id)
-WHERE NOT EXISTS (SELECT FROM app_metadata a WHERE a.project_id = given.project_id);
+SELECT listed.project_id
+FROM unnest(%(project_ids)s::text[]) AS listed (project_id)
+WHERE NOT EXISTS (SELECT FROM app_metadata a WHERE a.project_id = listed.project_id);
 
 -- name: record_verified
 -- Record that the catalog was verified; no row if the server or the promotion has changed since.

@@ -1,4 +1,4 @@
-"""What can be known of a catalog without changing it: in every look the server itself refuses writes."""
+"""Inspects a catalog in transactions in which the server rejects writes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Server:
     """The Postgres behind the catalog.
 
     Attributes:
-        version: as it calls itself.
+        version: as the server reports it.
         major: its major version.
-        takes_writes: False for a standby.
+        is_writable: False for a standby.
         encoding: of the database, as Postgres names it.
-        ahead: how far its clock is ahead of this machine's.
-        uncertainty: how far that may be off: half of the time that the question took.
+        clock_skew: how far its clock is ahead of this machine's.
+        uncertainty: the possible error of that: half of the duration of the query.
     """
 
     version: str
@@ -43,14 +43,14 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """How far the catalog's schema is.
+    """The state of the catalog's schema.
 
     Attributes:
-        made: whether the catalog's tables are there.
-        migrating: whether somebody is applying migrations at this moment.
-        pending: ids that this program carries and that were not applied, in order.
-        newer: ids that were applied and that this program does not carry.
-        lock_row: the process that yoyo's own lock row names, which a killed one leaves behind.
+        made: whether the catalog's tables exist.
+        migrating: whether migrations are running now.
+        pending: ids of this program's migrations that are not applied, in order.
+        newer: applied ids that this program does not have.
+        lock_row: the process in yoyo's own lock row, which remains after a killed process.
     """
 
     made: bool
@@ -62,7 +62,7 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Privileges:
-    """What the login may do in the catalog."""
+    """The login's privileges in the catalog."""
 
     login: str
     serves: bool
@@ -71,9 +71,9 @@ class Privileges:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which catalog this is and what it works with; None before the first change at Neon.
+    """The catalog's id and binding, which is None before the first mutation.
 
-    ``unused``: it has begun no create and was never claimed. ``quarantined``: an operator must decide about it.
+    ``unused``: it has no creates and was never promoted. ``quarantined``: an operator must decide about it.
     """
 
     catalog_id: str
@@ -87,23 +87,23 @@ class Identity:
 
 
 class CatalogInspector:
-    """Looks at a catalog.
+    """Reads a catalog's state.
 
     Args:
         database: the catalog.
 
-    Every method raises CatalogUnavailable when the catalog does not answer, is not migrated, or may not be read; the
-    message holds no text of the server.
+    Every method raises CatalogUnavailable if the catalog does not respond, is not migrated, or is not readable. The
+    message contains no text of the server.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def server(self) -> Server:
-        """The server, and its clock against this machine's."""
+        """Return the server, and the skew of its clock against this machine's."""
         async with self._reading() as connection:
             before = datetime.now(UTC)
-            row = await _one(connection, "server")
+            row = await _fetch_one(connection, "server")
             after = datetime.now(UTC)
         half = (after - before) / 2
         return Server(
@@ -116,38 +116,38 @@ class CatalogInspector:
         )
 
     async def schema(self) -> Schema:
-        """Applied, pending and interrupted migrations."""
+        """Return applied, pending and interrupted migrations."""
         async with self._reading() as connection:
-            found = await _one(connection, "schema")
-            applied = {row["migration_id"] for row in await _all(connection, "applied")} if found["noted"] else set()
-            held = await _all(connection, "lock_row") if found["has_lock_table"] else []
+            row = await _fetch_one(connection, "schema")
+            applied = {item["migration_id"] for item in await _all(connection, "applied")} if row["noted"] else set()
+            locks = await _all(connection, "lock_row") if row["has_lock_table"] else []
         carried = packaged_migrations()
         return Schema(
-            made=found["made"],
-            migrating=found["migrating"],
+            made=row["made"],
+            migrating=row["migrating"],
             pending=tuple(sorted(carried - applied)),
             newer=tuple(sorted(applied - carried)),
-            lock_row=held[0]["pid"] if held else None,
+            lock_row=locks[0]["pid"] if locks else None,
         )
 
     async def privileges(self) -> Privileges:
-        """What the login may do."""
+        """Return the login's privileges."""
         async with self._reading() as connection:
-            return Privileges(**await _one(connection, "privileges"))
+            return Privileges(**await _fetch_one(connection, "privileges"))
 
     async def identity(self) -> Identity:
-        """The catalog's identity and pins."""
+        """Return the catalog's identity and binding."""
         async with self._reading() as connection:
-            row = await _one(connection, "identity")
+            row = await _fetch_one(connection, "identity")
         return Identity(stop_reason=row.pop("mutation_stop_reason"), **row)
 
     async def wrapping_keys(self) -> dict[str, int]:
-        """How many apps each wrapping key is in use for, by the key's id."""
+        """Return the number of apps per wrapping key, by the key's id."""
         async with self._reading() as connection:
             return {row["key_id"]: row["apps"] for row in await _all(connection, "wrapping_keys")}
 
     async def wrapped(self, key_id: str, limit: int) -> list[AppMetadata]:
-        """The latest apps whose data key this key wraps."""
+        """Return the latest apps whose data key this key wraps."""
         async with self._reading() as connection:
             rows = await _all(connection, "wrapped", {"key_id": key_id, "limit": limit})
         return [app_from_row(row) for row in rows]
@@ -166,5 +166,5 @@ async def _all(connection: Connection, statement: str, parameters: Mapping[str, 
     return await (await connection.execute(_SQL[statement], parameters)).fetchall()
 
 
-async def _one(connection: Connection, statement: str) -> Row:
+async def _fetch_one(connection: Connection, statement: str) -> Row:
     return (await _all(connection, statement))[0]

@@ -1,4 +1,4 @@
-"""What an owner may do in a day, and when a limit that is reached lets more through."""
+"""The limits of an owner, and when a reached limit allows the next create."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_KEYS = 1000
-"""Most living idempotency keys of one owner; each lives for 24 hours."""
+"""The maximum number of living idempotency keys of one owner; each lives for 24 hours."""
 
-HOURS_KEPT = 25
-"""The current hour and 24 before it: what they hold covers any 24 hours."""
+COUNTED_HOURS = 25
+"""The current hour and 24 before it: their counts cover any 24 hours."""
 
-MOST_HOURS_AHEAD = 24
-"""A later hour was written by a clock that was wrong, and counts no more."""
+MAX_HOURS_AHEAD = 24
+"""A later hour was written with a wrong clock, and does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class OwnerLimits:
     """Limits of one owner, each at least 1.
 
     Attributes:
-        apps: most living apps.
-        creates_per_day: most apps created within 24 hours, deleted ones included.
+        apps: the maximum number of living apps.
+        creates_per_day: the maximum number of apps created within 24 hours, including deleted ones.
     """
 
     apps: int
@@ -30,21 +30,21 @@ class OwnerLimits:
 
 
 def seconds_until_create(creates: Sequence[int], creates_hour: int, now: float, limit: int) -> float:
-    """Seconds until ``limit`` allows another create; 0 where it does now.
+    """Return the seconds until ``limit`` allows another create; 0 if it does now.
 
     The same rule as the catalog's function ``count_creates``.
 
     Args:
-        creates: how many apps were created in ``creates_hour`` and in each hour before it.
+        creates: the number of apps created in ``creates_hour`` and in each hour before it.
         creates_hour: hours since 1970. After a clock was set back it may be ahead.
         now: seconds since 1970 by the catalog's clock.
-        limit: most creates within 24 hours.
+        limit: the maximum number of creates within 24 hours.
     """
     age = math.floor(now / 3600) - creates_hour
-    counted = list(creates[: max(0, HOURS_KEPT - max(0, age))])
-    if age < -MOST_HOURS_AHEAD or sum(counted) < limit:
+    counted = list(creates[: max(0, COUNTED_HOURS - max(0, age))])
+    if age < -MAX_HOURS_AHEAD or sum(counted) < limit:
         return 0.0
     while counted and sum(counted) >= limit:
         counted.pop()
-    # The hour taken out last no longer counts once it is older than the hours kept.
-    return (creates_hour - len(counted) + HOURS_KEPT) * 3600 - now
+    # The hour that was removed last does not count when it is older than the counted hours.
+    return (creates_hour - len(counted) + COUNTED_HOURS) * 3600 - now

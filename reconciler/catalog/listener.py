@@ -83,7 +83,7 @@ class NotificationListener:
 
 
 async def _run(connection: psycopg.AsyncConnection[tuple[object, ...]], statement: LiteralString) -> None:
-    """Execute one statement in its own transaction, with its settings, in one round trip."""
+    """Execute one statement in its own transaction, with its settings, in a single round trip."""
     pinned = session.pinned("pg_catalog", seconds=STATEMENT_SECONDS, server_version=connection.info.server_version)
     try:
         await connection.execute(f"{session.READ_WRITE}; {pinned}; {statement}; COMMIT")

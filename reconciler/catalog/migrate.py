@@ -31,8 +31,8 @@ from reconciler.catalog.statements import load
 from reconciler.errors import CatalogUnavailable, ReconcileError
 from reconciler.logging import log_extra
 
-PATIENCE_SECONDS = 300.0
-LONGEST_PAUSE_SECONDS = 10.0
+LOCK_WAIT_TIMEOUT_SECONDS = 300.0
+MAX_DELAY_SECONDS = 10.0
 CONNECT_SECONDS = 10
 _SOURCE = "package:migrations:catalog"
 _SQL = load("migrate")
@@ -41,12 +41,12 @@ BASELINE = "0001.baseline"
 log = logging.getLogger(__name__)
 
 
-class MigrationRefused(ReconcileError):
+class MigrationRejected(ReconcileError):
     """The schema cannot be migrated here. The message is one line with the remedy. Nothing is half-done."""
 
 
 class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
-    """yoyo over a connection that psycopg made, since yoyo reads addresses in its own way."""
+    """yoyo with a connection of psycopg, since yoyo parses addresses differently."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -59,73 +59,73 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
         )
 
     def begin(self) -> None:
-        """Start a transaction with its settings, in one round trip."""
+        """Start a transaction with its settings, in a single round trip."""
         self._in_transaction = True
         self.connection.execute(f"{session.READ_WRITE}; {self._pinned}")
 
     def pin(self) -> None:
-        """Find out where the catalog is to be, and whether it can be there; raises MigrationRefused."""
+        """Read the catalog's schema, and pin the session's settings; raises MigrationRejected."""
         schema, _, encoding, _ = self.connection.execute(session.FOUND).fetchone()
         if encoding not in session.ENCODINGS:
-            raise MigrationRefused(
-                f"the database's encoding is {encoding}, which cannot hold every name; "
-                "make a database with ENCODING 'UTF8' and TEMPLATE template0, and name that one"
+            raise MigrationRejected(
+                f"the database's encoding is {encoding}, which cannot store every name; "
+                "use a database with ENCODING 'UTF8' and TEMPLATE template0"
             )
         if schema is None:
-            raise MigrationRefused(
-                "no schema of the login's search_path exists, or may be used; make one (CREATE SCHEMA), or set "
+            raise MigrationRejected(
+                "no schema of the login's search_path exists or is usable; create one (CREATE SCHEMA), or set "
                 "search_path with ALTER ROLE or ALTER DATABASE"
             )
         self.schema_name = schema
-        # A migration has no limit but its patience: it may rewrite a large table, or wait for another one.
+        # A migration has no statement timeout: it may rewrite a large table, or wait for another one.
         self._pinned = session.pinned(schema, seconds=0, server_version=self.connection.info.server_version)
 
 
-def migrate(url: str, *, source: str = _SOURCE, patience_seconds: float = PATIENCE_SECONDS) -> list[str]:
-    """Apply what is missing and return the ids of what was applied, in order; an empty list when nothing was.
+def migrate(url: str, *, source: str = _SOURCE, wait_timeout_seconds: float = LOCK_WAIT_TIMEOUT_SECONDS) -> list[str]:
+    """Apply the pending migrations and return their ids, in order.
 
     Args:
-        url: an address of the catalog that libpq reads, better a direct one.
-        source: where the migrations are, as yoyo names it.
-        patience_seconds: for how long all in all a lock that somebody else holds is asked for again and again.
+        url: an address of the catalog, preferably a direct one.
+        source: the migrations, as a source of yoyo.
+        wait_timeout_seconds: the total time of retries for a table lock that another session holds.
 
     Raises:
-        CatalogUnavailable: Postgres did not answer, or somebody held a lock for too long; running it again is safe.
-        MigrationRefused: the database or the login does not allow it, or a migration fails.
-        ValueError: the address cannot be read.
+        CatalogUnavailable: Postgres did not respond, or a lock was held for too long; the call can be repeated safely.
+        MigrationRejected: the database or the login does not allow it, or a migration fails.
+        ValueError: the address is not valid.
     """
     try:
         with _Backend(validated_url(url)) as backend:
             backend.pin()
-            return _apply_all(backend, source, patience_seconds)
+            return _apply_all(backend, source, wait_timeout_seconds)
     except psycopg.Error as error:
-        said = classify_error(error)
-        if said is None:
-            raise MigrationRefused(
-                f"Postgres refused a migration (SQLSTATE {error.sqlstate}), of which nothing was done; see its log"
+        unavailable = classify_error(error)
+        if unavailable is None:
+            raise MigrationRejected(
+                f"Postgres rejected a migration (SQLSTATE {error.sqlstate}), and nothing of it was applied; see its log"
             ) from error
-        raise said from error
+        raise unavailable from error
 
 
-def _apply_all(backend: _Backend, source: str, patience_seconds: float) -> list[str]:
+def _apply_all(backend: _Backend, source: str, wait_timeout_seconds: float) -> list[str]:
     migrations = read_migrations(source).filter(lambda migration: migration.is_raw_sql())
     applied: list[str] = []
-    deadline, refused = time.monotonic() + patience_seconds, 0
+    deadline, retries = time.monotonic() + wait_timeout_seconds, 0
     while True:
         try:
-            one = _apply_next(backend, migrations)
+            migration_id = _apply_next(backend, migrations)
         except (LockNotAvailable, DeadlockDetected) as error:
-            _lock_refused(backend, refused, left=deadline - time.monotonic(), error=error)
-            refused += 1
+            _on_lock_timeout(backend, retries, left=deadline - time.monotonic(), error=error)
+            retries += 1
             continue
-        if one is None:
+        if migration_id is None:
             return applied
-        applied.append(one)
-        refused = 0
+        applied.append(migration_id)
+        retries = 0
 
 
 def _apply_next(backend: _Backend, migrations: MigrationList) -> str | None:
-    """Apply the first that is missing; its id, or None where nothing is missing."""
+    """Apply the first pending migration. Return its id, or None if none is pending."""
     with backend.transaction():
         for name in ("migrator_timeout", "lock", "lock_timeout"):
             backend.execute(_SQL[name])
@@ -134,77 +134,76 @@ def _apply_next(backend: _Backend, migrations: MigrationList) -> str | None:
                 internalmigrations.upgrade(backend)
             applied_ids = {row[0] for row in backend.execute(_SQL["applied"]).fetchall()}
             if is_unreleased(applied_ids):
-                raise MigrationRefused(
-                    f"the database holds an unreleased earlier schema ({min(applied_ids)}), from which there is no "
-                    "upgrade; create an empty database for the catalog and name that one"
+                raise MigrationRejected(
+                    f"the database has an unreleased earlier schema ({min(applied_ids)}), which cannot be upgraded; "
+                    "use an empty database for the catalog"
                 )
-            missing = list(backend.to_apply(migrations))
-            if not missing:
+            pending = list(backend.to_apply(migrations))
+            if not pending:
                 return None
-            missing[0].process_steps(backend, "apply")
-            backend.mark_one(missing[0], log=False)
+            pending[0].process_steps(backend, "apply")
+            backend.mark_one(pending[0], log=False)
         except InsufficientPrivilege as error:
             backend.rollback()
-            raise _refused(backend) from error
-    applied: str = missing[0].id
+            raise _missing_privilege(backend) from error
+    applied: str = pending[0].id
     return applied
 
 
-def _refused(backend: _Backend) -> MigrationRefused:
-    """What the login lacks; the transaction is over."""
+def _missing_privilege(backend: _Backend) -> MigrationRejected:
+    """Return the error of a missing privilege. The transaction has ended."""
     schema = backend.schema_name
     creates, login, database = backend.connection.execute(_SQL["privileges"], {"schema": schema}).fetchone()
     if creates:
-        return MigrationRefused(
+        return MigrationRejected(
             f"the login {login} may not change what another role owns in the schema {schema}; run migrate as the role "
             "that ran it first"
         )
-    return MigrationRefused(
+    return MigrationRejected(
         f"the login {login} may not create tables in the schema {schema} of the database {database}, as is usual from "
         f"Postgres 15 on; let its owner run GRANT CREATE ON SCHEMA {schema} TO {login}"
     )
 
 
-def _lock_refused(backend: _Backend, refused: int, *, left: float, error: psycopg.Error) -> None:
-    """Let everybody pass for a while; raises CatalogUnavailable where no patience is left."""
+def _on_lock_timeout(backend: _Backend, retries: int, *, left: float, error: psycopg.Error) -> None:
+    """Wait before the next retry, without any lock; raises CatalogUnavailable after the wait timeout."""
     with backend.transaction():
         pids = [str(row[0]) for row in backend.execute(_SQL["lock_holders"]).fetchall()]
     by = f" by {' and '.join(pids)} (pid in pg_stat_activity)" if pids else ""
     if left <= 0:
         raise CatalogUnavailable(
-            f"a migration needs a lock that is held{by}, and has asked for it in vain for as long as it may; nothing "
-            "of it was done. Let that transaction end, or end it with pg_terminate_backend, and run morphik-apps "
-            "migrate again"
+            f"a migration needs a lock that is held{by}, and its wait timeout is over; nothing of it was applied. Let "
+            "that transaction end, or end it with pg_terminate_backend, and run morphik-apps migrate again"
         ) from error
-    pause = min(LONGEST_PAUSE_SECONDS, 2.0**refused) * (0.5 + secrets.randbelow(1 << 24) / (1 << 25))
+    delay = min(MAX_DELAY_SECONDS, 2.0**retries) * (0.5 + secrets.randbelow(1 << 24) / (1 << 25))
     log.warning(
         "A migration waits for a lock that is held%s. Retry in %.1f s.",
         by,
-        pause,
+        delay,
         extra=log_extra("migrate.lock_waiting"),
     )
-    time.sleep(min(pause, left))
+    time.sleep(min(delay, left))
 
 
 def is_unreleased(applied: Collection[str]) -> bool:
-    """Whether these applied migrations are of a schema before the first release, which no program upgrades."""
+    """Whether these migrations are of a schema before the first release, which no version upgrades."""
     return bool(applied) and BASELINE not in applied
 
 
 def packaged_migrations() -> frozenset[str]:
-    """The ids of the migrations that this program carries."""
+    """Return the ids of this program's migrations."""
     folder = resources.files("migrations").joinpath("catalog")
     names = [entry.name for entry in folder.iterdir()]
     return frozenset(n.removesuffix(".sql") for n in names if n.endswith(".sql") and not n.endswith(".rollback.sql"))
 
 
 async def schema_is_current(database: Database) -> bool:
-    """Whether every migration that this program carries was applied. Reads only.
+    """Whether all of this program's migrations are applied. Reads only.
 
-    More may have been applied: that is a newer program beside this one, during an upgrade.
+    More may be applied, by a newer program during an upgrade.
 
     Raises:
-        CatalogUnavailable: the catalog did not answer.
+        CatalogUnavailable: the catalog did not respond.
     """
     async with database.connection() as connection:
         row = await (await connection.execute(_SQL["is_set_up"])).fetchone()
@@ -215,10 +214,10 @@ async def schema_is_current(database: Database) -> bool:
 
 
 async def require_current_schema(database: Database) -> None:
-    """Nothing, where every migration that this program carries was applied.
+    """Return if all of this program's migrations are applied.
 
     Raises:
-        CatalogUnavailable: one was not, or the catalog did not answer.
+        CatalogUnavailable: one is not, or the catalog did not respond.
     """
     if not await schema_is_current(database):
         raise CatalogUnavailable("its schema is not current; run morphik-apps migrate")

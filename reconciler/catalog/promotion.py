@@ -46,71 +46,67 @@ class PromotionStore:
         self._database = database
 
     async def nonces(self, app_ids: list[str]) -> set[str]:
-        """The nonces of the creates that the catalog remembers, of some apps."""
+        """Return the nonces of the recorded creates of some apps."""
         async with self._database.connection() as connection:
             return {row["nonce"] for row in await _all(connection, "nonces", {"app_ids": app_ids})}
 
     async def promote(
-        self, plan: RecoveryPlan, standing: CatalogIdentity, sealer: Sealer, *, org_id: str, at: datetime
+        self, plan: RecoveryPlan, identity: CatalogIdentity, sealer: Sealer, *, org_id: str, at: datetime
     ) -> PromotionResult:
-        """Write all of it, or nothing.
+        """Write the complete promotion, or nothing.
 
         Args:
-            claim: what is to be made good.
-            standing: the state of the catalog that it was made from.
-            sealer: makes the data keys of the rebuilt apps.
-            org_id: whose projects they are.
-            at: when the list was begun that it was made from.
+            plan: the changes.
+            identity: the catalog's identity at the time of the plan.
+            sealer: creates the data keys of the rebuilt apps.
+            org_id: the organization of the projects.
+            at: when the first page of the plan's project list was requested.
 
         Raises:
-            PromotionRejected: the catalog or its server is not as it was then, or the login may not.
-            CatalogUnavailable: the same again is safe.
+            PromotionRejected: the catalog or its server has changed since, or the login lacks the privilege.
+            CatalogUnavailable: the call can be repeated safely.
         """
         async with self._writing() as connection:
             now = (await _all(connection, "lock_identity", {}))[0]
             if (now["promoted_at"], now["server"], now["started"]) != (
-                standing.promoted_at,
-                standing.server,
-                standing.server_started_at,
+                identity.promoted_at,
+                identity.server,
+                identity.server_started_at,
             ):
-                raise PromotionRejected(
-                    "somebody else claimed the catalog, or its server changed meanwhile; look again"
-                )
-            rebuilt = [await _all(connection, "rebuild", _lost(each, sealer, org_id)) for each in plan.rebuild]
-            remembered = [await _all(connection, "remember_intent", _trace(each)) for each in plan.intents]
-            told = (
-                "The project was not at Neon when the catalog was claimed; it is recovered by an operator's word only."
-            )
-            missing = {"app_ids": [row.app_id for row in plan.missing], "told": told}
-            held = await _all(connection, "hold_recoveries", missing)
+                raise PromotionRejected("the catalog was promoted, or its server changed, during the comparison; retry")
+            rebuilt = [await _all(connection, "rebuild", _lost(lost, sealer, org_id)) for lost in plan.rebuild]
+            remembered = [await _all(connection, "remember_intent", _provenance(item)) for item in plan.intents]
+            message = "The project was missing at Neon when the catalog was promoted. An operator must confirm the app."
+            missing = {"app_ids": [row.app_id for row in plan.missing], "event_message": message}
+            on_hold = await _all(connection, "hold_recoveries", missing)
             if plan.quarantine_reason is not None:
                 await connection.execute(_SQL["skip_fencing_tokens"])
             known = {
-                "server": standing.server,
-                "started": standing.server_started_at,
+                "server": identity.server,
+                "started": identity.server_started_at,
                 "at": at,
-                "highest": plan.last_create_seq,
+                "last_create_seq": plan.last_create_seq,
                 "others": Jsonb(dict(plan.foreign_catalogs)),
             }
             await connection.execute(_SQL["promote"], known)
-        return PromotionResult(_ids(*rebuilt), _ids(*remembered), _ids(held))
+        return PromotionResult(_ids(*rebuilt), _ids(*remembered), _ids(on_hold))
 
     async def confirm_owner(self, app_id: str, owner_id: str) -> str:
-        """An app's owner is certain, or its project shall be recovered; what it was held for.
+        """Confirm an app's owner, or the recovery of its project. Return the hold reason.
 
         Raises:
-            PromotionRejected: there is no such app, it is not held, or it cannot be that owner's.
+            PromotionRejected: the app does not exist, is not on hold, or cannot belong to that owner.
         """
         named = {"app_id": app_id, "owner_id": owner_id}
         async with self._writing() as connection:
-            found = await _all(connection, "lock_held_app", named)
-            if not found or found[0]["hold_reason"] is None:
-                raise PromotionRejected(f"no app {app_id} waits for a person's word")
-            row = found[0]
+            rows = await _all(connection, "lock_held_app", named)
+            if not rows or rows[0]["hold_reason"] is None:
+                raise PromotionRejected(f"no app {app_id} is on hold")
+            row = rows[0]
             if row["owner_id"] != owner_id:
                 await self._transfer(connection, row, owner_id)
-            told = f"An operator said that the app, held for its {row['hold_reason']}, is {owner_id}'s and goes on."
-            await connection.execute(_SQL["confirm_owner"], {**named, "told": told})
+            message = f"An operator confirmed that the app, on hold ({row['hold_reason']}), belongs to {owner_id}."
+            await connection.execute(_SQL["confirm_owner"], {**named, "event_message": message})
         return str(row["hold_reason"])
 
     @asynccontextmanager
@@ -119,7 +115,7 @@ class PromotionStore:
             async with self._database.transaction() as connection:
                 yield connection
         except InsufficientPrivilege:
-            raise PromotionRejected("this login may not claim; take the one that migrate uses") from None
+            raise PromotionRejected("this login may not promote; use the login of migrate") from None
 
     async def _transfer(self, connection: Connection, row: Row, owner_id: str) -> None:
         if row["hold_reason"] != "owner":
@@ -134,7 +130,7 @@ class PromotionStore:
 def _lost(lost: LostRow, sealer: Sealer, org_id: str) -> dict[str, Any]:
     key = sealer.new_data_key(lost.provenance.app_id, lost.provenance.incarnation)
     return {
-        **_trace(lost.provenance),
+        **_provenance(lost.provenance),
         "app_name": lost.desired.app_name,
         "spec": Jsonb(lost.desired.spec.model_dump()),
         "owner_id": lost.owner_id,
@@ -144,24 +140,24 @@ def _lost(lost: LostRow, sealer: Sealer, org_id: str) -> dict[str, Any]:
         "data_key_version": key.version,
         "reason": str(OWNER_UNCONFIRMED.reason),
         "message": OWNER_UNCONFIRMED.message,
-        "told": f"The row was lost and was rebuilt from what the project {lost.provenance.project.id} says.",
+        "event_message": f"The lost row was rebuilt from the annotations of the project {lost.provenance.project.id}.",
     }
 
 
-def _trace(trace: ProjectProvenance) -> dict[str, Any]:
+def _provenance(provenance: ProjectProvenance) -> dict[str, Any]:
     return {
-        "app_id": trace.app_id,
-        "incarnation": trace.incarnation,
-        "create_seq": trace.create_seq,
-        "nonce": trace.nonce,
-        "project_id": trace.project.id,
-        "created_at": trace.project.created_at,
-        "told": f"The create that made the project {trace.project.id} is known again.",
+        "app_id": provenance.app_id,
+        "incarnation": provenance.incarnation,
+        "create_seq": provenance.create_seq,
+        "nonce": provenance.nonce,
+        "project_id": provenance.project.id,
+        "created_at": provenance.project.created_at,
+        "event_message": f"The create of the project {provenance.project.id} was recorded again.",
     }
 
 
 def _ids(*rows: list[Row]) -> tuple[str, ...]:
-    return tuple(row["app_id"] for some in rows for row in some)
+    return tuple(row["app_id"] for batch in rows for row in batch)
 
 
 async def _all(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> list[Row]:

@@ -38,9 +38,9 @@ counted AS (
 forgotten AS (
     DELETE FROM orphan_projects o USING made WHERE o.project_id = %(project_id)s
 ),
-told AS (
+events AS (
     INSERT INTO app_events (app_id, type, reason, message, actor, generation)
-    SELECT app_id, 'Rebuilt', 'Claimed', %(told)s, 'operator', 1 FROM made
+    SELECT app_id, 'Rebuilt', 'Claimed', %(event_message)s, 'operator', 1 FROM made
 )
 SELECT app_id FROM made;
 
@@ -54,7 +54,7 @@ WITH made AS (
     ON CONFLICT DO NOTHING
     RETURNING app_id
 ),
-woken AS (
+enqueued AS (
     UPDATE app_work w
     SET wake_count = wake_count + 1, attempts = 0, due_at = now(), priority_at = now(),
         lease_token = nextval('lease_tokens'), lease_holder = NULL, lease_expires_at = NULL
@@ -63,37 +63,37 @@ woken AS (
 forgotten AS (
     DELETE FROM orphan_projects o USING made WHERE o.project_id = %(project_id)s
 ),
-told AS (
+events AS (
     INSERT INTO app_events (app_id, type, reason, message, actor, generation)
-    SELECT made.app_id, 'IntentRebuilt', 'Claimed', %(told)s, 'operator', a.generation
+    SELECT made.app_id, 'IntentRebuilt', 'Claimed', %(event_message)s, 'operator', a.generation
     FROM made JOIN app_metadata a USING (app_id)
 )
 SELECT app_id FROM made;
 
 -- name: hold_recoveries
 -- Missing projects are not recovered without an operator's confirmation; their apps are due and report it.
-WITH held AS (
+WITH on_hold AS (
     UPDATE app_metadata SET hold_reason = 'recovery'
     WHERE app_id = ANY(%(app_ids)s) AND hold_reason IS NULL AND delete_requested_at IS NULL
     RETURNING app_id, generation
 ),
-woken AS (
+enqueued AS (
     UPDATE app_work w
     SET wake_count = wake_count + 1, due_at = now(), priority_at = now(),
         lease_token = nextval('lease_tokens'), lease_holder = NULL, lease_expires_at = NULL
-    FROM held WHERE w.app_id = held.app_id
+    FROM on_hold WHERE w.app_id = on_hold.app_id
 ),
-told AS (
+events AS (
     INSERT INTO app_events (app_id, type, reason, message, actor, generation)
-    SELECT app_id, 'RecoveryHeld', 'Claimed', %(told)s, 'operator', generation FROM held
+    SELECT app_id, 'RecoveryHeld', 'Claimed', %(event_message)s, 'operator', generation FROM on_hold
 )
-SELECT app_id FROM held;
+SELECT app_id FROM on_hold;
 
 -- name: promote
 -- Record that this catalog is authoritative, on this server, with all its creates.
 UPDATE catalog_identity
 SET server_identity = %(server)s, verified_server_start = %(started)s, verified_at = %(at)s,
-    last_create_seq = greatest(last_create_seq, %(highest)s), retired_catalogs = retired_catalogs || %(others)s::jsonb,
+    last_create_seq = greatest(last_create_seq, %(last_create_seq)s), retired_catalogs = retired_catalogs || %(others)s::jsonb,
     quarantined_at = NULL, quarantine_reason = NULL, promoted_at = clock_timestamp();
 
 -- name: skip_fencing_tokens
@@ -120,19 +120,19 @@ ON CONFLICT (owner_id) DO UPDATE SET app_count = o.app_count + 1;
 
 -- name: confirm_owner
 -- The owner is confirmed: the app is due now.
-WITH spoken AS (
+WITH confirmed AS (
     UPDATE app_metadata SET owner_id = %(owner_id)s, hold_reason = NULL, updated_at = clock_timestamp()
     WHERE app_id = %(app_id)s
     RETURNING app_id, generation
 ),
-woken AS (
+enqueued AS (
     UPDATE app_work w
     SET wake_count = wake_count + 1, lane = 0, attempts = 0, due_at = now(), priority_at = now(),
         lease_token = nextval('lease_tokens'), lease_holder = NULL, lease_expires_at = NULL
-    FROM spoken WHERE w.app_id = spoken.app_id
+    FROM confirmed WHERE w.app_id = confirmed.app_id
 ),
-told AS (
+events AS (
     INSERT INTO app_events (app_id, type, reason, message, actor, generation)
-    SELECT app_id, 'Confirmed', 'Claimed', %(told)s, 'operator', generation FROM spoken
+    SELECT app_id, 'Confirmed', 'Claimed', %(event_message)s, 'operator', generation FROM confirmed
 )
-SELECT app_id FROM spoken;
+SELECT app_id FROM confirmed;

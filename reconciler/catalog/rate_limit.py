@@ -41,20 +41,20 @@ class RateLimitStore:
 
 
 def _bucket(row: Row) -> TokenBucket:
-    owed = {
+    credit_by_priority = {
         Priority.REPAIR: Credit(row["repair_credit"], row["repair_requested_at"]),
         Priority.RESYNC: Credit(row["resync_credit"], row["resync_requested_at"]),
     }
-    return TokenBucket(row["tokens"], row["refilled_at"], row["closed_until"], owed)
+    return TokenBucket(row["tokens"], row["refilled_at"], row["closed_until"], credit_by_priority)
 
 
 def _columns(bucket: TokenBucket) -> dict[str, object]:
-    repairs, sweeps = bucket.credits[Priority.REPAIR], bucket.credits[Priority.RESYNC]
+    repair, resync = bucket.credits[Priority.REPAIR], bucket.credits[Priority.RESYNC]
     return {
         "tokens": bucket.tokens,
         "at": bucket.updated_at,
-        "repair_credit": repairs.requests,
-        "repair_requested_at": repairs.requested_at,
-        "resync_credit": sweeps.requests,
-        "resync_requested_at": sweeps.requested_at,
+        "repair_credit": repair.requests,
+        "repair_requested_at": repair.requested_at,
+        "resync_credit": resync.requests,
+        "resync_requested_at": resync.requested_at,
     }

@@ -45,8 +45,8 @@ class RevocationStore:
     async def minimums(self, owner_ids: Sequence[str]) -> dict[str, int]:
         """The minimums of some owners; owners without one are left out."""
         async with self._database.connection() as connection:
-            found = await connection.execute(_SQL["minimums"], {"owner_ids": [*owner_ids]})
-            return {row["owner_id"]: row["minimum_version"] for row in await found.fetchall()}
+            rows = await connection.execute(_SQL["minimums"], {"owner_ids": [*owner_ids]})
+            return {row["owner_id"]: row["minimum_version"] for row in await rows.fetchall()}
 
     async def revoke_below(
         self, owner_id: str, minimum: int, *, operator: str, allow_lower: bool = False
@@ -56,7 +56,7 @@ class RevocationStore:
         Args:
             owner_id: the owner; apps of that owner need not exist.
             minimum: 0 to ``MAX_VERSION``; 0 accepts all tokens again.
-            operator: who changes it, for the audit record.
+            operator: who changes it, for the record of changes.
             allow_lower: whether the minimum may fall.
 
         Raises:

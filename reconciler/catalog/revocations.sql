@@ -19,6 +19,6 @@ SELECT minimum_version FROM token_minimums WHERE owner_id = %(owner_id)s FOR NO 
 UPDATE token_minimums SET minimum_version = %(minimum)s WHERE owner_id = %(owner_id)s
 
 -- name: record
--- The audit record; time and login are the server's own.
+-- The record of changes; time and login are the server's own.
 INSERT INTO token_minimum_changes (owner_id, previous_version, minimum_version, operator)
 VALUES (%(owner_id)s, %(previous)s, %(minimum)s, %(operator)s)

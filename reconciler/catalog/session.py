@@ -1,10 +1,10 @@
-"""What every transaction of the catalog depends on, and how it is set.
+"""The settings that every transaction of the catalog depends on.
 
-A database, a role, the environment and an earlier user of a pooled connection can all set what a statement means. What
-the values of a result mean does not depend on settings: results are binary, and ``client_encoding`` is a start-up
-parameter, which poolers carry. All else is set for the life of a session that is the connection's own. Behind a
-transaction pooler a session's ``SET`` is lost or reaches another client, so there each transaction begins with its
-isolation, its access mode and one ``SELECT`` that sets the rest until its end.
+A database, a role, the environment and an earlier client of a pooled connection can change the meaning of a statement.
+The values of results do not depend on settings: results are binary, and ``client_encoding`` is a start-up parameter,
+which poolers support. All other settings are set once on a direct connection. Behind a transaction pooler a session's
+``SET`` is lost or reaches another client, so there each transaction starts with its isolation, its access mode and one
+``SELECT`` that sets the rest until its end.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ CONNECT: Mapping[str, Any] = MappingProxyType(
 """How every connection to the catalog is made."""
 READ_WRITE: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READ_ONLY: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
-"""How a transaction begins, on a primary and on a standby, which allows no other."""
+"""The start of a transaction, on a primary and on a standby, which allows only this one."""
 READ_COMMITTED: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """The start of a transaction before the server's role is known: a standby rejects a serializable default."""
 FOUND: LiteralString = """/* session.found */ SELECT pg_catalog.current_schema() AS schema,
        pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.current_setting('server_encoding') AS encoding,
        pg_catalog.pg_backend_pid() AS backend"""
-"""What a new connection asks: where the catalog is, on what, and which backend answers.
+"""The query of a new connection: the catalog's schema, the server's role and encoding, and the backend.
 
 A pooler gives its clients cancel keys of its own, so behind one ``backend`` is not the process ID that the connection
 got with its key (PostgreSQL, "Message Formats", BackendKeyData; PgBouncer does so in every pool mode).

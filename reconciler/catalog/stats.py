@@ -1,4 +1,4 @@
-"""The catalog's own figures about the fleet, the work and the rounds. Reads only."""
+"""Stats of the fleet, the work queue and the periodic jobs. Reads only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SQL = load("stats")
 
 @dataclass(frozen=True, slots=True)
 class StatusStats:
-    """Apps of one status: how many, and seconds since the oldest of them is not as it was asked for."""
+    """Apps of one status: their number, and seconds since the oldest of them has not matched its desired state."""
 
     apps: int
     oldest_seconds: float
@@ -24,7 +24,7 @@ class StatusStats:
 
 @dataclass(frozen=True, slots=True)
 class LaneStats:
-    """Work of one lane: how many apps are due, seconds since the oldest is, and how many are being worked on."""
+    """Apps of one lane: the number of due ones, seconds since the oldest was due, and the number of leased ones."""
 
     due: int
     oldest_seconds: float
@@ -33,8 +33,8 @@ class LaneStats:
 
 @dataclass(frozen=True, slots=True)
 class JobStats:
-    """Seconds since the whole fleet was last looked at (before the first time: since the catalog was made), and how
-    long that look took (0 before the first).
+    """Seconds since the job last completed the fleet (before the first time: since the catalog was created), and how
+    long that took (0 before the first time).
     """
 
     age_seconds: float
@@ -43,15 +43,15 @@ class JobStats:
 
 @dataclass(frozen=True, slots=True)
 class FleetStats:
-    """The figures of one moment.
+    """The stats of one moment.
 
     Attributes:
         statuses: by status; an absent one has no apps.
         lanes: by number of the lane; an absent one has no work.
-        rounds: by name of the periodic job.
-        stopped: whether changes at Neon are stopped.
-        quarantined: whether that is so because a person must say which catalog is the right one.
-        orphans: projects of ours that no app names.
+        jobs: by name of the periodic job.
+        stopped: whether mutations are suspended.
+        quarantined: whether an operator must decide if the catalog is authoritative.
+        orphans: owned projects without an app.
     """
 
     statuses: Mapping[str, StatusStats]
@@ -63,22 +63,22 @@ class FleetStats:
 
 
 async def read_stats(database: Database) -> FleetStats:
-    """Ask the catalog. Raises CatalogUnavailable, also when the login may not read the figures."""
+    """Read the stats. Raises CatalogUnavailable, also if the login cannot read them."""
     try:
         async with database.connection() as connection:
             apps = await _rows(connection, "apps")
             work = await _rows(connection, "queue")
-            rounds = await _rows(connection, "jobs")
-            [plane] = await _rows(connection, "control_plane")
+            jobs = await _rows(connection, "jobs")
+            [control_plane] = await _rows(connection, "control_plane")
     except psycopg.Error as error:
         raise CatalogUnavailable(f"the login cannot read the catalog's stats (SQLSTATE {error.sqlstate})") from error
     return FleetStats(
         statuses={row["status"]: StatusStats(int(row["apps"]), row["oldest"]) for row in apps},
-        lanes={row["lane"]: LaneStats(row["due"], row["oldest"], row["held"]) for row in work},
-        jobs={row["name"]: JobStats(row["age"], row["seconds"]) for row in rounds},
-        stopped=plane["stopped"],
-        orphans=plane["orphans"],
-        quarantined=plane["quarantined"],
+        lanes={row["lane"]: LaneStats(row["due"], row["oldest"], row["leased"]) for row in work},
+        jobs={row["name"]: JobStats(row["age"], row["seconds"]) for row in jobs},
+        stopped=control_plane["stopped"],
+        orphans=control_plane["orphans"],
+        quarantined=control_plane["quarantined"],
     )
 
 

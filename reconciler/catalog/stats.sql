@@ -40,7 +40,7 @@ SELECT 'deleted', count(*), 0 FROM app_metadata WHERE tombstone_until IS NOT NUL
 SELECT lane,
        count(*) FILTER (WHERE due_at <= now()) AS due,
        coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE due_at <= now())), 0)::float8 AS oldest,
-       count(*) FILTER (WHERE lease_expires_at > now()) AS held
+       count(*) FILTER (WHERE lease_expires_at > now()) AS leased
 FROM app_work
 WHERE due_at < 'infinity'
 GROUP BY lane;

@@ -49,9 +49,9 @@ class StatusStore:
         parameters = {**_fence(lease), "lease": self._lease_seconds}
         async with self._database.connection() as connection:
             row = await (await connection.execute(_SQL["authorize_mutation"], parameters)).fetchone()
-            if row is not None and row["unseen"]:
+            if row is not None and row["unverified"]:
                 raise CatalogUnverified("the catalog's server changed; it is compared with Neon first")
-            if row is None or (not row["held"] and not row["stopped"]):
+            if row is None or (not row["leased"] and not row["stopped"]):
                 raise LeaseLost(lease.app_id)
             if row["stopped"]:
                 raise MutationsSuspended(row["reason"] or "All mutations are suspended.")
@@ -64,8 +64,8 @@ class StatusStore:
     async def open_intent(self, lease: Lease, effect: OpenIntent) -> CreateIntent:
         """Commit an intent. Raises as ``authorize_mutation``, and LeaseLost if the app needs no project now."""
         await self.authorize_mutation(lease, automatic=False)
-        parameters = {**_fence(lease), "nonce": effect.nonce, "again": effect.reuse_create_seq}
-        return intent_from_row(await self._one(lease, "open_intent", parameters))
+        parameters = {**_fence(lease), "nonce": effect.nonce, "reuse_create_seq": effect.reuse_create_seq}
+        return intent_from_row(await self._fetch_one(lease, "open_intent", parameters))
 
     async def mark_intent_rejected(self, lease: Lease, create_seq: int) -> None:
         """Record that Neon definitely did not execute the request of an intent."""
@@ -119,11 +119,11 @@ class StatusStore:
             "connection_uri": sealed("connection_uri", credentials.connection_uri if credentials else None),
             "pooled_uri": sealed("pooled_uri", credentials.pooled_uri if credentials else None),
         }
-        await self._one(lease, "record_project", parameters)
+        await self._fetch_one(lease, "record_project", parameters)
 
     async def dismiss_duplicate(self, lease: Lease, project_id: str, *, report: bool) -> None:
         """Remove a project from the app's duplicates."""
-        await self._one(lease, "dismiss_duplicate", {**_fence(lease), "project_id": project_id, "report": report})
+        await self._fetch_one(lease, "dismiss_duplicate", {**_fence(lease), "project_id": project_id, "report": report})
 
     def decrypt_credentials(self, app: AppMetadata, rule: AddressRule) -> Credentials | None:
         """Return the decrypted URIs; None if there are none, no key decrypts them, or the rule does not allow them."""
@@ -138,7 +138,7 @@ class StatusStore:
 
     async def _update_intent(self, lease: Lease, create_seq: int, *, state: str, absent: bool) -> None:
         parameters = {**_fence(lease), "create_seq": create_seq, "state": state, "absent": absent}
-        await self._one(lease, "update_intent", parameters)
+        await self._fetch_one(lease, "update_intent", parameters)
 
     async def _write(
         self,
@@ -157,9 +157,9 @@ class StatusStore:
             "connection_uri": connection_uri,
             "pooled_uri": pooled_uri,
         }
-        await self._one(lease, "record", parameters)
+        await self._fetch_one(lease, "record", parameters)
 
-    async def _one(self, lease: Lease, statement: str, parameters: Mapping[str, Any]) -> Row:
+    async def _fetch_one(self, lease: Lease, statement: str, parameters: Mapping[str, Any]) -> Row:
         async with self._database.connection() as connection:
             row = await (await connection.execute(_SQL[statement], parameters)).fetchone()
         if row is None:

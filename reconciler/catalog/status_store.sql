@@ -4,25 +4,25 @@
 -- name: authorize_mutation
 -- Authorize a mutation and renew the lease, unless mutations are suspended or the catalog's server is not the one with
 -- which the catalog was verified.
-WITH plane AS (
+WITH control_plane AS (
     SELECT coalesce(quarantine_reason, mutation_stop_reason) AS reason,
            quarantined_at IS NOT NULL
                OR mutation_stopped_at IS NOT NULL AND coalesce(stop_overridden_until, '-infinity') < now() AS stopped,
            server_identity IS NOT NULL AND quarantined_at IS NULL
                AND (server_identity <> server_identity(tableoid) OR verified_server_start IS DISTINCT FROM pg_postmaster_start_time())
-               AS unseen
+               AS unverified
     FROM catalog_identity
 ),
 renewed AS (
     UPDATE app_work w
     SET lease_expires_at = now() + make_interval(secs => %(lease)s),
         due_at = now() + make_interval(secs => %(lease)s)
-    FROM plane
+    FROM control_plane
     WHERE w.app_id = %(app_id)s AND w.lease_token = %(token)s AND w.lease_expires_at IS NOT NULL
-      AND NOT plane.stopped AND NOT plane.unseen
+      AND NOT control_plane.stopped AND NOT control_plane.unverified
     RETURNING w.app_id
 )
-SELECT stopped, reason, unseen, EXISTS (SELECT FROM renewed) AS held FROM plane;
+SELECT stopped, reason, unverified, EXISTS (SELECT FROM renewed) AS leased FROM control_plane;
 
 -- name: spend_automatic_delete
 -- Use one of the automatic deletes; no row if the budget is exhausted.
@@ -46,43 +46,43 @@ WITH leased AS MATERIALIZED (
       )
     FOR NO KEY UPDATE
 ),
-held AS MATERIALIZED (
+eligible AS MATERIALIZED (
     SELECT a.app_id, a.incarnation FROM leased JOIN app_metadata a USING (app_id)
     WHERE a.project_id IS NULL AND a.delete_requested_at IS NULL
     FOR SHARE OF a
 ),
 numbered AS (
-    UPDATE catalog_identity SET last_create_seq = last_create_seq + 1 FROM held WHERE %(again)s::bigint IS NULL
+    UPDATE catalog_identity SET last_create_seq = last_create_seq + 1 FROM eligible WHERE %(reuse_create_seq)s::bigint IS NULL
     RETURNING last_create_seq
 ),
 made AS (
     INSERT INTO create_intents (app_id, create_seq, incarnation, nonce, state, sent_at)
-    SELECT held.app_id, numbered.last_create_seq, held.incarnation, %(nonce)s, 'open', clock_timestamp()
-    FROM held CROSS JOIN numbered
+    SELECT eligible.app_id, numbered.last_create_seq, eligible.incarnation, %(nonce)s, 'open', clock_timestamp()
+    FROM eligible CROSS JOIN numbered
     RETURNING create_seq, incarnation, nonce, state, sent_at, first_absent_at
 ),
 reopened AS (
-    UPDATE create_intents i SET state = 'open', sent_at = clock_timestamp(), first_absent_at = NULL FROM held
-    WHERE i.app_id = held.app_id AND i.create_seq = %(again)s::bigint AND i.state = 'rejected'
+    UPDATE create_intents i SET state = 'open', sent_at = clock_timestamp(), first_absent_at = NULL FROM eligible
+    WHERE i.app_id = eligible.app_id AND i.create_seq = %(reuse_create_seq)s::bigint AND i.state = 'rejected'
     RETURNING i.create_seq, i.incarnation, i.nonce, i.state, i.sent_at, i.first_absent_at
 )
 SELECT * FROM made UNION ALL SELECT * FROM reopened;
 
 -- name: update_intent
 -- Record the outcome of an open intent.
-WITH held AS (
+WITH leased AS (
     SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
 )
 UPDATE create_intents i
 SET state = %(state)s,
     first_absent_at = CASE WHEN %(absent)s THEN coalesce(i.first_absent_at, clock_timestamp()) ELSE i.first_absent_at END
-FROM held
-WHERE i.app_id = held.app_id AND i.create_seq = %(create_seq)s AND i.state NOT IN ('rejected', 'recorded', 'absent')
+FROM leased
+WHERE i.app_id = leased.app_id AND i.create_seq = %(create_seq)s AND i.state NOT IN ('rejected', 'recorded', 'absent')
 RETURNING i.create_seq;
 
 -- name: record
 -- Write the observed state with its events.
-WITH held AS (
+WITH leased AS (
     SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
 ),
 written AS (
@@ -109,11 +109,11 @@ written AS (
             WHEN %(connection_uri)s::bytea IS NULL THEN a.pooled_uri_sealed
             ELSE %(pooled_uri)s
         END
-    FROM held, (SELECT %(columns)s::jsonb AS doc) AS c
-    WHERE a.app_id = held.app_id
+    FROM leased, (SELECT %(columns)s::jsonb AS doc) AS c
+    WHERE a.app_id = leased.app_id
     RETURNING a.app_id, a.generation
 ),
-told AS (
+events AS (
     INSERT INTO app_events (app_id, type, reason, message, actor, generation, request_id)
     SELECT written.app_id, e.doc ->> 'type', e.doc ->> 'reason', e.doc ->> 'message', 'reconciler', written.generation,
            %(request_id)s
@@ -124,7 +124,7 @@ SELECT app_id FROM written;
 
 -- name: record_project
 -- Write the project's id, once, with the encrypted URIs and the data key.
-WITH held AS (
+WITH leased AS (
     SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
 ),
 written AS (
@@ -140,15 +140,15 @@ written AS (
         status = %(status)s,
         conditions = %(conditions)s,
         updated_at = clock_timestamp()
-    FROM held
-    WHERE a.app_id = held.app_id AND a.project_id IS NULL AND a.incarnation = %(incarnation)s
+    FROM leased
+    WHERE a.app_id = leased.app_id AND a.project_id IS NULL AND a.incarnation = %(incarnation)s
     RETURNING a.app_id, a.generation
 ),
-settled AS (
+closed AS (
     UPDATE create_intents i SET state = 'recorded' FROM written
     WHERE i.app_id = written.app_id AND i.create_seq = %(create_seq)s
 ),
-told AS (
+events AS (
     INSERT INTO app_events (app_id, type, reason, message, actor, generation, request_id)
     SELECT written.app_id, e.doc ->> 'type', e.doc ->> 'reason', e.doc ->> 'message', 'reconciler', written.generation,
            %(request_id)s
@@ -159,11 +159,11 @@ SELECT app_id FROM written;
 
 -- name: dismiss_duplicate
 -- Remove a project from the duplicates; a retained one is recorded as reported.
-WITH held AS (
+WITH leased AS (
     SELECT app_id FROM app_work WHERE app_id = %(app_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
 ),
 dropped AS (
-    UPDATE app_work w SET duplicate_ids = array_remove(w.duplicate_ids, %(project_id)s) FROM held WHERE w.app_id = held.app_id
+    UPDATE app_work w SET duplicate_ids = array_remove(w.duplicate_ids, %(project_id)s) FROM leased WHERE w.app_id = leased.app_id
     RETURNING w.app_id
 ),
 reported AS (

@@ -18,7 +18,7 @@ from reconciler.core.context import CreateIntent, Result
 from specs.metadata import AppMetadata
 
 _SQL = load("work_queue")
-AGEING_SECONDS = 30.0
+AGING_SECONDS = 30.0
 TENANT_SPACING_SECONDS = 1.0
 """The delay of each further due app of one tenant behind the one before."""
 CLAIM_WINDOW = 1000
@@ -106,7 +106,7 @@ class WorkQueue:
             "after": outcome.requeue_after,
             "failed": outcome.backoff,
             "lane": BACKGROUND_LANE if outcome.low_priority else 0,
-            "ageing": AGEING_SECONDS,
+            "aging_seconds": AGING_SECONDS,
         }
         async with self._database.connection() as connection:
             return await (await connection.execute(_SQL["release"], parameters)).fetchone() is not None

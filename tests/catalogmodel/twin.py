@@ -106,9 +106,9 @@ class Twin(FleetCatalog):
         fingerprint: bytes | None,
     ) -> CreateResult:
         stored = row.spec.model_dump() | {"app_name": row.app_name}
-        differing = sorted(name for name in provided if stored[name] != getattr(desired, name))
-        if differing:
-            raise NameTaken(row.app_id, tuple(differing))
+        mismatches = sorted(name for name in provided if stored[name] != getattr(desired, name))
+        if mismatches:
+            raise NameTaken(row.app_id, tuple(mismatches))
         self._remember(row.owner_id, key, fingerprint, row.app_id)
         return CreateResult(row.as_shown_to_owner(), created=False)
 

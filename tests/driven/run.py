@@ -163,9 +163,9 @@ async def _be_silent(world: World, seconds: float) -> None:
 
 
 def _why(world: World) -> str:
-    differing = [reason for app in world.apps if (reason := differs(app)) is not None]
+    mismatches = [reason for app in world.apps if (reason := differs(app)) is not None]
     due, pending = world.table.next_due() - world.clock.now, [app.pending for app in world.apps]
-    return f"{differing}, due in {due:.1f} s, pending {pending}, {len(world.waiting)} waiting"
+    return f"{mismatches}, due in {due:.1f} s, pending {pending}, {len(world.waiting)} waiting"
 
 
 def _listen_to_complaints(world: World) -> None:

@@ -246,7 +246,7 @@ def test_two_claims_at_once_are_one(postgres: TestServer, catalog_url: str) -> N
             catalog = PromotionStore(database)
             first, second = await _seen(house, database), await _seen(house, database)
             await catalog.promote(first.plan, first.identity, SEALER, org_id=first.org_id, at=first.at)
-            with pytest.raises(PromotionRejected, match="somebody else"):
+            with pytest.raises(PromotionRejected, match="the catalog was promoted"):
                 await catalog.promote(second.plan, second.identity, SEALER, org_id=second.org_id, at=second.at)
 
     restored(

@@ -12,7 +12,7 @@ from reconciler.catalog.apps import AppStore
 from reconciler.catalog.database import SKIP_CHECK_SECONDS, Database
 from reconciler.catalog.inspect import CatalogInspector
 from reconciler.catalog.listener import NotificationListener
-from reconciler.catalog.migrate import MigrationRefused, migrate, schema_is_current
+from reconciler.catalog.migrate import MigrationRejected, migrate, schema_is_current
 from reconciler.catalog.stats import read_stats
 from reconciler.catalog.work_queue import WorkQueue
 from reconciler.core.context import Result
@@ -188,7 +188,7 @@ def test_a_database_that_cannot_hold_utf8_is_refused(postgres: TestServer, encod
             migrate(url)
             _run(url)
         else:
-            with pytest.raises(MigrationRefused, match=f"encoding is {encoding}.*ENCODING 'UTF8'"):
+            with pytest.raises(MigrationRejected, match=f"encoding is {encoding}.*ENCODING 'UTF8'"):
                 migrate(url)
             execute(url, "CREATE TABLE _yoyo_migration (migration_id text)")
             assert asyncio.run(look()) == (encoding, False)

@@ -51,7 +51,7 @@ def test_the_same_name_with_other_fields_is_taken(catalog_url: str) -> None:
     other = DesiredApp(app_name="notes", region="aws-eu-west-2", pg_version=16)
     with pytest.raises(NameTaken) as caught:
         with_catalog(catalog_url, lambda c: create(c, desired=other))
-    assert (caught.value.app_id, caught.value.differing) == (first.app.app_id, ("pg_version", "region"))
+    assert (caught.value.app_id, caught.value.mismatches) == (first.app.app_id, ("pg_version", "region"))
     assert with_catalog(catalog_url, lambda c: create(c, owner="bob", desired=other)).created
 
 

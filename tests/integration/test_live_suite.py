@@ -97,8 +97,8 @@ def test_a_neon_that_does_otherwise_is_seen(home: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(AccountState, "projects_after", lagging)
     report, _ = _walked(home, _chosen("create", "new-project-listed-immediately"))
-    [differing] = report.differing()
-    assert differing.startswith("new-project-listed-immediately: search: missed")
+    [mismatches] = report.mismatches()
+    assert mismatches.startswith("new-project-listed-immediately: search: missed")
 
 
 def test_a_break_is_said_without_secrets_and_the_project_goes(home: Path) -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from reconciler.catalog.database import Database
-from reconciler.catalog.migrate import MigrationRefused, migrate, packaged_migrations, schema_is_current
+from reconciler.catalog.migrate import MigrationRejected, migrate, packaged_migrations, schema_is_current
 from reconciler.errors import CatalogUnavailable
 from tests.postgres import TestServer
 
@@ -55,7 +55,7 @@ def test_migrate_unreleased_schema_is_refused_and_left_as_it_was(empty_database_
         connection.execute("UPDATE _yoyo_migration SET migration_id = '0001.catalog'")
         connection.execute("INSERT INTO _yoyo_migration VALUES ('h', '0002.roles', now())")
         before = connection.execute("SELECT * FROM _yoyo_migration ORDER BY 2").fetchall()
-        with pytest.raises(MigrationRefused, match=r"unreleased earlier schema \(0001\.catalog\).*empty database"):
+        with pytest.raises(MigrationRejected, match=r"unreleased earlier schema \(0001\.catalog\).*empty database"):
             migrate(empty_database_url)
         assert connection.execute("SELECT * FROM _yoyo_migration ORDER BY 2").fetchall() == before
     assert not _is_current(empty_database_url)

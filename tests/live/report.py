@@ -48,7 +48,7 @@ class Report:
         tried = [(row, self.findings.get(row, untold)) for row in observed]
         return tried + [(row, Finding(Verdict.UNTOLD, UNTRIED.get(row, "nobody asked"))) for row in assumed]
 
-    def differing(self) -> list[str]:
+    def mismatches(self) -> list[str]:
         """The rows that do not hold, with what was seen."""
         return [f"{row}: {found.seen}" for row, found in self.verdicts() if found.verdict is Verdict.DIFFERS]
 

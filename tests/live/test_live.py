@@ -53,4 +53,4 @@ def test_real_neon_does_as_the_table_says(request: pytest.FixtureRequest) -> Non
     report.write(ROOT / "build" / "live.json")
     assert report.left_behind == ""
     assert report.broken + report.missing == []
-    assert report.differing() == [], "these rows of the table do not hold at Neon"
+    assert report.mismatches() == [], "these rows of the table do not hold at Neon"

@@ -18,8 +18,8 @@ SAFEGUARDS = (
     ("work_queue.claim", "WHERE due_at <= now()", "WHERE w.due_at <= now()"),
     ("work_queue.claim", "PARTITION BY owner_id"),
     ("work_queue.release", "AND lease_token = %(token)s"),
-    ("work_queue.renew", "AND w.lease_token = held.token"),
-    ("status_store.authorize_mutation", "AND NOT plane.stopped"),
+    ("work_queue.renew", "AND w.lease_token = leased.token"),
+    ("status_store.authorize_mutation", "AND NOT control_plane.stopped"),
     (
         "status_store.spend_automatic_delete",
         "WHERE automatic_deletes < %(budget)s OR automatic_deletes_since < now() - interval '1 hour'",

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 from reconciler.catalog.apps import QUEUED_MESSAGE
 from reconciler.catalog.status_store import AUTOMATIC_DELETES_PER_HOUR
 from reconciler.catalog.work_queue import (
-    AGEING_SECONDS,
+    AGING_SECONDS,
     BACKGROUND_LANE,
     CLAIM_WINDOW,
     TENANT_SPACING_SECONDS,
@@ -192,11 +192,11 @@ class Catalog:
         work.attempts = work.attempts + 1 if outcome.backoff and not woken else 0
         work.confirmed_missing = work.confirmed_missing and (outcome.requeue_after is not None or woken)
         if woken:
-            work.due_at, work.priority_at = now, now + work.lane * AGEING_SECONDS
+            work.due_at, work.priority_at = now, now + work.lane * AGING_SECONDS
         else:
             work.lane = BACKGROUND_LANE if outcome.low_priority else 0
             after = math.inf if outcome.requeue_after is None else outcome.requeue_after
-            work.due_at, work.priority_at = now + after, now + after + work.lane * AGEING_SECONDS
+            work.due_at, work.priority_at = now + after, now + after + work.lane * AGING_SECONDS
         self._wrote(lease)
         return True
 
@@ -213,9 +213,9 @@ class Catalog:
         """``permit`` and ``spend_sweep_delete``."""
         now, plane = self._clock.now, self.plane
         if plane.unseen and plane.doubt is None:
-            raise CatalogUnverified("its server is not the one that was looked over")
+            raise CatalogUnverified("the catalog's server changed; it is compared with Neon first")
         if plane.stopped(now):
-            raise MutationsSuspended(plane.doubt or plane.stop_reason or "every change at Neon is stopped")
+            raise MutationsSuspended(plane.doubt or plane.stop_reason or "All mutations are suspended.")
         work = self.work[lease.app_id]
         if not self._owns(work, lease) or work.lease_expires_at is None:
             raise LeaseLost(lease.app_id)
@@ -224,7 +224,7 @@ class Catalog:
             return
         fresh = plane.automatic_deletes_since < now - 3600
         if not fresh and plane.automatic_deletes >= AUTOMATIC_DELETES_PER_HOUR:
-            raise MutationsSuspended(f"sweeps may delete {AUTOMATIC_DELETES_PER_HOUR} projects an hour, and have")
+            raise MutationsSuspended(f"Automatic delete budget exhausted ({AUTOMATIC_DELETES_PER_HOUR} per hour).")
         plane.automatic_deletes = 1 if fresh else plane.automatic_deletes + 1
         plane.automatic_deletes_since = now if fresh else plane.automatic_deletes_since
 

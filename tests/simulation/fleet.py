@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reconciler.catalog.work_queue import AGEING_SECONDS, Lease
+from reconciler.catalog.work_queue import AGING_SECONDS, Lease
 from specs.metadata import AppMetadata
 from specs.status import AppStatus
 from tests.simulation.catalog import Catalog
@@ -157,5 +157,5 @@ class FleetCatalog(Catalog):
         work.lane = 1 if work.due_at == math.inf else work.lane
         if work.lease_expires_at is None or work.lease_expires_at <= now:
             work.due_at = min(work.due_at, now)
-        work.priority_at = min(work.priority_at, now + AGEING_SECONDS)
+        work.priority_at = min(work.priority_at, now + AGING_SECONDS)
         self._changed()

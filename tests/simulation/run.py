@@ -189,8 +189,8 @@ def _is_still(world: World, processes: list[Daemon], apps: list[App]) -> bool:
 
 def _why(world: World, processes: list[Daemon], apps: list[App]) -> str:
     busy = [task.name for process in processes for task in process.tasks]
-    differing = [reason for app in apps if (reason := differs(app)) is not None]
-    return f"{differing}, tasks {busy}, due {world.catalog.next_due() - world.clock.now:.1f}, {len(world.waiting)}"
+    mismatches = [reason for app in apps if (reason := differs(app)) is not None]
+    return f"{mismatches}, tasks {busy}, due {world.catalog.next_due() - world.clock.now:.1f}, {len(world.waiting)}"
 
 
 def differs(app: App) -> str | None:

@@ -103,7 +103,7 @@ def test_patience_ends_with_a_word_on_what_to_do(catalog_url: str, tmp_path: Pat
         reading_for_long(catalog_url) as pid,
         pytest.raises(CatalogUnavailable, match=rf"held by {pid} .*migrate again"),
     ):
-        migrate(catalog_url, source=source, patience_seconds=0)
+        migrate(catalog_url, source=source, wait_timeout_seconds=0)
     assert execute(catalog_url, "SELECT FROM information_schema.columns WHERE column_name = 'note'") == []
     assert migrate(catalog_url, source=source) == ["9001.note"]
 

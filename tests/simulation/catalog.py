@@ -125,7 +125,7 @@ class Catalog:
         if app.delete_requested_at is not None:
             return
         self._update(app_id, delete_requested_at=now, generation=app.generation + 1)
-        self._tell(app_id, (Event("DeleteRequested", "Requested", "the app's deletion was asked for"),))
+        self._tell(app_id, (Event("DeleteRequested", "Requested", "App deletion requested."),))
         work = self.work[app_id]
         work.wake_count, work.lane, work.attempts = work.wake_count + 1, 0, 0
         if work.lease_expires_at is None or work.lease_expires_at <= self._clock.now:

@@ -92,7 +92,7 @@ def test_the_key_answers_for_another_organization(stage: Stage) -> None:
     assert daemon.stop() == 0
     later = api.create("later")
     newcomer = stage.reconcile()
-    newcomer.said("the daemon was started with org-of-somebody-else")
+    newcomer.said("the setting is org-of-somebody-else")
     assert "org-of-somebody-else" not in api.until_reason(later, "MutationsSuspended")
     assert "org-of-somebody-else" in for_operators(stage, later)
     _all_tried(stage)
